@@ -1,0 +1,1 @@
+"""Slidehook: whole-slide images from a bucket into a viewer."""
