@@ -1,0 +1,225 @@
+"""What can go wrong, as one tree. Every leaf has a stable `code` and a `hint` that says what to do.
+
+    SlidehookError
+    ├── RequestError            the call itself: refused at the door
+    │   ├── InvalidRequestError · UnauthorizedError · NotFoundError · ConflictError
+    ├── SourceError             the object in S3
+    │   ├── BucketNotAllowedError · NoSuchSourceError · EmptySourceError · SourceChangedError · SourceGoneError
+    ├── DestinationError        the place in SlideAtlas' catalogue
+    │   ├── NoSuchCollectionError · NoSuchSessionError · ForeignSessionError · NoImageStoreError · UnplacedKeyError
+    ├── SlideError              the TIFF
+    │   ├── NotTiffError · TruncatedError · NotTiledError · UnsupportedError · LimitError · CorruptTileError
+    ├── StagingError            what was written is not what was meant
+    │   ├── TileConflictError · VerificationError · WorkLostError
+    ├── NoProgressError         given up after as many tries as are allowed
+    └── TransientError          worth another try: throttling, network, failover
+        ├── StorageBusyError · ArchiveBusyError · OutOfTimeError
+
+`permanent` errors end a job at once; the others are tried again until the queue gives up.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class SlidehookError(Exception):
+    """Root of all errors that a user may see: a sentence, a stable code, and what to do about it."""
+
+    code: ClassVar[str] = "internal"
+    hint: ClassVar[str] = "Look at the log of the service; if this repeats, report it with the job's id."
+    permanent: ClassVar[bool] = True
+
+    def __init__(self, message: str, *, hint: str | None = None, pointer: str | None = None) -> None:
+        super().__init__(message)
+        self.advice = hint or self.hint
+        self.pointer = pointer
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """One field of a request that is wrong: `pointer` is a JSON pointer (RFC 6901) into its body."""
+
+    pointer: str
+    detail: str
+
+
+class RequestError(SlidehookError):
+    code = "bad_request"
+    hint = "Mend the request and send it again."
+
+
+class InvalidRequestError(RequestError):
+    """The body is not what the hook takes. `problems` names every field that is wrong."""
+
+    code = "invalid_request"
+    hint = "Mend the named fields and send the request again."
+
+    def __init__(self, message: str, problems: Sequence[FieldProblem] = (), *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = tuple(problems)
+
+
+class BodyTooLargeError(RequestError):
+    code = "body_too_large"
+    hint = "A hook takes a short JSON object; the slide itself belongs in S3."
+
+
+class UnauthorizedError(RequestError):
+    code = "unauthorized"
+    hint = "Send 'Authorization: Bearer <token>' with a token that this service knows."
+
+
+class NotFoundError(RequestError):
+    code = "not_found"
+    hint = "Check the address."
+
+
+class ConflictError(RequestError):
+    code = "conflict"
+    hint = "Look at the job's state and decide anew."
+
+
+class SourceError(SlidehookError):
+    code = "bad_source"
+    hint = "Check the bucket and the key."
+
+
+class BucketNotAllowedError(SourceError):
+    code = "bucket_not_allowed"
+    hint = "Put the slide into a bucket that this service is configured to read."
+
+
+class NoSuchSourceError(SourceError):
+    code = "no_such_source"
+    hint = "Check the bucket and the key (keys are case-sensitive), and that the upload has finished."
+
+
+class EmptySourceError(SourceError):
+    code = "empty_source"
+    hint = "The object has no bytes: upload the slide again."
+
+
+class SourceChangedError(SourceError):
+    """The object was overwritten while it was read: its new bytes are another source with a job of its own."""
+
+    code = "source_changed"
+    hint = "Nothing to do: the newer object has a job of its own, or submit it again."
+
+
+class SourceGoneError(SourceError):
+    code = "source_gone"
+    hint = "The object was deleted while the job ran: upload the slide again."
+
+
+class DestinationError(SlidehookError):
+    code = "bad_destination"
+    hint = "Check the ids of collection and session."
+
+
+class NoSuchCollectionError(DestinationError):
+    code = "no_such_collection"
+    hint = "Check the collection's id; collections are made in SlideAtlas."
+
+
+class NoSuchSessionError(DestinationError):
+    code = "no_such_session"
+    hint = "Check the session's id; sessions are made in SlideAtlas or by the command line for a folder."
+
+
+class ForeignSessionError(DestinationError):
+    code = "session_not_in_collection"
+    hint = "Name the collection that the session belongs to, or another session."
+
+
+class NoImageStoreError(DestinationError):
+    code = "no_image_store"
+    hint = "Give the collection an `image_store` that exists in `databases` of the admin database."
+
+
+class UnplacedKeyError(DestinationError):
+    code = "key_names_no_session"
+    hint = "Upload to <collection id>/<session id>/<file name>."
+
+
+class SlideError(SlidehookError):
+    code = "bad_slide"
+    hint = "Open the file in another viewer to see whether it is intact."
+
+
+class NotTiffError(SlideError):
+    code = "not_a_tiff"
+    hint = "Convert the file to a tiled pyramidal TIFF first: ptif_upload.py --bindir does that with vips or bfconvert."
+
+
+class TruncatedError(SlideError):
+    code = "truncated"
+    hint = "The file ends too early: upload it again, and compare its size with the scanner's copy."
+
+
+class NotTiledError(SlideError):
+    code = "not_tiled"
+    hint = "Convert it to a tiled TIFF: ptif_upload.py --bindir does that with vips or bfconvert."
+
+
+class UnsupportedError(SlideError):
+    code = "unsupported"
+    hint = "Convert it to a JPEG-tiled pyramidal TIFF: ptif_upload.py --bindir does that with vips or bfconvert."
+
+
+class LimitError(SlideError):
+    code = "over_limit"
+    hint = "The file claims more than this service takes; it is most likely damaged."
+
+
+class CorruptTileError(SlideError):
+    code = "corrupt_tile"
+    hint = "Upload the file again; if the tile is damaged in the scanner's copy too, scan or convert it again."
+
+
+class StagingError(SlidehookError):
+    code = "bad_staging"
+    hint = "Submit the slide again: its tiles are written anew."
+
+
+class TileConflictError(StagingError):
+    """Two different contents for one tile of one generation."""
+
+    code = "tile_conflict"
+
+
+class VerificationError(StagingError):
+    code = "verification_failed"
+
+
+class WorkLostError(StagingError):
+    """What an earlier step left for this one is not there any more."""
+
+    code = "work_lost"
+
+
+class NoProgressError(SlidehookError):
+    code = "no_progress"
+    hint = "Look at the last error and at the log; mend the cause and submit the slide again."
+
+
+class TransientError(SlidehookError):
+    code = "transient"
+    hint = "It is tried again by itself."
+    permanent = False
+
+
+class StorageBusyError(TransientError):
+    """S3, SQS or DynamoDB does not answer, or asks for patience."""
+
+    code = "aws_unavailable"
+
+
+class ArchiveBusyError(TransientError):
+    """MongoDB does not answer, or is between two primaries."""
+
+    code = "mongodb_unavailable"
+
+
+class OutOfTimeError(TransientError):
+    code = "out_of_time"

@@ -1,0 +1,339 @@
+"""A job, its states, and every legal move between them.
+
+    queued -> planning -> tiling -> finishing -> done
+       any of the first four -> failed | cancelled | superseded
+       any ended state       -> queued (the next attempt)
+
+| state      | who moves a job in                      | who moves it out                                     |
+|------------|-----------------------------------------|------------------------------------------------------|
+| queued     | submit (new, or the next attempt)       | plan                                                 |
+| planning   | plan, when it takes the message         | plan, when chunks and staging stand                  |
+| tiling     | plan                                    | finish, when the set of done chunks is complete      |
+| finishing  | finish                                  | finish, when readers see the new generation          |
+| done       | finish                                  | submit, if readers no longer see it                  |
+| failed     | the step that met the error; rescue; the dead letter handler | submit                          |
+| cancelled  | control                                 | submit                                               |
+| superseded | plan or tile (source changed); finish (a newer one is shown) | submit                          |
+
+All functions are pure: they take a job and return the job after the move. Storing it is one conditional write.
+Instants are UTC epoch seconds.
+"""
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Literal
+
+from chalicelib.core.digest import content_id, object_id
+from chalicelib.core.errors import SlidehookError
+from chalicelib.core.geometry import level_count
+from chalicelib.core.source import Source
+
+
+class State(StrEnum):
+    QUEUED = "queued"
+    PLANNING = "planning"
+    TILING = "tiling"
+    FINISHING = "finishing"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+
+
+LIVE = frozenset({State.QUEUED, State.PLANNING, State.TILING, State.FINISHING})
+ENDED = frozenset(State) - LIVE
+UNFINISHED = frozenset({State.QUEUED, State.PLANNING, State.TILING})
+
+LEGAL_MOVES: dict[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.PLANNING}) | ENDED - {State.DONE},
+    State.PLANNING: frozenset({State.PLANNING, State.TILING}) | ENDED - {State.DONE},
+    State.TILING: frozenset({State.FINISHING}) | ENDED - {State.DONE},
+    # Cancelling is refused from here on: the switch may already have happened.
+    State.FINISHING: frozenset({State.DONE, State.FAILED, State.SUPERSEDED}),
+    # An ended job may be kept as it is while its leftovers are swept, or begin its next attempt.
+    **{ended: frozenset({ended, State.QUEUED}) for ended in ENDED},
+}
+
+
+class IllegalMoveError(AssertionError):
+    """A move that the table above does not have: a fault of the program, never of the user."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """Where a slide goes in SlideAtlas: ids as 24 hexadecimal digits. `image_store` and `database` follow from the
+    session and are recorded; `mongo_collection` is the image id to replace, if one was asked for."""
+
+    collection: str
+    session: str
+    image_store: str
+    database: str
+    mongo_collection: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the caller may choose. `tile_size` in pixels; None keeps the file's tiles."""
+
+    tile_size: int | None = None
+    base_only: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """An error as it is shown and kept: stable code, what happened to which thing, what to do."""
+
+    code: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try, counted from 1. `outcome` is the state it ended in."""
+
+    attempt: int
+    started_at: float
+    ended_at: float
+    outcome: State
+    error: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelSummary:
+    """A level as the status shows it."""
+
+    level: int
+    width_px: int
+    height_px: int
+    columns: int
+    rows: int
+    tiles: int
+    sparse: int
+    made: Literal["passthrough", "made"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What readers see of a done job."""
+
+    image: str
+    view: str
+    image_store: str
+    database: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkRecord:
+    """A finished chunk: how many tiles it stored, and the sum of their ids (core.digest)."""
+
+    number: int
+    tiles: int
+    source_bytes: int
+    digest: int
+    ended_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One slide on its way. `chunks_done` is a set, so a chunk finished twice is done once; `generation` counts the
+    places its tiles were written to: one that was given to the sweeper is never written again."""
+
+    id: str
+    hook: str
+    source: Source
+    destination: Destination
+    options: Options
+    submitted_at: float
+    started_at: float
+    updated_at: float
+    state: State = State.QUEUED
+    attempt: int = 1
+    generation: int = 0
+    ended_at: float | None = None
+    plan_digest: str | None = None
+    tile_size_px: int = 0
+    levels: tuple[LevelSummary, ...] = ()
+    chunks_total: int = 0
+    chunks_done: frozenset[int] = field(default_factory=frozenset)
+    tiles_total: int = 0
+    tiles_done: int = 0
+    bytes_total: int = 0
+    bytes_done: int = 0
+    tiling_at: float | None = None
+    rescues: int = 0
+    trouble: Problem | None = None
+    error: Problem | None = None
+    history: tuple[Attempt, ...] = ()
+    published: Published | None = None
+    sweep_at: float | None = None
+    discarded: tuple[int, ...] = ()
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in LIVE
+
+    @property
+    def all_chunks_done(self) -> bool:
+        return 0 < self.chunks_total == len(self.chunks_done)
+
+    @property
+    def depth(self) -> int:
+        """How many levels the complete quadtree has. Known once the job is planned."""
+        return level_count(self.levels[0].columns, self.levels[0].rows, 1)
+
+    @property
+    def order(self) -> str:
+        """The text by which generations of one slide are put in order: the newest object, then the latest submit."""
+        return f"{self.source.last_modified_at:017.3f}|{self.submitted_at:017.6f}"
+
+    def staging(self, generation: int | None = None) -> str:
+        """The collection its tiles are written to; also the id of its image, unless the caller named one."""
+        return object_id("image", self.id, str(self.generation if generation is None else generation))
+
+    @property
+    def image(self) -> str:
+        return self.destination.mongo_collection or self.staging()
+
+
+def job_id(hook: str, source: Source, destination: Destination, options: Options) -> str:
+    """Return the id of the job that this call asks for: the same bytes, place and options are the same job."""
+    return content_id(
+        "job",
+        {
+            "hook": hook,
+            "source": [source.bucket, source.key, source.etag, source.size_bytes],
+            "destination": [destination.collection, destination.session, destination.mongo_collection],
+            "options": [options.tile_size, options.base_only, options.overwrite],
+        },
+    )
+
+
+def new_job(hook: str, source: Source, destination: Destination, options: Options, *, now: float) -> Job:
+    """Return the first attempt of a job, queued."""
+    return Job(
+        id=job_id(hook, source, destination, options),
+        hook=hook,
+        source=source,
+        destination=destination,
+        options=options,
+        submitted_at=now,
+        started_at=now,
+        updated_at=now,
+    )
+
+
+def problem(error: SlidehookError) -> Problem:
+    """Return an error as it is kept."""
+    return Problem(code=error.code, message=str(error), hint=error.advice)
+
+
+def _moved(job: Job, state: State, **changes: object) -> Job:
+    if state not in LEGAL_MOVES[job.state]:
+        raise IllegalMoveError(f"job {job.id}: {job.state} -> {state}")
+    return replace(job, state=state, **changes)  # type: ignore[arg-type]
+
+
+def planning(job: Job, *, now: float) -> Job:
+    return _moved(job, State.PLANNING, updated_at=now)
+
+
+def tiling(
+    job: Job,
+    *,
+    plan_digest: str,
+    tile_size_px: int,
+    levels: tuple[LevelSummary, ...],
+    chunks_total: int,
+    tiles_total: int,
+    bytes_total: int,
+    now: float,
+) -> Job:
+    """Return the job with its plan. What an earlier attempt did under the same plan stays done."""
+    same = job.plan_digest == plan_digest
+    return _moved(
+        job,
+        State.TILING,
+        plan_digest=plan_digest,
+        tile_size_px=tile_size_px,
+        levels=levels,
+        chunks_total=chunks_total,
+        tiles_total=tiles_total,
+        bytes_total=bytes_total,
+        chunks_done=job.chunks_done if same else frozenset(),
+        tiles_done=job.tiles_done if same else 0,
+        bytes_done=job.bytes_done if same else 0,
+        tiling_at=now,
+        updated_at=now,
+    )
+
+
+def finishing(job: Job, *, now: float) -> Job:
+    return _moved(job, State.FINISHING, updated_at=now)
+
+
+def done(job: Job, published: Published, *, now: float) -> Job:
+    return _ended(job, State.DONE, None, now=now, published=published, error=None)
+
+
+def failed(job: Job, error: Problem, *, now: float, sweep_at: float) -> Job:
+    return _ended(job, State.FAILED, error, now=now, error=error, sweep_at=sweep_at)
+
+
+def superseded(job: Job, error: Problem, *, now: float, sweep_at: float) -> Job:
+    return _ended(job, State.SUPERSEDED, error, now=now, error=error, sweep_at=sweep_at)
+
+
+def cancelled(job: Job, *, now: float, sweep_at: float) -> Job:
+    return _ended(job, State.CANCELLED, None, now=now, sweep_at=sweep_at)
+
+
+def _ended(job: Job, state: State, error: Problem | None, *, now: float, **changes: object) -> Job:
+    attempt = Attempt(attempt=job.attempt, started_at=job.started_at, ended_at=now, outcome=state, error=error)
+    history = (*job.history, attempt)[-MAX_HISTORY:]
+    return _moved(job, state, ended_at=now, updated_at=now, history=history, **changes)
+
+
+# An item of the table holds 400 kB; twenty attempts tell a story and fit.
+MAX_HISTORY = 20
+
+
+def next_attempt(job: Job, source: Source, *, now: float) -> Job:
+    """Return an ended job queued again. `source` is the same object as it stands now (a revert has a newer date)."""
+    return _moved(
+        job,
+        State.QUEUED,
+        attempt=job.attempt + 1,
+        source=source,
+        submitted_at=now,
+        started_at=now,
+        updated_at=now,
+        ended_at=None,
+        tiling_at=None,
+        rescues=0,
+        trouble=None,
+        error=None,
+        published=None,
+        sweep_at=None,
+    )
+
+
+def discarding(job: Job, *, look_again_at: float) -> Job:
+    """Return an ended job whose generation is given to the sweeper: whatever comes next writes to a new place."""
+    return _moved(
+        job,
+        job.state,
+        generation=job.generation + 1,
+        discarded=(*job.discarded, job.generation),
+        plan_digest=None,
+        chunks_done=frozenset(),
+        tiles_done=0,
+        bytes_done=0,
+        sweep_at=look_again_at,
+    )
+
+
+def swept(job: Job) -> Job:
+    """Return an ended job of which nothing is left to sweep."""
+    return _moved(job, job.state, discarded=(), sweep_at=None)

@@ -1,0 +1,215 @@
+"""What the steps need of the outside. The docstrings are the contract: tests/contracts holds every implementation,
+in memory and real, to them.
+
+All of them raise TransientError (StorageBusyError, ArchiveBusyError) when the other side does not answer or asks for
+patience; nothing else of boto3, pymongo or the network comes through.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from chalicelib.core.job import ChunkRecord, Destination, Job, Problem, State
+from chalicelib.core.message import Message
+from chalicelib.core.source import Source
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Return UTC epoch seconds."""
+
+    def remaining_seconds(self) -> float:
+        """Return how long this invocation may still run."""
+
+
+class Slides(Protocol):
+    """The objects slides are read from."""
+
+    def pin(self, bucket: str, key: str, *, first_bytes: int) -> tuple[Source, bytes]:
+        """Return the object as it stands now, and up to `first_bytes` of its beginning.
+
+        Raises NoSuchSourceError, EmptySourceError.
+        """
+
+    def read(self, source: Source, start: int, stop: int) -> bytes:
+        """Return bytes `start` to `stop` (exclusive, within the object) of exactly this version.
+
+        Raises SourceChangedError if the object was overwritten since it was pinned, SourceGoneError if it was deleted.
+        """
+
+
+class Work(Protocol):
+    """Objects that the steps of a job leave for one another. They expire by themselves."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Store `data`. Storing the same again is harmless."""
+
+    def get(self, key: str, start: int = 0, stop: int | None = None) -> bytes:
+        """Return the object, or its bytes from `start` to `stop`. Raises WorkLostError if there is none."""
+
+
+class Queue(Protocol):
+    def send(self, messages: Sequence[Message]) -> None:
+        """Send all messages, each at least once; on an error some may have been sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPage:
+    """One page of a listing, newest change first. `cursor` asks for the next one; None at the end."""
+
+    jobs: tuple[Job, ...]
+    cursor: str | None
+
+
+class Jobs(Protocol):
+    """The job table."""
+
+    def create(self, job: Job) -> Job:
+        """Store a job unless one with its id exists. Return the stored one: the same value if it was stored now."""
+
+    def get(self, job_id: str) -> Job | None:
+        """Return the job as it stands (strongly consistent), None if there is none."""
+
+    def move(self, was: Job, now: Job) -> bool:
+        """Store `now` if the job still is where `was` had it: same state, attempt and generation.
+
+        One conditional write; False means that somebody else was faster, and nothing was written. Progress
+        (chunks_done, tiles_done, bytes_done) is written only where `now` differs from `was`, so that chunks which end
+        meanwhile are not forgotten.
+        """
+
+    def finish_chunk(self, job: Job, record: ChunkRecord) -> Job | None:
+        """Put a chunk into the done set, with its record, if the job is tiling in `job`'s attempt and generation.
+
+        Idempotent: a second time changes nothing. Return the job as it stands afterwards, None if it is not (or no
+        longer) tiling there.
+        """
+
+    def chunk_records(self, job: Job) -> tuple[ChunkRecord, ...]:
+        """Return the records of the done chunks of the job's generation, by number."""
+
+    def note_trouble(self, job: Job, trouble: Problem) -> None:
+        """Keep the last transient error of a live attempt, so that giving up can name it."""
+
+    def count_rescue(self, job: Job, *, now: float) -> bool:
+        """Add one to `rescues` and set `updated_at`, if the job still has `job`'s state, attempt and rescues."""
+
+    def schedule_sweep(self, job_id: str, at: float) -> None:
+        """Ask the sweeper to look at an ended job at this instant; nothing happens to a live or unknown one."""
+
+    def list(self, *, state: State | None, session: str | None, cursor: str | None, limit: int) -> JobPage:
+        """Return a page of jobs. By state or by session, or all. Raises InvalidRequestError for a foreign cursor."""
+
+    def silent(self, state: State, *, before: float, limit: int) -> tuple[Job, ...]:
+        """Return jobs of this state whose `updated_at` lies before the instant, the longest silent first."""
+
+    def to_sweep(self, *, now: float, limit: int) -> tuple[Job, ...]:
+        """Return jobs whose `sweep_at` has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A tile as it is stored: SlideAtlas' name, its depth in the quadtree from 1 (root), the JPEG, and the id that is
+    derived from both (core.digest.tile_id)."""
+
+    name: str
+    depth: int
+    jpeg: bytes
+    id: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFacts:
+    """What the image document says of a slide."""
+
+    file_name: str
+    width_px: int
+    height_px: int
+    tile_size_px: int
+    levels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """What a staging collection holds: tiles by depth (root = 1), and the sum of all tile ids."""
+
+    tiles_by_depth: dict[int, int]
+    digest: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """The outcome of a switch. `won` is False if readers already see a newer generation; `view` is what shows the slide.
+    `replaced` names the jobs whose generations readers no longer see."""
+
+    won: bool
+    view: str
+    replaced: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFacts:
+    id: str
+    label: str
+    collection: str
+    views: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionFacts:
+    id: str
+    label: str
+    image_store: str | None
+    sessions: tuple[SessionFacts, ...]
+
+
+class Archive(Protocol):
+    """SlideAtlas' MongoDB: its catalogue (collections, sessions, views) and the image stores with their tiles."""
+
+    def locate(self, collection: str, session: str, mongo_collection: str | None) -> Destination:
+        """Return where a slide of this session goes. Raises NoSuchCollectionError, NoSuchSessionError,
+        ForeignSessionError, NoImageStoreError."""
+
+    def stage(self, job: Job) -> None:
+        """Make the job's staging collection with its unique index on `name`. Harmless if it stands."""
+
+    def write(self, job: Job, generation: int, tiles: Sequence[Tile]) -> None:
+        """Store tiles in the staging collection of `generation`, acknowledged by a majority.
+
+        A tile that is there already with the same content counts as stored. Raises TileConflictError if another
+        content stands under its name.
+        """
+
+    def holding(self, job: Job) -> Holding:
+        """Return what the staging collection holds (or, after the rename, the collection it became)."""
+
+    def publish(self, job: Job, facts: ImageFacts, *, now: float) -> Switch:
+        """Let readers see the job's generation: image document, atomic switch, session entry (newest first, once).
+
+        Each part looks before it acts, so that running it again from the start ends in the same. A view that shows a
+        newer generation of the slide (Job.order) is left alone: `won` is False.
+        """
+
+    def shows(self, job: Job) -> bool:
+        """Tell whether readers of the session see this job's generation."""
+
+    def discard(self, job: Job, generation: int) -> bool:
+        """Drop what was staged for `generation`, and its image document, unless a view shows it (then: False)."""
+
+    def tile(self, image_store: str, image: str, name: str) -> bytes | None:
+        """Return the JPEG of a tile, None if there is no such tile, image or store."""
+
+    def collection(self, collection: str) -> CollectionFacts:
+        """Return a collection with its sessions. Raises NoSuchCollectionError."""
+
+    def session(self, session: str) -> SessionFacts:
+        """Return a session. Raises NoSuchSessionError."""
+
+    def make_session(self, collection: str, label: str) -> tuple[SessionFacts, bool]:
+        """Return the collection's session of this label and whether it was made now. Raises NoSuchCollectionError."""
+
+    def empty_session(self, session: str) -> tuple[int, tuple[str, ...]]:
+        """Take every view out of a session; return how many, and the jobs whose generations they showed."""
+
+    def ping(self) -> None:
+        """Return if the database answers."""

@@ -1,0 +1,69 @@
+"""Finish: check that every tile is there, let readers see the new generation, send the old one to the sweeper.
+
+It may die between any two lines and be run again from the first: each looks before it acts.
+"""
+
+from chalicelib.core.digest import SUM_MODULUS
+from chalicelib.core.errors import VerificationError
+from chalicelib.core.job import Job, Problem, Published, State, done, finishing, superseded
+from chalicelib.ports import Archive, Clock, ImageFacts, Jobs
+
+# Readers who opened the old slide go on with it for a while: its tiles are kept that long.
+GRACE_SECONDS = 15 * 60.0
+
+
+def finish(job: Job, *, jobs: Jobs, archive: Archive, clock: Clock) -> None:
+    """Bring a job whose chunks are all done to `done`, or to `superseded` if readers already see something newer.
+
+    Harmless to repeat. Raises VerificationError if the tiles are not what the chunks said they wrote.
+    """
+    if job.state is State.TILING and job.all_chunks_done:
+        begun = finishing(job, now=clock.now())
+        if not jobs.move(job, begun):
+            return
+        job = begun
+    if job.state is not State.FINISHING:
+        return
+    _verify(job, jobs, archive)
+    switch = archive.publish(job, _facts(job), now=clock.now())
+    if not switch.won:
+        newer = Problem(
+            code="newer_generation",
+            message=f"readers already see a newer version of {job.source}",
+            hint="Nothing to do. To show these bytes after all, upload them again.",
+        )
+        jobs.move(job, superseded(job, newer, now=clock.now(), sweep_at=clock.now()))
+        return
+    # Before the job is done, so that a crash here asks for the sweep again.
+    for replaced in switch.replaced:
+        jobs.schedule_sweep(replaced, clock.now() + GRACE_SECONDS)
+    destination = job.destination
+    published = Published(
+        image=job.image, view=switch.view, image_store=destination.image_store, database=destination.database
+    )
+    jobs.move(job, done(job, published, now=clock.now()))
+
+
+def _verify(job: Job, jobs: Jobs, archive: Archive) -> None:
+    """Compare counts by level, and the digest of all tiles, with what was planned and what the chunks wrote."""
+    depth = job.depth
+    expected = {depth - level.level: level.tiles for level in job.levels if level.tiles}
+    holding = archive.holding(job)
+    for tiles_depth in sorted(expected.keys() | holding.tiles_by_depth.keys()):
+        planned, found = expected.get(tiles_depth, 0), holding.tiles_by_depth.get(tiles_depth, 0)
+        if planned != found:
+            raise VerificationError(f"level {depth - tiles_depth} should have {planned} tiles and has {found}")
+    written = sum(record.digest for record in jobs.chunk_records(job)) % SUM_MODULUS
+    if written != holding.digest:
+        raise VerificationError("the stored tiles are not those that were written")
+
+
+def _facts(job: Job) -> ImageFacts:
+    base = job.levels[0]
+    return ImageFacts(
+        file_name=job.source.file_name,
+        width_px=base.width_px,
+        height_px=base.height_px,
+        tile_size_px=job.tile_size_px,
+        levels=job.depth,
+    )

@@ -1,0 +1,90 @@
+"""Plan: read the slide's header, list its tiles, cut them into chunks, make the staging collection, send the chunks."""
+
+import io
+from typing import BinaryIO, cast
+
+from chalicelib.core.blocks import BlockStream
+from chalicelib.core.chunk import cut, dump_plan, load_plan, plan_digest
+from chalicelib.core.job import Job, LevelSummary, State, planning, tiling
+from chalicelib.core.message import messages_for, plan_key, records_key
+from chalicelib.core.pyramid import Pyramid, plan_pyramid
+from chalicelib.core.source import Source
+from chalicelib.core.tiff import read_ifds
+from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides, Work
+
+
+def plan(
+    job: Job,
+    *,
+    chunk_bytes: int,
+    slides: Slides,
+    jobs: Jobs,
+    archive: Archive,
+    work: Work,
+    queue: Queue,
+    clock: Clock,
+) -> None:
+    """Bring a queued job to `tiling`. Harmless to repeat.
+
+    Raises SlideError for a file that cannot be published, SourceError if the object is not what was pinned.
+    """
+    if job.state is State.TILING:
+        # The message came again: whoever had it may have died before the chunks were sent.
+        queue.send(messages_for(job, load_plan(work.get(plan_key(job, job.plan_digest or "")))))
+        return
+    if job.state not in (State.QUEUED, State.PLANNING):
+        return
+    started = planning(job, now=clock.now())
+    if not jobs.move(job, started):
+        return
+    pyramid = read_pyramid(started, slides)
+    made, records = cut(pyramid, chunk_bytes=chunk_bytes)
+    head = dump_plan(made)
+    digest = plan_digest(head, records)
+    # What the chunks need stands before the job says `tiling`; a crash in between plans again, to the same bytes.
+    work.put(plan_key(started, digest), head)
+    work.put(records_key(started, digest), records)
+    archive.stage(started)
+    planned = tiling(
+        started,
+        plan_digest=digest,
+        tile_size_px=pyramid.tile_size_px,
+        levels=_summary(pyramid),
+        chunks_total=len(made.chunks),
+        tiles_total=made.tiles,
+        bytes_total=made.source_bytes,
+        now=clock.now(),
+    )
+    if jobs.move(started, planned):
+        queue.send(messages_for(planned, made))
+
+
+def read_pyramid(job: Job, slides: Slides) -> Pyramid:
+    """Return the pyramid that the job's options ask of its source, by a few range reads."""
+    source = job.source
+    stream = header_stream(source, slides)
+    ifds = read_ifds(stream, size_bytes=source.size_bytes)
+    return plan_pyramid(
+        ifds, size_bytes=source.size_bytes, tile_size=job.options.tile_size, base_only=job.options.base_only
+    )
+
+
+def header_stream(source: Source, slides: Slides) -> BinaryIO:
+    stream: io.RawIOBase = BlockStream(lambda start, stop: slides.read(source, start, stop), source.size_bytes)
+    return cast(BinaryIO, stream)
+
+
+def _summary(pyramid: Pyramid) -> tuple[LevelSummary, ...]:
+    return tuple(
+        LevelSummary(
+            level=level.level,
+            width_px=level.width_px,
+            height_px=level.height_px,
+            columns=level.columns,
+            rows=level.rows,
+            tiles=level.tiles,
+            sparse=level.sparse,
+            made=level.made,
+        )
+        for level in pyramid.levels
+    )

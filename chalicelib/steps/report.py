@@ -1,0 +1,125 @@
+"""Report: a job as its status document. Plain values, ready for JSON; instants as ISO 8601 in UTC."""
+
+from datetime import UTC, datetime
+
+from chalicelib.core.job import Job, Problem, State
+
+# How soon it is worth asking again.
+POLL_SECONDS = 1
+
+
+def report(job: Job, *, now: float) -> dict[str, object]:
+    """Return the status document of a job as it stands at `now`."""
+    return {
+        "id": job.id,
+        "hook": job.hook,
+        "state": job.state.value,
+        "attempt": job.attempt,
+        "source": {
+            "bucket": job.source.bucket,
+            "key": job.source.key,
+            "etag": job.source.etag,
+            "size_bytes": job.source.size_bytes,
+            "version_id": job.source.version_id,
+            "last_modified_at": instant(job.source.last_modified_at),
+        },
+        "destination": {
+            "collection": job.destination.collection,
+            "session": job.destination.session,
+            "image_store": job.destination.image_store,
+            "mongo_collection": job.destination.mongo_collection,
+        },
+        "options": {
+            "tile_size": job.options.tile_size,
+            "base_only": job.options.base_only,
+            "overwrite": job.options.overwrite,
+        },
+        "levels": [
+            {
+                "level": level.level,
+                "width_px": level.width_px,
+                "height_px": level.height_px,
+                "columns": level.columns,
+                "rows": level.rows,
+                "tiles": level.tiles,
+                "sparse": level.sparse,
+                "made": level.made,
+            }
+            for level in job.levels
+        ],
+        **_progress(job, now),
+        "submitted_at": instant(job.submitted_at),
+        "started_at": instant(job.started_at),
+        "updated_at": instant(job.updated_at),
+        "ended_at": instant(job.ended_at),
+        "attempts": [
+            {
+                "attempt": attempt.attempt,
+                "started_at": instant(attempt.started_at),
+                "ended_at": instant(attempt.ended_at),
+                "outcome": attempt.outcome.value,
+                "error": _problem(attempt.error),
+            }
+            for attempt in job.history
+        ],
+        "error": _problem(job.error),
+        "trouble": _problem(job.trouble) if job.is_live else None,
+        "result": _result(job),
+        "links": _links(job),
+    }
+
+
+def instant(at: float | None) -> str | None:
+    """Return an instant as ISO 8601 in UTC, to the millisecond."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _progress(job: Job, now: float) -> dict[str, object]:
+    # A done job has done all of it, also after its leftovers were swept.
+    complete = job.state in (State.FINISHING, State.DONE)
+    tiles = job.tiles_total if complete else job.tiles_done
+    read = job.bytes_total if complete else job.bytes_done
+    until = job.ended_at or now
+    seconds = until - job.tiling_at if job.tiling_at is not None else 0.0
+    tiles_per_second = tiles / seconds if seconds > 0 else None
+    left = job.tiles_total - tiles
+    return {
+        "tiles": {"done": tiles, "total": job.tiles_total},
+        "bytes": {"done": read, "total": job.bytes_total},
+        "chunks": {"done": job.chunks_total if complete else len(job.chunks_done), "total": job.chunks_total},
+        "rate": {
+            "tiles_per_second": _rounded(tiles_per_second),
+            "bytes_per_second": _rounded(read / seconds if seconds > 0 else None),
+        },
+        "eta_seconds": _rounded(left / tiles_per_second) if tiles_per_second and job.state is State.TILING else None,
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+def _problem(problem: Problem | None) -> dict[str, str] | None:
+    return problem and {"code": problem.code, "message": problem.message, "hint": problem.hint}
+
+
+def _result(job: Job) -> dict[str, str] | None:
+    shown = job.published
+    if shown is None:
+        return None
+    return {
+        "image": shown.image,
+        "view": shown.view,
+        "image_store": shown.image_store,
+        "database": shown.database,
+        "thumbnail": f"/thumb?img={shown.image}&db={shown.image_store}",
+    }
+
+
+def _links(job: Job) -> dict[str, str]:
+    links = {"self": f"/jobs/{job.id}"}
+    if job.published is not None:
+        links["thumbnail"] = f"/thumb?img={job.published.image}&db={job.published.image_store}"
+    return links

@@ -1,0 +1,51 @@
+"""Rescue, each minute: nothing stays without a message, nothing is left behind.
+
+A job is judged by its last progress, never by its age: a long queue is no reason to fail. A message too many is
+harmless, so a silent job is sent one again, with growing patience.
+"""
+
+from chalicelib.core.chunk import load_plan
+from chalicelib.core.errors import NoProgressError
+from chalicelib.core.job import LIVE, Job, State
+from chalicelib.core.message import Message, messages_for, plan_key
+from chalicelib.core.retry import MAX_RESCUES, SILENCE_SECONDS, silence_seconds
+from chalicelib.ports import Clock, Jobs, Queue, Work
+
+# One run looks at so many jobs of a state; the longest silent come first, so the next run goes on with the others.
+BATCH = 100
+
+
+def silent_jobs(*, jobs: Jobs, clock: Clock) -> list[Job]:
+    """Return the live jobs that have shown no progress for longer than their patience."""
+    before = clock.now() - SILENCE_SECONDS
+    found = [job for state in sorted(LIVE) for job in jobs.silent(state, before=before, limit=BATCH)]
+    return [job for job in found if clock.now() - job.updated_at >= silence_seconds(job.rescues)]
+
+
+def rescue(job: Job, *, jobs: Jobs, work: Work, queue: Queue, clock: Clock) -> None:
+    """Send a silent job the messages that bring it forward from where it is.
+
+    Raises NoProgressError if that was done too often already, WorkLostError if its plan is gone.
+    """
+    if job.rescues >= MAX_RESCUES:
+        last = f"; the last error was: {job.trouble.message}" if job.trouble else ""
+        raise NoProgressError(f"the job made no progress in {job.rescues} tries{last}")
+    # Read first: a job whose plan is lost is not counted as rescued.
+    messages = _messages(job, work)
+    if jobs.count_rescue(job, now=clock.now()):
+        queue.send(messages)
+
+
+def _messages(job: Job, work: Work) -> list[Message]:
+    if job.state in (State.QUEUED, State.PLANNING):
+        return [Message(do="plan", job=job.id, attempt=job.attempt)]
+    if job.state is State.FINISHING:
+        return [Message(do="finish", job=job.id, attempt=job.attempt)]
+    return messages_for(job, load_plan(work.get(plan_key(job, job.plan_digest or ""))))
+
+
+def given_up(job: Job, message: Message, receives: int) -> NoProgressError:
+    """Return why a job ends whose message came back `receives` times: the last error, if one was noted."""
+    what = f"chunk {message.chunk}" if message.do == "tile" else f"the step '{message.do}'"
+    why = f"{job.trouble.message} ({job.trouble.code})" if job.trouble else "the worker died each time without a word"
+    return NoProgressError(f"{what} was tried {receives} times and given up: {why}")
