@@ -1,0 +1,37 @@
+"""What all of AWS has in common: which of its errors ask for patience."""
+
+from botocore.exceptions import ClientError
+
+from chalicelib.core.errors import StorageBusyError
+
+BUSY = frozenset(
+    {
+        "ConditionalCheckFailedDueToTransaction",
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "LimitExceededException",
+        "OverLimit",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TransactionConflictException",
+    }
+)
+SERVER_ERROR = 500
+
+
+def is_busy(error: ClientError) -> bool:
+    """Tell whether the same request may succeed later."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return error.response.get("Error", {}).get("Code") in BUSY or status >= SERVER_ERROR
+
+
+def busy(error: Exception, what: str) -> StorageBusyError:
+    """Return the transient error for a call about `what`."""
+    return StorageBusyError(f"AWS did not answer for {what}: {error}")

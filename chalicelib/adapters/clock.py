@@ -1,0 +1,17 @@
+"""Real time."""
+
+import time
+from collections.abc import Callable
+
+
+class SystemClock:
+    """The clock of one invocation. `remaining_millis` is what Lambda's context offers; None runs without a limit."""
+
+    def __init__(self, remaining_millis: Callable[[], int] | None = None) -> None:
+        self._remaining_millis = remaining_millis
+
+    def now(self) -> float:
+        return time.time()
+
+    def remaining_seconds(self) -> float:
+        return float("inf") if self._remaining_millis is None else self._remaining_millis() / 1000

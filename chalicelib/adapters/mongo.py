@@ -1,0 +1,473 @@
+"""SlideAtlas' MongoDB: its catalogue and its tiles. Documents are those of SlideAtlas; ours is the sub-document
+`slidehook` of images and views, which its server ignores."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from bson import ObjectId
+from bson.binary import Binary
+from pymongo import ASCENDING, MongoClient, ReturnDocument, WriteConcern
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import (
+    AutoReconnect,
+    BulkWriteError,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    OperationFailure,
+    PyMongoError,
+    WTimeoutError,
+)
+
+from chalicelib.core.digest import ID_BYTES, SUM_MODULUS, object_id
+from chalicelib.core.errors import (
+    ArchiveBusyError,
+    ForeignSessionError,
+    NoImageStoreError,
+    NoSuchCollectionError,
+    NoSuchSessionError,
+    TileConflictError,
+)
+from chalicelib.core.job import Destination, Job
+from chalicelib.ports import CollectionFacts, Holding, ImageFacts, SessionFacts, Switch, Tile
+
+Document = Mapping[str, Any]
+
+DUPLICATE_KEY = 11000
+NAMESPACE_NOT_FOUND = 26
+BAD_HINT = 2
+DIGEST_BATCH = 20_000
+
+
+@contextmanager
+def _patience(what: str) -> Iterator[None]:
+    """Turn the errors of a server that is away, busy or changing its primary into ArchiveBusyError."""
+    try:
+        yield
+    except (AutoReconnect, ExecutionTimeout, WTimeoutError) as error:
+        raise ArchiveBusyError(f"MongoDB did not answer for {what}: {error}") from error
+    except OperationFailure as error:
+        if not error.has_error_label("RetryableWriteError") and not error.has_error_label("TransientTransactionError"):
+            raise
+        raise ArchiveBusyError(f"MongoDB asks for patience for {what}: {error}") from error
+
+
+class MongoArchive:
+    """ports.Archive over one MongoDB: the admin database, and the data database of each image store."""
+
+    def __init__(self, client: "MongoClient[dict[str, Any]]", admin_db: str) -> None:
+        self._client = client
+        # Majority: what was acknowledged survives a change of the primary, and only then is a chunk marked done.
+        self._admin: Database[dict[str, Any]] = client.get_database(admin_db, write_concern=WriteConcern(w="majority"))
+
+    # -- where a slide goes ------------------------------------------------------------------------------------------
+
+    def locate(self, collection: str, session: str, mongo_collection: str | None) -> Destination:
+        with _patience(f"session {session}"):
+            group = self._admin.collections.find_one({"_id": ObjectId(collection)})
+            if group is None:
+                raise NoSuchCollectionError(f"there is no collection {collection}", pointer="/collection")
+            found = self._admin.sessions.find_one({"_id": ObjectId(session)})
+            if found is None:
+                raise NoSuchSessionError(f"there is no session {session}", pointer="/session")
+            if found.get("collection") != group["_id"]:
+                raise ForeignSessionError(
+                    f"session {session} does not belong to collection {collection}", pointer="/session"
+                )
+            store_id = found.get("image_store") or group.get("image_store")
+            store = self._admin.databases.find_one({"_id": store_id}) if store_id is not None else None
+        if store is None or not store.get("dbname"):
+            raise NoImageStoreError(f"collection {collection} has no image store", pointer="/collection")
+        return Destination(
+            collection=collection,
+            session=session,
+            image_store=str(store["_id"]),
+            database=store["dbname"],
+            mongo_collection=mongo_collection,
+        )
+
+    def _store(self, database: str) -> "Database[dict[str, Any]]":
+        return self._client.get_database(database, write_concern=WriteConcern(w="majority"))
+
+    # -- tiles -------------------------------------------------------------------------------------------------------
+
+    def stage(self, job: Job) -> None:
+        with _patience(f"the staging of job {job.id}"):
+            self._tiles(job, job.generation).create_index([("name", ASCENDING)], unique=True)
+
+    def _tiles(self, job: Job, generation: int) -> "Collection[dict[str, Any]]":
+        return self._store(job.destination.database)[job.staging(generation)]
+
+    def write(self, job: Job, generation: int, tiles: Sequence[Tile]) -> None:
+        documents = [
+            {"_id": ObjectId(tile.id), "name": tile.name, "level": tile.depth, "file": Binary(tile.jpeg)}
+            for tile in tiles
+        ]
+        with _patience(f"the tiles of job {job.id}"):
+            try:
+                self._tiles(job, generation).insert_many(documents, ordered=False)
+            except BulkWriteError as error:
+                self._tolerate_repetition(error, job)
+
+    def _tolerate_repetition(self, error: BulkWriteError, job: Job) -> None:
+        """Return if every refused tile is there already. Its `_id` is its content: a duplicate id is the same tile, a
+        duplicate name under another id is another content."""
+        for refused in error.details.get("writeErrors", []):
+            if refused.get("code") != DUPLICATE_KEY:
+                raise ArchiveBusyError(f"MongoDB refused a tile: {refused.get('errmsg')}") from error
+            if "_id" not in refused.get("keyPattern", {"_id": 1}):
+                name = refused.get("keyValue", {}).get("name")
+                raise TileConflictError(f"two contents for tile {name} of job {job.id}") from error
+        if error.details.get("writeConcernErrors"):
+            raise ArchiveBusyError("MongoDB did not acknowledge the tiles by a majority") from error
+
+    def holding(self, job: Job) -> Holding:
+        database = self._store(job.destination.database)
+        with _patience(f"the tiles of job {job.id}"):
+            tiles = self._tiles(job, job.generation)
+            target = job.destination.mongo_collection
+            if target is not None and self._is_renamed(database, job):
+                tiles = database[target]
+            # Both are answered from an index alone; the tiles themselves are not read.
+            return Holding(tiles_by_depth=_tiles_by_depth(tiles), digest=_digest(tiles))
+
+    # -- publishing --------------------------------------------------------------------------------------------------
+
+    def publish(self, job: Job, facts: ImageFacts, *, now: float) -> Switch:
+        with _patience(f"publishing job {job.id}"):
+            candidates = self._candidates(job, facts.file_name)
+            blocked = next((view for view in candidates if self._is_newer(view, job)), None)
+            if blocked is not None:
+                return Switch(won=False, view=str(blocked["_id"]))
+            replaced = set()
+            if job.destination.mongo_collection is not None:
+                won, former = self._replace_image(job, facts, now)
+                if not won:
+                    return Switch(won=False, view="")
+                replaced |= former
+            else:
+                self._put_image(job, facts, now, {})
+            switch = self._switch(job, facts, candidates)
+            if not switch.won:
+                return switch
+            replaced |= set(switch.replaced) | self._take_out(job, candidates, switch.view)
+            self._list(job, switch.view)
+            return Switch(won=True, view=switch.view, replaced=tuple(sorted(replaced - {job.id})))
+
+    def _candidates(self, job: Job, file_name: str) -> list[dict[str, Any]]:
+        """Return the views that the job may take over: this slide's, then, to overwrite, those of the same file name."""
+        session = self._admin.sessions.find_one({"_id": ObjectId(job.destination.session)}) or {}
+        listed: list[ObjectId] = session.get("views", [])
+        own_id = _view_id(job)
+        views = {view["_id"]: view for view in self._admin.views.find({"_id": {"$in": [*listed, own_id]}})}
+        ours = [view for view in views.values() if _ours(view).get("slide") == job.source.slide]
+        ours.sort(key=lambda view: (view["_id"] not in listed, view["_id"] != own_id))
+        if not job.options.overwrite:
+            return ours
+        names = self._file_names(views.values())
+        same_name = [
+            views[view_id]
+            for view_id in listed
+            if view_id in views and views[view_id] not in ours and file_name in names.get(view_id, ())
+        ]
+        return ours + same_name
+
+    def _file_names(self, views: Any) -> dict[ObjectId, set[str]]:
+        """Return the file names that each view shows, ours or not: its image document knows."""
+        names: dict[ObjectId, set[str]] = {}
+        for view in views:
+            for record in view.get("ViewerRecords", [])[:1]:
+                store = self._admin.databases.find_one({"_id": record.get("Database")})
+                image = self._store(store["dbname"]).images.find_one({"_id": record.get("Image")}) if store else None
+                if image is not None:
+                    names[view["_id"]] = {str(image.get("filename", "")).rsplit("/", 1)[-1]}
+        return names
+
+    def _is_newer(self, view: Document, job: Job) -> bool:
+        shown = _ours(view)
+        if shown.get("slide") == job.source.slide:
+            return str(shown.get("order", "")) > job.order
+        return float(shown.get("submitted_at", 0.0)) > job.submitted_at
+
+    def _put_image(self, job: Job, facts: ImageFacts, now: float, extra: Document) -> None:
+        document = {**_image(job, facts, now), "slidehook": {**_trace(job), **extra}}
+        self._store(job.destination.database).images.update_one(
+            {"_id": ObjectId(job.image)}, {"$set": document}, upsert=True
+        )
+
+    def _replace_image(self, job: Job, facts: ImageFacts, now: float) -> tuple[bool, set[str]]:
+        """Rename the staging collection onto the image the caller named; return whether this job may, and whose tiles
+        went. `publishing` is written before the rename and `published` after it: a rerun knows where it stood."""
+        database = self._store(job.destination.database)
+        image_id = ObjectId(job.image)
+        if not self._is_renamed(database, job):
+            claim = {"publishing": _claim(job), "publishing_at": job.submitted_at}
+            try:
+                before = database.images.find_one_and_update(
+                    {
+                        "_id": image_id,
+                        "$or": [
+                            {"slidehook.publishing_at": {"$exists": False}},
+                            {"slidehook.publishing_at": {"$lte": job.submitted_at}},
+                        ],
+                    },
+                    {"$set": {f"slidehook.{name}": value for name, value in claim.items()}},
+                    upsert=True,
+                    return_document=ReturnDocument.BEFORE,
+                )
+            except DuplicateKeyError:  # it is there, and a later submitted job has it
+                return False, set()
+            former = {_ours(before or {}).get("job")} - {None, job.id}
+            try:
+                database[job.staging()].rename(str(image_id), dropTarget=True)
+            except OperationFailure as error:
+                if error.code != NAMESPACE_NOT_FOUND:  # another run of this step has renamed it
+                    raise
+        else:
+            former = set()
+        self._put_image(job, facts, now, {"publishing": _claim(job), "publishing_at": job.submitted_at, "published": _claim(job)})
+        return True, {str(name) for name in former}
+
+    def _is_renamed(self, database: "Database[dict[str, Any]]", job: Job) -> bool:
+        image = database.images.find_one({"_id": ObjectId(job.image)}) or {}
+        shown = _ours(image)
+        if shown.get("published") == _claim(job):
+            return True
+        # Claimed, and the staging collection is gone: the crash came between the rename and the note of it.
+        return shown.get("publishing") == _claim(job) and not database.list_collection_names(
+            filter={"name": job.staging()}
+        )
+
+    def _switch(self, job: Job, facts: ImageFacts, candidates: Sequence[Document]) -> Switch:
+        """Let one view show the job's image: one atomic update, whose filter refuses to go back."""
+        view_id = candidates[0]["_id"] if candidates else _view_id(job)
+        update = [
+            {
+                "$set": {
+                    "slidehook": {
+                        **_literal(_trace(job)),
+                        # What is shown now is kept as `previous`, so that a rerun after a crash still knows it.
+                        "previous": {
+                            "$cond": [
+                                {"$eq": ["$slidehook.claim", _claim(job)]},
+                                "$slidehook.previous",
+                                "$slidehook.job",
+                            ]
+                        },
+                    },
+                    "ViewerRecords": [
+                        {"Image": ObjectId(job.image), "Database": ObjectId(job.destination.image_store)}
+                    ],
+                    **_literal({"Title": facts.file_name, "Type": "Note", "CoordinateSystem": "Pixel"}),
+                }
+            }
+        ]
+        not_newer = {
+            "$or": [
+                {"slidehook.slide": {"$exists": False}},
+                {"slidehook.slide": job.source.slide, "slidehook.order": {"$lte": job.order}},
+                {"slidehook.slide": {"$ne": job.source.slide}, "slidehook.submitted_at": {"$lte": job.submitted_at}},
+            ]
+        }
+        try:
+            after = self._admin.views.find_one_and_update(
+                {"_id": view_id, **not_newer}, update, upsert=True, return_document=ReturnDocument.AFTER
+            )
+        except DuplicateKeyError:  # the view is there, and newer
+            return Switch(won=False, view=str(view_id))
+        previous = _ours(after).get("previous")
+        return Switch(won=True, view=str(view_id), replaced=(previous,) if previous else ())
+
+    def _take_out(self, job: Job, candidates: Sequence[Document], shown: str) -> set[str]:
+        """Take the other views of the same slide or name out of the session; return the jobs they showed."""
+        others = [view for view in candidates if str(view["_id"]) != shown]
+        if not others:
+            return set()
+        ids = [view["_id"] for view in others]
+        self._admin.sessions.update_one(
+            {"_id": ObjectId(job.destination.session)}, {"$pull": {"views": {"$in": ids}}}
+        )
+        self._admin.views.delete_many({"_id": {"$in": ids}})
+        return {_ours(view)["job"] for view in others if _ours(view).get("job")}
+
+    def _list(self, job: Job, view: str) -> None:
+        """Put the view at the head of its session, once. The list is never rewritten: others add to it, too."""
+        self._admin.sessions.update_one(
+            {"_id": ObjectId(job.destination.session), "views": {"$ne": ObjectId(view)}},
+            {"$push": {"views": {"$each": [ObjectId(view)], "$position": 0}}},
+        )
+
+    def shows(self, job: Job) -> bool:
+        with _patience(f"the view of job {job.id}"):
+            store = self._store(job.destination.database)
+            image = store.images.find_one({"_id": ObjectId(job.image)}, {"slidehook": 1})
+            if _ours(image or {}).get("claim") != _claim(job):
+                return False
+            view = self._admin.views.find_one({"ViewerRecords.Image": ObjectId(job.image)}, {"_id": 1})
+            return view is not None and (
+                self._admin.sessions.find_one(
+                    {"_id": ObjectId(job.destination.session), "views": view["_id"]}, {"_id": 1}
+                )
+                is not None
+            )
+
+    def discard(self, job: Job, generation: int) -> bool:
+        name = job.staging(generation)
+        with _patience(f"the leftovers of job {job.id}"):
+            if self._admin.views.find_one({"ViewerRecords.Image": ObjectId(name)}, {"_id": 1}) is not None:
+                return False
+            database = self._store(job.destination.database)
+            database.drop_collection(name)
+            database.images.delete_one({"_id": ObjectId(name), "slidehook.job": job.id})
+            return True
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def tile(self, image_store: str, image: str, name: str) -> bytes | None:
+        with _patience(f"tile {name} of image {image}"):
+            store = self._admin.databases.find_one({"_id": ObjectId(image_store)}, {"dbname": 1})
+            if store is None:
+                return None
+            found = self._client[store["dbname"]][image].find_one({"name": name}, {"file": 1})
+        return None if found is None else bytes(found["file"])
+
+    def collection(self, collection: str) -> CollectionFacts:
+        with _patience(f"collection {collection}"):
+            found = self._admin.collections.find_one({"_id": ObjectId(collection)})
+            if found is None:
+                raise NoSuchCollectionError(f"there is no collection {collection}")
+            sessions = [_session(each) for each in self._admin.sessions.find({"collection": found["_id"]}).sort("label")]
+        store = found.get("image_store")
+        return CollectionFacts(
+            id=collection,
+            label=str(found.get("label", "")),
+            image_store=None if store is None else str(store),
+            sessions=tuple(sessions),
+        )
+
+    def session(self, session: str) -> SessionFacts:
+        with _patience(f"session {session}"):
+            found = self._admin.sessions.find_one({"_id": ObjectId(session)})
+        if found is None:
+            raise NoSuchSessionError(f"there is no session {session}")
+        return _session(found)
+
+    def make_session(self, collection: str, label: str) -> tuple[SessionFacts, bool]:
+        facts = self.collection(collection)
+        known = next((session for session in facts.sessions if session.label == label), None)
+        if known is not None:
+            return known, False
+        # The id follows from the label, so that two callers at once make one session.
+        session_id = object_id("session", collection, label)
+        with _patience(f"session {label!r}"):
+            made = self._admin.sessions.update_one(
+                {"_id": ObjectId(session_id)},
+                {
+                    "$setOnInsert": {
+                        "collection": ObjectId(collection),
+                        "label": label,
+                        "views": [],
+                        "attachments": [],
+                        "imagefiles": [],
+                    }
+                },
+                upsert=True,
+            )
+        return self.session(session_id), made.upserted_id is not None
+
+    def empty_session(self, session: str) -> tuple[int, tuple[str, ...]]:
+        self.session(session)
+        with _patience(f"session {session}"):
+            before = self._admin.sessions.find_one_and_update(
+                {"_id": ObjectId(session)},
+                {"$set": {"views": [], "attachments": [], "imagefiles": []}},
+                return_document=ReturnDocument.BEFORE,
+            )
+            ids = list((before or {}).get("views", []))
+            jobs = {_ours(view).get("job") for view in self._admin.views.find({"_id": {"$in": ids}})} - {None}
+            self._admin.views.delete_many({"_id": {"$in": ids}})
+        return len(ids), tuple(sorted(str(job) for job in jobs))
+
+    def ping(self) -> None:
+        try:
+            self._client.admin.command("ping")
+        except PyMongoError as error:
+            raise ArchiveBusyError(f"MongoDB does not answer: {error}") from error
+
+
+def _tiles_by_depth(tiles: "Collection[dict[str, Any]]") -> dict[int, int]:
+    names_only = {"$project": {"_id": 0, "name": 1}}
+    by_length = {"$group": {"_id": {"$strLenBytes": "$name"}, "tiles": {"$sum": 1}}}
+    try:
+        found = list(tiles.aggregate([names_only, by_length], hint="name_1"))
+    except OperationFailure as error:
+        if error.code not in (BAD_HINT, NAMESPACE_NOT_FOUND):
+            raise
+        return {}  # the index is not there, and so neither is the collection
+    return {each["_id"] - len(".jpg"): each["tiles"] for each in found}
+
+
+def _digest(tiles: "Collection[dict[str, Any]]") -> int:
+    total = 0
+    for found in tiles.find({}, {"_id": 1}, batch_size=DIGEST_BATCH).hint("_id_"):
+        total += int.from_bytes(found["_id"].binary[:ID_BYTES], "big")
+    return total % SUM_MODULUS
+
+
+def _ours(document: Document) -> dict[str, Any]:
+    return document.get("slidehook") or {}
+
+
+def _claim(job: Job) -> str:
+    """Which generation of which job: what publishing is noted under."""
+    return f"{job.id}/{job.generation}"
+
+
+def _trace(job: Job) -> dict[str, object]:
+    """What our sub-document says of the slide: which job and which source it shows, and its order."""
+    return {
+        "job": job.id,
+        "claim": _claim(job),
+        "slide": job.source.slide,
+        "source": f"s3://{job.source.bucket}/{job.source.key}",
+        "etag": job.source.etag,
+        "order": job.order,
+        "submitted_at": job.submitted_at,
+    }
+
+
+def _literal(values: Mapping[str, object]) -> dict[str, object]:
+    """Return values for an update pipeline, where a text that begins with a dollar sign would name a field."""
+    return {name: {"$literal": value} for name, value in values.items()}
+
+
+def _view_id(job: Job) -> ObjectId:
+    return ObjectId(object_id("view", job.destination.session, job.source.slide))
+
+
+def _image(job: Job, facts: ImageFacts, now: float) -> dict[str, object]:
+    return {
+        "filename": facts.file_name,
+        "label": facts.file_name,
+        "origin": [0, 0, 0],
+        "spacing": [1, 1, 1],
+        "dimensions": [facts.width_px, facts.height_px, 1],
+        "levels": facts.levels,
+        "components": 3,
+        "TileSize": facts.tile_size_px,
+        "CoordinateSystem": "Pixel",
+        "bounds": [0, facts.width_px, 0, facts.height_px],
+        "metadataready": True,
+        "uploaded_at": datetime.fromtimestamp(now, UTC),
+    }
+
+
+def _session(found: Document) -> SessionFacts:
+    return SessionFacts(
+        id=str(found["_id"]),
+        label=str(found.get("label", "")),
+        collection=str(found.get("collection", "")),
+        views=tuple(str(view) for view in found.get("views", [])),
+    )

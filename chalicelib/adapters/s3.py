@@ -1,0 +1,155 @@
+"""S3: the slides, and the work bucket."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Lock
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
+
+from chalicelib.adapters.aws import busy, is_busy
+from chalicelib.core.errors import (
+    EmptySourceError,
+    NoSuchSourceError,
+    SourceChangedError,
+    SourceGoneError,
+    StorageBusyError,
+    WorkLostError,
+)
+from chalicelib.core.source import Source
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+Answer = TypeVar("Answer")
+
+PARTIAL_CONTENT = 206
+GONE = frozenset({"NoSuchKey", "NoSuchBucket", "404", "NoSuchVersion", "AccessDenied", "403"})
+CHANGED = frozenset({"PreconditionFailed", "412"})
+EMPTY = frozenset({"InvalidRange", "416"})
+
+
+class S3Slides:
+    """ports.Slides over S3. Reads are pinned by ETag, which AWS and every emulator honour (version ids they do not)."""
+
+    def __init__(self, client: "S3Client") -> None:
+        self._client = client
+
+    def pin(self, bucket: str, key: str, *, first_bytes: int) -> tuple[Source, bytes]:
+        try:
+            # One request instead of HEAD and GET: a range's answer tells all that HEAD would.
+            answer = self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes=0-{first_bytes - 1}")
+            data = answer["Body"].read()
+        except ClientError as error:
+            _refuse_pin(error, bucket, key)
+        except (BotoCoreError, HTTPError) as error:
+            raise busy(error, f"s3://{bucket}/{key}") from error
+        size_bytes = int(answer.get("ContentRange", f"/{answer['ContentLength']}").rsplit("/", 1)[-1])
+        if size_bytes == 0:
+            raise _empty(bucket, key)
+        version = answer.get("VersionId")
+        source = Source(
+            bucket=bucket,
+            key=key,
+            etag=answer["ETag"],
+            size_bytes=size_bytes,
+            version_id=None if version in (None, "null") else version,
+            last_modified_at=answer["LastModified"].timestamp(),
+        )
+        return source, data[:first_bytes]
+
+    def read(self, source: Source, start: int, stop: int) -> bytes:
+        if not 0 <= start < stop <= source.size_bytes:
+            raise ValueError(f"bytes {start} to {stop} of {source}, which has {source.size_bytes}")
+        try:
+            answer = self._client.get_object(
+                Bucket=source.bucket, Key=source.key, Range=f"bytes={start}-{stop - 1}", IfMatch=source.etag
+            )
+            if answer["ResponseMetadata"]["HTTPStatusCode"] != PARTIAL_CONTENT:
+                # An endpoint that ignores ranges would send gigabytes.
+                answer["Body"].close()
+                raise StorageBusyError(f"{source}: the storage answered a range request with the whole object")
+            data = answer["Body"].read()
+        except ClientError as error:
+            _refuse_read(error, source)
+        except (BotoCoreError, HTTPError) as error:
+            raise busy(error, str(source)) from error
+        if len(data) != stop - start:
+            raise StorageBusyError(f"{source}: {len(data)} bytes came of the {stop - start} from byte {start}")
+        return data
+
+
+def _empty(bucket: str, key: str) -> EmptySourceError:
+    return EmptySourceError(f"s3://{bucket}/{key} is empty", pointer="/source")
+
+
+def _refuse_pin(error: ClientError, bucket: str, key: str) -> NoReturn:
+    code = error.response["Error"]["Code"]
+    if code in EMPTY:
+        raise _empty(bucket, key) from error
+    if code in GONE:
+        # Without the right to list, S3 says "access denied" for a key that does not exist.
+        raise NoSuchSourceError(f"there is no object s3://{bucket}/{key}", pointer="/source") from error
+    _raise_other(error, f"s3://{bucket}/{key}")
+
+
+def _refuse_read(error: ClientError, source: Source) -> NoReturn:
+    code = error.response["Error"]["Code"]
+    if code in CHANGED or code in EMPTY:
+        raise SourceChangedError(f"{source} was overwritten while it was read") from error
+    if code in GONE:
+        raise SourceGoneError(f"{source} was deleted while it was read") from error
+    _raise_other(error, str(source))
+
+
+def _raise_other(error: ClientError, what: str) -> NoReturn:
+    if is_busy(error):
+        raise busy(error, what) from error
+    raise error
+
+
+class S3Work:
+    """ports.Work over a bucket. Whole objects that were read once are kept: their keys name their content."""
+
+    KEPT = 4
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._lock = Lock()
+
+    def put(self, key: str, data: bytes) -> None:
+        self._call(key, lambda: self._client.put_object(Bucket=self._bucket, Key=key, Body=data))
+
+    def get(self, key: str, start: int = 0, stop: int | None = None) -> bytes:
+        if start == 0 and stop is None:
+            return self._whole(key)
+        return self._read(key, Range=f"bytes={start}-{'' if stop is None else stop - 1}")
+
+    def _whole(self, key: str) -> bytes:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        data = self._read(key)
+        with self._lock:
+            self._kept[key] = data
+            while len(self._kept) > self.KEPT:
+                self._kept.popitem(last=False)
+        return data
+
+    def _read(self, key: str, **options: str) -> bytes:
+        arguments: dict[str, Any] = {"Bucket": self._bucket, "Key": key, **options}
+        return self._call(key, lambda: self._client.get_object(**arguments)["Body"].read())
+
+    def _call(self, key: str, call: Callable[[], Answer]) -> Answer:
+        try:
+            return call()
+        except ClientError as error:
+            if error.response["Error"]["Code"] in GONE:
+                raise WorkLostError(f"the work object {key} is gone") from error
+            _raise_other(error, f"the work object {key}")
+        except (BotoCoreError, HTTPError) as error:
+            raise busy(error, f"the work object {key}") from error
