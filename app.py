@@ -1,1 +1,119 @@
 """Every door of Slidehook on one page: routes, queue consumers, the minute timer. No logic here."""
+
+import logging
+from typing import Any
+
+from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SQSEvent
+
+from chalicelib.config import read_settings
+from chalicelib.entrypoints import http, pages, queue
+from chalicelib.wiring import System
+
+app = Chalice(app_name="slidehook")
+app.log.setLevel(logging.INFO)
+system = System(read_settings())
+
+
+def answer(handler: http.Handler, *arguments: str) -> Response:
+    return http.answer(app.current_request, system, handler, *arguments)
+
+
+# -- routes ----------------------------------------------------------------------------------------------------------
+
+
+@app.route("/")
+def index() -> Response:
+    return pages.page()
+
+
+@app.route("/static/{name}")
+def static(name: str) -> Response:
+    return pages.page(name)
+
+
+@app.route("/health")
+def health() -> Response:
+    return answer(http.health)
+
+
+@app.route("/hooks/{name}", methods=["POST"])
+def hook(name: str) -> Response:
+    return answer(http.call_hook, name)
+
+
+@app.route("/jobs")
+def list_jobs() -> Response:
+    return answer(http.list_jobs)
+
+
+@app.route("/jobs/{job_id}")
+def show_job(job_id: str) -> Response:
+    return answer(http.show_job, job_id)
+
+
+@app.route("/tile")
+def tile_by_query() -> Response:
+    return answer(http.show_tile_by_query)
+
+
+@app.route("/tile/{image_store}/{image}/{name}")
+def tile(image_store: str, image: str, name: str) -> Response:
+    return answer(http.show_tile, image_store, image, name)
+
+
+@app.route("/thumb")
+def thumbnail() -> Response:
+    return answer(http.show_thumbnail)
+
+
+@app.route("/client")
+def client_settings() -> Response:
+    return answer(http.client_settings)
+
+
+@app.route("/collections/{collection}")
+def show_collection(collection: str) -> Response:
+    return answer(http.show_collection, collection)
+
+
+@app.route("/collections/{collection}/sessions", methods=["POST"])
+def make_session(collection: str) -> Response:
+    return answer(http.make_session, collection)
+
+
+@app.route("/sessions/{session}")
+def show_session(session: str) -> Response:
+    return answer(http.show_session, session)
+
+
+@app.route("/sessions/{session}/recreate", methods=["POST"])
+def recreate_session(session: str) -> Response:
+    return answer(http.recreate, session)
+
+
+# -- queues and timer (infra/resources.yaml names the queues and how they are read) ------------------------------------
+
+
+@app.on_sqs_message(queue="slidehook-arrivals", batch_size=10)
+def arrivals(event: SQSEvent) -> Any:
+    return queue.on_arrivals(event.to_dict(), system)
+
+
+@app.on_sqs_message(queue="slidehook-jobs", batch_size=1)
+def jobs(event: SQSEvent) -> Any:
+    return queue.on_work(event.to_dict(), event.context, system)
+
+
+@app.on_sqs_message(queue="slidehook-chunks", batch_size=1)
+def chunks(event: SQSEvent) -> Any:
+    return queue.on_work(event.to_dict(), event.context, system)
+
+
+@app.on_sqs_message(queue="slidehook-dead-letters", batch_size=10)
+def dead_letters(event: SQSEvent) -> Any:
+    return queue.on_dead_letters(event.to_dict(), system)
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def minute(event: CloudWatchEvent) -> None:
+    queue.on_minute(system)

@@ -277,7 +277,7 @@ def done(job: Job, published: Published, *, now: float) -> Job:
     return _ended(job, State.DONE, None, now=now, published=published, error=None)
 
 
-def failed(job: Job, error: Problem, *, now: float, sweep_at: float) -> Job:
+def failed(job: Job, error: Problem, *, now: float, sweep_at: float | None) -> Job:
     return _ended(job, State.FAILED, error, now=now, error=error, sweep_at=sweep_at)
 
 

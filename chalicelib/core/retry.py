@@ -8,6 +8,10 @@ SILENCE_LIMIT_SECONDS = 3600.0
 MAX_RESCUES = 64
 
 
+# Readers who opened a slide that was replaced go on with it for a while: its tiles are kept that long.
+GRACE_SECONDS = 15 * 60.0
+
+
 def retry_after_seconds(receives: int, *, dice: float) -> float:
     """Return how long to hide a message that was received `receives` times before it is tried again.
 

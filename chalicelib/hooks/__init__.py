@@ -1,0 +1,36 @@
+"""One module a webhook: a name, the class of its parameters, and what is done with them."""
+
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from chalicelib.core.errors import FieldProblem, InvalidRequestError
+
+
+class Parameters(BaseModel):
+    """The body of a hook's request: unknown fields are mistakes, and nothing is guessed from another type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+Kind = TypeVar("Kind", bound=Parameters)
+
+
+def validated(kind: type[Kind], body: object) -> Kind:
+    """Return the parameters that a request's body holds. Raises InvalidRequestError that names every wrong field."""
+    if not isinstance(body, dict):
+        raise InvalidRequestError("the body must be a JSON object", hint="Send an object: {\"source\": ...}.")
+    try:
+        return kind.model_validate(body)
+    except ValidationError as error:
+        problems = [
+            FieldProblem("".join(f"/{step}" for step in found["loc"]), _sentence(found["msg"]))
+            for found in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+    names = ", ".join(sorted({found.pointer.lstrip("/") or "the body" for found in problems}))
+    raise InvalidRequestError(f"wrong in the request: {names}", problems)
+
+
+def _sentence(message: str) -> str:
+    text = message.removeprefix("Value error, ")
+    return text[:1].lower() + text[1:]

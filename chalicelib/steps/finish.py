@@ -6,10 +6,8 @@ It may die between any two lines and be run again from the first: each looks bef
 from chalicelib.core.digest import SUM_MODULUS
 from chalicelib.core.errors import VerificationError
 from chalicelib.core.job import Job, Problem, Published, State, done, finishing, superseded
+from chalicelib.core.retry import GRACE_SECONDS
 from chalicelib.ports import Archive, Clock, ImageFacts, Jobs
-
-# Readers who opened the old slide go on with it for a while: its tiles are kept that long.
-GRACE_SECONDS = 15 * 60.0
 
 
 def finish(job: Job, *, jobs: Jobs, archive: Archive, clock: Clock) -> None:

@@ -44,8 +44,8 @@ def _messages(job: Job, work: Work) -> list[Message]:
     return messages_for(job, load_plan(work.get(plan_key(job, job.plan_digest or ""))))
 
 
-def given_up(job: Job, message: Message, receives: int) -> NoProgressError:
-    """Return why a job ends whose message came back `receives` times: the last error, if one was noted."""
+def given_up(job: Job, message: Message) -> NoProgressError:
+    """Return why a job ends whose message the queue gave up on: the last error, if one was noted."""
     what = f"chunk {message.chunk}" if message.do == "tile" else f"the step '{message.do}'"
     why = f"{job.trouble.message} ({job.trouble.code})" if job.trouble else "the worker died each time without a word"
-    return NoProgressError(f"{what} was tried {receives} times and given up: {why}")
+    return NoProgressError(f"{what} was tried as often as is allowed and given up: {why}")

@@ -1,0 +1,61 @@
+"""What the environment says. The only place that reads it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+class MissingSettingError(RuntimeError):
+    """The service cannot start: a setting is not there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings of the service. `token_hashes` are SHA-256 (hex) of the bearer tokens that may submit: none, and
+    nobody may. `open_reads` lets everyone read status and tiles: for a service on loopback only."""
+
+    source_buckets: frozenset[str]
+    incoming_bucket: str
+    work_bucket: str
+    jobs_table: str
+    jobs_queue: str
+    chunks_queue: str
+    mongo_uri: str
+    admin_db: str
+    token_hashes: frozenset[str]
+    open_reads: bool
+    chunk_bytes: int
+    threads: int
+    region: str
+    aws_endpoint: str | None
+
+
+def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings. Raises MissingSettingError, naming the first that is missing."""
+    values = os.environ if environment is None else environment
+
+    def needed(name: str) -> str:
+        value = values.get(name, "")
+        if not value:
+            raise MissingSettingError(f"{name} is not set; infra/resources.yaml lists what the service needs")
+        return value
+
+    def listed(name: str) -> frozenset[str]:
+        return frozenset(part.strip() for part in values.get(name, "").split(",") if part.strip())
+
+    return Settings(
+        source_buckets=listed("SLIDEHOOK_SOURCE_BUCKETS"),
+        incoming_bucket=needed("SLIDEHOOK_INCOMING_BUCKET"),
+        work_bucket=needed("SLIDEHOOK_WORK_BUCKET"),
+        jobs_table=needed("SLIDEHOOK_JOBS_TABLE"),
+        jobs_queue=needed("SLIDEHOOK_JOBS_QUEUE"),
+        chunks_queue=needed("SLIDEHOOK_CHUNKS_QUEUE"),
+        mongo_uri=needed("SLIDEHOOK_MONGO_URI"),
+        admin_db=values.get("SLIDEHOOK_ADMIN_DB", "slideatlas"),
+        token_hashes=listed("SLIDEHOOK_TOKENS_SHA256"),
+        open_reads=values.get("SLIDEHOOK_OPEN_READS", "").lower() == "true",
+        chunk_bytes=int(values.get("SLIDEHOOK_CHUNK_BYTES", str(32 * 1024 * 1024))),
+        threads=int(values.get("SLIDEHOOK_THREADS", "3")),
+        region=values.get("AWS_DEFAULT_REGION") or values.get("AWS_REGION", "us-east-1"),
+        aws_endpoint=values.get("AWS_ENDPOINT_URL") or None,
+    )

@@ -1,0 +1,46 @@
+"""What S3 says has arrived. Format: Amazon S3 event notification, version 2.x."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import unquote_plus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """An object that was created. What it claims of the object may be outdated: it is looked at anew."""
+
+    bucket: str
+    key: str
+    etag: str
+    size_bytes: int
+    version_id: str | None
+    sequencer: str
+    at: float
+
+
+def arrivals(body: Mapping[str, Any]) -> tuple[Arrival, ...]:
+    """Return the arrivals of a notification's body: none for S3's test event and for other kinds of events.
+
+    Raises ValueError for a body that is no notification.
+    """
+    if body.get("Event") == "s3:TestEvent":
+        return ()
+    records = body.get("Records")
+    if not isinstance(records, Sequence) or isinstance(records, str):
+        raise ValueError("the message is no S3 event notification")
+    return tuple(_arrival(record) for record in records if str(record.get("eventName", "")).startswith("ObjectCreated"))
+
+
+def _arrival(record: Mapping[str, Any]) -> Arrival:
+    thing = record["s3"]["object"]
+    return Arrival(
+        bucket=record["s3"]["bucket"]["name"],
+        key=unquote_plus(thing["key"]),  # keys come URL-encoded, a plus sign is a space
+        etag=f'"{thing.get("eTag", "")}"',
+        size_bytes=int(thing.get("size", 0)),
+        version_id=thing.get("versionId"),
+        sequencer=str(thing.get("sequencer", "")),
+        at=datetime.fromisoformat(record["eventTime"]).timestamp() if record.get("eventTime") else 0.0,
+    )

@@ -1,0 +1,174 @@
+"""From queue messages and the minute timer to the steps.
+
+The only place that catches everything: whatever one record does, the others of its batch are not run again for it.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from chalicelib.adapters.clock import SystemClock
+from chalicelib.adapters.sqs import parse_message
+from chalicelib.core.errors import SlidehookError, TransientError
+from chalicelib.core.event import arrivals
+from chalicelib.core.job import Job, Problem, problem
+from chalicelib.core.message import Message
+from chalicelib.core.retry import retry_after_seconds
+from chalicelib.hooks.upload import arrive
+from chalicelib.steps.finish import finish
+from chalicelib.steps.plan import plan
+from chalicelib.steps.rescue import given_up, rescue, silent_jobs
+from chalicelib.steps.settle import settle, sweep
+from chalicelib.steps.tile import tile
+from chalicelib.wiring import System
+
+Record = Mapping[str, Any]
+Failures = dict[str, list[dict[str, str]]]
+
+logger = logging.getLogger("slidehook")
+
+SWEEPS_PER_MINUTE = 50
+
+
+def on_arrivals(event: Mapping[str, Any], system: System) -> Failures:
+    """Submit what S3 says has arrived."""
+    return _each(event, lambda record: _submit_arrivals(record, system), system)
+
+
+def on_work(event: Mapping[str, Any], context: Any, system: System) -> Failures:
+    """Run the steps that messages of the jobs and chunks queues ask for."""
+    clock = SystemClock(context.get_remaining_time_in_millis)
+    return _each(event, lambda record: _work(record, clock, system), system)
+
+
+def on_dead_letters(event: Mapping[str, Any], system: System) -> Failures:
+    """End the jobs whose messages were given up on; arrivals are tried once more, slowly, and never dropped."""
+    return _each(event, lambda record: _bury(record, system), system)
+
+
+def on_minute(system: System) -> None:
+    """Send silent jobs on their way again, and sweep what is left over."""
+    clock = system.clock
+    for job in silent_jobs(jobs=system.jobs, clock=clock):
+        _guarded(job, lambda job: rescue(job, jobs=system.jobs, work=system.work, queue=system.queue, clock=clock), system)
+    for job in system.jobs.to_sweep(now=clock.now(), limit=SWEEPS_PER_MINUTE):
+        _guarded(job, lambda job: sweep(job, jobs=system.jobs, archive=system.archive, clock=clock), system)
+
+
+def _guarded(job: Job, step: Callable[[Job], None], system: System) -> None:
+    """Run a step of the minute timer: a job that cannot be helped does not keep the others from it."""
+    try:
+        step(job)
+    except TransientError as error:
+        logger.warning("job %s: %s; the next minute tries again", job.id, error)
+    except SlidehookError as error:
+        settle(job, error, jobs=system.jobs, archive=system.archive, clock=system.clock)
+    except Exception:
+        logger.exception("job %s: the minute timer failed", job.id)
+
+
+def _each(event: Mapping[str, Any], handle: Callable[[Record], None], system: System) -> Failures:
+    failures = []
+    for record in event["Records"]:
+        try:
+            handle(record)
+        except TransientError as error:
+            logger.warning("message %s: %s; it is tried again", record["messageId"], error)
+            failures.append(record["messageId"])
+            _hide(record, system)
+        except Exception:
+            logger.exception("message %s failed: %.2000s", record["messageId"], record.get("body"))
+            failures.append(record["messageId"])
+    return {"batchItemFailures": [{"itemIdentifier": failed} for failed in failures]}
+
+
+def _hide(record: Record, system: System) -> None:
+    """Let a message wait before it comes again, longer each time. Without it, it comes when its visibility ends."""
+    try:
+        seconds = retry_after_seconds(_receives(record), dice=system.dice)
+        system.queue.delay(record["eventSourceARN"], record["receiptHandle"], round(seconds))
+    except Exception as error:  # noqa: BLE001 - a courtesy: whatever it is, the message comes again by itself
+        logger.warning("message %s could not be delayed: %s", record["messageId"], error)
+
+
+def _receives(record: Record) -> int:
+    return int(record.get("attributes", {}).get("ApproximateReceiveCount", "1"))
+
+
+def _submit_arrivals(record: Record, system: System) -> None:
+    for arrival in arrivals(json.loads(record["body"])):
+        job = arrive(
+            arrival,
+            source_buckets=system.settings.source_buckets,
+            slides=system.slides,
+            jobs=system.jobs,
+            archive=system.archive,
+            queue=system.queue,
+            clock=system.clock,
+        )
+        logger.info("arrival s3://%s/%s: job %s", arrival.bucket, arrival.key, job.id if job else "none")
+
+
+def _work(record: Record, clock: SystemClock, system: System) -> None:
+    message = parse_message(record["body"])
+    job = system.jobs.get(message.job)
+    if job is None or job.attempt != message.attempt or not job.is_live:
+        logger.info("job %s attempt %s is over: %s dropped", message.job, message.attempt, message.do)
+        return
+    logger.info("job %s attempt %d: %s %s", job.id, job.attempt, message.do, message.chunk)
+    try:
+        _step(message, job, clock, system)
+    except SlidehookError as error:
+        if error.permanent:
+            logger.warning("job %s ends: %s (%s)", job.id, error, error.code)
+            _settle(message.job, error, system)
+            return
+        system.jobs.note_trouble(job, problem(error))
+        raise
+    except Exception as error:
+        fault = Problem(code=SlidehookError.code, message=f"{type(error).__name__}: {error}", hint=SlidehookError.hint)
+        system.jobs.note_trouble(job, fault)
+        raise
+
+
+def _step(message: Message, job: Job, clock: SystemClock, system: System) -> None:
+    if message.do == "tile" and message.chunk is not None:
+        tile(
+            job, message.chunk, threads=system.settings.threads,
+            slides=system.slides, jobs=system.jobs, archive=system.archive, work=system.work, queue=system.queue,
+            clock=clock,
+        )  # fmt: skip
+    elif message.do == "plan":
+        plan(
+            job, chunk_bytes=system.settings.chunk_bytes,
+            slides=system.slides, jobs=system.jobs, archive=system.archive, work=system.work, queue=system.queue,
+            clock=clock,
+        )  # fmt: skip
+    else:
+        finish(job, jobs=system.jobs, archive=system.archive, clock=clock)
+
+
+def _settle(job_id: str, error: SlidehookError, system: System) -> None:
+    # Read again: the step has moved the job on since it was read.
+    job = system.jobs.get(job_id)
+    if job is not None:
+        settle(job, error, jobs=system.jobs, archive=system.archive, clock=system.clock)
+
+
+def _bury(record: Record, system: System) -> None:
+    body = json.loads(record["body"])
+    if "Records" in body or "Event" in body:
+        _submit_arrivals(record, system)
+        return
+    message = parse_message(record["body"])
+    job = system.jobs.get(message.job)
+    if job is not None and job.attempt == message.attempt and job.is_live and _is_missing(message, job):
+        settle(job, given_up(job, message), jobs=system.jobs, archive=system.archive, clock=system.clock)
+
+
+def _is_missing(message: Message, job: Job) -> bool:
+    """Tell whether what the message asked for is still to be done: another one like it may have done it."""
+    if message.do == "plan":
+        return job.plan_digest is None or job.tiling_at is None
+    return message.chunk not in job.chunks_done

@@ -1,0 +1,125 @@
+"""The `upload` hook: one source becomes one published slide."""
+
+from collections.abc import Collection
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from chalicelib.core.errors import BucketNotAllowedError, SlidehookError, TransientError
+from chalicelib.core.event import Arrival
+from chalicelib.core.job import Destination, Job, Options, failed, new_job, problem
+from chalicelib.core.pyramid import check_tile_size
+from chalicelib.core.source import OBJECT_ID, Source, destination_of_key, is_direct, parse_s3_url
+from chalicelib.hooks import Parameters, validated
+from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides
+from chalicelib.steps.submit import submit
+
+name = "upload"
+
+
+def _object_id(text: str) -> str:
+    if not OBJECT_ID.fullmatch(text.lower()):
+        raise ValueError("must be an ObjectId: 24 hexadecimal digits")
+    return text.lower()
+
+
+def _s3_url(text: str) -> str:
+    parse_s3_url(text)
+    return text
+
+
+ObjectIdText = Annotated[str, AfterValidator(_object_id)]
+
+
+class UploadParameters(Parameters):
+    """`source` is `s3://bucket/key` in a bucket that may be read; the ids are ObjectIds of SlideAtlas."""
+
+    source: Annotated[str, AfterValidator(_s3_url)] = Field(description="s3://bucket/key of a pyramidal TIFF")
+    collection: ObjectIdText = Field(description="id of the collection")
+    session: ObjectIdText = Field(description="id of a session of that collection")
+    tile_size: Annotated[int, AfterValidator(check_tile_size)] | None = Field(
+        default=None, description="edge of the published tiles in pixels; the file's own if left out"
+    )
+    mongo_collection: ObjectIdText | None = Field(
+        default=None, description="id of an image to replace, with its tile collection; a new one if left out"
+    )
+    base_only: bool = Field(default=False, description="publish the full resolution level only")
+    overwrite: bool = Field(
+        default=False, description="replace a slide of the same file name that came from another source"
+    )
+
+
+def upload(
+    parameters: UploadParameters,
+    *,
+    source_buckets: Collection[str],
+    slides: Slides,
+    jobs: Jobs,
+    archive: Archive,
+    queue: Queue,
+    clock: Clock,
+) -> Job:
+    """Return the job for a call. Raises SourceError or DestinationError; nothing is left behind then."""
+    bucket, key = parse_s3_url(parameters.source)
+    if bucket not in source_buckets:
+        raise BucketNotAllowedError(f"the bucket {bucket!r} may not be read", pointer="/source")
+    destination = archive.locate(parameters.collection, parameters.session, parameters.mongo_collection)
+    options = Options(
+        tile_size=parameters.tile_size, base_only=parameters.base_only, overwrite=parameters.overwrite
+    )
+    return submit(
+        name, bucket, key, destination, options,
+        slides=slides, jobs=jobs, archive=archive, queue=queue, clock=clock,
+    )  # fmt: skip
+
+
+def arrive(
+    arrival: Arrival,
+    *,
+    source_buckets: Collection[str],
+    slides: Slides,
+    jobs: Jobs,
+    archive: Archive,
+    queue: Queue,
+    clock: Clock,
+) -> Job | None:
+    """Submit an object that S3 says has arrived: its key names collection and session.
+
+    Nobody waits for an answer here, so what would be refused at the door becomes a failed job that can be seen.
+    None for what its uploader submits by itself, and for folders. Raises TransientError.
+    """
+    if is_direct(arrival.key) or arrival.key.endswith("/"):
+        return None
+    collection = session = ""
+    try:
+        collection, session = destination_of_key(arrival.key)
+        address = {"source": f"s3://{arrival.bucket}/{arrival.key}", "collection": collection, "session": session}
+        parameters = validated(UploadParameters, address)
+        return upload(
+            parameters, source_buckets=source_buckets,
+            slides=slides, jobs=jobs, archive=archive, queue=queue, clock=clock,
+        )  # fmt: skip
+    except TransientError:
+        raise
+    except SlidehookError as error:
+        return _refused(arrival, collection, session, error, jobs=jobs, clock=clock)
+
+
+def _refused(
+    arrival: Arrival, collection: str, session: str, error: SlidehookError, *, jobs: Jobs, clock: Clock
+) -> Job:
+    """Keep an arrival that cannot be submitted as a failed job. The same arrival again is the same job."""
+    now = clock.now()
+    source = Source(
+        bucket=arrival.bucket,
+        key=arrival.key,
+        etag=arrival.etag,
+        size_bytes=arrival.size_bytes,
+        version_id=arrival.version_id,
+        last_modified_at=arrival.at,
+    )
+    nowhere = Destination(collection=collection, session=session, image_store="", database="")
+    job = new_job(name, source, nowhere, Options(), now=now)
+    ended = failed(job, problem(error), now=now, sweep_at=None)
+    return jobs.create(ended)
+

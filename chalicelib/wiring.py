@@ -1,0 +1,98 @@
+"""The one place where ports meet adapters. Made once a process; clients are made when first used, because a cold
+start pays for each of them."""
+
+import random
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.adapters.clock import SystemClock
+from chalicelib.config import Settings
+
+if TYPE_CHECKING:
+    from chalicelib.adapters.dynamodb import JobTable
+    from chalicelib.adapters.mongo import MongoArchive
+    from chalicelib.adapters.s3 import S3Slides, S3Work
+    from chalicelib.adapters.sqs import JobQueues
+
+CONNECTIONS = 16
+
+
+@dataclass(frozen=True)
+class System:
+    """The service's outside, by port."""
+
+    settings: Settings
+
+    def _aws(self, service: str) -> Any:
+        import boto3
+        from botocore.config import Config
+
+        # Bounded waits: what does not answer in time is tried again by the queue, not by a hanging worker.
+        patience = Config(
+            connect_timeout=3,
+            read_timeout=30,
+            retries={"mode": "standard", "max_attempts": 3},
+            max_pool_connections=CONNECTIONS,
+        )
+        return boto3.client(
+            service,  # type: ignore[call-overload]
+            region_name=self.settings.region,
+            endpoint_url=self.settings.aws_endpoint,
+            config=patience,
+        )
+
+    @cached_property
+    def _s3(self) -> Any:
+        return self._aws("s3")
+
+    @cached_property
+    def slides(self) -> "S3Slides":
+        from chalicelib.adapters.s3 import S3Slides
+
+        return S3Slides(self._s3)
+
+    @cached_property
+    def work(self) -> "S3Work":
+        from chalicelib.adapters.s3 import S3Work
+
+        return S3Work(self._s3, self.settings.work_bucket)
+
+    @cached_property
+    def jobs(self) -> "JobTable":
+        from chalicelib.adapters.dynamodb import JobTable
+
+        return JobTable(self._aws("dynamodb"), self.settings.jobs_table)
+
+    @cached_property
+    def queue(self) -> "JobQueues":
+        from chalicelib.adapters.sqs import JobQueues
+
+        return JobQueues(
+            self._aws("sqs"), jobs_queue=self.settings.jobs_queue, chunks_queue=self.settings.chunks_queue
+        )
+
+    @cached_property
+    def archive(self) -> "MongoArchive":
+        from pymongo import MongoClient
+
+        from chalicelib.adapters.mongo import MongoArchive
+
+        client: MongoClient[dict[str, Any]] = MongoClient(
+            self.settings.mongo_uri,
+            maxPoolSize=CONNECTIONS,
+            serverSelectionTimeoutMS=5000,
+            connectTimeoutMS=5000,
+            socketTimeoutMS=60000,
+            appname="slidehook",
+        )
+        return MongoArchive(client, self.settings.admin_db)
+
+    @property
+    def clock(self) -> SystemClock:
+        return SystemClock()
+
+    @property
+    def dice(self) -> float:
+        """A number in [0, 1): jitter, nothing secret."""
+        return random.random()  # noqa: S311
