@@ -115,5 +115,5 @@ def dead_letters(event: SQSEvent) -> Any:
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
-def minute(event: CloudWatchEvent) -> None:
+def minute(_event: CloudWatchEvent) -> None:
     queue.on_minute(system)

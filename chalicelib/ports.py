@@ -139,8 +139,8 @@ class Holding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switch:
-    """The outcome of a switch. `won` is False if readers already see a newer generation; `view` is what shows the slide.
-    `replaced` names the jobs whose generations readers no longer see."""
+    """The outcome of a switch. `won` is False if readers already see a newer generation; `view` is what shows the
+    slide. `replaced` names the jobs whose generations readers no longer see."""
 
     won: bool
     view: str

@@ -68,9 +68,7 @@ class System:
     def queue(self) -> "JobQueues":
         from chalicelib.adapters.sqs import JobQueues
 
-        return JobQueues(
-            self._aws("sqs"), jobs_queue=self.settings.jobs_queue, chunks_queue=self.settings.chunks_queue
-        )
+        return JobQueues(self._aws("sqs"), jobs_queue=self.settings.jobs_queue, chunks_queue=self.settings.chunks_queue)
 
     @cached_property
     def archive(self) -> "MongoArchive":

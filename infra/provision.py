@@ -66,9 +66,7 @@ class Clients:
     def from_environment(cls) -> Clients:
         """Return clients for the endpoint, region and credentials that boto3 finds."""
         session = boto3.session.Session()
-        return cls(
-            dynamodb=session.client("dynamodb"), s3=session.client("s3"), sqs=session.client("sqs")
-        )
+        return cls(dynamodb=session.client("dynamodb"), s3=session.client("s3"), sqs=session.client("sqs"))
 
 
 def provision(
@@ -95,9 +93,7 @@ def provision(
 class _Making:
     """One run: what is known so far, and what was changed."""
 
-    def __init__(
-        self, clients: Clients, template: Template, prefix: str, visibility_seconds: int | None
-    ) -> None:
+    def __init__(self, clients: Clients, template: Template, prefix: str, visibility_seconds: int | None) -> None:
         self.template = template
         self.changes: list[str] = []
         self._clients = clients
@@ -156,9 +152,7 @@ class _Making:
             url = sqs.create_queue(QueueName=name, Attributes=wanted)["QueueUrl"]
             self.changes.append(f"queue {name}: created")
         self._mend_queue(name, url, wanted)
-        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"][
-            "QueueArn"
-        ]
+        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         self._queues[logical_id] = Queue(name=name, url=url, arn=arn)
         self.resolver.values |= {logical_id: url, "AWS::AccountId": arn.split(":")[4]}
         self.resolver.attributes[logical_id, "Arn"] = arn
@@ -169,13 +163,9 @@ class _Making:
             self._mend_queue(url.rsplit("/", 1)[-1], url, wanted)
 
     def _mend_queue(self, name: str, url: str, wanted: Mapping[str, str]) -> None:
-        found = self._clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]).get(
-            "Attributes", {}
-        )
+        found = self._clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]).get("Attributes", {})
         drifted = {
-            key: value
-            for key, value in wanted.items()
-            if not _includes(_parsed(found.get(key)), _parsed(value))
+            key: value for key, value in wanted.items() if not _includes(_parsed(found.get(key)), _parsed(value))
         }
         if drifted:
             self._clients.sqs.set_queue_attributes(QueueUrl=url, Attributes=drifted)
@@ -190,9 +180,7 @@ class _Making:
         except dynamodb.exceptions.ResourceNotFoundException:
             definition = {key: properties[key] for key in _TABLE_KEYS}
             dynamodb.create_table(TableName=name, **definition)
-            dynamodb.get_waiter("table_exists").wait(
-                TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
-            )
+            dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
             self.changes.append(f"table {name}: created")
         else:
             self._mend_indexes(name, found, properties)
@@ -227,9 +215,7 @@ class _Making:
         found = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
         status = found.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus")
         if status != "ENABLED":
-            dynamodb.update_continuous_backups(
-                TableName=name, PointInTimeRecoverySpecification=wanted
-            )
+            dynamodb.update_continuous_backups(TableName=name, PointInTimeRecoverySpecification=wanted)
             self.changes.append(f"table {name}: point in time recovery")
 
     # ---- buckets
@@ -301,9 +287,7 @@ class _Making:
         except ClientError as error:
             found = _missing(error)
         if not _includes(found, rules):
-            s3.put_bucket_lifecycle_configuration(
-                Bucket=name, LifecycleConfiguration={"Rules": rules}
-            )
+            s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": rules})
             self.changes.append(f"bucket {name}: lifecycle")
 
     def _mend_notification(self, name: str, wanted: Any) -> None:
@@ -311,8 +295,7 @@ class _Making:
             return
         s3 = self._clients.s3
         configurations: Any = [
-            {"QueueArn": entry["Queue"], "Events": [entry["Event"]]}
-            for entry in wanted["QueueConfigurations"]
+            {"QueueArn": entry["Queue"], "Events": [entry["Event"]]} for entry in wanted["QueueConfigurations"]
         ]
         found: Any = s3.get_bucket_notification_configuration(Bucket=name)
         if not _includes(found.get("QueueConfigurations"), configurations):
@@ -333,17 +316,17 @@ def _parsed(text: str | None) -> Any:
         value = json.loads(text or "null")
     except ValueError:
         return text
-    return {key: str(item) if isinstance(item, int) else item for key, item in value.items()} if (
-        isinstance(value, dict)
-    ) else value
+    return (
+        {key: str(item) if isinstance(item, int) else item for key, item in value.items()}
+        if (isinstance(value, dict))
+        else value
+    )
 
 
 def _includes(found: Any, wanted: Any) -> bool:
     """Whether `found` says all that `wanted` says; services add defaults of their own."""
     if isinstance(wanted, dict):
-        return isinstance(found, dict) and all(
-            _includes(found.get(key), value) for key, value in wanted.items()
-        )
+        return isinstance(found, dict) and all(_includes(found.get(key), value) for key, value in wanted.items())
     if isinstance(wanted, list):
         return (
             isinstance(found, list)

@@ -157,7 +157,7 @@ class MongoArchive:
             return Switch(won=True, view=switch.view, replaced=tuple(sorted(replaced - {job.id})))
 
     def _candidates(self, job: Job, file_name: str) -> list[dict[str, Any]]:
-        """Return the views that the job may take over: this slide's, then, to overwrite, those of the same file name."""
+        """Return the views the job may take over: this slide's, then (to overwrite) those of the same file name."""
         session = self._admin.sessions.find_one({"_id": ObjectId(job.destination.session)}) or {}
         listed: list[ObjectId] = session.get("views", [])
         own_id = _view_id(job)
@@ -192,7 +192,7 @@ class MongoArchive:
         return float(shown.get("submitted_at", 0.0)) > job.submitted_at
 
     def _put_image(self, job: Job, facts: ImageFacts, now: float, extra: Document) -> None:
-        document = {**_image(job, facts, now), "slidehook": {**_trace(job), **extra}}
+        document = {**_image(facts, now), "slidehook": {**_trace(job), **extra}}
         self._store(job.destination.database).images.update_one(
             {"_id": ObjectId(job.image)}, {"$set": document}, upsert=True
         )
@@ -219,7 +219,7 @@ class MongoArchive:
                 )
             except DuplicateKeyError:  # it is there, and a later submitted job has it
                 return False, set()
-            former = {_ours(before or {}).get("job")} - {None, job.id}
+            former = {_ours(dict(before or {})).get("job")} - {None, job.id}
             try:
                 database[job.staging()].rename(str(image_id), dropTarget=True)
             except OperationFailure as error:
@@ -227,7 +227,9 @@ class MongoArchive:
                     raise
         else:
             former = set()
-        self._put_image(job, facts, now, {"publishing": _claim(job), "publishing_at": job.submitted_at, "published": _claim(job)})
+        self._put_image(
+            job, facts, now, {"publishing": _claim(job), "publishing_at": job.submitted_at, "published": _claim(job)}
+        )
         return True, {str(name) for name in former}
 
     def _is_renamed(self, database: "Database[dict[str, Any]]", job: Job) -> bool:
@@ -286,9 +288,7 @@ class MongoArchive:
         if not others:
             return set()
         ids = [view["_id"] for view in others]
-        self._admin.sessions.update_one(
-            {"_id": ObjectId(job.destination.session)}, {"$pull": {"views": {"$in": ids}}}
-        )
+        self._admin.sessions.update_one({"_id": ObjectId(job.destination.session)}, {"$pull": {"views": {"$in": ids}}})
         self._admin.views.delete_many({"_id": {"$in": ids}})
         return {_ours(view)["job"] for view in others if _ours(view).get("job")}
 
@@ -338,7 +338,9 @@ class MongoArchive:
             found = self._admin.collections.find_one({"_id": ObjectId(collection)})
             if found is None:
                 raise NoSuchCollectionError(f"there is no collection {collection}")
-            sessions = [_session(each) for each in self._admin.sessions.find({"collection": found["_id"]}).sort("label")]
+            sessions = [
+                _session(each) for each in self._admin.sessions.find({"collection": found["_id"]}).sort("label")
+            ]
         store = found.get("image_store")
         return CollectionFacts(
             id=collection,
@@ -447,7 +449,7 @@ def _view_id(job: Job) -> ObjectId:
     return ObjectId(object_id("view", job.destination.session, job.source.slide))
 
 
-def _image(job: Job, facts: ImageFacts, now: float) -> dict[str, object]:
+def _image(facts: ImageFacts, now: float) -> dict[str, object]:
     return {
         "filename": facts.file_name,
         "label": facts.file_name,

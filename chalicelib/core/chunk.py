@@ -167,12 +167,12 @@ def _planned(level: Level) -> PlannedLevel:
         tiles=level.tiles,
         sparse=level.sparse,
         prefix=tile_prefix(ifd.jpeg_tables, ifd.photometric) if ifd else b"",
-        subsampling="420" if ifd and ifd.subsampling == (2, 2) and ifd.photometric == 6 else "444",  # noqa: PLR2004
+        subsampling="420" if ifd and ifd.subsampling == (2, 2) and ifd.photometric == 6 else "444",
     )
 
 
 def _records(level: Level) -> Iterator[TileRecord]:
-    assert level.ifd is not None  # noqa: S101 - stored levels only
+    assert level.ifd is not None
     for column, row, index in stored_tiles(level.grid, level.ifd):
         if level.ifd.byte_counts[index]:
             yield TileRecord(level.ifd.offsets[index], level.ifd.byte_counts[index], level.level, column, row)
@@ -255,9 +255,7 @@ def plan_digest(head: bytes, records: bytes) -> str:
 
 def dump_plan(plan: Plan) -> bytes:
     """Return the plan's head as JSON, the same bytes for the same plan."""
-    levels = [
-        {**_fields(level), "prefix": base64.b64encode(level.prefix).decode()} for level in plan.levels
-    ]
+    levels = [{**_fields(level), "prefix": base64.b64encode(level.prefix).decode()} for level in plan.levels]
     head = {
         "width_px": plan.width_px,
         "height_px": plan.height_px,
@@ -272,9 +270,7 @@ def dump_plan(plan: Plan) -> bytes:
 def load_plan(head: bytes) -> Plan:
     """Return the plan of a head that `dump_plan` wrote."""
     fields = json.loads(head)
-    levels = tuple(
-        PlannedLevel(**{**level, "prefix": base64.b64decode(level["prefix"])}) for level in fields["levels"]
-    )
+    levels = tuple(PlannedLevel(**{**level, "prefix": base64.b64decode(level["prefix"])}) for level in fields["levels"])
     chunks = tuple(Chunk(**chunk) for chunk in fields["chunks"])
     return Plan(**{**fields, "levels": levels, "chunks": chunks})
 

@@ -101,7 +101,9 @@ def plan_pyramid(ifds: Sequence[Ifd], *, size_bytes: int, tile_size: int | None,
     _check_supported(base)
     tile_size_px = base.tile_width_px
     if tile_size not in (None, tile_size_px):
-        problem = f"the slide's tiles are {tile_size_px} px and {tile_size} px were asked for; cutting anew is not done yet"
+        problem = (
+            f"the slide's tiles are {tile_size_px} px and {tile_size} px were asked for; cutting anew is not done yet"
+        )
         raise UnsupportedError(problem, hint=f"Leave tile_size out, or ask for {tile_size_px}.")
     depth = level_count(base.width_px, base.height_px, tile_size_px)
     stored = {0: base} if base_only else _stored_levels(base, ifds, depth)
@@ -142,7 +144,9 @@ def _check_supported(ifd: Ifd) -> None:
     if ifd.samples > 1 and ifd.planar != PLANAR_CONTIGUOUS:
         raise UnsupportedError(f"{where} stores its colours in separate planes")
     if ifd.tile_width_px != ifd.tile_height_px:
-        raise UnsupportedError(f"{where} has tiles of {ifd.tile_width_px} x {ifd.tile_height_px} px; only square ones are taken")
+        raise UnsupportedError(
+            f"{where} has tiles of {ifd.tile_width_px} x {ifd.tile_height_px} px; only square ones are taken"
+        )
     if not MIN_TILE_SIZE_PX <= ifd.tile_width_px <= MAX_TILE_SIZE_PX:
         raise UnsupportedError(
             f"{where} has tiles of {ifd.tile_width_px} px; {MIN_TILE_SIZE_PX} to {MAX_TILE_SIZE_PX} px are taken"
@@ -204,9 +208,7 @@ def _level(level: int, grid: Grid, ifd: Ifd | None, size_bytes: int) -> Level:
                 f"tile ({column}, {row}) of level {level} ends at byte {end}, and the file at byte {size_bytes}"
             )
     sparse = counts.count(0)
-    return Level(
-        level=level, grid=grid, ifd=ifd, tiles=grid.tiles - sparse, sparse=sparse, size_bytes=sum(counts)
-    )
+    return Level(level=level, grid=grid, ifd=ifd, tiles=grid.tiles - sparse, sparse=sparse, size_bytes=sum(counts))
 
 
 def stored_tiles(grid: Grid, ifd: Ifd) -> Iterable[tuple[int, int, int]]:

@@ -49,16 +49,17 @@ STATUS: dict[type[SlidehookError], int] = {
 }
 
 Handler = Callable[..., Response]
+Headers = dict[str, str | list[str]]
 
 
-def answer(request: Request, system: System, handler: Handler, *arguments: str) -> Response:
+def answer(request: Request | None, system: System, handler: Handler, *arguments: str) -> Response:
     """Return what `handler(request, system, *arguments)` answers, or the problem that it raises."""
     try:
         return handler(request, system, *arguments)
     except SlidehookError as error:
         return problem(error)
     except Exception:
-        logger.exception("%s %s failed", request.method, request.path)
+        logger.exception("%s failed", handler.__name__)
         return problem(SlidehookError("the service failed to answer"), status=500)
 
 
@@ -78,7 +79,7 @@ def problem(error: SlidehookError, *, status: int | None = None) -> Response:
         fields.append({"pointer": error.pointer, "detail": str(error)})
     if fields:
         body["errors"] = fields
-    headers = {"Content-Type": PROBLEM_TYPE}
+    headers: Headers = {"Content-Type": PROBLEM_TYPE}
     if status == STATUS[UnauthorizedError]:
         headers["WWW-Authenticate"] = "Bearer"
     if status == STATUS[TransientError]:
@@ -106,7 +107,7 @@ def _may_read(request: Request, system: System) -> None:
 # -- doors -----------------------------------------------------------------------------------------------------------
 
 
-def health(request: Request, system: System) -> Response:
+def health(_request: Request, _system: System) -> Response:
     return _json({"status": "ok"})
 
 
@@ -139,7 +140,7 @@ def show_job(request: Request, system: System, job_id: str) -> Response:
 
 def list_jobs(request: Request, system: System) -> Response:
     _may_read(request, system)
-    query = request.query_params or {}
+    query: Mapping[str, str] = request.query_params or {}
     page = system.jobs.list(
         state=_state(query.get("state")),
         session=_object_id(query["session"], "session") if query.get("session") else None,
@@ -162,19 +163,19 @@ def show_tile(request: Request, system: System, image_store: str, image: str, na
     etag = f'"{hashlib.sha256(jpeg).hexdigest()[:32]}"'
     # The tiles behind an address change when an image is replaced in place: caches ask each time, and get a 304.
     caching = "public, no-cache" if system.settings.open_reads else "private, no-cache"
-    headers = {"Content-Type": "image/jpeg", "Cache-Control": caching, "ETag": etag}
+    headers: Headers = {"Content-Type": "image/jpeg", "Cache-Control": caching, "ETag": etag}
     if etag in str(request.headers.get("if-none-match", "")):
         return Response(body=b"", status_code=304, headers=headers)
     return Response(body=jpeg, status_code=200, headers=headers)
 
 
 def show_tile_by_query(request: Request, system: System) -> Response:
-    query = request.query_params or {}
+    query: Mapping[str, str] = request.query_params or {}
     return show_tile(request, system, query.get("db", ""), query.get("img", ""), query.get("name", ""))
 
 
 def show_thumbnail(request: Request, system: System) -> Response:
-    query = request.query_params or {}
+    query: Mapping[str, str] = request.query_params or {}
     return show_tile(request, system, query.get("db", ""), query.get("img", ""), "t.jpg")
 
 
@@ -219,9 +220,7 @@ MAX_LABEL = 200
 def recreate(request: Request, system: System, session: str) -> Response:
     _may_submit(request, system)
     session = _object_id(session, "session")
-    removed = _found(
-        lambda: recreate_session(session, jobs=system.jobs, archive=system.archive, clock=system.clock)
-    )
+    removed = _found(lambda: recreate_session(session, jobs=system.jobs, archive=system.archive, clock=system.clock))
     return _json({**_session(system.archive.session(session)), "views_removed": removed})
 
 

@@ -49,11 +49,11 @@ def on_dead_letters(event: Mapping[str, Any], system: System) -> Failures:
 
 def on_minute(system: System) -> None:
     """Send silent jobs on their way again, and sweep what is left over."""
-    clock = system.clock
-    for job in silent_jobs(jobs=system.jobs, clock=clock):
-        _guarded(job, lambda job: rescue(job, jobs=system.jobs, work=system.work, queue=system.queue, clock=clock), system)
-    for job in system.jobs.to_sweep(now=clock.now(), limit=SWEEPS_PER_MINUTE):
-        _guarded(job, lambda job: sweep(job, jobs=system.jobs, archive=system.archive, clock=clock), system)
+    jobs, archive, clock = system.jobs, system.archive, system.clock
+    for job in silent_jobs(jobs=jobs, clock=clock):
+        _guarded(job, lambda job: rescue(job, jobs=jobs, work=system.work, queue=system.queue, clock=clock), system)
+    for job in jobs.to_sweep(now=clock.now(), limit=SWEEPS_PER_MINUTE):
+        _guarded(job, lambda job: sweep(job, jobs=jobs, archive=archive, clock=clock), system)
 
 
 def _guarded(job: Job, step: Callable[[Job], None], system: System) -> None:

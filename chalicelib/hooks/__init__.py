@@ -19,7 +19,7 @@ Kind = TypeVar("Kind", bound=Parameters)
 def validated(kind: type[Kind], body: object) -> Kind:
     """Return the parameters that a request's body holds. Raises InvalidRequestError that names every wrong field."""
     if not isinstance(body, dict):
-        raise InvalidRequestError("the body must be a JSON object", hint="Send an object: {\"source\": ...}.")
+        raise InvalidRequestError("the body must be a JSON object", hint='Send an object: {"source": ...}.')
     try:
         return kind.model_validate(body)
     except ValidationError as error:

@@ -64,9 +64,7 @@ def upload(
     if bucket not in source_buckets:
         raise BucketNotAllowedError(f"the bucket {bucket!r} may not be read", pointer="/source")
     destination = archive.locate(parameters.collection, parameters.session, parameters.mongo_collection)
-    options = Options(
-        tile_size=parameters.tile_size, base_only=parameters.base_only, overwrite=parameters.overwrite
-    )
+    options = Options(tile_size=parameters.tile_size, base_only=parameters.base_only, overwrite=parameters.overwrite)
     return submit(
         name, bucket, key, destination, options,
         slides=slides, jobs=jobs, archive=archive, queue=queue, clock=clock,
@@ -122,4 +120,3 @@ def _refused(
     job = new_job(name, source, nowhere, Options(), now=now)
     ended = failed(job, problem(error), now=now, sweep_at=None)
     return jobs.create(ended)
-
