@@ -1,0 +1,59 @@
+"""Where a listing goes on, as text that callers hand back untouched."""
+
+import base64
+import json
+import math
+from dataclasses import dataclass
+
+from chalicelib.core.errors import FieldProblem, InvalidRequestError
+from chalicelib.core.job import Job, State
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One of the table's listings: the index, the value that its jobs have in common, and the field it is sorted by."""
+
+    index: str
+    shared: str
+    sorted_by: str
+
+    def at(self, job: Job) -> float:
+        """Return the instant that gives a job its place."""
+        return float(getattr(job, self.sorted_by))
+
+
+def listing_of(state: State | None, session: str | None) -> Listing:
+    """Return the listing that answers for these filters. With both it is the session's, filtered by state."""
+    if session is not None:
+        return Listing("by_session", session, "submitted_at")
+    if state is not None:
+        return Listing("by_state", state.value, "updated_at")
+    return Listing("recent", "job", "updated_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The last job of a page, and where it stood: the next page begins behind it."""
+
+    at: float
+    job: str
+
+
+def dump_cursor(listing: Listing, place: Place) -> str:
+    text = json.dumps([listing.index, listing.shared, place.at, place.job], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def load_cursor(listing: Listing, cursor: str) -> Place:
+    """Return the place that a cursor names. Raises InvalidRequestError if it was not made for this listing."""
+    try:
+        index, shared, at, job = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True))
+        is_sound = type(at) is float and math.isfinite(at) and isinstance(job, str) and 0 < len(job) < 200
+    except (TypeError, ValueError):
+        is_sound = False
+    if not is_sound or (index, shared) != (listing.index, listing.shared):
+        detail = "is not a cursor that this listing gave"
+        raise InvalidRequestError(
+            f"the cursor {detail}", [FieldProblem("/cursor", detail)], hint="Begin again without a cursor."
+        )
+    return Place(at, job)

@@ -1,0 +1,321 @@
+"""The job table in DynamoDB. Every change of a job is one conditional write.
+
+    pk = job#<id>   sk = job                            the job
+                    sk = chunk#<generation>#<number>    a finished chunk of one generation
+
+Listings read sparse indexes: an item is in an index only while it carries that index's `gsi_` attribute.
+
+A write whose answer was lost is sent again by the SDK, and would find that somebody (itself) was faster. Each write
+therefore leaves a token of its own in the item, and knows itself by it.
+"""
+
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - botocore's name
+
+from chalicelib.adapters.aws import busy, is_busy
+from chalicelib.adapters.cursor import Listing, Place, dump_cursor, listing_of, load_cursor
+from chalicelib.adapters.item import Attribute, Item, attribute, attributes, dataclass_of
+from chalicelib.core.job import LIVE, ChunkRecord, Job, Problem, State
+from chalicelib.ports import JobPage
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+PROGRESS = ("chunks_done", "tiles_done", "bytes_done")
+KEPT_FIELDS = frozenset({field.name for field in fields(Job)} | {"gsi_sweep"})
+
+
+@contextmanager
+def patience(what: str) -> Iterator[None]:
+    """Turn what AWS says when it is away, busy or throttling into StorageBusyError. Other errors are faults of ours."""
+    try:
+        yield
+    except (ConnectionError, HTTPClientError) as error:
+        raise busy(error, what) from error
+    except ClientError as error:
+        if not is_busy(error):
+            raise
+        raise busy(error, what) from error
+
+
+class JobTable:
+    """ports.Jobs over one DynamoDB table."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    # -- one job -----------------------------------------------------------------------------------------------------
+
+    def create(self, job: Job) -> Job:
+        token = _new_token()
+        refused = self._refusal(
+            f"job {job.id}",
+            "put_item",
+            Item={**_key(job.id), **_job_item(job), "write_token": token},
+            ConditionExpression="attribute_not_exists(pk)",
+        )
+        return job if refused is None or refused.get("write_token") == token else _job(refused)
+
+    def get(self, job_id: str) -> Job | None:
+        with patience(f"job {job_id}"):
+            answer = self._client.get_item(TableName=self._table, Key=_key(job_id), ConsistentRead=True)
+        return _job(answer["Item"]) if "Item" in answer else None
+
+    def move(self, was: Job, now: Job) -> bool:
+        kept = {name for name in PROGRESS if getattr(was, name) == getattr(now, name)}
+        item = _job_item(now)
+        change = _Change()
+        for name in sorted(KEPT_FIELDS.union(item) - kept):
+            change.set(name, item.get(name))
+        change.where_equal(state=was.state, attempt=was.attempt, generation=was.generation)
+        if not was.is_live and not now.is_live:
+            # Between two looks of the sweeper somebody may have asked for another one: that is not forgotten.
+            change.where_equal(sweep_at=was.sweep_at)
+        return self._apply(now.id, change)
+
+    def finish_chunk(self, job: Job, record: ChunkRecord) -> Job | None:
+        self._put_record(job, record)
+        number = attribute(frozenset({record.number}))
+        change = _Change()
+        change.set("updated_at", attribute(record.ended_at))
+        change.set("rescues", attribute(0))
+        change.add(chunks_done=number, tiles_done=attribute(record.tiles), bytes_done=attribute(record.source_bytes))
+        change.where_equal(state=State.TILING, attempt=job.attempt, generation=job.generation)
+        change.where("NOT contains(chunks_done, :chunk)", {":chunk": attribute(record.number)})
+        answer: dict[str, Any] = {}
+        before = self._refusal(
+            f"job {job.id}", "update_item", Key=_key(job.id), **change.request(), ReturnValues="ALL_NEW", into=answer
+        )
+        if before is None:
+            return _job(answer["Attributes"])
+        stored = _job(before) if before else None
+        return stored if stored and _is_tiling(stored, job) and record.number in stored.chunks_done else None
+
+    def _put_record(self, job: Job, record: ChunkRecord) -> None:
+        """Keep what the chunk did, before it counts as done. A worker of an earlier attempt, whose plan may have been
+        another one, writes no more over a later one's."""
+        self._refusal(
+            f"chunk {record.number} of job {job.id}",
+            "put_item",
+            Item={
+                **_key(job.id, _chunk_key(job.generation, record.number)),
+                **attributes(record),
+                "attempt": attribute(job.attempt),
+            },
+            ConditionExpression="attribute_not_exists(pk) OR attempt <= :attempt",
+            ExpressionAttributeValues={":attempt": attribute(job.attempt)},
+        )
+
+    def chunk_records(self, job: Job) -> tuple[ChunkRecord, ...]:
+        stored = self.get(job.id)
+        if stored is None or stored.generation != job.generation:
+            return ()
+        keys = {**_key(job.id), ":chunks": attribute(_chunk_key(job.generation))}
+        with patience(f"the chunks of job {job.id}"):
+            pages = self._client.get_paginator("query").paginate(
+                TableName=self._table,
+                KeyConditionExpression="pk = :job AND begins_with(sk, :chunks)",
+                ExpressionAttributeValues={":job": keys["pk"], ":chunks": keys[":chunks"]},
+                ConsistentRead=True,
+            )
+            records = [dataclass_of(ChunkRecord, item) for page in pages for item in page["Items"]]
+        # A record without its number in the done set is of a worker that died in between, or of an earlier plan.
+        return tuple(record for record in records if record.number in stored.chunks_done)
+
+    def note_trouble(self, job: Job, trouble: Problem) -> None:
+        change = _Change()
+        change.set("trouble", attribute(trouble))
+        change.where_equal(attempt=job.attempt)
+        change.where_state_in(LIVE)
+        self._apply(job.id, change)
+
+    def count_rescue(self, job: Job, *, now: float) -> bool:
+        change = _Change()
+        change.set("rescues", attribute(job.rescues + 1))
+        change.set("updated_at", attribute(now))
+        change.where_equal(state=job.state, attempt=job.attempt, rescues=job.rescues)
+        return self._apply(job.id, change)
+
+    def schedule_sweep(self, job_id: str, at: float) -> None:
+        change = _Change()
+        change.set("sweep_at", attribute(at))
+        change.set("gsi_sweep", attribute("due"))
+        change.where_state_in(frozenset(State) - LIVE)
+        self._apply(job_id, change)
+
+    def _apply(self, job_id: str, change: "_Change") -> bool:
+        """Make a conditional change; tell whether it was made, now or by the same request before."""
+        token = _new_token()
+        change.set("write_token", token)
+        before = self._refusal(f"job {job_id}", "update_item", Key=_key(job_id), **change.request())
+        return before is None or before.get("write_token") == token
+
+    def _refusal(self, what: str, operation: str, *, into: dict[str, Any] | None = None, **request: Any) -> Item | None:
+        """Write on a condition. Return None if it held, else the item as it stands ({} if there is none)."""
+        try:
+            with patience(what):
+                answer = getattr(self._client, operation)(
+                    TableName=self._table, ReturnValuesOnConditionCheckFailure="ALL_OLD", **request
+                )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            stored: Item = error.response.get("Item", {})  # type: ignore[assignment]
+            return stored
+        if into is not None:
+            into |= answer
+        return None
+
+    # -- listings ----------------------------------------------------------------------------------------------------
+
+    def list(self, *, state: State | None, session: str | None, cursor: str | None, limit: int) -> JobPage:
+        listing = listing_of(state, session)
+        start = None if cursor is None else _start(listing, load_cursor(listing, cursor))
+        query = _query(listing.index, listing.shared)
+        if session is not None and state is not None:
+            query["FilterExpression"] = "#state = :state"
+            query["ExpressionAttributeNames"]["#state"] = "state"
+            query["ExpressionAttributeValues"][":state"] = attribute(state)
+        # One more than is asked for tells whether there is a next page.
+        found = self._query(query, newest_first=True, limit=limit + 1, start=start)
+        page = found[:limit]
+        following = None
+        if len(found) > limit:
+            following = dump_cursor(listing, Place(listing.at(page[-1]), page[-1].id))
+        return JobPage(jobs=tuple(page), cursor=following)
+
+    def silent(self, state: State, *, before: float, limit: int) -> tuple[Job, ...]:
+        query = _query("by_state", state.value, "updated_at < :until", before)
+        return tuple(self._query(query, newest_first=False, limit=limit))
+
+    def to_sweep(self, *, now: float, limit: int) -> tuple[Job, ...]:
+        query = _query("sweep", "due", "sweep_at <= :until", now)
+        return tuple(self._query(query, newest_first=False, limit=limit))
+
+    def _query(self, query: Any, *, newest_first: bool, limit: int, start: Item | None = None) -> "list[Job]":
+        """Return up to `limit` jobs of an index. A filter drops items after they were counted, so it asks again."""
+        found: list[Job] = []
+        request = {**query, "TableName": self._table, "ScanIndexForward": not newest_first, "Limit": limit}
+        while True:
+            if start is not None:
+                request["ExclusiveStartKey"] = start
+            with patience(f"the listing {query['IndexName']}"):
+                answer = self._client.query(**request)
+            found += [_job(item) for item in answer["Items"]]
+            start = answer.get("LastEvaluatedKey")
+            if start is None or len(found) >= limit:
+                return found[:limit]
+
+
+class _Change:
+    """One update: what is written, and on which condition. Every name is a placeholder, many are reserved words."""
+
+    def __init__(self) -> None:
+        self._sets: list[str] = []
+        self._removes: list[str] = []
+        self._adds: list[str] = []
+        self._conditions: list[str] = []
+        self._names: dict[str, str] = {}
+        self._values: Item = {}
+
+    def _name(self, name: str) -> str:
+        self._names[f"#{name}"] = name
+        return f"#{name}"
+
+    def set(self, name: str, value: Attribute | None) -> None:
+        """Write an attribute; None takes it away."""
+        if value is None:
+            self._removes.append(self._name(name))
+            return
+        self._values[f":{name}"] = value
+        self._sets.append(f"{self._name(name)} = :{name}")
+
+    def add(self, **values: Attribute) -> None:
+        """Add numbers to numbers, and sets to sets."""
+        for name, value in values.items():
+            self._values[f":{name}"] = value
+            self._adds.append(f"{self._name(name)} :{name}")
+
+    def where(self, condition: str, values: Item) -> None:
+        self._conditions.append(condition)
+        self._values |= values
+
+    def where_equal(self, **values: object) -> None:
+        for name, value in values.items():
+            if value is None:
+                self.where(f"attribute_not_exists({self._name(name)})", {})
+            else:
+                self.where(f"{self._name(name)} = :was_{name}", {f":was_{name}": attribute(value)})
+
+    def where_state_in(self, states: frozenset[State]) -> None:
+        values = {f":in_{state}": attribute(state) for state in sorted(states)}
+        self.where(f"{self._name('state')} IN ({', '.join(values)})", values)
+
+    def request(self) -> dict[str, Any]:
+        clauses = {"SET": self._sets, "REMOVE": self._removes, "ADD": self._adds}
+        return {
+            "UpdateExpression": " ".join(f"{verb} {', '.join(parts)}" for verb, parts in clauses.items() if parts),
+            "ConditionExpression": " AND ".join(self._conditions),
+            "ExpressionAttributeNames": self._names,
+            "ExpressionAttributeValues": self._values,
+        }
+
+
+def _is_tiling(stored: Job, job: Job) -> bool:
+    place = (State.TILING, job.attempt, job.generation)
+    return (stored.state, stored.attempt, stored.generation) == place
+
+
+def _new_token() -> Attribute:
+    return attribute(secrets.token_hex(8))
+
+
+def _key(job_id: str, sort_key: str = "job") -> Item:
+    return {"pk": attribute(f"job#{job_id}"), "sk": attribute(sort_key)}
+
+
+def _chunk_key(generation: int, number: int | None = None) -> str:
+    return f"chunk#{generation:06d}#" + ("" if number is None else f"{number:06d}")
+
+
+def _job_item(job: Job) -> Item:
+    """Return the job's attributes, with those that put it into the indexes."""
+    item = {**attributes(job), "gsi_recent": attribute("job"), "gsi_state": attribute(job.state)}
+    if job.destination.session:  # an index's key is never empty
+        item["gsi_session"] = attribute(job.destination.session)
+    if job.sweep_at is not None:
+        item["gsi_sweep"] = attribute("due")
+    return item
+
+
+def _job(item: Mapping[str, Any]) -> Job:
+    return dataclass_of(Job, item)
+
+
+def _query(index: str, shared: str, until: str | None = None, instant: float | None = None) -> dict[str, Any]:
+    """Return the request for the items of an index that share a value, up to an instant if one is given."""
+    request = {
+        "IndexName": index,
+        "KeyConditionExpression": "#shared = :shared",
+        "ExpressionAttributeNames": {"#shared": "gsi_" + index.removeprefix("by_")},
+        "ExpressionAttributeValues": {":shared": attribute(shared)},
+    }
+    if until is not None:
+        request["KeyConditionExpression"] += f" AND {until}"
+        request["ExpressionAttributeValues"][":until"] = attribute(instant)
+    return request
+
+
+def _start(listing: Listing, place: Place) -> Item:
+    """Return the key behind which a listing goes on."""
+    return {
+        **_key(place.job),
+        "gsi_" + listing.index.removeprefix("by_"): attribute(listing.shared),
+        listing.sorted_by: attribute(place.at),
+    }
