@@ -2,11 +2,16 @@
 
 import base64
 import json
-import math
+import re
 from dataclasses import dataclass
 
 from chalicelib.core.errors import FieldProblem, InvalidRequestError
 from chalicelib.core.job import Job, State
+
+JOB_ID = re.compile(r"[0-9a-f]{32}")
+LONGEST_CURSOR = 1000
+# Far beyond every instant, and within the numbers that a database takes.
+LATEST = 1e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +52,8 @@ def dump_cursor(listing: Listing, place: Place) -> str:
 def load_cursor(listing: Listing, cursor: str) -> Place:
     """Return the place that a cursor names. Raises InvalidRequestError if it was not made for this listing."""
     try:
-        index, shared, at, job = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True))
-        is_sound = type(at) is float and math.isfinite(at) and isinstance(job, str) and 0 < len(job) < 200
+        index, shared, at, job = json.loads(_bytes(cursor))
+        is_sound = type(at) is float and 0 <= at < LATEST and JOB_ID.fullmatch(job) is not None
     except (TypeError, ValueError):
         is_sound = False
     if not is_sound or (index, shared) != (listing.index, listing.shared):
@@ -57,3 +62,9 @@ def load_cursor(listing: Listing, cursor: str) -> Place:
             f"the cursor {detail}", [FieldProblem("/cursor", detail)], hint="Begin again without a cursor."
         )
     return Place(at, job)
+
+
+def _bytes(cursor: str) -> bytes:
+    if len(cursor) > LONGEST_CURSOR:
+        raise ValueError("longer than any cursor")
+    return base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)

@@ -12,7 +12,7 @@ therefore leaves a token of its own in the item, and knows itself by it.
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - botocore's name
@@ -54,13 +54,13 @@ class JobTable:
 
     def create(self, job: Job) -> Job:
         token = _new_token()
-        refused = self._refusal(
+        outcome = self._write(
             f"job {job.id}",
             "put_item",
             Item={**_key(job.id), **_job_item(job), "write_token": token},
             ConditionExpression="attribute_not_exists(pk)",
         )
-        return job if refused is None or refused.get("write_token") == token else _job(refused)
+        return job if outcome.made or outcome.item.get("write_token") == token else _job(outcome.item)
 
     def get(self, job_id: str) -> Job | None:
         with patience(f"job {job_id}"):
@@ -88,19 +88,16 @@ class JobTable:
         change.add(chunks_done=number, tiles_done=attribute(record.tiles), bytes_done=attribute(record.source_bytes))
         change.where_equal(state=State.TILING, attempt=job.attempt, generation=job.generation)
         change.where("NOT contains(chunks_done, :chunk)", {":chunk": attribute(record.number)})
-        answer: dict[str, Any] = {}
-        before = self._refusal(
-            f"job {job.id}", "update_item", Key=_key(job.id), **change.request(), ReturnValues="ALL_NEW", into=answer
+        outcome = self._write(
+            f"job {job.id}", "update_item", Key=_key(job.id), **change.request(), ReturnValues="ALL_NEW"
         )
-        if before is None:
-            return _job(answer["Attributes"])
-        stored = _job(before) if before else None
+        stored = _job(outcome.item) if outcome.item else None
         return stored if stored and _is_tiling(stored, job) and record.number in stored.chunks_done else None
 
     def _put_record(self, job: Job, record: ChunkRecord) -> None:
         """Keep what the chunk did, before it counts as done. A worker of an earlier attempt, whose plan may have been
         another one, writes no more over a later one's."""
-        self._refusal(
+        self._write(
             f"chunk {record.number} of job {job.id}",
             "put_item",
             Item={
@@ -116,15 +113,15 @@ class JobTable:
         stored = self.get(job.id)
         if stored is None or stored.generation != job.generation:
             return ()
-        keys = {**_key(job.id), ":chunks": attribute(_chunk_key(job.generation))}
+        first = _key(job.id, _chunk_key(job.generation))
         with patience(f"the chunks of job {job.id}"):
             pages = self._client.get_paginator("query").paginate(
                 TableName=self._table,
                 KeyConditionExpression="pk = :job AND begins_with(sk, :chunks)",
-                ExpressionAttributeValues={":job": keys["pk"], ":chunks": keys[":chunks"]},
+                ExpressionAttributeValues={":job": first["pk"], ":chunks": first["sk"]},
                 ConsistentRead=True,
             )
-            records = [dataclass_of(ChunkRecord, item) for page in pages for item in page["Items"]]
+            records = [_record(item) for page in pages for item in page["Items"]]
         # A record without its number in the done set is of a worker that died in between, or of an earlier plan.
         return tuple(record for record in records if record.number in stored.chunks_done)
 
@@ -153,11 +150,10 @@ class JobTable:
         """Make a conditional change; tell whether it was made, now or by the same request before."""
         token = _new_token()
         change.set("write_token", token)
-        before = self._refusal(f"job {job_id}", "update_item", Key=_key(job_id), **change.request())
-        return before is None or before.get("write_token") == token
+        outcome = self._write(f"job {job_id}", "update_item", Key=_key(job_id), **change.request())
+        return outcome.made or outcome.item.get("write_token") == token
 
-    def _refusal(self, what: str, operation: str, *, into: dict[str, Any] | None = None, **request: Any) -> Item | None:
-        """Write on a condition. Return None if it held, else the item as it stands ({} if there is none)."""
+    def _write(self, what: str, operation: str, **request: Any) -> "_Outcome":
         try:
             with patience(what):
                 answer = getattr(self._client, operation)(
@@ -166,11 +162,9 @@ class JobTable:
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
-            stored: Item = error.response.get("Item", {})  # type: ignore[assignment]
-            return stored
-        if into is not None:
-            into |= answer
-        return None
+            refused: Any = error.response
+            return _Outcome(made=False, item=refused.get("Item", {}))
+        return _Outcome(made=True, item=answer.get("Attributes", {}))
 
     # -- listings ----------------------------------------------------------------------------------------------------
 
@@ -188,29 +182,37 @@ class JobTable:
         following = None
         if len(found) > limit:
             following = dump_cursor(listing, Place(listing.at(page[-1]), page[-1].id))
-        return JobPage(jobs=tuple(page), cursor=following)
+        return JobPage(jobs=page, cursor=following)
 
     def silent(self, state: State, *, before: float, limit: int) -> tuple[Job, ...]:
         query = _query("by_state", state.value, "updated_at < :until", before)
-        return tuple(self._query(query, newest_first=False, limit=limit))
+        return self._query(query, newest_first=False, limit=limit)
 
     def to_sweep(self, *, now: float, limit: int) -> tuple[Job, ...]:
         query = _query("sweep", "due", "sweep_at <= :until", now)
-        return tuple(self._query(query, newest_first=False, limit=limit))
+        return self._query(query, newest_first=False, limit=limit)
 
-    def _query(self, query: Any, *, newest_first: bool, limit: int, start: Item | None = None) -> "list[Job]":
+    def _query(self, query: Any, *, newest_first: bool, limit: int, start: Any = None) -> tuple[Job, ...]:
         """Return up to `limit` jobs of an index. A filter drops items after they were counted, so it asks again."""
-        found: list[Job] = []
+        found: tuple[Job, ...] = ()
         request = {**query, "TableName": self._table, "ScanIndexForward": not newest_first, "Limit": limit}
         while True:
             if start is not None:
                 request["ExclusiveStartKey"] = start
             with patience(f"the listing {query['IndexName']}"):
                 answer = self._client.query(**request)
-            found += [_job(item) for item in answer["Items"]]
+            found += tuple(_job(item) for item in answer["Items"])
             start = answer.get("LastEvaluatedKey")
             if start is None or len(found) >= limit:
                 return found[:limit]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outcome:
+    """Whether a conditional write was made, and the item: as it was asked for then, else as it stands ({}: none)."""
+
+    made: bool
+    item: Item
 
 
 class _Change:
@@ -298,9 +300,13 @@ def _job(item: Mapping[str, Any]) -> Job:
     return dataclass_of(Job, item)
 
 
+def _record(item: Mapping[str, Any]) -> ChunkRecord:
+    return dataclass_of(ChunkRecord, item)
+
+
 def _query(index: str, shared: str, until: str | None = None, instant: float | None = None) -> dict[str, Any]:
     """Return the request for the items of an index that share a value, up to an instant if one is given."""
-    request = {
+    request: dict[str, Any] = {
         "IndexName": index,
         "KeyConditionExpression": "#shared = :shared",
         "ExpressionAttributeNames": {"#shared": "gsi_" + index.removeprefix("by_")},

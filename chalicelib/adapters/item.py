@@ -1,7 +1,7 @@
 """Values as DynamoDB keeps them. Numbers go as text and come back as what the field's type says: a float's shortest
 text is exact, so an instant is the same after the journey."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from types import UnionType
@@ -41,13 +41,13 @@ def attributes(value: Any) -> Item:
     return {name: attribute(each) for name, each in found.items() if each is not None and each not in ((), frozenset())}
 
 
-def dataclass_of(kind: type[Value], item: Mapping[str, Attribute]) -> Value:
+def dataclass_of(kind: Callable[..., Value], item: Mapping[str, Attribute]) -> Value:
     """Return the dataclass that `attributes` made the item of. Attributes of other names are passed over."""
     return kind(**{name: _value(hint, item[name]) for name, hint in _hints(kind).items() if name in item})
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
+def _hints(kind: Callable[..., object]) -> dict[str, Any]:
     return get_type_hints(kind)
 
 

@@ -279,7 +279,7 @@ class MongoArchive:
             )
         except DuplicateKeyError:  # the view is there, and newer
             return Switch(won=False, view=str(view_id))
-        previous = _ours(after).get("previous")
+        previous = _ours(after or {}).get("previous")
         return Switch(won=True, view=str(view_id), replaced=(previous,) if previous else ())
 
     def _take_out(self, job: Job, candidates: Sequence[Document], shown: str) -> set[str]:

@@ -2,4 +2,95 @@
 
 import json
 from collections.abc import Sequence
-from itertools import batched
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from chalicelib.adapters.dynamodb import patience
+from chalicelib.core.errors import StorageBusyError
+from chalicelib.core.message import Message
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.client import SQSClient
+
+MOST_IN_A_BATCH = 10  # SQS takes no more
+TRIES = 4
+LONGEST_DELAY_SECONDS = 12 * 3600
+
+
+class QueueRefusedError(RuntimeError):
+    """SQS says that a message of ours is wrong: a fault of the program or of its rights, never of the user."""
+
+
+class JobQueues:
+    """ports.Queue over two queues, because chunks need other workers than the rest: `plan` and `finish` go to the jobs
+    queue, `tile` to the chunks queue."""
+
+    def __init__(self, client: "SQSClient", *, jobs_queue: str, chunks_queue: str) -> None:
+        self._client = client
+        self._jobs_queue = jobs_queue
+        self._chunks_queue = chunks_queue
+
+    def send(self, messages: Sequence[Message]) -> None:
+        chunks = [message for message in messages if message.do == "tile"]
+        others = [message for message in messages if message.do != "tile"]
+        for queue_url, group in ((self._jobs_queue, others), (self._chunks_queue, chunks)):
+            for first in range(0, len(group), MOST_IN_A_BATCH):
+                self._send_batch(queue_url, group[first : first + MOST_IN_A_BATCH])
+
+    def _send_batch(self, queue_url: str, messages: Sequence[Message]) -> None:
+        """Send up to ten messages. SQS takes some and refuses others of a batch: those are sent again."""
+        waiting = {str(number): _body(message) for number, message in enumerate(messages)}
+        for _ in range(TRIES):
+            entries: Any = [{"Id": number, "MessageBody": body} for number, body in waiting.items()]
+            with patience(f"{len(entries)} messages to {queue_url}"):
+                answer = self._client.send_message_batch(QueueUrl=queue_url, Entries=entries)
+            failed = answer.get("Failed", [])
+            if not failed:
+                return
+            for failure in failed:
+                if failure["SenderFault"]:
+                    raise QueueRefusedError(f"{queue_url}: {failure['Code']}: {failure.get('Message', 'no reason')}")
+            waiting = {failure["Id"]: waiting[failure["Id"]] for failure in failed}
+        raise StorageBusyError(f"SQS did not take {len(waiting)} messages to {queue_url} in {TRIES} tries")
+
+    def delay(self, queue_url: str, receipt_handle: str, seconds: int) -> None:
+        """Hide a received message for so many seconds from now.
+
+        An event names the queue it came from by ARN, and that does as well: all our queues stand beside one another.
+        """
+        if queue_url.startswith("arn:"):
+            queue_url = f"{self._jobs_queue.rsplit('/', 1)[0]}/{queue_url.rsplit(':', 1)[-1]}"
+        with patience(f"a message of {queue_url}"):
+            self._client.change_message_visibility(
+                QueueUrl=queue_url,
+                ReceiptHandle=receipt_handle,
+                VisibilityTimeout=min(max(0, seconds), LONGEST_DELAY_SECONDS),
+            )
+
+
+def _body(message: Message) -> str:
+    fields = {"do": message.do, "job": message.job, "attempt": message.attempt, "chunk": message.chunk}
+    return json.dumps(fields, separators=(",", ":"))
+
+
+def parse_message(body: str) -> Message:
+    """Return the message that `JobQueues` wrote. Raises ValueError, with a sentence, for anything else."""
+    try:
+        fields = json.loads(body)
+    except ValueError as error:
+        raise ValueError(f"the message is no JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise ValueError("the message is no JSON object")  # noqa: TRY004 - whatever is wrong with it, it is one error
+    do, job, attempt, chunk = (fields.get(name) for name in ("do", "job", "attempt", "chunk"))
+    if do not in ("plan", "tile", "finish"):
+        raise ValueError(f"no step is called {do!r}")
+    if not isinstance(job, str) or not job:
+        raise ValueError("the message names no job")
+    if not _is_count(attempt, least=1):
+        raise ValueError(f"attempts are counted from 1: {attempt!r}")
+    if not (_is_count(chunk, least=0) if do == "tile" else chunk is None):
+        raise ValueError(f"'{do}' does not go with chunk {chunk!r}")
+    return Message(do=do, job=job, attempt=attempt, chunk=chunk)
+
+
+def _is_count(value: object, *, least: int) -> TypeGuard[int]:
+    return type(value) is int and value >= least

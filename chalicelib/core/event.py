@@ -1,6 +1,6 @@
 """What S3 says has arrived. Format: Amazon S3 event notification, version 2.x."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -28,7 +28,7 @@ def arrivals(body: Mapping[str, Any]) -> tuple[Arrival, ...]:
     if body.get("Event") == "s3:TestEvent":
         return ()
     records = body.get("Records")
-    if not isinstance(records, Sequence) or isinstance(records, str):
+    if records is None or not all("s3" in record for record in records):
         raise ValueError("the message is no S3 event notification")
     return tuple(_arrival(record) for record in records if str(record.get("eventName", "")).startswith("ObjectCreated"))
 

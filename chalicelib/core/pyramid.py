@@ -82,10 +82,8 @@ class Pyramid:
     levels: tuple[Level, ...]
 
 
-def check_tile_size(tile_size: object) -> int:
+def check_tile_size(tile_size: int) -> int:
     """Return a wanted tile size in pixels. Raises ValueError, with a sentence, if it is none."""
-    if isinstance(tile_size, bool) or not isinstance(tile_size, int):
-        raise ValueError("must be a whole number of pixels")
     if not MIN_TILE_SIZE_PX <= tile_size <= MAX_TILE_SIZE_PX or tile_size % 16:
         raise ValueError(f"must be a multiple of 16 from {MIN_TILE_SIZE_PX} to {MAX_TILE_SIZE_PX} pixels")
     return tile_size

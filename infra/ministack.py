@@ -1,0 +1,52 @@
+"""Start ministack with its state on disk and its ranged reads still fast.
+
+Runs in the emulator's own venv, as a script: it may import nothing of this project. With
+S3_PERSIST=1 ministack reads the whole object from disk for every ranged GET (measured for 300 MB:
+154 ms a request, against 6 ms from memory), so the last big objects are kept in memory here.
+"""
+
+import functools
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+_BIG_BYTES = 1024 * 1024
+_BIG_OBJECTS_KEPT = 2
+
+
+def keep_big_objects(
+    read_body: Callable[[str, str, Mapping[str, Any]], bytes],
+    path_of: Callable[[str, str], str | None],
+) -> Callable[[str, str, Mapping[str, Any]], bytes]:
+    """Return `read_body` with a memory for files that have not changed since they were read."""
+
+    @functools.lru_cache(maxsize=_BIG_OBJECTS_KEPT)
+    def read_file(path: str, changed_ns: int, size_bytes: int, inode: int) -> bytes:
+        del changed_ns, size_bytes, inode
+        with open(path, "rb") as file:  # noqa: PTH123
+            return file.read()
+
+    def read(bucket: str, key: str, entry: Mapping[str, Any]) -> bytes:
+        path = path_of(bucket, key) if entry.get("body") is None else None
+        try:
+            status = os.stat(path) if path else None  # noqa: PTH116
+        except OSError:
+            status = None
+        if path is None or status is None or status.st_size < _BIG_BYTES:
+            return read_body(bucket, key, entry)
+        return read_file(path, status.st_mtime_ns, status.st_size, status.st_ino)
+
+    return read
+
+
+def main() -> None:
+    """Run the emulator in the foreground."""
+    from ministack import app  # type: ignore[import-not-found]
+    from ministack.services import s3  # type: ignore[import-not-found]
+
+    s3._read_body = keep_big_objects(s3._read_body, s3._object_disk_path)
+    app.main()
+
+
+if __name__ == "__main__":
+    main()
