@@ -60,11 +60,12 @@ def aws_environment(environment: Mapping[str, str], endpoint: str, *, ours: bool
     return kept
 
 
-def start(kind: str, state: Path, environment: Mapping[str, str]) -> Emulator:
-    """Start an emulator with its files under `state`. Raises LocalError."""
+def start(kind: str, state: Path, environment: Mapping[str, str], started: list[Child]) -> Emulator:
+    """Start an emulator with its files under `state` and add it to `started`. Raises LocalError."""
     for attempt in range(1, _TRIES + 1):
         port = free_port()
         child = _ministack(port, state, environment) if kind == "ministack" else _moto(port, state, environment)
+        started.append(child)
         child.start()
         endpoint = f"http://{LOOPBACK}:{port}"
         path = "/_ministack/health" if kind == "ministack" else "/moto-api/data.json"
@@ -72,6 +73,7 @@ def start(kind: str, state: Path, environment: Mapping[str, str]) -> Emulator:
             child.wait_until(lambda url=endpoint + path: responds(url))  # type: ignore[misc]
         except LocalError:
             child.stop()
+            started.remove(child)
             if attempt == _TRIES or "in use" not in child.tail(50):
                 raise
         else:

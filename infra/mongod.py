@@ -36,24 +36,26 @@ def find_mongod() -> Path:
     )
 
 
-def start(state: Path, environment: Mapping[str, str]) -> tuple[Child, str]:
-    """Start a server with its files under `state`; return it and its URI. Raises LocalError."""
+def start(state: Path, environment: Mapping[str, str], started: list[Child]) -> str:
+    """Start a server with its files under `state` and add it to `started`; return its URI. Raises LocalError."""
     files = state / "mongo"
     files.mkdir(parents=True, exist_ok=True)
     binary = find_mongod()
     for attempt in range(1, _TRIES + 1):
         port = free_port()
         child = _server(binary, files, port, state, environment)
+        started.append(child)
         child.start()
         uri = f"mongodb://{LOOPBACK}:{port}/"
         try:
             child.wait_until(lambda uri=uri: answers(uri, 200))  # type: ignore[misc]
         except LocalError:
             child.stop()
+            started.remove(child)
             if attempt == _TRIES or not any(word in child.tail(50) for word in _TEMPORARY):
                 raise
         else:
-            return child, uri
+            return uri
     raise AssertionError("the last attempt returns or raises")
 
 

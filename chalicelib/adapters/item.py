@@ -62,4 +62,4 @@ def _value(kind: Any, stored: Attribute) -> Any:
         return frozenset(arguments[0](each) for each in value)
     if origin is Literal:
         return value
-    return dataclass_of(kind, value) if is_dataclass(kind) else kind(value)
+    return dataclass_of(kind, value) if isinstance(kind, type) and is_dataclass(kind) else kind(value)

@@ -1,0 +1,394 @@
+"""Every port in memory, held to the same contracts as the real ones. Nothing here waits, and nothing is lost by itself.
+
+Where a real adapter writes several times in one call, so does its likeness here, in the same order, and calls
+`before_write` before each: whoever wants to see a crash or another worker in between raises or acts there.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from threading import RLock
+
+from chalicelib.adapters.cursor import Place, dump_cursor, listing_of, load_cursor
+from chalicelib.core.digest import digest_sum, object_id
+from chalicelib.core.errors import (
+    EmptySourceError,
+    ForeignSessionError,
+    NoImageStoreError,
+    NoSuchCollectionError,
+    NoSuchSessionError,
+    NoSuchSourceError,
+    SourceChangedError,
+    SourceGoneError,
+    TileConflictError,
+    WorkLostError,
+)
+from chalicelib.core.job import ChunkRecord, Destination, Job, Problem, State
+from chalicelib.core.message import Message
+from chalicelib.core.source import Source
+from chalicelib.ports import CollectionFacts, Holding, ImageFacts, JobPage, SessionFacts, Switch, Tile
+
+BeforeWrite = Callable[[str], None]
+
+
+def _go_on(_write: str) -> None:
+    """Nothing happens before a write."""
+
+
+class MemoryClock:
+    """Time that stands until it is moved."""
+
+    def __init__(self, now: float = 0.0, remaining_seconds: float = float("inf")) -> None:
+        self.instant = now
+        self.remaining = remaining_seconds
+
+    def now(self) -> float:
+        return self.instant
+
+    def remaining_seconds(self) -> float:
+        return self.remaining
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass: also that of the invocation."""
+        self.instant += seconds
+        self.remaining -= seconds
+
+
+class MemorySlides:
+    """Objects by bucket and key, with ETags and version ids as S3 gives them."""
+
+    def __init__(self) -> None:
+        self._objects: dict[tuple[str, str], tuple[Source, bytes]] = {}
+        self._versions = count(1)
+
+    def put(self, bucket: str, key: str, data: bytes, *, at: float = 0.0) -> Source:
+        """Store an object, over another one if there is one."""
+        source = Source(
+            bucket=bucket,
+            key=key,
+            etag=f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"',
+            size_bytes=len(data),
+            version_id=f"version-{next(self._versions)}",
+            last_modified_at=at,
+        )
+        self._objects[bucket, key] = source, data
+        return source
+
+    def delete(self, bucket: str, key: str) -> None:
+        self._objects.pop((bucket, key), None)
+
+    def pin(self, bucket: str, key: str, *, first_bytes: int) -> tuple[Source, bytes]:
+        if (bucket, key) not in self._objects:
+            raise NoSuchSourceError(f"there is no object s3://{bucket}/{key}", pointer="/source")
+        source, data = self._objects[bucket, key]
+        if not data:
+            raise EmptySourceError(f"{source} is empty", pointer="/source")
+        return source, data[:first_bytes]
+
+    def read(self, source: Source, start: int, stop: int) -> bytes:
+        if not 0 <= start < stop <= source.size_bytes:
+            raise ValueError(f"bytes {start} to {stop} of {source}, which has {source.size_bytes}")
+        if (source.bucket, source.key) not in self._objects:
+            raise SourceGoneError(f"{source} was deleted while it was read")
+        present, data = self._objects[source.bucket, source.key]
+        if present.etag != source.etag:
+            raise SourceChangedError(f"{source} was overwritten while it was read")
+        return data[start:stop]
+
+
+class MemoryWork:
+    """Work objects by key. `objects` may be looked at, and emptied to lose them."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    def put(self, key: str, data: bytes) -> None:
+        self.objects[key] = data
+
+    def get(self, key: str, start: int = 0, stop: int | None = None) -> bytes:
+        if key not in self.objects:
+            raise WorkLostError(f"the work object {key} is gone")
+        return self.objects[key][start:stop]
+
+
+class MemoryQueue:
+    """A queue that keeps what was sent, in order. Nobody receives from it but by looking at `sent`."""
+
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+
+    def send(self, messages: Sequence[Message]) -> None:
+        self.sent += messages
+
+
+class MemoryJobs:
+    """The job table as a dictionary. A lock makes each write one."""
+
+    def __init__(self, *, before_write: BeforeWrite = _go_on) -> None:
+        self._before_write = before_write
+        self._lock = RLock()
+        self._jobs: dict[str, Job] = {}
+        self._records: dict[tuple[str, int, int], tuple[int, ChunkRecord]] = {}
+
+    def create(self, job: Job) -> Job:
+        self._before_write("create")
+        with self._lock:
+            return self._jobs.setdefault(job.id, job)
+
+    def get(self, job_id: str) -> Job | None:
+        return self._jobs.get(job_id)
+
+    def move(self, was: Job, now: Job) -> bool:
+        self._before_write("move")
+        with self._lock:
+            stored = self._jobs.get(was.id)
+            if stored is None or _standing(stored) != _standing(was):
+                return False
+            # Between two looks of the sweeper somebody may have asked for another one: that is not forgotten.
+            if not was.is_live and not now.is_live and stored.sweep_at != was.sweep_at:
+                return False
+            self._jobs[now.id] = replace(
+                now,
+                chunks_done=stored.chunks_done if now.chunks_done == was.chunks_done else now.chunks_done,
+                tiles_done=stored.tiles_done if now.tiles_done == was.tiles_done else now.tiles_done,
+                bytes_done=stored.bytes_done if now.bytes_done == was.bytes_done else now.bytes_done,
+            )
+            return True
+
+    def finish_chunk(self, job: Job, record: ChunkRecord) -> Job | None:
+        self._before_write("chunk record")
+        with self._lock:
+            place = (job.id, job.generation, record.number)
+            # A worker of an earlier attempt writes no more over a later one's.
+            if self._records.get(place, (0, record))[0] <= job.attempt:
+                self._records[place] = (job.attempt, record)
+        self._before_write("chunk done")
+        with self._lock:
+            stored = self._jobs.get(job.id)
+            if stored is None or _standing(stored) != (State.TILING, job.attempt, job.generation):
+                return None
+            if record.number not in stored.chunks_done:
+                self._jobs[job.id] = replace(
+                    stored,
+                    chunks_done=stored.chunks_done | {record.number},
+                    tiles_done=stored.tiles_done + record.tiles,
+                    bytes_done=stored.bytes_done + record.source_bytes,
+                    updated_at=record.ended_at,
+                    rescues=0,
+                )
+            return self._jobs[job.id]
+
+    def chunk_records(self, job: Job) -> tuple[ChunkRecord, ...]:
+        with self._lock:
+            stored = self._jobs.get(job.id)
+            if stored is None or stored.generation != job.generation:
+                return ()
+            places = [(job.id, job.generation, number) for number in sorted(stored.chunks_done)]
+            return tuple(self._records[place][1] for place in places if place in self._records)
+
+    def note_trouble(self, job: Job, trouble: Problem) -> None:
+        self._before_write("note trouble")
+        self._change(
+            job.id, lambda stored: stored.is_live and stored.attempt == job.attempt, {"trouble": trouble}
+        )
+
+    def count_rescue(self, job: Job, *, now: float) -> bool:
+        self._before_write("count rescue")
+        expected = (job.state, job.attempt, job.rescues)
+        return self._change(
+            job.id,
+            lambda stored: (stored.state, stored.attempt, stored.rescues) == expected,
+            {"rescues": job.rescues + 1, "updated_at": now},
+        )
+
+    def schedule_sweep(self, job_id: str, at: float) -> None:
+        self._before_write("schedule sweep")
+        self._change(job_id, lambda stored: not stored.is_live, {"sweep_at": at})
+
+    def _change(self, job_id: str, condition: Callable[[Job], bool], changes: dict[str, object]) -> bool:
+        with self._lock:
+            stored = self._jobs.get(job_id)
+            if stored is None or not condition(stored):
+                return False
+            self._jobs[job_id] = replace(stored, **changes)  # type: ignore[arg-type]
+            return True
+
+    def list(self, *, state: State | None, session: str | None, cursor: str | None, limit: int) -> JobPage:
+        listing = listing_of(state, session)
+        after = None if cursor is None else _newest_first(load_cursor(listing, cursor))
+        found = sorted(
+            (
+                Place(listing.at(job), job.id)
+                for job in self._all()
+                if state in (None, job.state) and session in (None, job.destination.session)
+            ),
+            key=_newest_first,
+        )
+        waiting = [place for place in found if after is None or _newest_first(place) > after]
+        page = waiting[:limit]
+        following = dump_cursor(listing, page[-1]) if len(waiting) > limit else None
+        return JobPage(jobs=tuple(self._jobs[place.job] for place in page), cursor=following)
+
+    def silent(self, state: State, *, before: float, limit: int) -> tuple[Job, ...]:
+        found = (job for job in self._all() if job.state is state and job.updated_at < before)
+        return tuple(sorted(found, key=lambda job: job.updated_at)[:limit])
+
+    def to_sweep(self, *, now: float, limit: int) -> tuple[Job, ...]:
+        due = [(job.sweep_at, job.id) for job in self._all() if job.sweep_at is not None and job.sweep_at <= now]
+        return tuple(self._jobs[job_id] for _, job_id in sorted(due)[:limit])
+
+    def _all(self) -> tuple[Job, ...]:
+        with self._lock:
+            return tuple(self._jobs.values())
+
+
+def _standing(job: Job) -> tuple[State, int, int]:
+    return job.state, job.attempt, job.generation
+
+
+def _newest_first(place: Place) -> tuple[float, str]:
+    return -place.at, place.job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryTrace:
+    """What our sub-document of a view or an image says: what it shows, and who published it."""
+
+    job: str
+    claim: str
+    slide: str
+    order: str
+    submitted_at: float
+    previous: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryView:
+    """A view. Without `trace` it is SlideAtlas' own."""
+
+    image: str
+    image_store: str
+    title: str
+    trace: MemoryTrace | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryImage:
+    """An image document. `publishing` and `published` tell how far replacing a named image has come."""
+
+    facts: ImageFacts | None = None
+    trace: MemoryTrace | None = None
+    publishing: str | None = None
+    publishing_at: float | None = None
+    published: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Session:
+    label: str
+    collection: str
+    image_store: str | None
+    views: list[str] = field(default_factory=list)
+
+
+class MemoryArchive:
+    """SlideAtlas' databases as dictionaries. `add_...` put there what SlideAtlas itself would have made."""
+
+    def __init__(self, *, before_write: BeforeWrite = _go_on) -> None:
+        self._before_write = before_write
+        self._lock = RLock()
+        self._stores: dict[str, str] = {}
+        self._collections: dict[str, tuple[str, str | None]] = {}
+        self._sessions: dict[str, _Session] = {}
+        self.views: dict[str, MemoryView] = {}
+        self.images: dict[tuple[str, str], MemoryImage] = {}
+        self.tiles: dict[tuple[str, str], dict[str, Tile]] = {}
+
+    # -- what is there already ---------------------------------------------------------------------------------------
+
+    def add_store(self, image_store: str, *, database: str) -> None:
+        self._stores[image_store] = database
+
+    def add_collection(self, collection: str, *, label: str = "", image_store: str | None = None) -> None:
+        self._collections[collection] = label, image_store
+
+    def add_session(
+        self, session: str, *, collection: str, label: str = "", image_store: str | None = None
+    ) -> None:
+        self._sessions[session] = _Session(label=label, collection=collection, image_store=image_store)
+
+    def add_view(self, view: str, *, session: str, image: str, image_store: str, facts: ImageFacts) -> None:
+        """Add a view and its image as SlideAtlas' own uploader leaves them, at the head of the session."""
+        self.images[self._stores[image_store], image] = MemoryImage(facts=facts)
+        self.views[view] = MemoryView(image=image, image_store=image_store, title=facts.file_name)
+        self._sessions[session].views.insert(0, view)
+
+    # -- where a slide goes ------------------------------------------------------------------------------------------
+
+    def locate(self, collection: str, session: str, mongo_collection: str | None) -> Destination:
+        if collection not in self._collections:
+            raise NoSuchCollectionError(f"there is no collection {collection}", pointer="/collection")
+        if session not in self._sessions:
+            raise NoSuchSessionError(f"there is no session {session}", pointer="/session")
+        found = self._sessions[session]
+        if found.collection != collection:
+            raise ForeignSessionError(f"session {session} does not belong to collection {collection}", pointer="/session")
+        image_store = found.image_store or self._collections[collection][1]
+        if image_store is None or image_store not in self._stores:
+            raise NoImageStoreError(f"collection {collection} has no image store", pointer="/collection")
+        return Destination(
+            collection=collection,
+            session=session,
+            image_store=image_store,
+            database=self._stores[image_store],
+            mongo_collection=mongo_collection,
+        )
+
+    # -- tiles -------------------------------------------------------------------------------------------------------
+
+    def stage(self, job: Job) -> None:
+        self._before_write("stage")
+        self.tiles.setdefault((job.destination.database, job.staging()), {})
+
+    def write(self, job: Job, generation: int, tiles: Sequence[Tile]) -> None:
+        self._before_write("tiles")
+        with self._lock:
+            stored = self.tiles.setdefault((job.destination.database, job.staging(generation)), {})
+            refused = [tile.name for tile in tiles if stored.setdefault(tile.name, tile).id != tile.id]
+        if refused:
+            raise TileConflictError(f"two contents for tile {refused[0]} of job {job.id}")
+
+    def holding(self, job: Job) -> Holding:
+        with self._lock:
+            target = job.destination.mongo_collection
+            place = target if target is not None and self._is_renamed(job) else job.staging()
+            tiles = list(self.tiles.get((job.destination.database, place), {}).values())
+        depths = [len(tile.name) - len(".jpg") for tile in tiles]
+        return Holding(
+            tiles_by_depth={depth: depths.count(depth) for depth in set(depths)},
+            digest=digest_sum(tile.id for tile in tiles),
+        )
+
+    # -- publishing --------------------------------------------------------------------------------------------------
+
+    def publish(self, job: Job, facts: ImageFacts, *, now: float) -> Switch:  # noqa: ARG002 - uploaded_at is not kept
+        candidates = self._candidates(job, facts.file_name)
+        newer = next((view for view in candidates if self._is_newer(view, job)), None)
+        if newer is not None:
+            return Switch(won=False, view=newer)
+        replaced: set[str] = set()
+        if job.destination.mongo_collection is not None:
+            if not self._claim_image(job):
+                return Switch(won=False, view="")
+            replaced |= self._former(job)
+            self._rename(job)
+            self._put_image(job, MemoryImage(published=_claim(job), publishing=_claim(job)), facts)
+        else:
+            self._put_image(job, MemoryImage(), facts)
+        switch = self._switch(job, facts, candidates)
+        if not switch.won:
+            return switch
+        replaced |= {*switch.replaced, *self._take_out(job, [view for view in candidates if view != switch.view])}
+        self._put_first(job, switch.view)
+        return Switch(won=True, view=switch.view, replaced=tuple(sorted(replaced - {job.id})))

@@ -1,0 +1,429 @@
+"""The whole system on one machine, on loopback, made of real parts.
+
+    python -m infra.local [--slide PATH] [--once] [--port 8000] [--workers 2] [--emulator ministack]
+
+Starts MongoDB, S3 + SQS + DynamoDB, the API and the workers, publishes a slide, and stays up
+until Ctrl-C. Everything it keeps is under .local/, and no process outlives it: children are
+stopped in order, and the kernel ends them if the launcher is killed. If a system of this checkout
+is running already, the slide is handed to that one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+from pymongo.errors import PyMongoError
+from tqdm import tqdm
+
+from infra import client, emulator, mongod, sample
+from infra.children import LOOPBACK, Child, LocalError, describe_end, free_port, port_is_free
+from infra.client import Stack
+from infra.provision import Clients, Provisioned, provision
+from infra.seed import Seeded, seed
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = ROOT / ".local"
+DEFAULT_PORT = 8000
+# How long the message of a killed worker stays hidden. Workers renew it while they work.
+VISIBILITY_SECONDS = 15
+_QUICK_DEATH_SECONDS = 2.0
+_LONGEST_PAUSE_SECONDS = 10.0
+_LOOK_EVERY_SECONDS = 0.2
+
+
+class StopRequestedError(Exception):
+    """Ctrl-C or SIGTERM."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line asks for."""
+
+    slide: Path | None
+    once: bool
+    port: int | None
+    workers: int
+    emulator: str
+
+
+@dataclass(slots=True)
+class Kept:
+    """A child that is started again when it dies, and when that may happen next."""
+
+    child: Child
+    started_at: float = 0.0
+    pause_seconds: float = 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class System:
+    """The parts of a running system. `stores` end it when they die; `kept` are started again."""
+
+    stack_path: Path
+    stores: list[Child] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
+    document: dict[str, Any] = field(default_factory=dict)
+
+    def keep(self, child: Child) -> None:
+        """Start a child that from now on is started again whenever it dies."""
+        child.start()
+        self.kept.append(Kept(child, started_at=time.monotonic()))
+
+    def look_after(self) -> None:
+        """Start again what died. Raises LocalError if a store is gone, for its contents are too."""
+        for store in self.stores:
+            if not store.alive:
+                raise store.failure(f"ended with {describe_end(store)}")
+        changed = [kept for kept in self.kept if self._revive(kept)]
+        if changed:
+            self.write()
+
+    def _revive(self, kept: Kept) -> bool:
+        now = time.monotonic()
+        if kept.child.alive:
+            return False
+        if now - kept.started_at < kept.pause_seconds:
+            return False
+        end, old_pid = describe_end(kept.child), kept.child.pid
+        # What dies at once would be started without end: wait longer each time.
+        quick = now - kept.started_at < _QUICK_DEATH_SECONDS + kept.pause_seconds
+        kept.pause_seconds = min(2 * kept.pause_seconds + 0.5, _LONGEST_PAUSE_SECONDS) if quick else 0.0
+        kept.child.start()
+        kept.started_at = now
+        tqdm.write(f"{kept.child.name} (pid {old_pid}) ended with {end}; started again as pid {kept.child.pid}")
+        return True
+
+    def write(self) -> None:
+        """Write stack.json, whole or not at all, readable by this user only."""
+        pids = {
+            "launcher": os.getpid(),
+            "api": self._pid("api"),
+            "emulator": self._pid("emulator"),
+            "mongod": self._pid("mongod"),
+            "workers": [kept.child.pid for kept in self.kept if kept.child.name.startswith("worker")],
+        }
+        unfinished = self.stack_path.with_suffix(".unfinished")
+        unfinished.unlink(missing_ok=True)
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump({**self.document, "pids": pids}, file, indent=2)
+        unfinished.replace(self.stack_path)
+
+    def _pid(self, name: str) -> int | None:
+        children = [*self.stores, *(kept.child for kept in self.kept)]
+        return next((child.pid for child in children if child.name.startswith(name)), None)
+
+    def stop(self) -> None:
+        """End every child, those first that use the others."""
+        self.stack_path.unlink(missing_ok=True)
+        for group in ([kept.child for kept in self.kept], self.stores):
+            for child in group:
+                child.terminate()
+            for child in group:
+                child.finish(within_seconds=10)
+
+
+# ---- starting ----------------------------------------------------------------------------------
+
+
+def start(options: Options, system: System) -> Stack:
+    """Start every part and describe the whole in stack.json. Raises LocalError."""
+    port = choose_port(options.port)
+    endpoint = start_stores(options, system)
+    uri = os.environ["MONGO_URI"]
+    token = kept_token(STATE / "token")
+    made = provision(
+        Clients.from_environment(),
+        prefix=prefix(ours=endpoint.child is not None),
+        visibility_seconds=VISIBILITY_SECONDS,
+        parameters={
+            "Stage": "local",
+            "MongoUri": uri,
+            "TokensSha256": hashlib.sha256(token.encode()).hexdigest(),
+            "OpenReads": "true",
+        },
+    )
+    seeded = seed(uri, made.environment["SLIDEHOOK_ADMIN_DB"])
+    start_service(options, system, made, port, prefix(ours=endpoint.child is not None))
+    system.document = describe(made, seeded, endpoint.endpoint, token, port)
+    stack = Stack.from_json(system.document)
+    api = next(kept.child for kept in system.kept if kept.child.name == "api")
+    api.wait_until(stack.healthy)
+    system.write()
+    return stack
+
+
+def start_stores(options: Options, system: System) -> emulator.Emulator:
+    """Start, or find, the database and the emulator; leave their addresses in the environment."""
+    users_endpoint = emulator.users_endpoint(os.environ)
+    users_mongo = os.environ.get("MONGO_URI", "").strip()
+    if users_endpoint and not emulator.reachable(users_endpoint):
+        raise LocalError(f"Nothing answers at {users_endpoint}, which AWS_ENDPOINT_URL or LOCALSTACK_HOST names.")
+    if users_mongo and not mongod.answers(users_mongo, 5000):
+        raise LocalError("No MongoDB answers at the address in MONGO_URI.")
+    environment = child_environment()
+    if users_endpoint:
+        found = emulator.Emulator(endpoint=users_endpoint, child=None)
+    else:
+        found = emulator.start(options.emulator, STATE, environment, system.stores)
+    os_environ = emulator.aws_environment(os.environ, found.endpoint, ours=found.child is not None)
+    if not users_mongo:
+        users_mongo = mongod.start(STATE, environment, system.stores)
+    os.environ.clear()
+    os.environ.update(os_environ | {"MONGO_URI": users_mongo})
+    return found
+
+
+def start_service(options: Options, system: System, made: Provisioned, port: int, name_prefix: str) -> None:
+    """Start the API and the workers with the functions' environment of resources.yaml."""
+    environment = child_environment() | dict(made.environment)
+    commands = {"api": ["-m", "infra.api", "--port", str(port)]}
+    for number in range(1, options.workers + 1):
+        commands[f"worker {number}"] = ["-m", "infra.pump", "--number", str(number), "--prefix", name_prefix]
+    for name, command in commands.items():
+        system.keep(
+            Child(
+                name=name,
+                command=[sys.executable, *command],
+                log_path=STATE / "log" / f"{name.replace(' ', '-')}.log",
+                environment=environment,
+                directory=ROOT,
+            )
+        )
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment for children: ours, with Python's output unbuffered."""
+    return dict(os.environ) | {"PYTHONUNBUFFERED": "1"}
+
+
+def describe(made: Provisioned, seeded: Seeded, endpoint: str, token: str, port: int) -> dict[str, Any]:
+    """Return what stack.json tells clients."""
+    return {
+        "api": f"http://{LOOPBACK}:{port}",
+        "aws_endpoint": endpoint,
+        "region": made.region,
+        "mongo_uri": made.environment["SLIDEHOOK_MONGO_URI"],
+        "admin_db": made.environment["SLIDEHOOK_ADMIN_DB"],
+        "bucket": made.incoming_bucket,
+        "jobs_queue": made.queues["JobsQueue"].url,
+        "jobs_table": made.jobs_table,
+        "collection": seeded.collection,
+        "session": seeded.session,
+        "image_store": seeded.image_store,
+        "token": token,
+    }
+
+
+def prefix(*, ours: bool) -> str:
+    """Return what the names of queues, table and buckets begin with.
+
+    On an endpoint that others may use too, each checkout has names of its own: workers of two
+    checkouts must not take each other's messages.
+    """
+    return "slidehook" if ours else f"slidehook-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]}"
+
+
+def choose_port(wanted: int | None) -> int:
+    """Return the API's port. Raises LocalError if the user's own choice is taken."""
+    if wanted is not None:
+        if not port_is_free(wanted):
+            raise LocalError(f"Port {wanted} is taken. Choose another with PORT=, or leave it out.")
+        return wanted
+    if port_is_free(DEFAULT_PORT):
+        return DEFAULT_PORT
+    port = free_port()
+    print(f"Port {DEFAULT_PORT} is taken; using {port}")
+    return port
+
+
+def kept_token(path: Path) -> str:
+    """Return this checkout's bearer token, made on first use, readable by this user only."""
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(32))
+    return path.read_text(encoding="ascii").strip()
+
+
+# ---- running -----------------------------------------------------------------------------------
+
+
+def launch(options: Options) -> int:
+    """Start the system, publish the slide, stay up if asked to; return the exit code."""
+    began_at = time.monotonic()
+    system = System(stack_path=STATE / "stack.json")
+    system.stack_path.unlink(missing_ok=True)
+    try:
+        slide = options.slide or sample.ensure_sample(STATE / "samples")
+        stack = start(options, system)
+        print(f"The system is up after {time.monotonic() - began_at:.1f} s: {stack.api}/")
+        state = publish(slide, stack, system)
+        if options.once:
+            return 0 if state == "done" else 1
+        print("It stays up until Ctrl-C. Everything a client needs is in .local/stack.json", flush=True)
+        while True:
+            system.look_after()
+            time.sleep(_LOOK_EVERY_SECONDS)
+    except StopRequestedError:
+        print("\nStopping")
+        return 130 if options.once else 0
+    finally:
+        with deaf_to_signals():
+            system.stop()
+
+
+def attach(options: Options, stack: Stack) -> int:
+    """Hand the slide to the system that runs already; return the exit code."""
+    print(f"This checkout's system is running already: {stack.api}/")
+    if options.port is not None and not stack.api.endswith(f":{options.port}"):
+        print(f"It keeps its port; PORT={options.port} has no effect")
+    slide = options.slide or sample.ensure_sample(STATE / "samples")
+    try:
+        return 0 if publish(slide, stack, None) == "done" else 1
+    except StopRequestedError:
+        print("\nNo longer following; the job goes on")
+        return 130
+
+
+def publish(slide: Path, stack: Stack, system: System | None) -> str:
+    """Upload and submit a slide and follow its job; return the state in which it ended."""
+    address = client.upload(slide, stack, boto3.client("s3"))
+    began_at = time.monotonic()
+    job = client.submit(address, stack)
+    print(f"page    {stack.api}/")
+    print(f"status  {stack.api}/jobs/{job['id']}", flush=True)
+    if job["state"] in client.ENDED:
+        print("This very slide was submitted before; its job has ended already")
+    job = client.follow(job, stack, system.look_after if system else lambda: None)
+    print(client.summary(job, stack, time.monotonic() - began_at), flush=True)
+    return str(job["state"])
+
+
+def running_stack(lock_holder_seconds: float = 60) -> Stack:
+    """Return the running system of this checkout, waiting while it starts. Raises LocalError."""
+    deadline = time.monotonic() + lock_holder_seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            document = json.loads((STATE / "stack.json").read_text(encoding="utf-8"))
+            stack = Stack.from_json(document)
+            if stack.healthy():
+                os_environ = emulator.aws_environment(
+                    os.environ, document["aws_endpoint"], ours=document["pids"]["emulator"] is not None
+                )
+                os.environ.clear()
+                os.environ.update(os_environ)
+                return stack
+        time.sleep(_LOOK_EVERY_SECONDS)
+    raise LocalError(
+        f"Another `make run` of this checkout holds {STATE / 'lock'} but does not answer. "
+        "Stop it, or see .local/log/ for what it waits for."
+    )
+
+
+@contextlib.contextmanager
+def only_launcher(path: Path) -> Iterator[bool]:
+    """Tell whether this process is the one launcher of this checkout, and hold that until the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+@contextlib.contextmanager
+def deaf_to_signals() -> Iterator[None]:
+    """Finish stopping even if the user presses Ctrl-C again."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    yield
+
+
+def request_stop(_signal: int, _frame: FrameType | None) -> None:
+    """End whatever the launcher is doing."""
+    raise StopRequestedError
+
+
+def parse(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> Options:
+    """Return the options. Exits with 2 and one sentence if they make no sense."""
+    parser = argparse.ArgumentParser(prog="python -m infra.local", description="Run Slidehook on this machine.")
+    parser.add_argument("--slide", metavar="PATH", help="publish this file; without it a sample is drawn")
+    parser.add_argument("--once", action="store_true", help="stop after the job; exit 0 only if it is done")
+    parser.add_argument("--port", metavar="NUMBER", help=f"of the API (default {DEFAULT_PORT})")
+    parser.add_argument("--workers", metavar="NUMBER", default="2", help="worker processes (default 2)")
+    parser.add_argument("--emulator", choices=emulator.KINDS, default=emulator.KINDS[0])
+    given = parser.parse_args(arguments)
+    slide = Path(given.slide).expanduser() if given.slide else None
+    if slide is not None and (problem := unreadable(slide)):
+        parser.error(problem)
+    if emulator_is_users(environment) and given.emulator != emulator.KINDS[0]:
+        print("AWS_ENDPOINT_URL or LOCALSTACK_HOST is set; EMULATOR has no effect")
+    return Options(
+        slide=slide.resolve() if slide else None,
+        once=given.once,
+        port=whole_number(parser, "port", given.port, 1, 65535) if given.port else None,
+        workers=whole_number(parser, "workers", given.workers, 1, 64),
+        emulator=given.emulator,
+    )
+
+
+def emulator_is_users(environment: Mapping[str, str]) -> bool:
+    """Whether the user's environment names an endpoint."""
+    return bool(environment.get("AWS_ENDPOINT_URL") or environment.get("LOCALSTACK_HOST"))
+
+
+def unreadable(slide: Path) -> str | None:
+    """Return why a slide cannot be read, or None."""
+    if not slide.exists():
+        return f"there is no file {slide}"
+    if not slide.is_file():
+        return f"{slide} is not a file"
+    if not os.access(slide, os.R_OK):
+        return f"{slide} may not be read by this user"
+    return None
+
+
+def whole_number(parser: argparse.ArgumentParser, name: str, text: str, least: int, most: int) -> int:
+    """Return the number in `text`, or end with a sentence."""
+    if not text.isdecimal() or not least <= int(text) <= most:
+        parser.error(f"{name} must be a whole number from {least} to {most}, not {text!r}")
+    return int(text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    options = parse(arguments, os.environ)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, request_stop)
+    tqdm.monitor_interval = 0
+    try:
+        with only_launcher(STATE / "lock") as ours:
+            return launch(options) if ours else attach(options, running_stack())
+    except StopRequestedError:
+        return 130
+    except (LocalError, BotoCoreError, ClientError, PyMongoError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
