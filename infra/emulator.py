@@ -155,7 +155,7 @@ def _ministack(port: int, state: Path, environment: Mapping[str, str]) -> Child:
     }
     return Child(
         name="emulator (ministack)",
-        command=[str(ensure_ministack(state)), str(Path(__file__).with_name("ministack.py"))],
+        command=[str(ensure_ministack(state)), "-P", str(Path(__file__).with_name("run_ministack.py"))],
         log_path=state / "log" / "emulator.log",
         environment=_without_aws(environment) | settings,
         directory=state,

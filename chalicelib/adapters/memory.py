@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from threading import RLock
+from typing import TYPE_CHECKING
 
 from chalicelib.adapters.cursor import Place, dump_cursor, listing_of, load_cursor
 from chalicelib.core.digest import digest_sum, object_id
@@ -28,6 +29,9 @@ from chalicelib.core.job import ChunkRecord, Destination, Job, Problem, State
 from chalicelib.core.message import Message
 from chalicelib.core.source import Source
 from chalicelib.ports import CollectionFacts, Holding, ImageFacts, JobPage, SessionFacts, Switch, Tile
+
+if TYPE_CHECKING:
+    from chalicelib import ports
 
 BeforeWrite = Callable[[str], None]
 
@@ -189,9 +193,7 @@ class MemoryJobs:
 
     def note_trouble(self, job: Job, trouble: Problem) -> None:
         self._before_write("note trouble")
-        self._change(
-            job.id, lambda stored: stored.is_live and stored.attempt == job.attempt, {"trouble": trouble}
-        )
+        self._change(job.id, lambda stored: stored.is_live and stored.attempt == job.attempt, {"trouble": trouble})
 
     def count_rescue(self, job: Job, *, now: float) -> bool:
         self._before_write("count rescue")
@@ -313,9 +315,7 @@ class MemoryArchive:
     def add_collection(self, collection: str, *, label: str = "", image_store: str | None = None) -> None:
         self._collections[collection] = label, image_store
 
-    def add_session(
-        self, session: str, *, collection: str, label: str = "", image_store: str | None = None
-    ) -> None:
+    def add_session(self, session: str, *, collection: str, label: str = "", image_store: str | None = None) -> None:
         self._sessions[session] = _Session(label=label, collection=collection, image_store=image_store)
 
     def add_view(self, view: str, *, session: str, image: str, image_store: str, facts: ImageFacts) -> None:
@@ -333,7 +333,9 @@ class MemoryArchive:
             raise NoSuchSessionError(f"there is no session {session}", pointer="/session")
         found = self._sessions[session]
         if found.collection != collection:
-            raise ForeignSessionError(f"session {session} does not belong to collection {collection}", pointer="/session")
+            raise ForeignSessionError(
+                f"session {session} does not belong to collection {collection}", pointer="/session"
+            )
         image_store = found.image_store or self._collections[collection][1]
         if image_store is None or image_store not in self._stores:
             raise NoImageStoreError(f"collection {collection} has no image store", pointer="/collection")
@@ -378,17 +380,227 @@ class MemoryArchive:
         if newer is not None:
             return Switch(won=False, view=newer)
         replaced: set[str] = set()
-        if job.destination.mongo_collection is not None:
-            if not self._claim_image(job):
-                return Switch(won=False, view="")
-            replaced |= self._former(job)
+        if job.destination.mongo_collection is None:
+            self._put_image(job, MemoryImage(facts=facts, trace=_trace(job)))
+        elif not self._replace_image(job, facts, replaced):
+            return Switch(won=False, view="")
+        view = candidates[0] if candidates else object_id("view", job.destination.session, job.source.slide)
+        if not self._switch(job, view, facts, replaced):
+            return Switch(won=False, view=view)
+        self._take_out(job, candidates[1:], replaced)
+        self._put_first(job, view)
+        return Switch(won=True, view=view, replaced=tuple(sorted(replaced - {job.id})))
+
+    def _candidates(self, job: Job, file_name: str) -> list[str]:
+        """Return the views the job may take over: this slide's, then (to overwrite) those of the same file name."""
+        with self._lock:
+            listed = list(self._sessions[job.destination.session].views)
+            own = object_id("view", job.destination.session, job.source.slide)
+            known = [view for view in dict.fromkeys([*listed, own]) if view in self.views]
+            slides = {view: trace.slide for view in known if (trace := self.views[view].trace)}
+            ours = [view for view in known if slides.get(view) == job.source.slide]
+            ours.sort(key=lambda view: (view not in listed, view != own))
+            if not job.options.overwrite:
+                return ours
+            return ours + [
+                view for view in known if view not in ours and view in listed and self._file_name(view) == file_name
+            ]
+
+    def _file_name(self, view: str) -> str | None:
+        shown = self.views[view]
+        image = self.images.get((self._stores.get(shown.image_store, ""), shown.image))
+        return image.facts.file_name if image and image.facts else None
+
+    def _is_newer(self, view: str, job: Job) -> bool:
+        trace = self.views[view].trace if view in self.views else None
+        if trace is None:
+            return False
+        if trace.slide == job.source.slide:
+            return trace.order > job.order
+        return trace.submitted_at > job.submitted_at
+
+    def _put_image(self, job: Job, image: MemoryImage) -> None:
+        self._before_write("image document")
+        self.images[job.destination.database, job.image] = image
+
+    def _replace_image(self, job: Job, facts: ImageFacts, replaced: set[str]) -> bool:
+        """Put the staged tiles in the place of those of the image that the caller named, unless a job that was
+        submitted later has claimed it."""
+        if not self._is_renamed(job):
+            if not self._claim_image(job, replaced):
+                return False
             self._rename(job)
-            self._put_image(job, MemoryImage(published=_claim(job), publishing=_claim(job)), facts)
-        else:
-            self._put_image(job, MemoryImage(), facts)
-        switch = self._switch(job, facts, candidates)
-        if not switch.won:
-            return switch
-        replaced |= {*switch.replaced, *self._take_out(job, [view for view in candidates if view != switch.view])}
-        self._put_first(job, switch.view)
-        return Switch(won=True, view=switch.view, replaced=tuple(sorted(replaced - {job.id})))
+        claim = _claim(job)
+        image = MemoryImage(
+            facts=facts,
+            trace=_trace(job),
+            publishing=claim,
+            publishing_at=job.submitted_at,
+            published=claim,
+        )
+        self._put_image(job, image)
+        return True
+
+    def _claim_image(self, job: Job, replaced: set[str]) -> bool:
+        self._before_write("claim of the image")
+        place = (job.destination.database, job.image)
+        with self._lock:
+            image = self.images.get(place, MemoryImage())
+            if image.publishing_at is not None and image.publishing_at > job.submitted_at:
+                return False
+            self.images[place] = replace(image, publishing=_claim(job), publishing_at=job.submitted_at)
+        if image.trace is not None:
+            replaced.add(image.trace.job)
+        return True
+
+    def _rename(self, job: Job) -> None:
+        self._before_write("rename")
+        database = job.destination.database
+        with self._lock:
+            staged = self.tiles.pop((database, job.staging()), None)
+            if staged is not None:  # else another run of this step has renamed it
+                self.tiles[database, job.image] = staged
+
+    def _is_renamed(self, job: Job) -> bool:
+        database = job.destination.database
+        image = self.images.get((database, job.image), MemoryImage())
+        if image.published == _claim(job):
+            return True
+        # Claimed, and the staging collection is gone: the crash came between the rename and the note of it.
+        return image.publishing == _claim(job) and (database, job.staging()) not in self.tiles
+
+    def _switch(self, job: Job, view: str, facts: ImageFacts, replaced: set[str]) -> bool:
+        """Let one view show the job's image, unless it shows something newer by now."""
+        self._before_write("switch")
+        with self._lock:
+            if self._is_newer(view, job):
+                return False
+            shown = self.views[view].trace if view in self.views else None
+            # What is shown now is kept as `previous`, so that a rerun after a crash still knows it.
+            previous = None
+            if shown is not None:
+                previous = shown.previous if shown.claim == _claim(job) else shown.job
+            self.views[view] = MemoryView(
+                image=job.image,
+                image_store=job.destination.image_store,
+                title=facts.file_name,
+                trace=replace(_trace(job), previous=previous),
+            )
+        if previous:
+            replaced.add(previous)
+        return True
+
+    def _take_out(self, job: Job, views: Sequence[str], replaced: set[str]) -> None:
+        """Take the other views of the same slide or name out of the session."""
+        if not views:
+            return
+        self._before_write("take out of the session")
+        with self._lock:
+            listed = self._sessions[job.destination.session].views
+            listed[:] = [view for view in listed if view not in views]
+        self._before_write("delete views")
+        replaced.update(self._delete(views))
+
+    def _delete(self, views: Iterable[str]) -> set[str]:
+        """Delete views; return the jobs whose generations they showed."""
+        deleted = [self.views.pop(view, None) for view in views]
+        return {view.trace.job for view in deleted if view is not None and view.trace is not None}
+
+    def _put_first(self, job: Job, view: str) -> None:
+        self._before_write("session entry")
+        with self._lock:
+            listed = self._sessions[job.destination.session].views
+            if view not in listed:
+                listed.insert(0, view)
+
+    def shows(self, job: Job) -> bool:
+        with self._lock:
+            image = self.images.get((job.destination.database, job.image), MemoryImage())
+            if image.trace is None or image.trace.claim != _claim(job):
+                return False
+            listed = self._sessions[job.destination.session].views
+            return any(self.views[view].image == job.image for view in listed if view in self.views)
+
+    def discard(self, job: Job, generation: int) -> bool:
+        name = job.staging(generation)
+        if any(view.image == name for view in tuple(self.views.values())):
+            return False
+        database = job.destination.database
+        self._before_write("drop the tiles")
+        self.tiles.pop((database, name), None)
+        self._before_write("drop the image document")
+        image = self.images.get((database, name), MemoryImage())
+        if image.trace is not None and image.trace.job == job.id:
+            del self.images[database, name]
+        return True
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def tile(self, image_store: str, image: str, name: str) -> bytes | None:
+        found = self.tiles.get((self._stores.get(image_store, ""), image), {}).get(name)
+        return None if found is None else found.jpeg
+
+    def collection(self, collection: str) -> CollectionFacts:
+        if collection not in self._collections:
+            raise NoSuchCollectionError(f"there is no collection {collection}")
+        label, image_store = self._collections[collection]
+        sessions = [self.session(each) for each, found in self._sessions.items() if found.collection == collection]
+        return CollectionFacts(
+            id=collection,
+            label=label,
+            image_store=image_store,
+            sessions=tuple(sorted(sessions, key=lambda session: session.label)),
+        )
+
+    def session(self, session: str) -> SessionFacts:
+        if session not in self._sessions:
+            raise NoSuchSessionError(f"there is no session {session}")
+        found = self._sessions[session]
+        return SessionFacts(id=session, label=found.label, collection=found.collection, views=tuple(found.views))
+
+    def make_session(self, collection: str, label: str) -> tuple[SessionFacts, bool]:
+        known = next((session for session in self.collection(collection).sessions if session.label == label), None)
+        if known is not None:
+            return known, False
+        self._before_write("make session")
+        session = object_id("session", collection, label)
+        made = _Session(label=label, collection=collection, image_store=None)
+        is_new = self._sessions.setdefault(session, made) is made
+        return self.session(session), is_new
+
+    def empty_session(self, session: str) -> tuple[int, tuple[str, ...]]:
+        self.session(session)
+        self._before_write("empty session")
+        with self._lock:
+            taken, self._sessions[session].views = self._sessions[session].views, []
+        self._before_write("delete views")
+        return len(taken), tuple(sorted(self._delete(taken)))
+
+    def ping(self) -> None:
+        pass
+
+
+def _claim(job: Job) -> str:
+    """Which generation of which job: what publishing is noted under."""
+    return f"{job.id}/{job.generation}"
+
+
+def _trace(job: Job) -> MemoryTrace:
+    return MemoryTrace(
+        job=job.id,
+        claim=_claim(job),
+        slide=job.source.slide,
+        order=job.order,
+        submitted_at=job.submitted_at,
+    )
+
+
+if TYPE_CHECKING:  # signatures are held to the ports here, behaviour by tests/contracts
+    _PORTS: tuple[ports.Clock, ports.Slides, ports.Work, ports.Queue, ports.Jobs, ports.Archive] = (
+        MemoryClock(),
+        MemorySlides(),
+        MemoryWork(),
+        MemoryQueue(),
+        MemoryJobs(),
+        MemoryArchive(),
+    )

@@ -274,15 +274,15 @@ def finishing(job: Job, *, now: float) -> Job:
 
 
 def done(job: Job, published: Published, *, now: float) -> Job:
-    return _ended(job, State.DONE, None, now=now, published=published, error=None)
+    return _ended(job, State.DONE, None, now=now, published=published)
 
 
 def failed(job: Job, error: Problem, *, now: float, sweep_at: float | None) -> Job:
-    return _ended(job, State.FAILED, error, now=now, error=error, sweep_at=sweep_at)
+    return _ended(job, State.FAILED, error, now=now, sweep_at=sweep_at)
 
 
 def superseded(job: Job, error: Problem, *, now: float, sweep_at: float) -> Job:
-    return _ended(job, State.SUPERSEDED, error, now=now, error=error, sweep_at=sweep_at)
+    return _ended(job, State.SUPERSEDED, error, now=now, sweep_at=sweep_at)
 
 
 def cancelled(job: Job, *, now: float, sweep_at: float) -> Job:
@@ -292,7 +292,7 @@ def cancelled(job: Job, *, now: float, sweep_at: float) -> Job:
 def _ended(job: Job, state: State, error: Problem | None, *, now: float, **changes: object) -> Job:
     attempt = Attempt(attempt=job.attempt, started_at=job.started_at, ended_at=now, outcome=state, error=error)
     history = (*job.history, attempt)[-MAX_HISTORY:]
-    return _moved(job, state, ended_at=now, updated_at=now, history=history, **changes)
+    return _moved(job, state, error=error, ended_at=now, updated_at=now, history=history, **changes)
 
 
 # An item of the table holds 400 kB; twenty attempts tell a story and fit.
