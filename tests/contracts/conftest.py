@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import boto3
@@ -38,7 +39,16 @@ def dynamodb(aws: Callable[[str], Any]) -> Any:
     client = aws("dynamodb")
     properties = template.load().resources["JobsTable"]["Properties"]
     client.create_table(TableName="jobs", **{key: properties[key] for key in TABLE_KEYS})
+    _one_request_at_a_time(client)
     return client
+
+
+def _one_request_at_a_time(client: Any) -> None:
+    """Make each request indivisible, as a table does for each item. moto answers on the caller's thread, without a
+    lock of its own. What an adapter does in two requests can still be interrupted in between."""
+    lock = Lock()
+    client.meta.events.register("request-created.dynamodb", lambda **_: lock.acquire() and None)
+    client.meta.events.register("response-received.dynamodb", lambda **_: lock.release())
 
 
 @pytest.fixture(scope="session")

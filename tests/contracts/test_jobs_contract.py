@@ -223,7 +223,7 @@ def test_a_chunk_of_another_state_attempt_or_generation_changes_nothing(jobs: Jo
     assert jobs.chunk_records(stored) == ()
 
 
-def test_a_chunk_that_was_done_before_the_job_left_tiling_says_so_too_late(jobs: Jobs) -> None:
+def test_a_chunk_repeated_after_the_job_left_tiling_returns_none(jobs: Jobs) -> None:
     job = a_tiling_job()
     jobs.create(job)
     after = jobs.finish_chunk(job, a_record(0))
