@@ -157,7 +157,8 @@ def start(options: Options, system: System) -> Stack:
             "MongoUri": uri,
             "TokensSha256": hashlib.sha256(token.encode()).hexdigest(),
             "OpenReads": "true",
-        },
+        }
+        | chosen_parameters(os.environ),
     )
     seeded = seed(uri, made.environment["SLIDEHOOK_ADMIN_DB"])
     start_service(options, system, made, port, prefix(ours=endpoint.child is not None))
@@ -229,6 +230,12 @@ def describe(made: Provisioned, seeded: Seeded, endpoint: str, token: str, port:
         "image_store": seeded.image_store,
         "token": token,
     }
+
+
+def chosen_parameters(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the template's parameters that the user's environment sets by the functions' own names."""
+    names = {"SLIDEHOOK_CHUNK_BYTES": "ChunkBytes", "SLIDEHOOK_SOURCE_BUCKETS": "SourceBuckets"}
+    return {parameter: environment[name] for name, parameter in names.items() if environment.get(name)}
 
 
 def prefix(*, ours: bool) -> str:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 MOST_IN_A_BATCH = 10  # SQS takes no more
 TRIES = 4
-LONGEST_DELAY_SECONDS = 12 * 3600
 
 
 class QueueRefusedError(RuntimeError):
@@ -63,7 +62,7 @@ class JobQueues:
             self._client.change_message_visibility(
                 QueueUrl=queue_url,
                 ReceiptHandle=receipt_handle,
-                VisibilityTimeout=min(max(0, seconds), LONGEST_DELAY_SECONDS),
+                VisibilityTimeout=max(0, seconds),
             )
 
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chalice.app import Request, Response
+from chalice.app import CaseInsensitiveMapping, Request, Response
 
 from chalicelib.core.errors import (
     BodyTooLargeError,
@@ -54,6 +54,10 @@ Headers = dict[str, str | list[str]]
 
 def answer(request: Request | None, system: System, handler: Handler, *arguments: str) -> Response:
     """Return what `handler(request, system, *arguments)` answers, or the problem that it raises."""
+    if request is not None:
+        # Every door has one kind of answer. Chalice would refuse to send an image to who does not ask for that very
+        # type, also to who leaves the choice to us.
+        request.headers = CaseInsensitiveMapping({**request.headers, "accept": "*/*"})
     try:
         return handler(request, system, *arguments)
     except SlidehookError as error:

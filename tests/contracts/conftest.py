@@ -28,7 +28,7 @@ TABLE_KEYS = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "Bi
 @pytest.fixture
 def aws() -> Iterator[Callable[[str], Any]]:
     """Makes clients of an AWS of this test's own."""
-    quick = Config(retries={"mode": "standard", "max_attempts": 2}, max_pool_connections=32)
+    quick = Config(retries={"mode": "standard", "max_attempts": 1}, max_pool_connections=32)
     with mock_aws():
         yield lambda service: boto3.client(service, region_name="us-east-1", config=quick)
 
@@ -47,7 +47,7 @@ def _one_request_at_a_time(client: Any) -> None:
     """Make each request indivisible, as a table does for each item. moto answers on the caller's thread, without a
     lock of its own. What an adapter does in two requests can still be interrupted in between."""
     lock = Lock()
-    client.meta.events.register("request-created.dynamodb", lambda **_: lock.acquire() and None)
+    client.meta.events.register("request-created.dynamodb", lambda **_: lock.acquire())
     client.meta.events.register("response-received.dynamodb", lambda **_: lock.release())
 
 

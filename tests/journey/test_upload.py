@@ -1,0 +1,261 @@
+"""What people see of the running system: real HTTP, a real mongod, real processes that are really killed."""
+
+import io
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import simplejpeg
+import tifffile
+from bson import ObjectId
+from PIL import Image
+
+from chalicelib.core.geometry import tile_address
+from tests.journey.conftest import LocalSystem, eventually, shared
+
+pytestmark = [pytest.mark.xdist_group("journey"), pytest.mark.timeout(300)]
+
+REAL = "CMU-1-Small-Region.svs"
+SOS = b"\xff\xda"
+
+
+def noise_slide(columns: int, rows: int, *, seed: int, tile_size: int = 256, levels: int = 1) -> bytes:
+    """Return a tiled YCbCr JPEG TIFF of distinct, noisy tiles; `levels` halvings are stored as well."""
+    dice = np.random.default_rng(seed)
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for level in range(levels):
+            wide, high = -(-columns >> level), -(-rows >> level)
+
+            def tiles(count: int = wide * high):
+                for _ in range(count):
+                    coarse = dice.integers(60, 200, (32, 32, 3), dtype=np.uint8)
+                    pixels = np.ascontiguousarray(coarse.repeat(tile_size // 32, 0).repeat(tile_size // 32, 1))
+                    pixels[:32, :32] = dice.integers(0, 255, (32, 32, 3), dtype=np.uint8)
+                    yield bytes(simplejpeg.encode_jpeg(pixels, 85, "RGB", "420"))
+
+            writer.write(
+                tiles(),
+                shape=(high * tile_size, wide * tile_size, 3),
+                dtype="uint8",
+                tile=(tile_size, tile_size),
+                compression="jpeg",
+                photometric="ycbcr",
+                subsampling=(2, 2),
+                metadata=None,
+                contiguous=False,
+            )
+    return file.getvalue()
+
+
+def stored_tiles(slide: bytes) -> dict[tuple[int, int, int], bytes]:
+    """Return the scan of every tile of a TIFF by (level, column, row)."""
+    found = {}
+    with tifffile.TiffFile(io.BytesIO(slide)) as tiff:
+        for level, page in enumerate(tiff.pages):
+            wide = -(-page.imagewidth // page.tilewidth)
+            for index, (offset, size) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
+                found[level, index % wide, index // wide] = scan(slide[offset : offset + size])
+    return found
+
+
+def scan(jpeg: bytes) -> bytes:
+    """Return a JPEG's compressed data, from its start of scan on."""
+    return jpeg[jpeg.index(SOS) :]
+
+
+def assert_exact(system: LocalSystem, job: dict, slide: bytes) -> None:
+    """Hold every stored tile of the job's pyramid to the file's: the same scan data, byte for byte."""
+    tiles = system.tiles(job)
+    depth = len(job["levels"])
+    placed = {tile_address(name, levels=depth): scan(jpeg) for name, jpeg in tiles.items()}
+    expected = stored_tiles(slide)
+    assert {place: data for place, data in placed.items() if place in expected} == expected
+    assert len(tiles) == sum(level["tiles"] for level in job["levels"])
+
+
+def test_the_real_slide_is_published_exact_to_the_byte(system: LocalSystem) -> None:
+    path = shared(REAL)
+    data = path.read_bytes()
+    answer = system.call("POST", "/hooks/upload", system.request(system.put(REAL, data)))
+    assert answer.status == 202
+    job = answer.json()
+    assert answer.headers["Location"] == f"/jobs/{job['id']}"
+    assert answer.headers["Retry-After"].isdecimal()
+    job = system.ended(job["id"])
+    assert (job["state"], job["error"]) == ("done", None)
+    grids = [(level["columns"], level["rows"], level["made"]) for level in job["levels"]]
+    assert grids == [
+        (10, 13, "passthrough"), (5, 7, "made"), (3, 4, "made"), (2, 2, "made"), (1, 1, "made"),
+    ]  # fmt: skip
+
+    tiles = system.tiles(job)
+    base = {tile_address(name, levels=5): jpeg for name, jpeg in tiles.items() if len(name) == len("tqrst.jpg")}
+    assert sorted(base) == sorted((0, column, row) for column in range(10) for row in range(13))
+    assert sorted(len(name) - 4 for name in tiles) == [1] + [2] * 4 + [3] * 12 + [4] * 35 + [5] * 130
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages[0]
+        pixels = page.asarray()
+        for index, (offset, size) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
+            column, row = index % 10, index // 10
+            jpeg = base[0, column, row]
+            assert scan(jpeg) == scan(data[offset : offset + size])
+            region = pixels[row * 240 : row * 240 + 240, column * 240 : column * 240 + 240]
+            decoded = np.asarray(Image.open(io.BytesIO(jpeg)))[: region.shape[0], : region.shape[1]]
+            assert np.array_equal(decoded, region)
+    assert len(system.collections() & {job["result"]["image"]}) == 1
+    # Thumbnail, label and macro of the file are nowhere: all that is published are tiles of the grid.
+    assert len(tiles) == 182
+
+
+def test_a_tile_is_served_with_an_etag_and_a_missing_one_is_a_404(system: LocalSystem) -> None:
+    job = system.ended(system.submit(system.put(REAL, shared(REAL).read_bytes()))["id"])
+    shown = job["result"]
+    path = f"/tile?img={shown['image']}&db={shown['image_store']}&name=t.jpg"
+    answer = system.call("GET", path)
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "image/jpeg")
+    assert Image.open(io.BytesIO(answer.data)).size == (240, 240)
+    assert system.call("GET", path, headers={"If-None-Match": answer.headers["ETag"]}).status == 304
+    assert system.call("GET", f"/thumb?img={shown['image']}&db={shown['image_store']}").data == answer.data
+    assert system.call("GET", f"/tile/{shown['image_store']}/{shown['image']}/t.jpg").data == answer.data
+    missing = system.call("GET", path.replace("t.jpg", "tqqqqqq.jpg"))
+    assert missing.status == 404
+    assert "error" in missing.json()
+
+
+def test_twenty_webhooks_at_once_are_one_job_one_set_of_tiles_one_view(system: LocalSystem) -> None:
+    source = system.put("twenty.tif", noise_slide(6, 5, seed=20))
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: system.call("POST", "/hooks/upload", system.request(source)), range(20)))
+    assert {answer.status for answer in answers} == {202}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    job = system.ended(answers[0].json()["id"])
+    assert (job["state"], job["attempt"]) == ("done", 1)
+    assert len(system.tiles(job)) == 30 + 9 + 4 + 1
+    assert system.session_views().count(job["result"]["view"]) == 1
+    again = system.submit(source)
+    assert (again["id"], again["state"], again["attempt"]) == (job["id"], "done", 1)
+
+
+def test_a_worker_killed_in_the_middle_costs_time_and_nothing_else(system: LocalSystem) -> None:
+    slide = noise_slide(60, 50, seed=9)
+    job = system.submit(system.put("killed.tif", slide))
+
+    def half_way() -> bool:
+        return system.job(job["id"])["tiles"]["done"] > 0
+
+    eventually(half_way, what="the first chunk")
+    killed = system.stack["pids"]["workers"]
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    assert system.job(job["id"])["state"] == "tiling"
+    ended = system.ended(job["id"])
+    assert (ended["state"], ended["attempt"]) == ("done", 1)
+    assert_exact(system, ended, slide)
+    assert system.session_views().count(ended["result"]["view"]) == 1
+    assert not set(system.stack["pids"]["workers"]) & set(killed)
+
+
+def test_readers_see_the_old_version_until_the_switch_then_the_new_one(system: LocalSystem) -> None:
+    old, new = noise_slide(12, 10, seed=1, levels=2), noise_slide(12, 10, seed=2, levels=2)
+    first = system.ended(system.submit(system.put("versions.tif", old))["id"])
+    versions = {
+        place: (scan_old, stored_tiles(new)[place]) for place, scan_old in stored_tiles(old).items() if place[0] < 2
+    }
+    seen: list[set[str]] = []
+    misses: list[str] = []
+    over = threading.Event()
+
+    def read_on() -> None:
+        """Look at the view, then at tiles of the image that it names, as a viewer does."""
+        with system.mongo() as client:
+            while not over.is_set():
+                view = client[system.stack["admin_db"]].views.find_one({"_id": ObjectId(first["result"]["view"])})
+                image = str(view["ViewerRecords"][0]["Image"])
+                names = ["tqqqq.jpg", "tqqqr.jpg", "tqqq.jpg"]
+                found = set()
+                for name in names:
+                    tile = client[first["result"]["database"]][image].find_one({"name": name})
+                    if tile is None:
+                        misses.append(name)
+                        continue
+                    place = tile_address(name, levels=5)
+                    found.add("new" if scan(bytes(tile["file"])) == versions[place][1] else "old")
+                seen.append(found)
+
+    reader = threading.Thread(target=read_on)
+    reader.start()
+    try:
+        second = system.ended(system.submit(system.put("versions.tif", new))["id"])
+        eventually(lambda: seen and seen[-1] == {"new"}, what="a reader of the new version")
+    finally:
+        over.set()
+        reader.join()
+    assert first["id"] != second["id"]
+    assert second["state"] == "done"
+    assert second["result"]["view"] == first["result"]["view"]
+    assert misses == []
+    assert {frozenset(found) for found in seen} == {frozenset({"old"}), frozenset({"new"})}
+    assert_exact(system, second, new)
+
+
+def test_an_upload_to_the_sessions_folder_starts_its_job(system: LocalSystem) -> None:
+    stack = system.stack
+    key = f"{stack['collection']}/{stack['session']}/dropped slide+1.tif"
+    slide = noise_slide(3, 2, seed=5)
+    system.s3().put_object(Bucket=stack["bucket"], Key=key, Body=slide)
+
+    def arrived() -> str | None:
+        jobs = system.call("GET", f"/jobs?session={stack['session']}").json()["jobs"]
+        return next((job["id"] for job in jobs if job["source"]["key"] == key), None)
+
+    job = system.ended(eventually(arrived, what="the job of the upload"))
+    assert (job["state"], job["hook"]) == ("done", "upload")
+    assert_exact(system, job, slide)
+    # The webhook for the same object is the same job.
+    assert system.submit(f"s3://{stack['bucket']}/{key}")["id"] == job["id"]
+
+
+def test_an_upload_that_fits_no_session_is_a_visible_failed_job(system: LocalSystem) -> None:
+    system.s3().put_object(Bucket=system.stack["bucket"], Key="lost/slide.svs", Body=b"II*\0 and so on")
+
+    def failed() -> dict | None:
+        jobs = system.call("GET", "/jobs?state=failed").json()["jobs"]
+        return next((job for job in jobs if job["source"]["key"] == "lost/slide.svs"), None)
+
+    job = eventually(failed, what="the failed job")
+    assert job["error"]["code"] == "key_names_no_session"
+    assert "<collection id>/<session id>/<file name>" in job["error"]["hint"]
+
+
+def test_a_truncated_slide_fails_with_a_reason_and_leaves_nothing(system: LocalSystem) -> None:
+    before, views = system.collections(), system.session_views()
+    whole = shared(REAL).read_bytes()
+    for name, size in (("cut-tiles.svs", 1_000_000), ("cut-header.svs", 20)):
+        job = system.ended(system.submit(system.put(name, whole[:size]))["id"])
+        assert (job["state"], job["error"]["code"]) == ("failed", "truncated")
+        assert job["error"]["hint"]
+    assert system.collections() == before
+    assert system.session_views() == views
+
+
+def test_the_status_never_runs_back_and_the_page_is_there(system: LocalSystem) -> None:
+    job = system.submit(system.put("watched.tif", noise_slide(40, 30, seed=4)))
+    order = ["queued", "planning", "tiling", "finishing", "done"]
+    seen = [job]
+    while seen[-1]["state"] != "done":
+        seen.append(system.job(job["id"]))
+        assert len(seen) < 100_000
+        time.sleep(0.005)
+    states = [order.index(each["state"]) for each in seen]
+    tiles = [each["tiles"]["done"] for each in seen]
+    assert states == sorted(states)
+    assert tiles == sorted(tiles)
+    assert tiles[-1] == seen[-1]["tiles"]["total"]
+    page = system.call("GET", "/")
+    assert page.status == 200
+    assert "Slidehook" in page.data.decode()
