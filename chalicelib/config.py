@@ -1,8 +1,10 @@
 """What the environment says. The only place that reads it."""
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class MissingSettingError(RuntimeError):
@@ -59,3 +61,24 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         region=values.get("AWS_DEFAULT_REGION") or values.get("AWS_REGION", "us-east-1"),
         aws_endpoint=values.get("AWS_ENDPOINT_URL") or None,
     )
+
+
+def find_service(
+    url: str | None, token: str | None, folders: Iterable[Path], environment: Mapping[str, str] | None = None
+) -> tuple[str, str]:
+    """Return (URL, token) of the service for a client: as given, else the environment's, else those of the first
+    `.local/stack.json` in `folders`. Empty where nothing says."""
+    values = os.environ if environment is None else environment
+    url = url or values.get("SLIDEHOOK_API", "")
+    token = token or values.get("SLIDEHOOK_TOKEN", "")
+    stack = next((path for folder in folders if (path := folder / ".local" / "stack.json").is_file()), None)
+    if (url and token) or stack is None:
+        return url, token
+    try:
+        found = json.loads(stack.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return url, token
+    # The token of the local system goes to the local system only.
+    if not url or url == found.get("api"):
+        return str(found.get("api", "")), token or str(found.get("token", ""))
+    return url, token

@@ -39,9 +39,7 @@ class Handler(ChaliceRequestHandler):
         if not length.isdecimal():
             return self._refuse(HTTPStatus.BAD_REQUEST, b'{"message": "Bad Request"}')
         if int(length) > BODY_LIMIT_BYTES:
-            return self._refuse(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, b'{"message": "Request Too Long"}'
-            )
+            return self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, b'{"message": "Request Too Long"}')
         return True
 
     def _refuse(self, status: HTTPStatus, body: bytes) -> bool:
@@ -72,9 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.api")
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args(arguments)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     create_server(options.port).serve_forever()
     return 0
 

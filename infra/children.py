@@ -70,7 +70,7 @@ class Child:
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         mode = "ab" if self.starts else "wb"
         with self.log_path.open(mode) as log:
-            self.process = subprocess.Popen(  # noqa: S603
+            self.process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

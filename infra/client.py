@@ -94,7 +94,12 @@ def upload(slide: Path, stack: Stack, s3: S3Client) -> str:
         return address
     with tqdm(total=size_bytes, desc=f"uploading {slide.name}", unit="B", unit_scale=True) as bar:
         s3.upload_file(
-            str(slide), stack.bucket, key, ExtraArgs={"Metadata": {"sha256": digest}}, Config=_TRANSFER, Callback=bar.update
+            str(slide),
+            stack.bucket,
+            key,
+            ExtraArgs={"Metadata": {"sha256": digest}},
+            Config=_TRANSFER,
+            Callback=bar.update,
         )
     return address
 
@@ -155,19 +160,27 @@ def _show(job: Mapping[str, Any], bar: tqdm[Any]) -> None:
     bar.refresh()
 
 
-def summary(job: Mapping[str, Any], stack: Stack, seconds: float) -> str:
-    """Return what a user wants to know about an ended job, the figures last."""
+def summary(job: Mapping[str, Any], stack: Stack, seconds: float | None) -> str:
+    """Return what a user wants to know about an ended job, the figures last.
+
+    `seconds` is how long it took, None if it had ended before anyone watched.
+    """
     lines = [f"{job['state']}: {job.get('source', {}).get('key', job['id']).rsplit('/', 1)[-1]}"]
     error = job.get("error")
     if error:
-        lines += [f"  {error.get('code')}: {error.get('message')}", *([f"  {error['hint']}"] if error.get("hint") else [])]
+        lines += [
+            f"  {error.get('code')}: {error.get('message')}",
+            *([f"  {error['hint']}"] if error.get("hint") else []),
+        ]
     lines += [f"  page    {stack.api}/", f"  status  {stack.api}/jobs/{job['id']}"]
     levels = job.get("levels") or []
     if levels:
-        grid = ", ".join(f"{level['columns']}x{level['rows']}" + (" made" if level.get("made") else "") for level in levels)
+        grid = ", ".join(
+            f"{level['columns']}x{level['rows']}" + (" made" if level.get("made") == "made" else "") for level in levels
+        )
         lines.append(f"  levels  {len(levels)}: {grid}")
     tiles, size = job.get("tiles") or {}, job.get("bytes") or {}
     done, size_mb = tiles.get("done") or 0, (size.get("done") or 0) / 1e6
-    rate = f", {done / seconds:.0f} tiles/s" if done and seconds > 0 else ""
-    lines.append(f"  tiles   {done} of {tiles.get('total') or 0}, {size_mb:.1f} MB in {seconds:.1f} s{rate}")
+    took = "" if seconds is None else f" in {seconds:.1f} s, {done / max(seconds, 0.001):.0f} tiles/s"
+    lines.append(f"  tiles   {done} of {tiles.get('total') or 0}, {size_mb:.1f} MB{took}")
     return "\n".join(lines)

@@ -123,11 +123,10 @@ def _install(venv: Path, log_path: Path) -> None:
     print("Setting up the emulator (first use; less than a minute)", file=sys.stderr)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(venv, ignore_errors=True)
-    python = str(venv / "bin" / "python")
+    pip = [str(venv / "bin" / "python"), "-m", "pip"]
     commands = (
         [sys.executable, "-m", "venv", str(venv)],
-        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
-        + ["-r", str(_REQUIREMENTS)],
+        [*pip, "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", str(_REQUIREMENTS)],
     )
     with log_path.open("wb") as log:
         for command in commands:

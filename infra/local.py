@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import fcntl
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -24,7 +25,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -284,7 +285,7 @@ def launch(options: Options) -> int:
         state = publish(slide, stack, system)
         if options.once:
             return 0 if state == "done" else 1
-        print("It stays up until Ctrl-C. Everything a client needs is in .local/stack.json", flush=True)
+        print("It stays up until Ctrl-C. Everything a client needs is in .local/stack.json")
         while True:
             system.look_after()
             time.sleep(_LOOK_EVERY_SECONDS)
@@ -315,11 +316,13 @@ def publish(slide: Path, stack: Stack, system: System | None) -> str:
     began_at = time.monotonic()
     job = client.submit(address, stack)
     print(f"page    {stack.api}/")
-    print(f"status  {stack.api}/jobs/{job['id']}", flush=True)
+    print(f"status  {stack.api}/jobs/{job['id']}")
     if job["state"] in client.ENDED:
         print("This very slide was submitted before; its job has ended already")
+        print(client.summary(job, stack, None))
+        return str(job["state"])
     job = client.follow(job, stack, system.look_after if system else lambda: None)
-    print(client.summary(job, stack, time.monotonic() - began_at), flush=True)
+    print(client.summary(job, stack, time.monotonic() - began_at))
     return str(job["state"])
 
 
@@ -381,16 +384,22 @@ def parse(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> Op
     given = parser.parse_args(arguments)
     slide = Path(given.slide).expanduser() if given.slide else None
     if slide is not None and (problem := unreadable(slide)):
-        parser.error(problem)
+        refuse(problem)
     if emulator_is_users(environment) and given.emulator != emulator.KINDS[0]:
         print("AWS_ENDPOINT_URL or LOCALSTACK_HOST is set; EMULATOR has no effect")
     return Options(
         slide=slide.resolve() if slide else None,
         once=given.once,
-        port=whole_number(parser, "port", given.port, 1, 65535) if given.port else None,
-        workers=whole_number(parser, "workers", given.workers, 1, 64),
+        port=whole_number("port", given.port, 1, 65535) if given.port else None,
+        workers=whole_number("workers", given.workers, 1, 64),
         emulator=given.emulator,
     )
+
+
+def refuse(problem: str) -> NoReturn:
+    """End with one sentence, as a command line that makes no sense ends."""
+    print(f"error: {problem}", file=sys.stderr)
+    sys.exit(2)
 
 
 def emulator_is_users(environment: Mapping[str, str]) -> bool:
@@ -409,10 +418,10 @@ def unreadable(slide: Path) -> str | None:
     return None
 
 
-def whole_number(parser: argparse.ArgumentParser, name: str, text: str, least: int, most: int) -> int:
+def whole_number(name: str, text: str, least: int, most: int) -> int:
     """Return the number in `text`, or end with a sentence."""
     if not text.isdecimal() or not least <= int(text) <= most:
-        parser.error(f"{name} must be a whole number from {least} to {most}, not {text!r}")
+        refuse(f"{name} must be a whole number from {least} to {most}, not {text!r}")
     return int(text)
 
 
@@ -421,7 +430,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments, os.environ)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, request_stop)
+    # Children are forked: no thread may run beside that, and tqdm would start one.
     tqdm.monitor_interval = 0
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     try:
         with only_launcher(STATE / "lock") as ours:
             return launch(options) if ours else attach(options, running_stack())

@@ -59,9 +59,7 @@ def start(state: Path, environment: Mapping[str, str], started: list[Child]) -> 
     raise AssertionError("the last attempt returns or raises")
 
 
-def _server(
-    binary: Path, files: Path, port: int, state: Path, environment: Mapping[str, str]
-) -> Child:
+def _server(binary: Path, files: Path, port: int, state: Path, environment: Mapping[str, str]) -> Child:
     return Child(
         name="mongod",
         command=[

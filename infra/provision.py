@@ -145,7 +145,7 @@ class _Making:
         sqs, name = self._clients.sqs, properties.pop("QueueName")
         if self._visibility_seconds is not None:
             properties["VisibilityTimeout"] = self._visibility_seconds
-        wanted = {key: _attribute_text(value) for key, value in properties.items()}
+        wanted: Any = {key: _attribute_text(value) for key, value in properties.items()}
         try:
             url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
         except sqs.exceptions.QueueDoesNotExist:
@@ -163,12 +163,13 @@ class _Making:
             self._mend_queue(url.rsplit("/", 1)[-1], url, wanted)
 
     def _mend_queue(self, name: str, url: str, wanted: Mapping[str, str]) -> None:
-        found = self._clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]).get("Attributes", {})
-        drifted = {
+        sqs = self._clients.sqs
+        found: Any = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]).get("Attributes", {})
+        drifted: Any = {
             key: value for key, value in wanted.items() if not _includes(_parsed(found.get(key)), _parsed(value))
         }
         if drifted:
-            self._clients.sqs.set_queue_attributes(QueueUrl=url, Attributes=drifted)
+            sqs.set_queue_attributes(QueueUrl=url, Attributes=drifted)
             self.changes.append(f"queue {name}: {', '.join(sorted(drifted))}")
 
     # ---- table
@@ -259,7 +260,8 @@ class _Making:
         try:
             found: Any = s3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"]
         except ClientError as error:
-            found = _missing(error)
+            _raise_unless_missing(error)
+            found = None
         if found != wanted:
             s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=wanted)
             self.changes.append(f"bucket {name}: public access block")
@@ -273,7 +275,8 @@ class _Making:
         try:
             found: Any = s3.get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]
         except ClientError as error:
-            found = _missing(error)
+            _raise_unless_missing(error)
+            found = None
         if not _includes((found or {}).get("Rules"), rules):
             configuration: Any = {"Rules": rules}
             s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration=configuration)
@@ -285,7 +288,8 @@ class _Making:
         try:
             found: Any = s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
         except ClientError as error:
-            found = _missing(error)
+            _raise_unless_missing(error)
+            found = None
         if not _includes(found, rules):
             s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": rules})
             self.changes.append(f"bucket {name}: lifecycle")
@@ -316,11 +320,9 @@ def _parsed(text: str | None) -> Any:
         value = json.loads(text or "null")
     except ValueError:
         return text
-    return (
-        {key: str(item) if isinstance(item, int) else item for key, item in value.items()}
-        if (isinstance(value, dict))
-        else value
-    )
+    if not isinstance(value, dict):
+        return value
+    return {key: str(item) if isinstance(item, int) else item for key, item in value.items()}
 
 
 def _includes(found: Any, wanted: Any) -> bool:
@@ -338,25 +340,24 @@ def _includes(found: Any, wanted: Any) -> bool:
 
 def _lifecycle_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
     """Return CloudFormation's rule in the words of S3's API."""
-    renamed = {
-        "Id": lambda value: {"ID": value},
-        "Status": lambda value: {"Status": value},
-        "ExpirationInDays": lambda value: {"Expiration": {"Days": value}},
-        "AbortIncompleteMultipartUpload": lambda value: {"AbortIncompleteMultipartUpload": value},
-        "NoncurrentVersionExpiration": lambda value: {"NoncurrentVersionExpiration": value},
-    }
-    result: dict[str, Any] = {"Filter": {"Prefix": ""}}
+    api_rule: dict[str, Any] = {"Filter": {"Prefix": ""}}
     for key, value in rule.items():
-        result |= renamed[key](value)
-    return result
+        match key:
+            case "Id":
+                api_rule["ID"] = value
+            case "ExpirationInDays":
+                api_rule["Expiration"] = {"Days": value}
+            case _:
+                api_rule[key] = value
+    return api_rule
 
 
 def _status(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def _missing(error: ClientError) -> None:
-    """Say that a configuration was never set; anything but that is a real error."""
+def _raise_unless_missing(error: ClientError) -> None:
+    """A configuration that was never set is answered with 404; anything else is a real error."""
     if _status(error) != 404:
         raise error
 

@@ -20,6 +20,8 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
+import functools
 import importlib
 import logging
 import os
@@ -28,7 +30,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import FrameType, TracebackType
@@ -115,8 +117,7 @@ def sqs_event(messages: Sequence[Mapping[str, Any]], source: EventSource) -> dic
                 "body": message["Body"],
                 "attributes": dict(message.get("Attributes", {})),
                 "messageAttributes": {
-                    name: _message_attribute(value)
-                    for name, value in message.get("MessageAttributes", {}).items()
+                    name: _message_attribute(value) for name, value in message.get("MessageAttributes", {}).items()
                 },
                 "md5OfBody": message["MD5OfBody"],
                 "eventSource": "aws:sqs",
@@ -236,27 +237,36 @@ class Held:
 
 
 def poll_once(
-    source: EventSource,
-    sqs: SQSClient,
-    *,
-    prefix: str = "slidehook",
-    wait_seconds: int | None = None,
-    on_timeout: Callable[[], None] | None = None,
+    source: EventSource, sqs: SQSClient, *, prefix: str = "slidehook", wait_seconds: int | None = None
 ) -> int:
-    """Receive one batch, run the function on it, delete what succeeded. Return the batch's size.
+    """Receive one batch, run the function on it, delete what succeeded. Return the batch's size."""
+    messages = receive(source, sqs, wait_seconds=wait_seconds)
+    if messages:
+        handle(messages, source, sqs, prefix=prefix)
+    return len(messages)
 
-    Without `wait_seconds` the queue's own setting for long polling holds.
-    """
+
+def receive(source: EventSource, sqs: SQSClient, *, wait_seconds: int | None = None) -> Sequence[Any]:
+    """Return one batch of messages. Without `wait_seconds` the queue's own setting for long polling holds."""
     waiting: Any = {} if wait_seconds is None else {"WaitTimeSeconds": wait_seconds}
-    messages = sqs.receive_message(
+    return sqs.receive_message(
         QueueUrl=source.queue_url,
         MaxNumberOfMessages=source.settings.batch_size,
         MessageSystemAttributeNames=["All"],
         MessageAttributeNames=["All"],
         **waiting,
     ).get("Messages", [])
-    if not messages:
-        return 0
+
+
+def handle(
+    messages: Sequence[Any],
+    source: EventSource,
+    sqs: SQSClient,
+    *,
+    prefix: str,
+    on_timeout: Callable[[], None] | None = None,
+) -> None:
+    """Run the function on one batch and delete what succeeded."""
     with Held(messages, source, sqs, on_timeout or _end_worker):
         done = _invoke(source, messages, prefix)
     handles = {message["MessageId"]: message["ReceiptHandle"] for message in messages}
@@ -264,11 +274,9 @@ def poll_once(
         sqs.delete_message_batch(
             QueueUrl=source.queue_url,
             Entries=[
-                {"Id": str(number), "ReceiptHandle": handles[message_id]}
-                for number, message_id in enumerate(done)
+                {"Id": str(number), "ReceiptHandle": handles[message_id]} for number, message_id in enumerate(done)
             ],
         )
-    return len(messages)
 
 
 def _invoke(source: EventSource, messages: Sequence[Any], prefix: str) -> list[str]:
@@ -287,9 +295,7 @@ def _invoke(source: EventSource, messages: Sequence[Any], prefix: str) -> list[s
     return done
 
 
-def _context(
-    settings: QueueFunction | TimedFunction, *, prefix: str, region: str, account: str
-) -> Context:
+def _context(settings: QueueFunction | TimedFunction, *, prefix: str, region: str, account: str) -> Context:
     name = f"{prefix}-{settings.handler}"
     return Context(
         function_name=name,
@@ -313,36 +319,47 @@ class Worker:
         self._sqs = sqs
         self._prefix = prefix
         self._stopping = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._at_work = threading.Condition()
+        self._batches_in_work = 0
 
     def start(self, minute: Function | None, settings: TimedFunction) -> None:
         """Start polling, and the minute timer if this worker has it."""
         for source in self._sources:
-            self._spawn(source.settings.handler, lambda source=source: self._poll(source))
+            self._spawn(source.settings.handler, functools.partial(self._poll, source))
         if minute is not None:
             self._spawn("minute", lambda: self._fire_each_minute(minute, settings))
 
     def wait(self) -> None:
         """Block until told to stop, then give running functions a moment to end."""
-        while not self._stopping.wait(1):
-            continue
-        deadline = time.monotonic() + STOP_WITHIN_SECONDS
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        self._stopping.wait()
+        with self._at_work:
+            self._at_work.wait_for(lambda: self._batches_in_work == 0, STOP_WITHIN_SECONDS)
 
     def stop(self, _signal: int, _frame: FrameType | None) -> None:
         """Take no further message."""
         self._stopping.set()
 
     def _spawn(self, name: str, target: Callable[[], None]) -> None:
-        thread = threading.Thread(target=target, name=name, daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        threading.Thread(target=target, name=name, daemon=True).start()
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._at_work:
+            self._batches_in_work += 1
+        try:
+            yield
+        finally:
+            with self._at_work:
+                self._batches_in_work -= 1
+                self._at_work.notify_all()
 
     def _poll(self, source: EventSource) -> None:
         while not self._stopping.is_set():
             try:
-                poll_once(source, self._sqs, prefix=self._prefix)
+                messages = receive(source, self._sqs)
+                if messages and not self._stopping.is_set():
+                    with self._counted():
+                        handle(messages, source, self._sqs, prefix=self._prefix)
             except (BotoCoreError, ClientError) as error:
                 log.warning("%s: %s", source.queue_url, error)
                 self._stopping.wait(_PAUSE_AFTER_ERROR_SECONDS)
@@ -373,9 +390,9 @@ def event_sources(module: Any, sqs: SQSClient, prefix: str) -> list[EventSource]
     for settings in template.queue_functions():
         name = names.resolve(template.resources[settings.queue]["Properties"]["QueueName"])
         url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
-        attributes = sqs.get_queue_attributes(
-            QueueUrl=url, AttributeNames=["QueueArn", "VisibilityTimeout"]
-        )["Attributes"]
+        attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn", "VisibilityTimeout"])[
+            "Attributes"
+        ]
         sources.append(
             EventSource(
                 function=getattr(module, settings.handler),
@@ -394,9 +411,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--number", type=int, default=1, help="worker 1 fires the minute timer")
     parser.add_argument("--prefix", default="slidehook", help="what the queues' names begin with")
     options = parser.parse_args(arguments)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     module = importlib.import_module("app")
     # A long poll takes 20 s to answer; botocore's own retries would hide that the endpoint went.
     config = Config(read_timeout=30, retries={"total_max_attempts": 2}, max_pool_connections=16)

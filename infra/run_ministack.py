@@ -6,12 +6,14 @@ S3_PERSIST=1 ministack reads the whole object from disk for every ranged GET (me
 """
 
 import functools
+import logging
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 _BIG_BYTES = 1024 * 1024
 _BIG_OBJECTS_KEPT = 2
+_GRACE_SECONDS = 0.2
 
 
 def keep_big_objects(
@@ -41,10 +43,15 @@ def keep_big_objects(
 
 def main() -> None:
     """Run the emulator in the foreground."""
+    from hypercorn.config import Config  # type: ignore[import-not-found]
     from ministack import app  # type: ignore[import-not-found]
     from ministack.services import s3  # type: ignore[import-not-found]
 
     s3._read_body = keep_big_objects(s3._read_body, s3._object_disk_path)
+    # Long polls of workers that are gone already would hold up the end for 3 s.
+    Config.graceful_timeout = _GRACE_SECONDS
+    # Each of those polls would leave a page of traceback in the log when it is cancelled.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     app.main()
 
 

@@ -62,7 +62,8 @@ def _stretch(grid: Plane, length: int, cell_px: int) -> Plane:
     index = position.astype(np.intp)
     part = (position - index)[:, None]
     eased = part * part * (3 - 2 * part)
-    return grid[index] * (1 - eased) + grid[index + 1] * eased
+    stretched: Plane = (grid[index] * (1 - eased) + grid[index + 1] * eased).astype(np.float32)
+    return stretched
 
 
 def _stain(tissue: Plane, fibres: Plane, nuclei: Plane, random: np.random.Generator) -> Pixels:
@@ -71,7 +72,8 @@ def _stain(tissue: Plane, fibres: Plane, nuclei: Plane, random: np.random.Genera
     eosin = _PINK + 18 * fibres[..., None]
     colour = _GLASS * (1 - inside) + (eosin * (1 - purple) + _PURPLE * purple) * inside
     grain = random.normal(0, 2.5, tissue.shape).astype(np.float32)[..., None]
-    return np.clip(colour + grain, 0, 255).astype(np.uint8)
+    pixels: Pixels = np.clip(colour + grain, 0, 255).astype(np.uint8)
+    return pixels
 
 
 def write(path: Path, base: Pixels) -> None:
@@ -100,4 +102,5 @@ def _halved(image: Pixels) -> Pixels:
     """Return the mean of every 2 x 2 pixels; the sample's sides divide evenly."""
     height, width, channels = image.shape
     blocks = image.reshape(height // 2, 2, width // 2, 2, channels)
-    return blocks.mean(axis=(1, 3)).round().astype(np.uint8)
+    mean: Pixels = blocks.mean(axis=(1, 3)).round().astype(np.uint8)
+    return mean

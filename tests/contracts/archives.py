@@ -1,0 +1,180 @@
+"""An archive to try things on: the port, what SlideAtlas itself would have put there, and a reader's eyes."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from bson import ObjectId
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure
+
+from chalicelib.adapters.memory import MemoryArchive
+from chalicelib.adapters.mongo import MongoArchive
+from chalicelib.core.errors import ArchiveBusyError
+from chalicelib.ports import Archive, ImageFacts
+from tests.contracts.samples import COLLECTION, OTHER_COLLECTION, OTHER_SESSION, OTHER_STORE, SESSION, STORE
+
+WRITES = ["insert", "update", "findAndModify", "delete", "drop", "renameCollection", "createIndexes"]
+
+
+class ArchiveBench(Protocol):
+    """Two collections: the first with a store and two sessions, the second with neither. `database` is the store's."""
+
+    @property
+    def archive(self) -> Archive: ...
+
+    @property
+    def database(self) -> str: ...
+
+    def add_session(self, session: str, *, collection: str, label: str, image_store: str | None) -> None: ...
+
+    def add_foreign_view(self, view: str, *, session: str, image: str, file_name: str) -> None:
+        """Add a view that SlideAtlas made, at the head of its session."""
+
+    def shown_image(self, view: str) -> str | None:
+        """Return the image that a view shows, None if there is no such view."""
+
+    def knows_image(self, image: str) -> bool:
+        """Tell whether there is an image document of this id."""
+
+    def breaks_off(self, at: int) -> Any:
+        """A context in which write number `at` (from 0) is not made and ends in ArchiveBusyError."""
+
+    def can_break_off(self) -> bool: ...
+
+
+def _facts(file_name: str) -> ImageFacts:
+    return ImageFacts(file_name=file_name, width_px=10, height_px=10, tile_size_px=256, levels=1)
+
+
+class MemoryBench:
+    def __init__(self) -> None:
+        self.archive = MemoryArchive(before_write=self._count_down)
+        self.database = "tiles"
+        self._left: int | None = None
+        self.archive.add_store(STORE, database=self.database)
+        self.archive.add_store(OTHER_STORE, database="elsewhere")
+        self.archive.add_collection(COLLECTION, label="Pathology", image_store=STORE)
+        self.archive.add_collection(OTHER_COLLECTION, label="Nowhere")
+        self.add_session(SESSION, collection=COLLECTION, label="Liver", image_store=None)
+        self.add_session(OTHER_SESSION, collection=COLLECTION, label="Kidney", image_store=None)
+
+    def _count_down(self, write: str) -> None:
+        if self._left is not None:
+            self._left -= 1
+            if self._left < 0:
+                self._left = None
+                raise ArchiveBusyError(f"broke off before: {write}")
+
+    def add_session(self, session: str, *, collection: str, label: str, image_store: str | None) -> None:
+        self.archive.add_session(session, collection=collection, label=label, image_store=image_store)
+
+    def add_foreign_view(self, view: str, *, session: str, image: str, file_name: str) -> None:
+        self.archive.add_view(view, session=session, image=image, image_store=STORE, facts=_facts(file_name))
+
+    def shown_image(self, view: str) -> str | None:
+        return self.archive.views[view].image if view in self.archive.views else None
+
+    def knows_image(self, image: str) -> bool:
+        return (self.database, image) in self.archive.images
+
+    @contextmanager
+    def breaks_off(self, at: int) -> Iterator[None]:
+        self._left = at
+        try:
+            yield
+        finally:
+            self._left = None
+
+    def can_break_off(self) -> bool:
+        return True
+
+
+class MongoBench:
+    def __init__(self, client: "MongoClient[dict[str, Any]]") -> None:
+        mark = secrets.token_hex(6)
+        self._client = client
+        self._names = [f"slidehook_test_{mark}_{part}" for part in ("admin", "tiles", "elsewhere")]
+        self.admin = client[self._names[0]]
+        self.database = self._names[1]
+        self.archive = MongoArchive(client, self._names[0])
+        for store, name in ((STORE, self._names[1]), (OTHER_STORE, self._names[2])):
+            self.admin.databases.insert_one(
+                {
+                    "_id": ObjectId(store),
+                    "_cls": "ImageStore.MultipleDatabaseImageStore.MongoImageStore",
+                    "label": name,
+                    "host": "127.0.0.1",
+                    "dbname": name,
+                }
+            )
+        self.admin.collections.insert_many(
+            [
+                {"_id": ObjectId(COLLECTION), "label": "Pathology", "image_store": ObjectId(STORE)},
+                {"_id": ObjectId(OTHER_COLLECTION), "label": "Nowhere"},
+            ]
+        )
+        self.add_session(SESSION, collection=COLLECTION, label="Liver", image_store=None)
+        self.add_session(OTHER_SESSION, collection=COLLECTION, label="Kidney", image_store=None)
+
+    def drop(self) -> None:
+        for name in self._names:
+            self._client.drop_database(name)
+
+    def add_session(self, session: str, *, collection: str, label: str, image_store: str | None) -> None:
+        document: dict[str, Any] = {
+            "_id": ObjectId(session),
+            "collection": ObjectId(collection),
+            "label": label,
+            "views": [],
+            "attachments": [],
+            "imagefiles": [],
+        }
+        if image_store is not None:
+            document["image_store"] = ObjectId(image_store)
+        self.admin.sessions.insert_one(document)
+
+    def add_foreign_view(self, view: str, *, session: str, image: str, file_name: str) -> None:
+        self._client[self.database].images.insert_one(
+            {"_id": ObjectId(image), "filename": file_name, "label": file_name, "uploaded_at": datetime.now(UTC)}  # noqa: TID251
+        )
+        self.admin.views.insert_one(
+            {
+                "_id": ObjectId(view),
+                "ViewerRecords": [{"Image": ObjectId(image), "Database": ObjectId(STORE)}],
+                "Title": file_name,
+                "Type": "Note",
+                "CoordinateSystem": "Pixel",
+            }
+        )
+        self.admin.sessions.update_one(
+            {"_id": ObjectId(session)}, {"$push": {"views": {"$each": [ObjectId(view)], "$position": 0}}}
+        )
+
+    def shown_image(self, view: str) -> str | None:
+        found = self.admin.views.find_one({"_id": ObjectId(view)})
+        return None if found is None else str(found["ViewerRecords"][0]["Image"])
+
+    def knows_image(self, image: str) -> bool:
+        return self._client[self.database].images.find_one({"_id": ObjectId(image)}) is not None
+
+    @contextmanager
+    def breaks_off(self, at: int) -> Iterator[None]:
+        self._fail_command({"times": 1} if at == 0 else {"skip": at})
+        try:
+            yield
+        finally:
+            self._fail_command("off")
+
+    def can_break_off(self) -> bool:
+        try:
+            self._fail_command("off")
+        except OperationFailure:  # the user's own server, which rightly does not take test commands
+            return False
+        return True
+
+    def _fail_command(self, mode: Any) -> None:
+        how = {} if mode == "off" else {"data": {"failCommands": WRITES, "closeConnection": True}}
+        self._client.admin.command({"configureFailPoint": "failCommand", "mode": mode, **how})

@@ -1,0 +1,107 @@
+"""The archive in MongoDB: the documents are SlideAtlas', and a server that is away asks for patience."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from pymongo import MongoClient
+
+from chalicelib.adapters.mongo import MongoArchive
+from chalicelib.core.errors import ArchiveBusyError
+from tests.contracts.archives import MongoBench
+from tests.contracts.samples import COLLECTION, NAMED_IMAGE, SESSION, STORE, a_job, a_tile, facts_of
+
+
+@pytest.fixture
+def bench(mongo: "MongoClient[dict[str, Any]]") -> Iterator[MongoBench]:
+    found = MongoBench(mongo)
+    yield found
+    found.drop()
+
+
+def without_ours(document: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if name != "slidehook"}
+
+
+@pytest.mark.parametrize("mongo_collection", [None, NAMED_IMAGE], ids=["new image", "named image"])
+def test_the_documents_are_those_of_slideatlas(
+    bench: MongoBench, mongo: "MongoClient[dict[str, Any]]", mongo_collection: str | None
+) -> None:
+    job = a_job("scanner/$slide.svs", database=bench.database, mongo_collection=mongo_collection)
+    bench.archive.stage(job)
+    bench.archive.write(job, 0, [a_tile("t.jpg", b"root"), a_tile("tq.jpg", b"corner")])
+    switch = bench.archive.publish(job, facts_of(job), now=1700000000.0)
+    images, tiles = mongo[bench.database].images, mongo[bench.database][job.image]
+    assert [without_ours(each) for each in images.find()] == [
+        {
+            "_id": ObjectId(job.image),
+            "filename": "$slide.svs",
+            "label": "$slide.svs",
+            "origin": [0, 0, 0],
+            "spacing": [1, 1, 1],
+            "dimensions": [500, 400, 1],
+            "levels": 2,
+            "components": 3,
+            "TileSize": 256,
+            "CoordinateSystem": "Pixel",
+            "bounds": [0, 500, 0, 400],
+            "metadataready": True,
+            "uploaded_at": datetime.fromtimestamp(1700000000.0, UTC).replace(tzinfo=None),
+        }
+    ]
+    assert [without_ours(each) for each in bench.admin.views.find()] == [
+        {
+            "_id": ObjectId(switch.view),
+            "ViewerRecords": [{"Image": ObjectId(job.image), "Database": ObjectId(STORE)}],
+            "Title": "$slide.svs",
+            "Type": "Note",
+            "CoordinateSystem": "Pixel",
+        }
+    ]
+    session = bench.admin.sessions.find_one({"_id": ObjectId(SESSION)})
+    assert session is not None
+    assert session["views"] == [ObjectId(switch.view)]
+    assert sorted(({**each, "_id": None} for each in tiles.find()), key=lambda each: each["level"]) == [
+        {"_id": None, "name": "t.jpg", "level": 1, "file": b"root"},
+        {"_id": None, "name": "tq.jpg", "level": 2, "file": b"corner"},
+    ]
+    assert tiles.index_information()["name_1"]["unique"] is True
+
+
+def test_a_made_session_is_one_of_slideatlas(bench: MongoBench) -> None:
+    made, _ = bench.archive.make_session(COLLECTION, "Spleen")
+    assert bench.admin.sessions.find_one({"label": "Spleen"}) == {
+        "_id": ObjectId(made.id),
+        "collection": ObjectId(COLLECTION),
+        "label": "Spleen",
+        "views": [],
+        "attachments": [],
+        "imagefiles": [],
+    }
+
+
+EVERY_CALL: dict[str, Callable[[MongoArchive], Any]] = {
+    "locate": lambda archive: archive.locate(COLLECTION, SESSION, None),
+    "stage": lambda archive: archive.stage(a_job()),
+    "write": lambda archive: archive.write(a_job(), 0, [a_tile("t.jpg")]),
+    "holding": lambda archive: archive.holding(a_job()),
+    "publish": lambda archive: archive.publish(a_job(), facts_of(a_job()), now=1.0),
+    "shows": lambda archive: archive.shows(a_job()),
+    "discard": lambda archive: archive.discard(a_job(), 0),
+    "tile": lambda archive: archive.tile(STORE, NAMED_IMAGE, "t.jpg"),
+    "collection": lambda archive: archive.collection(COLLECTION),
+    "session": lambda archive: archive.session(SESSION),
+    "make_session": lambda archive: archive.make_session(COLLECTION, "Spleen"),
+    "empty_session": lambda archive: archive.empty_session(SESSION),
+    "ping": lambda archive: archive.ping(),
+}
+
+
+@pytest.mark.parametrize("call", EVERY_CALL.values(), ids=EVERY_CALL.keys())
+def test_a_server_that_is_away_asks_for_patience(call: Callable[[MongoArchive], Any]) -> None:
+    # Nobody listens on port 1.
+    nowhere = MongoClient[dict[str, Any]]("mongodb://127.0.0.1:1/", serverSelectionTimeoutMS=50)
+    with nowhere as client, pytest.raises(ArchiveBusyError, match="MongoDB"):
+        call(MongoArchive(client, "slideatlas"))
