@@ -1,0 +1,66 @@
+# Everything this project does, in one place. `make` alone lists it.
+
+VENV   := .venv
+PYTHON := $(VENV)/bin/python
+export PY
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format lock package clean distclean
+
+help: ## List what can be made
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo '  make run SLIDE=path/to/slide.svs   publish your own slide; without SLIDE a sample is drawn'
+	@echo '           ONCE=1                    stop after the job; succeeds only if it is done'
+	@echo '           PORT=8000 WORKERS=2 EMULATOR=ministack|moto'
+	@echo '           Settings MONGO_URI, AWS_ENDPOINT_URL and LOCALSTACK_HOST name servers of your own.'
+	@echo '  make test ARGS="tests/core -x"     lint, then only these tests, without the coverage gate'
+	@echo '  make setup PY=python3.12           another Python than the first of 3.11 or later'
+
+setup: ## Make the virtual environment from the lock; at once if nothing has changed
+	@infra/setup.sh
+
+run: setup ## Run the whole system on this machine and publish a slide
+	@exec $(PYTHON) -m infra.local $(if $(SLIDE),--slide "$$SLIDE") $(if $(filter 1 true yes,$(ONCE)),--once) \
+		$(if $(PORT),--port "$$PORT") $(if $(WORKERS),--workers "$$WORKERS") $(if $(EMULATOR),--emulator "$$EMULATOR")
+
+test: setup lint ## Lint, run all tests, and hold core and steps to 95 % of their branches
+ifdef ARGS
+	$(PYTHON) -m pytest $(ARGS)
+else
+	$(PYTHON) -m pytest --cov --cov-report=
+	$(PYTHON) -m coverage report
+	@$(PYTHON) -m coverage report --include='chalicelib/core/*,chalicelib/steps/*' --fail-under=95 >/dev/null || \
+		{ echo 'Coverage of chalicelib/core and chalicelib/steps is below 95 %.'; exit 1; }
+endif
+
+lint: setup ## Check style, types and the direction of imports
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(PYTHON) -m mypy
+	$(VENV)/bin/lint-imports
+
+format: setup ## Bring the code into its form
+	$(VENV)/bin/ruff check --fix
+	$(VENV)/bin/ruff format
+
+# The first lock is what Lambda runs: only wheels, and only those that its old C library bears.
+lock: setup ## Lock the requirements anew from the *.in files
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check uv
+	$(PYTHON) -m uv pip compile requirements.in --python-version 3.11 \
+		--python-platform x86_64-manylinux_2_17 --only-binary :all: --generate-hashes -o requirements.txt
+	$(PYTHON) -m uv pip compile requirements-dev.in --python-version 3.11 \
+		--python-platform x86_64-manylinux_2_28 --generate-hashes -o requirements-dev.txt
+	$(PYTHON) -m uv pip compile infra/emulator-requirements.in --python-version 3.11 \
+		--python-platform x86_64-manylinux_2_28 --generate-hashes -o infra/emulator-requirements.txt
+
+package: setup ## Build what is deployed into build/package: template, code, layer
+	@$(PYTHON) -m infra.package
+
+clean: ## Remove what was built; the virtual environment and .local/ stay
+	rm -rf build .chalice/deployments .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov
+	rm -f .coverage .coverage.*
+	find app.py chalicelib infra tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## Remove the virtual environment and the local system's state as well
+	rm -rf $(VENV) .local

@@ -1,0 +1,25 @@
+"""Hold the coverage of core and steps to its bar: `python -m tests.coverage_gate .coverage.json`."""
+
+import json
+import sys
+from pathlib import Path
+
+BAR_PERCENT = 95.0
+PARTS = ("chalicelib/core/", "chalicelib/steps/")
+
+
+def main(report: str) -> int:
+    files = json.loads(Path(report).read_text(encoding="utf-8"))["files"]
+    short = False
+    for part in PARTS:
+        found = [each["summary"] for name, each in files.items() if name.startswith(part)]
+        branches = sum(each["num_branches"] for each in found)
+        covered = sum(each["covered_branches"] for each in found)
+        percent = 100.0 * covered / branches if branches else 0.0
+        print(f"{part} {covered} of {branches} branches covered: {percent:.1f} % (bar: {BAR_PERCENT} %)")
+        short |= percent < BAR_PERCENT
+    return int(short)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
