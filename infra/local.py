@@ -33,7 +33,7 @@ from pymongo.errors import PyMongoError
 from tqdm import tqdm
 
 from infra import client, emulator, mongod, sample
-from infra.children import LOOPBACK, Child, LocalError, describe_end, free_port, port_is_free
+from infra.children import LOOPBACK, Child, LocalError, describe_end, die_with, free_port, port_is_free
 from infra.client import Stack
 from infra.provision import Clients, Provisioned, provision
 from infra.seed import Seeded, seed
@@ -235,7 +235,11 @@ def describe(made: Provisioned, seeded: Seeded, endpoint: str, token: str, port:
 
 def chosen_parameters(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the template's parameters that the user's environment sets by the functions' own names."""
-    names = {"SLIDEHOOK_CHUNK_BYTES": "ChunkBytes", "SLIDEHOOK_SOURCE_BUCKETS": "SourceBuckets"}
+    names = {
+        "SLIDEHOOK_ADMIN_DB": "AdminDb",
+        "SLIDEHOOK_CHUNK_BYTES": "ChunkBytes",
+        "SLIDEHOOK_SOURCE_BUCKETS": "SourceBuckets",
+    }
     return {parameter: environment[name] for name, parameter in names.items() if environment.get(name)}
 
 
@@ -373,6 +377,13 @@ def request_stop(_signal: int, _frame: FrameType | None) -> None:
     raise StopRequestedError
 
 
+def end_with_make() -> None:
+    """Stop in order if `make`, which started this, is killed: nobody could stop it otherwise."""
+    ask_kernel = die_with(os.getppid(), signal.SIGTERM)
+    if ask_kernel is not None:
+        ask_kernel()
+
+
 def parse(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> Options:
     """Return the options. Exits with 2 and one sentence if they make no sense."""
     parser = argparse.ArgumentParser(prog="python -m infra.local", description="Run Slidehook on this machine.")
@@ -430,6 +441,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments, os.environ)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, request_stop)
+    if "MAKELEVEL" in os.environ:
+        end_with_make()
     # Children are forked: no thread may run beside that, and tqdm would start one.
     tqdm.monitor_interval = 0
     if isinstance(sys.stdout, io.TextIOWrapper):

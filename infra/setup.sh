@@ -88,7 +88,11 @@ up_to_date && exit
 
 echo "Setting up .venv from the locked requirements; this takes a minute or two the first time" >&2
 .venv/bin/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || make_venv
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt ||
-    fail "the locked requirements could not be installed. pip's messages are above."
+mkdir -p .local/log
+if ! .venv/bin/python -m pip install --disable-pip-version-check --require-hashes -r requirements-dev.txt \
+    >.local/log/setup.log 2>&1; then
+    tail -n 15 .local/log/setup.log >&2
+    fail "the locked requirements could not be installed. All of pip's messages are in .local/log/setup.log"
+fi
 install_libraries_of_mongod
 echo "$wanted" >"$stamp"

@@ -32,14 +32,14 @@ def halved_jpeg(jpeg: bytes, inside: tuple[int, int], tile_size_px: int) -> Pixe
     # The decoder halves in the DCT domain as long as the result is not below this; 0 decodes in full.
     at_least = tile_size_px // 2 if whole else 0
     try:
+        height, width, *_ = simplejpeg.decode_jpeg_header(jpeg)
+        if (height, width) != (tile_size_px, tile_size_px):
+            raise CorruptTileError(f"it holds {width} x {height} px, at odds with its directory")
         pixels: Pixels = simplejpeg.decode_jpeg(
             jpeg, "RGB", fastdct=False, fastupsample=False, min_height=at_least, min_width=at_least
         )
     except ValueError as error:
         raise CorruptTileError(f"it cannot be decoded: {error}") from error
-    expected = at_least or tile_size_px
-    if pixels.shape != (expected, expected, 3):
-        raise CorruptTileError(f"it holds {pixels.shape[1]} x {pixels.shape[0]} px, at odds with its directory")
     return pixels if whole else halved(extended(pixels, inside))
 
 

@@ -94,13 +94,15 @@ def _walk(stream: BinaryIO) -> Iterator[Ifd]:
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with tifffile.TiffFile(stream) as tiff:
-        count = 0
+        seen: set[int] = set()
         for page in tiff.pages:
             for each in (page, *_sub_pages(page)):
-                if count >= MAX_IFDS:
+                if each.offset in seen:
+                    raise LimitError(f"the TIFF's directories run in a circle, back to byte {each.offset}")
+                if len(seen) >= MAX_IFDS:
                     raise LimitError(f"the TIFF has more than {MAX_IFDS} image file directories")
-                yield _ifd(each, count)
-                count += 1
+                yield _ifd(each, len(seen))
+                seen.add(each.offset)
 
 
 def _sub_pages(page: Any) -> Iterator[Any]:

@@ -1,14 +1,16 @@
 """An archive to try things on: the port, what SlideAtlas itself would have put there, and a reader's eyes."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from bson import ObjectId
 from pymongo import MongoClient
+from pymongo.database import Database
 from pymongo.errors import OperationFailure
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from chalicelib.adapters.memory import MemoryArchive
 from chalicelib.adapters.mongo import MongoArchive
@@ -44,6 +46,9 @@ class ArchiveBench(Protocol):
 
     def can_break_off(self) -> bool: ...
 
+    def before_the_switch(self, act: Callable[[], None]) -> None:
+        """Do something, once, when the next publication has looked at everything and is about to switch its view."""
+
 
 def _facts(file_name: str) -> ImageFacts:
     return ImageFacts(file_name=file_name, width_px=10, height_px=10, tile_size_px=256, levels=1)
@@ -51,9 +56,10 @@ def _facts(file_name: str) -> ImageFacts:
 
 class MemoryBench:
     def __init__(self) -> None:
-        self.archive = MemoryArchive(before_write=self._count_down)
+        self.archive = MemoryArchive(before_write=self._before_write)
         self.database = "tiles"
         self._left: int | None = None
+        self._act: Callable[[], None] | None = None
         self.archive.add_store(STORE, database=self.database)
         self.archive.add_store(OTHER_STORE, database="elsewhere")
         self.archive.add_collection(COLLECTION, label="Pathology", image_store=STORE)
@@ -61,7 +67,10 @@ class MemoryBench:
         self.add_session(SESSION, collection=COLLECTION, label="Liver", image_store=None)
         self.add_session(OTHER_SESSION, collection=COLLECTION, label="Kidney", image_store=None)
 
-    def _count_down(self, write: str) -> None:
+    def _before_write(self, write: str) -> None:
+        if write == "switch" and self._act is not None:
+            act, self._act = self._act, None
+            act()
         if self._left is not None:
             self._left -= 1
             if self._left < 0:
@@ -91,11 +100,33 @@ class MemoryBench:
     def can_break_off(self) -> bool:
         return True
 
+    def before_the_switch(self, act: Callable[[], None]) -> None:
+        self._act = act
+
+
+class _BeforeSwitch(CommandListener):
+    """Acts, once, on the caller's thread, before a view is switched."""
+
+    def __init__(self) -> None:
+        self.act: Callable[[], None] | None = None
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if event.command_name == "findAndModify" and event.command["findAndModify"] == "views" and self.act is not None:
+            act, self.act = self.act, None
+            act()
+
+    def succeeded(self, event: CommandSucceededEvent) -> None: ...
+
+    def failed(self, event: CommandFailedEvent) -> None: ...
+
 
 class MongoBench:
-    def __init__(self, client: "MongoClient[dict[str, Any]]") -> None:
+    def __init__(self, uri: str) -> None:
         mark = secrets.token_hex(6)
-        self._client = client
+        self._before_switch = _BeforeSwitch()
+        self._client = client = MongoClient[dict[str, Any]](
+            uri, serverSelectionTimeoutMS=5000, event_listeners=[self._before_switch]
+        )
         self._names = [f"slidehook_test_{mark}_{part}" for part in ("admin", "tiles", "elsewhere")]
         self.admin = client[self._names[0]]
         self.database = self._names[1]
@@ -119,9 +150,14 @@ class MongoBench:
         self.add_session(SESSION, collection=COLLECTION, label="Liver", image_store=None)
         self.add_session(OTHER_SESSION, collection=COLLECTION, label="Kidney", image_store=None)
 
+    @property
+    def tiles(self) -> "Database[dict[str, Any]]":
+        return self._client[self.database]
+
     def drop(self) -> None:
         for name in self._names:
             self._client.drop_database(name)
+        self._client.close()
 
     def add_session(self, session: str, *, collection: str, label: str, image_store: str | None) -> None:
         document: dict[str, Any] = {
@@ -137,7 +173,7 @@ class MongoBench:
         self.admin.sessions.insert_one(document)
 
     def add_foreign_view(self, view: str, *, session: str, image: str, file_name: str) -> None:
-        self._client[self.database].images.insert_one(
+        self.tiles.images.insert_one(
             {"_id": ObjectId(image), "filename": file_name, "label": file_name, "uploaded_at": datetime.now(UTC)}  # noqa: TID251
         )
         self.admin.views.insert_one(
@@ -158,7 +194,7 @@ class MongoBench:
         return None if found is None else str(found["ViewerRecords"][0]["Image"])
 
     def knows_image(self, image: str) -> bool:
-        return self._client[self.database].images.find_one({"_id": ObjectId(image)}) is not None
+        return self.tiles.images.find_one({"_id": ObjectId(image)}) is not None
 
     @contextmanager
     def breaks_off(self, at: int) -> Iterator[None]:
@@ -167,6 +203,9 @@ class MongoBench:
             yield
         finally:
             self._fail_command("off")
+
+    def before_the_switch(self, act: Callable[[], None]) -> None:
+        self._before_switch.act = act
 
     def can_break_off(self) -> bool:
         try:

@@ -12,7 +12,6 @@ import boto3
 import pytest
 from botocore.config import Config
 from moto import mock_aws
-from pymongo import MongoClient
 
 from infra import mongod, template
 from infra.children import LOOPBACK, Child, LocalError, free_port
@@ -84,12 +83,6 @@ def _server(binary: Path, files: Path, port: int) -> Child:
         *("--setParameter", "enableTestCommands=1"),  # lets a test break a command off
     ]
     return Child(name="mongod", command=command, log_path=files / "log" / "mongod.log", environment={}, directory=files)
-
-
-@pytest.fixture
-def mongo(mongo_uri: str) -> Iterator["MongoClient[dict[str, Any]]"]:
-    with MongoClient[dict[str, Any]](mongo_uri, serverSelectionTimeoutMS=5000) as client:
-        yield client
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[ArchiveBench]:
     if request.param == "memory":
         yield MemoryBench()
         return
-    mongo = MongoBench(request.getfixturevalue("mongo"))
+    mongo = MongoBench(request.getfixturevalue("mongo_uri"))
     yield mongo
     mongo.drop()
 
@@ -247,6 +247,18 @@ def test_an_older_version_does_not_replace_a_newer_one(bench: ArchiveBench) -> N
     assert listed(bench) == [shown.view]
     assert root_tile(bench, shown.view) == root_of(newer)
     assert (bench.archive.shows(older), bench.archive.shows(newer)) == (False, True)
+    assert not bench.knows_image(older.image)
+
+
+def test_a_newer_version_that_comes_between_the_look_and_the_switch_is_kept(bench: ArchiveBench) -> None:
+    older, newer = staged(bench, version(bench, 1)), staged(bench, version(bench, 2))
+    meanwhile: list[Switch] = []
+    bench.before_the_switch(lambda: meanwhile.append(publish(bench, newer)))
+    lost = publish(bench, older)
+    assert meanwhile == [Switch(won=True, view=lost.view)]
+    assert not lost.won
+    assert listed(bench) == [lost.view]
+    assert root_tile(bench, lost.view) == root_of(newer)
 
 
 def test_the_objects_date_counts_for_more_than_the_time_of_the_call(bench: ArchiveBench) -> None:
@@ -378,6 +390,15 @@ def test_a_slide_submitted_later_is_not_overwritten_by_one_submitted_before(benc
     assert publish(bench, staged(bench, before)) == Switch(won=False, view=shown.view)
     assert listed(bench) == [shown.view]
     assert root_tile(bench, shown.view) == root_of(later)
+
+
+def test_a_slide_is_not_published_beside_a_later_one_of_its_name_that_it_should_overwrite(bench: ArchiveBench) -> None:
+    own = published(bench, version(bench, 1, "scanner-1/slide.svs"))
+    later = published(bench, version(bench, 5, "scanner-2/slide.svs"))
+    update = staged(bench, version(bench, 2, "scanner-1/slide.svs", overwrite=True))
+    assert publish(bench, update) == Switch(won=False, view=later.view)
+    assert listed(bench) == [later.view, own.view]
+    assert root_tile(bench, own.view) == root_of(version(bench, 1))
 
 
 # -- a named image ----------------------------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ from tests.contracts.samples import COLLECTION, NAMED_IMAGE, SESSION, STORE, a_j
 
 
 @pytest.fixture
-def bench(mongo: "MongoClient[dict[str, Any]]") -> Iterator[MongoBench]:
-    found = MongoBench(mongo)
+def bench(mongo_uri: str) -> Iterator[MongoBench]:
+    found = MongoBench(mongo_uri)
     yield found
     found.drop()
 
@@ -26,14 +26,12 @@ def without_ours(document: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("mongo_collection", [None, NAMED_IMAGE], ids=["new image", "named image"])
-def test_the_documents_are_those_of_slideatlas(
-    bench: MongoBench, mongo: "MongoClient[dict[str, Any]]", mongo_collection: str | None
-) -> None:
+def test_the_documents_are_those_of_slideatlas(bench: MongoBench, mongo_collection: str | None) -> None:
     job = a_job("scanner/$slide.svs", database=bench.database, mongo_collection=mongo_collection)
     bench.archive.stage(job)
     bench.archive.write(job, 0, [a_tile("t.jpg", b"root"), a_tile("tq.jpg", b"corner")])
     switch = bench.archive.publish(job, facts_of(job), now=1700000000.0)
-    images, tiles = mongo[bench.database].images, mongo[bench.database][job.image]
+    images, tiles = bench.tiles.images, bench.tiles[job.image]
     assert [without_ours(each) for each in images.find()] == [
         {
             "_id": ObjectId(job.image),

@@ -1,0 +1,232 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.core import job as moves
+from chalicelib.core.chunk import Chunk, Plan
+from chalicelib.core.errors import CorruptTileError, NoSuchSourceError
+from chalicelib.core.job import (
+    ENDED,
+    LEGAL_MOVES,
+    LIVE,
+    Destination,
+    IllegalMoveError,
+    Job,
+    LevelSummary,
+    Options,
+    Problem,
+    Published,
+    State,
+)
+from chalicelib.core.message import Message, messages_for, pixels_key, plan_key, records_key
+from chalicelib.core.retry import retry_after_seconds, silence_seconds
+from chalicelib.core.source import Source
+
+SOURCE = Source(bucket="b", key="f/a.svs", etag='"1"', size_bytes=10, last_modified_at=1000.0)
+PLACE = Destination(collection="c" * 24, session="5" * 24, image_store="1" * 24, database="slides")
+LEVELS = (
+    LevelSummary(level=0, width_px=2220, height_px=2967, columns=10, rows=13, tiles=130, sparse=0, made="passthrough"),
+    LevelSummary(level=1, width_px=1110, height_px=1484, columns=5, rows=7, tiles=35, sparse=0, made="made"),
+)
+ERROR = Problem(code="x", message="m", hint="h")
+
+
+def queued(**changes: object) -> Job:
+    return replace(moves.new_job("upload", SOURCE, PLACE, Options(), now=5.0), **changes)
+
+
+def tiling(job: Job, digest: str = "d") -> Job:
+    return moves.tiling(
+        job,
+        plan_digest=digest,
+        tile_size_px=240,
+        levels=LEVELS,
+        chunks_total=2,
+        tiles_total=165,
+        bytes_total=9,
+        now=8.0,
+    )
+
+
+def test_the_id_follows_from_source_destination_and_options_alone() -> None:
+    job = queued()
+    assert len(job.id) == 32
+    assert (
+        moves.new_job("upload", replace(SOURCE, version_id="v", last_modified_at=9.0), PLACE, Options(), now=77.0).id
+        == job.id
+    )
+    assert (
+        moves.new_job("upload", SOURCE, replace(PLACE, database="other", image_store="2" * 24), Options(), now=5.0).id
+        == job.id
+    )
+    others = [
+        ("verify", SOURCE, PLACE, Options()),
+        ("upload", replace(SOURCE, etag='"2"'), PLACE, Options()),
+        ("upload", replace(SOURCE, key="f/b.svs"), PLACE, Options()),
+        ("upload", SOURCE, replace(PLACE, session="6" * 24), Options()),
+        ("upload", SOURCE, replace(PLACE, mongo_collection="7" * 24), Options()),
+        ("upload", SOURCE, PLACE, Options(base_only=True)),
+        ("upload", SOURCE, PLACE, Options(overwrite=True)),
+        ("upload", SOURCE, PLACE, Options(tile_size=240)),
+    ]
+    assert len({job.id, *(moves.job_id(*other) for other in others)}) == 9
+
+
+def test_a_job_walks_from_queued_to_done() -> None:
+    job = tiling(moves.planning(queued(), now=6.0))
+    assert (job.state, job.depth, job.tile_size_px, job.tiling_at) == (State.TILING, 5, 240, 8.0)
+    job = moves.finishing(replace(job, chunks_done=frozenset({0, 1})), now=9.0)
+    job = moves.done(job, Published(image="i", view="v", image_store="s", database="d"), now=10.0)
+    assert (job.state, job.ended_at, job.error) == (State.DONE, 10.0, None)
+    assert [(each.attempt, each.outcome, each.started_at, each.ended_at) for each in job.history] == [
+        (1, State.DONE, 5.0, 10.0)
+    ]
+
+
+def test_all_chunks_are_done_when_the_set_is_complete_and_not_before() -> None:
+    job = tiling(moves.planning(queued(), now=6.0))
+    assert [replace(job, chunks_done=frozenset(done)).all_chunks_done for done in ((), (1,), (0, 1))] == [
+        False,
+        False,
+        True,
+    ]
+    assert not queued().all_chunks_done
+
+
+ENDINGS = [
+    lambda job: moves.failed(job, ERROR, now=9.0, sweep_at=9.0),
+    lambda job: moves.superseded(job, ERROR, now=9.0, sweep_at=9.0),
+    lambda job: moves.cancelled(job, now=9.0, sweep_at=9.0),
+]
+
+
+@pytest.mark.parametrize("end", ENDINGS)
+def test_an_ended_job_starts_its_next_attempt_clean_and_keeps_its_history(end: object) -> None:
+    running = replace(
+        tiling(moves.planning(queued(), now=6.0)), chunks_done=frozenset({1}), tiles_done=35, rescues=3, trouble=ERROR
+    )
+    ended = end(running)  # type: ignore[operator]
+    newer = replace(SOURCE, last_modified_at=2000.0)
+    again = moves.next_attempt(ended, newer, now=20.0)
+    assert (again.state, again.attempt, again.submitted_at, again.source) == (State.QUEUED, 2, 20.0, newer)
+    assert (again.error, again.ended_at, again.sweep_at, again.rescues, again.trouble) == (None, None, None, 0, None)
+    assert len(again.history) == 1
+    # Under the same plan what is done stays done; under another one it is done anew.
+    assert tiling(moves.planning(again, now=21.0)).chunks_done == frozenset({1})
+    assert tiling(moves.planning(again, now=21.0), "other").chunks_done == frozenset()
+    assert again.order > running.order
+
+
+def test_history_is_bounded() -> None:
+    job = queued()
+    for _ in range(30):
+        job = moves.next_attempt(moves.failed(job, ERROR, now=9.0, sweep_at=None), SOURCE, now=10.0)
+    assert (len(job.history), job.history[-1].attempt, job.attempt) == (20, 30, 31)
+
+
+def test_a_generation_given_up_is_never_written_again() -> None:
+    ended = moves.failed(
+        replace(tiling(moves.planning(queued(), now=6.0)), chunks_done=frozenset({1})), ERROR, now=9.0, sweep_at=9.0
+    )
+    given_up = moves.discarding(ended, look_again_at=99.0)
+    assert (given_up.generation, given_up.discarded, given_up.chunks_done, given_up.sweep_at) == (
+        1,
+        (0,),
+        frozenset(),
+        99.0,
+    )
+    assert given_up.staging() != ended.staging()
+    assert given_up.staging(0) == ended.staging()
+    assert moves.swept(given_up).discarded == ()
+    assert moves.swept(given_up).sweep_at is None
+
+
+def test_the_image_is_the_staging_unless_the_caller_named_one() -> None:
+    assert queued().image == queued().staging()
+    named = queued(destination=replace(PLACE, mongo_collection="7" * 24))
+    assert named.image == "7" * 24
+    assert len(named.staging()) == 24
+
+
+def test_the_newest_object_wins_then_the_latest_submit() -> None:
+    orders = [
+        queued(source=replace(SOURCE, last_modified_at=at), submitted_at=now).order
+        for at, now in ((999.0, 9.0), (1000.0, 3.0), (1000.0, 20.0), (10000.0, 1.0))
+    ]
+    assert orders == sorted(orders)
+    assert len(set(orders)) == 4
+
+
+def in_state(state: State) -> Job:
+    return queued(state=state, levels=LEVELS, chunks_total=1, chunks_done=frozenset({0}))
+
+
+FUNCTIONS = {
+    State.PLANNING: lambda job: moves.planning(job, now=9.0),
+    State.TILING: tiling,
+    State.FINISHING: lambda job: moves.finishing(job, now=9.0),
+    State.DONE: lambda job: moves.done(job, Published(image="i", view="v", image_store="s", database="d"), now=9.0),
+    State.FAILED: ENDINGS[0],
+    State.SUPERSEDED: ENDINGS[1],
+    State.CANCELLED: ENDINGS[2],
+    State.QUEUED: lambda job: moves.next_attempt(job, SOURCE, now=9.0),
+}
+
+
+@given(st.sampled_from(list(State)), st.sampled_from(list(FUNCTIONS)))
+def test_a_move_is_made_if_the_table_has_it_and_never_otherwise(state: State, target: State) -> None:
+    if target in LEGAL_MOVES[state]:
+        assert FUNCTIONS[target](in_state(state)).state is target
+    elif target is not State.QUEUED or state in LIVE:
+        with pytest.raises(IllegalMoveError):
+            FUNCTIONS[target](in_state(state))
+
+
+def test_cancelling_is_refused_once_readers_may_have_been_switched() -> None:
+    with pytest.raises(IllegalMoveError):
+        moves.cancelled(in_state(State.FINISHING), now=1.0, sweep_at=1.0)
+    assert LIVE | ENDED == frozenset(State)
+    assert not LIVE & ENDED
+
+
+def test_an_error_is_kept_with_its_code_and_what_to_do() -> None:
+    kept = moves.problem(NoSuchSourceError("there is no object s3://b/k"))
+    assert (kept.code, kept.message) == ("no_such_source", "there is no object s3://b/k")
+    assert "Check the bucket" in kept.hint
+    assert moves.problem(CorruptTileError("m", hint="mine")).hint == "mine"
+
+
+def test_messages_bring_a_job_on_from_where_it_is() -> None:
+    chunk = Chunk(number=0, stage=0, kind="copy", first=0, last=1, source_bytes=1, tiles=1)
+    plan = Plan(
+        width_px=1,
+        height_px=1,
+        tile_size_px=64,
+        depth=1,
+        levels=(),
+        chunks=(chunk, replace(chunk, number=1), replace(chunk, number=2, stage=1)),
+    )
+    job = tiling(moves.planning(queued(attempt=3), now=6.0))
+
+    def sent(*done: int) -> list[Message]:
+        return messages_for(replace(job, chunks_done=frozenset(done)), plan)
+
+    assert sent() == [Message(do="tile", job=job.id, attempt=3, chunk=number) for number in (0, 1)]
+    assert sent(1) == [Message(do="tile", job=job.id, attempt=3, chunk=0)]
+    assert sent(0, 1) == [Message(do="tile", job=job.id, attempt=3, chunk=2)]
+    assert sent(0, 1, 2) == [Message(do="finish", job=job.id, attempt=3)]
+
+
+def test_what_is_left_for_other_steps_is_named_by_its_content() -> None:
+    job = tiling(moves.planning(queued(), now=6.0), "digest")
+    assert plan_key(job, "digest") == f"jobs/{job.id}/digest/plan.json"
+    assert records_key(job, "digest") == f"jobs/{job.id}/digest/records.bin"
+    assert pixels_key(job, 3, 1, 2) == f"jobs/{job.id}/digest/pixels/3/1_2"
+
+
+def test_waiting_grows_with_jitter_up_to_a_limit() -> None:
+    assert [retry_after_seconds(receives, dice=0.5) for receives in (1, 2, 3, 20)] == [2.0, 4.0, 8.0, 150.0]
+    assert retry_after_seconds(1, dice=0.0) == 1.0
+    assert [silence_seconds(rescues) for rescues in (0, 1, 2, 50)] == [90.0, 180.0, 360.0, 3600.0]

@@ -1,0 +1,194 @@
+import io
+import os
+import struct
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import simplejpeg
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from chalicelib.core.blocks import BlockStream
+from chalicelib.core.errors import LimitError, NotTiffError, SlidehookError, TruncatedError
+from chalicelib.core.jpeg import complete_tile, tile_prefix
+from chalicelib.core.pyramid import plan_pyramid, stored_tiles
+from chalicelib.core.tiff import Ifd, read_ifds
+from tests.slides import Slide, write
+
+SHARED = Path(os.environ.get("SLIDEHOOK_SHARED", Path(__file__).resolve().parents[3] / "shared"))
+REAL = SHARED / "slides" / "CMU-1-Small-Region.svs"
+
+
+def real_slide() -> bytes:
+    if not REAL.is_file():
+        message = f"the real scan is missing: looked for {REAL}. Set SLIDEHOOK_SHARED to the folder above slides/."
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    return REAL.read_bytes()
+
+
+def ifds_of(data: bytes) -> tuple[Ifd, ...]:
+    return read_ifds(io.BytesIO(data), size_bytes=len(data))
+
+
+def planned(data: bytes) -> object:
+    return plan_pyramid(ifds_of(data), size_bytes=len(data), tile_size=None, base_only=False)
+
+
+def test_a_directory_is_read_as_values() -> None:
+    (ifd,) = ifds_of(write(Slide(width_px=700, height_px=500, tables=True)))
+    assert (ifd.width_px, ifd.height_px, ifd.tile_width_px, ifd.tile_height_px) == (700, 500, 64, 64)
+    assert (ifd.is_tiled, ifd.compression, ifd.photometric, ifd.samples, ifd.bits, ifd.planar) == (True, 7, 6, 3, 8, 1)
+    assert (ifd.subsampling, len(ifd.offsets), len(ifd.byte_counts)) == ((2, 2), 88, 88)
+    assert ifd.jpeg_tables.startswith(b"\xff\xd8")
+    assert ifd.compression_name == "JPEG"
+
+
+@pytest.mark.parametrize("variant", [{}, {"bigtiff": True}, {"byteorder": ">"}, {"bigtiff": True, "byteorder": ">"}])
+def test_both_formats_and_byte_orders_say_the_same(variant: dict) -> None:
+    data = write(Slide(width_px=200, height_px=100, **variant))
+    (ifd,) = ifds_of(data)
+    assert [data[offset : offset + 2] for offset in ifd.offsets] == [b"\xff\xd8"] * 8
+
+
+def test_sub_ifds_follow_their_parent() -> None:
+    sizes = [(ifd.width_px, ifd.height_px) for ifd in ifds_of(write(Slide(levels=(0, 1, 2), subifds=True)))]
+    assert sizes == [(700, 500), (350, 250), (175, 125)]
+
+
+@pytest.mark.parametrize("data", [b"", b"II", b"\x89PNG\r\n", b"II*", b"<html>", b"\xff\xd8\xff\xe0"])
+def test_a_file_that_begins_otherwise_is_no_tiff(data: bytes) -> None:
+    with pytest.raises(NotTiffError):
+        ifds_of(data)
+
+
+@pytest.mark.parametrize(
+    "data", [b"II*\0", b"II*\0\x08\0\0\0", b"MM\0*" + b"\0" * 8, b"II*\0" + struct.pack("<I", 10**9) + b"\0" * 9]
+)
+def test_a_header_without_directories_is_truncated(data: bytes) -> None:
+    with pytest.raises(TruncatedError):
+        ifds_of(data)
+
+
+def test_an_error_of_the_stream_itself_passes_through() -> None:
+    data = write(Slide())
+    stream = BlockStream(lambda start, stop: data[start:stop], len(data), block_bytes=64, budget_bytes=256)
+    with pytest.raises(LimitError, match="the header asks for more"):
+        read_ifds(stream, size_bytes=len(data))
+
+
+def tag_positions(data: bytes) -> dict[int, int]:
+    """Return where each entry of the first directory of a little endian classic TIFF stands, by tag."""
+    start = struct.unpack_from("<I", data, 4)[0]
+    count = struct.unpack_from("<H", data, start)[0]
+    return {struct.unpack_from("<H", data, start + 2 + 12 * i)[0]: start + 2 + 12 * i for i in range(count)}
+
+
+def with_tag(tag: int, value: int, *, count: int | None = None, kind: int | None = None) -> bytes:
+    data = bytearray(write(Slide(width_px=200, height_px=100)))
+    position = tag_positions(bytes(data))[tag]
+    if kind is not None:
+        struct.pack_into("<H", data, position + 2, kind)
+    if count is not None:
+        struct.pack_into("<I", data, position + 4, count)
+    struct.pack_into("<I", data, position + 8, value)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("tag", [256, 257])
+@pytest.mark.parametrize("value", [0, 3_000_000, 2**32 - 1])
+def test_absurd_sizes_are_refused(tag: int, value: int) -> None:
+    with pytest.raises((LimitError, TruncatedError)):
+        planned(with_tag(tag, value, count=1, kind=4))
+
+
+@pytest.mark.parametrize("value", [1, 20000, 2**31])
+def test_absurd_tile_sizes_are_refused(value: int) -> None:
+    with pytest.raises((LimitError, TruncatedError)):
+        planned(with_tag(322, value, count=1, kind=4))
+
+
+def test_a_slide_of_too_many_tiles_is_refused() -> None:
+    data = bytearray(with_tag(256, 1_999_999, count=1, kind=4))
+    struct.pack_into("<I", data, tag_positions(bytes(data))[257] + 8, 1_999_999)
+    with pytest.raises((LimitError, TruncatedError)):
+        planned(bytes(data))
+
+
+@pytest.mark.parametrize("tag", [324, 325])
+@pytest.mark.parametrize("count", [1, 7, 2**31])
+def test_tables_of_another_length_than_the_tiles_are_refused(tag: int, count: int) -> None:
+    with pytest.raises((TruncatedError, LimitError)):
+        planned(with_tag(tag, 8, count=count))
+
+
+def test_a_chain_of_directories_that_bites_its_tail_is_refused() -> None:
+    data = bytearray(write(Slide(width_px=200, height_px=100)))
+    start = struct.unpack_from("<I", data, 4)[0]
+    count = struct.unpack_from("<H", data, start)[0]
+    struct.pack_into("<I", data, start + 2 + 12 * count, start)
+    with pytest.raises(LimitError, match=f"run in a circle, back to byte {start}"):
+        ifds_of(bytes(data))
+
+
+def test_more_directories_than_a_slide_has_are_refused() -> None:
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for _ in range(520):
+            writer.write(np.zeros((16, 16), np.uint8), metadata=None, contiguous=False)
+    with pytest.raises(LimitError, match="more than 512 image file directories"):
+        ifds_of(file.getvalue())
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_a_damaged_file_is_refused_or_right_but_never_a_surprise(data: st.DataObject) -> None:
+    kind = data.draw(
+        st.sampled_from(
+            [{}, {"bigtiff": True}, {"levels": (0, 1), "subifds": True}, {"associated": True, "colour": "rgb"}]
+        )
+    )
+    whole = bytearray(write(Slide(width_px=200, height_px=140, **kind)))
+    starts = [0, struct.unpack_from("<Q" if kind.get("bigtiff") else "<I", whole, 8 if kind.get("bigtiff") else 4)[0]]
+    for _ in range(data.draw(st.integers(1, 6))):
+        position = data.draw(st.sampled_from(starts)) + data.draw(st.integers(0, 260))
+        whole[position % len(whole)] = data.draw(st.sampled_from([0, 1, 2, 4, 16, 127, 128, 255]))
+    cut = data.draw(st.one_of(st.none(), st.integers(0, len(whole))))
+    began = time.monotonic()
+    try:
+        planned(bytes(whole[:cut]))
+    except SlidehookError as error:
+        assert error.permanent
+        assert error.code in {"not_a_tiff", "truncated", "over_limit", "unsupported", "not_tiled"}
+    assert time.monotonic() - began < 30
+
+
+def test_the_real_scan_has_five_levels_and_no_label() -> None:
+    data = real_slide()
+    stream = BlockStream(lambda start, stop: data[start:stop], len(data))
+    ifds = read_ifds(stream, size_bytes=len(data))
+    assert stream.requests <= 8
+    pyramid = plan_pyramid(ifds, size_bytes=len(data), tile_size=None, base_only=False)
+    assert [(level.columns, level.rows, level.made) for level in pyramid.levels] == [
+        (10, 13, "passthrough"), (5, 7, "made"), (3, 4, "made"), (2, 2, "made"), (1, 1, "made"),
+    ]  # fmt: skip
+    assert len(ifds) == 4
+    assert pyramid.levels[0].ifd is ifds[0]
+
+
+def test_every_tile_of_the_real_scan_decodes_to_what_tifffile_decodes() -> None:
+    data = real_slide()
+    pyramid = planned(data)
+    base = pyramid.levels[0]
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        expected = tiff.pages[0].asarray()
+    prefix = tile_prefix(base.ifd.jpeg_tables, base.ifd.photometric)
+    for column, row, index in stored_tiles(base.grid, base.ifd):
+        offset, size = base.ifd.offsets[index], base.ifd.byte_counts[index]
+        jpeg = complete_tile(prefix, data[offset : offset + size])
+        region = expected[row * 240 : row * 240 + 240, column * 240 : column * 240 + 240]
+        for decoded in (np.asarray(Image.open(io.BytesIO(jpeg))), simplejpeg.decode_jpeg(jpeg, "RGB")):
+            assert np.array_equal(decoded[: region.shape[0], : region.shape[1]], region)

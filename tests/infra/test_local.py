@@ -1,0 +1,291 @@
+"""The parts of the local launcher that need no running system; tests/journey has the whole."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from infra import emulator, local, seed
+from infra.children import LOOPBACK, Child, LocalError
+from infra.local import System
+from infra.package import ROOT
+
+PATIENCE_SECONDS = 20
+
+
+def eventually(look: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not look():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def python(folder: Path, code: str, *, name: str = "worker 1") -> Child:
+    return Child(
+        name=name,
+        command=[sys.executable, "-c", textwrap.dedent(code)],
+        log_path=folder / "log" / f"{name}.log",
+        environment=dict(os.environ),  # noqa: TID251 - what a child inherits
+        directory=folder,
+    )
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[System]:
+    found = System(stack_path=tmp_path / "stack.json")
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as server:
+        server.bind((LOOPBACK, 0))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the one sentence with which a command line is refused."""
+    with pytest.raises(SystemExit) as end:
+        local.parse(arguments, {})
+    assert end.value.code == 2
+    return capsys.readouterr().err.strip()
+
+
+def test_a_slide_that_is_not_there_is_refused_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refusal(["--slide", "/no/such.svs"], capsys) == "error: there is no file /no/such.svs"
+
+
+def test_a_folder_is_no_slide(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert refusal(["--slide", str(tmp_path)], capsys) == f"error: {tmp_path} is not a file"
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "http", "8000.5"])
+def test_a_port_that_is_none_is_refused(capsys: pytest.CaptureFixture[str], port: str) -> None:
+    assert refusal([f"--port={port}"], capsys) == f"error: port must be a whole number from 1 to 65535, not {port!r}"
+
+
+def test_a_system_without_workers_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refusal(["--workers", "0"], capsys) == "error: workers must be a whole number from 1 to 64, not '0'"
+
+
+def test_a_port_that_the_user_chose_and_is_taken_is_an_error(taken_port: int) -> None:
+    with pytest.raises(LocalError, match=f"Port {taken_port} is taken"):
+        local.choose_port(taken_port)
+
+
+def test_the_default_port_gives_way_when_it_is_taken(
+    taken_port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(local, "DEFAULT_PORT", taken_port)
+    chosen = local.choose_port(None)
+    assert chosen != taken_port
+    assert capsys.readouterr().out == f"Port {taken_port} is taken; using {chosen}\n"
+
+
+def test_the_token_is_made_once_and_for_this_user_only(tmp_path: Path) -> None:
+    token = local.kept_token(tmp_path / "token")
+    assert len(token) >= 32
+    assert local.kept_token(tmp_path / "token") == token
+    assert stat.S_IMODE((tmp_path / "token").stat().st_mode) == 0o600
+
+
+def test_stack_json_is_for_this_user_only_and_names_the_processes(tmp_path: Path, system: System) -> None:
+    system.keep(python(tmp_path, "import time; time.sleep(60)"))
+    system.document = {"api": "http://127.0.0.1:1"}
+    system.write()
+    path = tmp_path / "stack.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    written = json.loads(path.read_text())
+    assert written["api"] == "http://127.0.0.1:1"
+    assert written["pids"]["workers"] == [system.kept[0].child.pid]
+    assert written["pids"]["launcher"] == os.getpid()
+
+
+def test_a_worker_that_is_killed_is_started_again_and_stack_json_says_so(tmp_path: Path, system: System) -> None:
+    system.keep(python(tmp_path, "import time; time.sleep(60)"))
+    system.write()
+    worker = system.kept[0].child
+    killed = worker.pid
+    assert killed is not None
+    os.kill(killed, signal.SIGKILL)
+    eventually(lambda: system.look_after() or worker.alive)
+    assert worker.pid != killed
+    assert json.loads((tmp_path / "stack.json").read_text())["pids"]["workers"] == [worker.pid]
+
+
+def test_a_worker_that_dies_at_once_is_started_less_and_less_often(tmp_path: Path, system: System) -> None:
+    system.keep(python(tmp_path, "raise SystemExit(3)"))
+    kept = system.kept[0]
+    eventually(lambda: system.look_after() or kept.child.starts == 3)
+    assert kept.pause_seconds > 1
+
+
+def test_a_store_that_dies_ends_the_system_with_the_end_of_its_log(tmp_path: Path, system: System) -> None:
+    store = python(tmp_path, "print('disk full'); raise SystemExit(14)", name="mongod")
+    store.start()
+    system.stores.append(store)
+    eventually(lambda: not store.alive)
+    with pytest.raises(LocalError, match=r"(?s)mongod ended with exit code 14.*mongod\.log.*disk full"):
+        system.look_after()
+
+
+def test_a_store_that_never_gets_ready_is_an_error(tmp_path: Path, system: System) -> None:
+    store = python(tmp_path, "import time; time.sleep(60)", name="mongod")
+    store.start()
+    system.stores.append(store)
+    with pytest.raises(LocalError, match="was not ready"):
+        store.wait_until(lambda: False, within_seconds=0.1)
+
+
+def test_a_child_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> None:
+    child = python(
+        tmp_path,
+        """
+        import signal, time
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print("deaf", flush=True)
+        time.sleep(60)
+        """,
+    )
+    child.start()
+    eventually(lambda: "deaf" in child.tail())
+    child.stop(within_seconds=0.1)
+    assert not child.alive
+
+
+def test_a_stopped_worker_can_still_be_ended(tmp_path: Path) -> None:
+    child = python(tmp_path, "import time; time.sleep(60)")
+    child.start()
+    assert child.pid is not None
+    os.kill(child.pid, signal.SIGSTOP)
+    child.stop()
+    assert not child.alive
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
+def test_children_end_when_the_launcher_is_killed(tmp_path: Path) -> None:
+    launcher = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            textwrap.dedent(f"""
+                import sys, time
+                from pathlib import Path
+                from infra.children import Child
+                child = Child(name="worker", command=[sys.executable, "-c", "import time; time.sleep(60)"],
+                              log_path=Path({str(tmp_path)!r}) / "log", environment={{}}, directory=Path("/"))
+                child.start()
+                print(child.pid, flush=True)
+                time.sleep(60)
+            """),
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with launcher:
+        assert launcher.stdout is not None
+        pid = int(launcher.stdout.readline())
+        child = psutil.Process(pid)
+        launcher.kill()
+    eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_only_one_launcher_runs_in_a_checkout(tmp_path: Path) -> None:
+    with local.only_launcher(tmp_path / "lock") as first, local.only_launcher(tmp_path / "lock") as second:
+        assert (first, second) == (True, False)
+    with local.only_launcher(tmp_path / "lock") as third:
+        assert third
+
+
+def test_an_emulator_of_ours_sees_nothing_of_the_users_account() -> None:
+    users = {
+        "AWS_ACCESS_KEY_ID": "real",
+        "AWS_SECRET_ACCESS_KEY": "real",
+        "AWS_SESSION_TOKEN": "real",
+        "AWS_PROFILE": "production",
+        "AWS_REGION": "eu-north-1",
+        "AWS_ENDPOINT_URL_S3": "https://elsewhere.example",
+        "HOME": "/home/user",
+    }
+    assert emulator.aws_environment(users, "http://127.0.0.1:4566", ours=True) == {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "HOME": "/home/user",
+    }
+
+
+def test_an_endpoint_of_the_user_keeps_the_users_credentials() -> None:
+    users = {"AWS_ACCESS_KEY_ID": "theirs", "AWS_SECRET_ACCESS_KEY": "theirs", "AWS_REGION": "eu-north-1"}
+    found = emulator.aws_environment(users, "http://127.0.0.1:4566", ours=False)
+    assert found["AWS_ACCESS_KEY_ID"] == "theirs"
+    assert found["AWS_DEFAULT_REGION"] == "eu-north-1"
+
+
+@pytest.mark.parametrize(
+    ("settings", "endpoint"),
+    [
+        ({}, None),
+        ({"AWS_ENDPOINT_URL": "http://10.0.0.5:4566"}, "http://10.0.0.5:4566"),
+        ({"LOCALSTACK_HOST": "10.0.0.5:4567"}, "http://10.0.0.5:4567"),
+        ({"LOCALSTACK_HOST": "10.0.0.5"}, "http://10.0.0.5:4566"),
+    ],
+)
+def test_the_users_endpoint_is_found_as_localstacks_clients_find_it(
+    settings: dict[str, str], endpoint: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ENDPOINT_URL", "LOCALSTACK_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    assert emulator.users_endpoint(settings) == endpoint
+
+
+def test_a_localstack_host_that_cannot_be_read_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("LOCALSTACK_HOST", "host:port")
+    with pytest.raises(LocalError, match="LOCALSTACK_HOST=host:port"):
+        emulator.users_endpoint({"LOCALSTACK_HOST": "host:port"})
+
+
+def test_names_on_a_shared_endpoint_are_this_checkouts_own() -> None:
+    assert local.prefix(ours=True) == "slidehook"
+    assert local.prefix(ours=False).startswith("slidehook-")
+
+
+@pytest.mark.parametrize(
+    ("uri", "fields"),
+    [
+        ("mongodb://127.0.0.1:27018/", {"host": "127.0.0.1:27018"}),
+        ("mongodb://db.example", {"host": "db.example:27017"}),
+        (
+            "mongodb://ann:p%40ss@a:1,b:2/slideatlas?replicaSet=rs0",
+            {"host": "a:1,b:2", "replica_set": "rs0", "username": "ann", "password": "p@ss", "auth_db": "slideatlas"},
+        ),
+        (
+            "mongodb://ann:secret@a:1/?authSource=admin",
+            {"host": "a:1", "username": "ann", "password": "secret", "auth_db": "admin"},
+        ),
+        ("mongodb://a:1/?tls=true", {"host": "mongodb://a:1/?tls=true"}),
+        ("mongodb+srv://cluster.example/", {"host": "mongodb+srv://cluster.example/"}),
+    ],
+)
+def test_an_image_store_says_where_its_server_is(uri: str, fields: dict[str, str]) -> None:
+    assert seed.address(uri) == fields
