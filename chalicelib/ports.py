@@ -71,7 +71,8 @@ class Jobs(Protocol):
         """Return the job as it stands (strongly consistent), None if there is none."""
 
     def move(self, was: Job, now: Job) -> bool:
-        """Store `now` if the job still is where `was` had it: same state, attempt and generation.
+        """Store `now` if the job still is where `was` had it: same state, attempt and generation (and, between two
+        ended states, the same `sweep_at`: a sweep that was asked for meanwhile is not forgotten).
 
         One conditional write; False means that somebody else was faster, and nothing was written. Progress
         (chunks_done, tiles_done, bytes_done) is written only where `now` differs from `was`, so that chunks which end
@@ -98,7 +99,10 @@ class Jobs(Protocol):
         """Ask the sweeper to look at an ended job at this instant; nothing happens to a live or unknown one."""
 
     def list(self, *, state: State | None, session: str | None, cursor: str | None, limit: int) -> JobPage:
-        """Return a page of jobs. By state or by session, or all. Raises InvalidRequestError for a foreign cursor."""
+        """Return a page of jobs: of a state, of a session (the latest submitted first), or all.
+
+        Raises InvalidRequestError for a foreign cursor.
+        """
 
     def silent(self, state: State, *, before: float, limit: int) -> tuple[Job, ...]:
         """Return jobs of this state whose `updated_at` lies before the instant, the longest silent first."""
@@ -189,6 +193,9 @@ class Archive(Protocol):
         Each part looks before it acts, so that running it again from the start ends in the same. A view that shows a
         newer generation of the slide (Job.order) is left alone: `won` is False.
         """
+
+    def is_overtaken(self, job: Job) -> bool:
+        """Tell whether a later submitted job publishes to the very image that this job's caller named."""
 
     def shows(self, job: Job) -> bool:
         """Tell whether readers of the session see this job's generation."""

@@ -1,6 +1,10 @@
 """What all of AWS has in common: which of its errors ask for patience."""
 
-from botocore.exceptions import ClientError
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - botocore's name
+from urllib3.exceptions import HTTPError
 
 from chalicelib.core.errors import StorageBusyError
 
@@ -35,3 +39,16 @@ def is_busy(error: ClientError) -> bool:
 def busy(error: Exception, what: str) -> StorageBusyError:
     """Return the transient error for a call about `what`."""
     return StorageBusyError(f"AWS did not answer for {what}: {error}")
+
+
+@contextmanager
+def patience(what: str) -> Iterator[None]:
+    """Turn what AWS says when it is away, busy or throttling into StorageBusyError. Other errors are faults of ours."""
+    try:
+        yield
+    except (ConnectionError, HTTPClientError, HTTPError) as error:
+        raise busy(error, what) from error
+    except ClientError as error:
+        if not is_busy(error):
+            raise
+        raise busy(error, what) from error

@@ -10,14 +10,13 @@ therefore leaves a token of its own in the item, and knows itself by it.
 """
 
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - botocore's name
+from botocore.exceptions import ClientError
 
-from chalicelib.adapters.aws import busy, is_busy
+from chalicelib.adapters.aws import patience
 from chalicelib.adapters.cursor import Listing, Place, dump_cursor, listing_of, load_cursor
 from chalicelib.adapters.item import Attribute, Item, attribute, attributes, dataclass_of
 from chalicelib.core.job import LIVE, ChunkRecord, Job, Problem, State
@@ -28,19 +27,6 @@ if TYPE_CHECKING:
 
 PROGRESS = ("chunks_done", "tiles_done", "bytes_done")
 KEPT_FIELDS = frozenset({field.name for field in fields(Job)} | {"gsi_sweep"})
-
-
-@contextmanager
-def patience(what: str) -> Iterator[None]:
-    """Turn what AWS says when it is away, busy or throttling into StorageBusyError. Other errors are faults of ours."""
-    try:
-        yield
-    except (ConnectionError, HTTPClientError) as error:
-        raise busy(error, what) from error
-    except ClientError as error:
-        if not is_busy(error):
-            raise
-        raise busy(error, what) from error
 
 
 class JobTable:

@@ -262,7 +262,8 @@ class MemoryTrace:
     slide: str
     order: str
     submitted_at: float
-    previous: str | None = None
+    replaced: tuple[str, ...] = ()
+    takes_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +284,8 @@ class MemoryImage:
     trace: MemoryTrace | None = None
     publishing: str | None = None
     publishing_at: float | None = None
+    publishing_from: str | None = None
+    overtook: str | None = None
     published: str | None = None
 
 
@@ -379,17 +382,23 @@ class MemoryArchive:
         newer = next((view for view in candidates if self._is_newer(view, job)), None)
         if newer is not None:
             return Switch(won=False, view=newer)
-        replaced: set[str] = set()
         if job.destination.mongo_collection is None:
             self._put_image(job, MemoryImage(facts=facts, trace=_trace(job)))
-        elif not self._replace_image(job, facts, replaced):
+        elif not self._replace_image(job, facts):
             return Switch(won=False, view="")
         view = candidates[0] if candidates else object_id("view", job.destination.session, job.source.slide)
-        if not self._switch(job, view, facts, replaced):
+        trace = self._switch(job, view, facts, candidates[1:])
+        if trace is None:
             return Switch(won=False, view=view)
-        self._take_out(job, candidates[1:], replaced)
+        self._take_out(job, trace.takes_out)
         self._put_first(job, view)
-        return Switch(won=True, view=view, replaced=tuple(sorted(replaced - {job.id})))
+        return Switch(won=True, view=view, replaced=tuple(sorted(set(trace.replaced) - {job.id})))
+
+    def is_overtaken(self, job: Job) -> bool:
+        if job.destination.mongo_collection is None:
+            return False
+        image = self.images.get((job.destination.database, job.image), MemoryImage())
+        return (image.publishing_at or 0.0) > job.submitted_at
 
     def _candidates(self, job: Job, file_name: str) -> list[str]:
         """Return the views the job may take over: this slide's, then (to overwrite) those of the same file name."""
@@ -423,34 +432,39 @@ class MemoryArchive:
         self._before_write("image document")
         self.images[job.destination.database, job.image] = image
 
-    def _replace_image(self, job: Job, facts: ImageFacts, replaced: set[str]) -> bool:
+    def _replace_image(self, job: Job, facts: ImageFacts) -> bool:
         """Put the staged tiles in the place of those of the image that the caller named, unless a job that was
         submitted later has claimed it."""
+        place = (job.destination.database, job.image)
         if not self._is_renamed(job):
-            if not self._claim_image(job, replaced):
+            if not self._claim_image(job):
                 return False
+            if overtook := self.images[place].overtook:
+                self._before_write("drop of what was overtaken")
+                self.tiles.pop((job.destination.database, overtook), None)
             self._rename(job)
-        claim = _claim(job)
-        image = MemoryImage(
-            facts=facts,
-            trace=_trace(job),
-            publishing=claim,
-            publishing_at=job.submitted_at,
-            published=claim,
-        )
-        self._put_image(job, image)
+        self._before_write("image document")
+        with self._lock:
+            image = self.images[place]
+            if image.publishing != _claim(job):
+                return False
+            self.images[place] = replace(image, facts=facts, trace=_trace(job), published=_claim(job))
         return True
 
-    def _claim_image(self, job: Job, replaced: set[str]) -> bool:
+    def _claim_image(self, job: Job) -> bool:
         self._before_write("claim of the image")
-        place = (job.destination.database, job.image)
+        place, claim = (job.destination.database, job.image), _claim(job)
         with self._lock:
             image = self.images.get(place, MemoryImage())
             if image.publishing_at is not None and image.publishing_at > job.submitted_at:
                 return False
-            self.images[place] = replace(image, publishing=_claim(job), publishing_at=job.submitted_at)
-        if image.trace is not None:
-            replaced.add(image.trace.job)
+            self.images[place] = replace(
+                image,
+                publishing=claim,
+                publishing_at=job.submitted_at,
+                publishing_from=job.staging(),
+                overtook=image.overtook if image.publishing == claim else image.publishing_from,
+            )
         return True
 
     def _rename(self, job: Job) -> None:
@@ -458,7 +472,7 @@ class MemoryArchive:
         database = job.destination.database
         with self._lock:
             staged = self.tiles.pop((database, job.staging()), None)
-            if staged is not None:  # else another run of this step has renamed it
+            if staged is not None:  # else another run of this step has renamed it, or a later job has dropped it
                 self.tiles[database, job.image] = staged
 
     def _is_renamed(self, job: Job) -> bool:
@@ -469,28 +483,29 @@ class MemoryArchive:
         # Claimed, and the staging collection is gone: the crash came between the rename and the note of it.
         return image.publishing == _claim(job) and (database, job.staging()) not in self.tiles
 
-    def _switch(self, job: Job, view: str, facts: ImageFacts, replaced: set[str]) -> bool:
-        """Let one view show the job's image, unless it shows something newer by now."""
+    def _switch(self, job: Job, view: str, facts: ImageFacts, others: Sequence[str]) -> MemoryTrace | None:
+        """Let one view show the job's image, unless it shows something newer by now.
+
+        It keeps the jobs it replaced and the views that are to go with them: a rerun after a crash still knows them.
+        """
         self._before_write("switch")
         with self._lock:
             if self._is_newer(view, job):
-                return False
+                return None
             shown = self.views[view].trace if view in self.views else None
-            # What is shown now is kept as `previous`, so that a rerun after a crash still knows it.
-            previous = None
-            if shown is not None:
-                previous = shown.previous if shown.claim == _claim(job) else shown.job
+            if shown is not None and shown.claim == _claim(job):
+                replaced, takes_out = shown.replaced, shown.takes_out
+            else:
+                traces = (shown, *(self.views[other].trace for other in others if other in self.views))
+                replaced = tuple(trace.job for trace in traces if trace is not None)
+                takes_out = tuple(others)
+            trace = replace(_trace(job), replaced=replaced, takes_out=takes_out)
             self.views[view] = MemoryView(
-                image=job.image,
-                image_store=job.destination.image_store,
-                title=facts.file_name,
-                trace=replace(_trace(job), previous=previous),
+                image=job.image, image_store=job.destination.image_store, title=facts.file_name, trace=trace
             )
-        if previous:
-            replaced.add(previous)
-        return True
+        return trace
 
-    def _take_out(self, job: Job, views: Sequence[str], replaced: set[str]) -> None:
+    def _take_out(self, job: Job, views: Sequence[str]) -> None:
         """Take the other views of the same slide or name out of the session."""
         if not views:
             return
@@ -499,7 +514,7 @@ class MemoryArchive:
             listed = self._sessions[job.destination.session].views
             listed[:] = [view for view in listed if view not in views]
         self._before_write("delete views")
-        replaced.update(self._delete(views))
+        self._delete(views)
 
     def _delete(self, views: Iterable[str]) -> set[str]:
         """Delete views; return the jobs whose generations they showed."""

@@ -141,20 +141,22 @@ class MongoArchive:
             blocked = next((view for view in candidates if self._is_newer(view, job)), None)
             if blocked is not None:
                 return Switch(won=False, view=str(blocked["_id"]))
-            replaced = set()
-            if job.destination.mongo_collection is not None:
-                won, former = self._replace_image(job, facts, now)
-                if not won:
-                    return Switch(won=False, view="")
-                replaced |= former
-            else:
-                self._put_image(job, facts, now, {})
-            switch = self._switch(job, facts, candidates)
-            if not switch.won:
-                return switch
-            replaced |= set(switch.replaced) | self._take_out(job, candidates, switch.view)
-            self._list(job, switch.view)
-            return Switch(won=True, view=switch.view, replaced=tuple(sorted(replaced - {job.id})))
+            if job.destination.mongo_collection is None:
+                self._put_image(job, facts, now)
+            elif not self._replace_image(job, facts, now):
+                return Switch(won=False, view="")
+            switch, others = self._switch(job, facts, candidates)
+            if switch.won:
+                self._take_out(job, others)
+                self._list(job, switch.view)
+            return switch
+
+    def is_overtaken(self, job: Job) -> bool:
+        if job.destination.mongo_collection is None:
+            return False
+        with _patience(f"image {job.image}"):
+            image = self._store(job.destination.database).images.find_one({"_id": ObjectId(job.image)})
+        return float(_ours(image or {}).get("publishing_at", 0.0)) > job.submitted_at
 
     def _candidates(self, job: Job, file_name: str) -> list[dict[str, Any]]:
         """Return the views the job may take over: this slide's, then (to overwrite) those of the same file name."""
@@ -191,46 +193,61 @@ class MongoArchive:
             return str(shown.get("order", "")) > job.order
         return float(shown.get("submitted_at", 0.0)) > job.submitted_at
 
-    def _put_image(self, job: Job, facts: ImageFacts, now: float, extra: Document) -> None:
-        document = {**_image(facts, now), "slidehook": {**_trace(job), **extra}}
+    def _put_image(self, job: Job, facts: ImageFacts, now: float) -> None:
         self._store(job.destination.database).images.update_one(
-            {"_id": ObjectId(job.image)}, {"$set": document}, upsert=True
+            {"_id": ObjectId(job.image)}, {"$set": {**_image(facts, now), "slidehook": _trace(job)}}, upsert=True
         )
 
-    def _replace_image(self, job: Job, facts: ImageFacts, now: float) -> tuple[bool, set[str]]:
-        """Rename the staging collection onto the image the caller named; return whether this job may, and whose tiles
-        went. `publishing` is written before the rename and `published` after it: a rerun knows where it stood."""
+    def _replace_image(self, job: Job, facts: ImageFacts, now: float) -> bool:
+        """Rename the staging collection onto the image the caller named; return whether this job may.
+
+        The image document says who is publishing before the rename and what is published after it: a rerun knows where
+        it stood. A later submitted job takes the claim over, and drops what the other was about to rename.
+        """
         database = self._store(job.destination.database)
-        image_id = ObjectId(job.image)
+        image_id, claim = ObjectId(job.image), _claim(job)
         if not self._is_renamed(database, job):
-            claim = {"publishing": _claim(job), "publishing_at": job.submitted_at}
-            try:
-                before = database.images.find_one_and_update(
-                    {
-                        "_id": image_id,
-                        "$or": [
-                            {"slidehook.publishing_at": {"$exists": False}},
-                            {"slidehook.publishing_at": {"$lte": job.submitted_at}},
-                        ],
-                    },
-                    {"$set": {f"slidehook.{name}": value for name, value in claim.items()}},
-                    upsert=True,
-                    return_document=ReturnDocument.BEFORE,
-                )
-            except DuplicateKeyError:  # it is there, and a later submitted job has it
-                return False, set()
-            former = {_ours(dict(before or {})).get("job")} - {None, job.id}
+            claimed = self._claim_image(database, job)
+            if claimed is None:
+                return False
+            if overtook := _ours(claimed).get("overtook"):
+                database.drop_collection(overtook)
             try:
                 database[job.staging()].rename(str(image_id), dropTarget=True)
             except OperationFailure as error:
-                if error.code != NAMESPACE_NOT_FOUND:  # another run of this step has renamed it
+                # Another run of this step has renamed it, or a later job has dropped it: the claim tells which.
+                if error.code != NAMESPACE_NOT_FOUND:
                     raise
-        else:
-            former = set()
-        self._put_image(
-            job, facts, now, {"publishing": _claim(job), "publishing_at": job.submitted_at, "published": _claim(job)}
-        )
-        return True, {str(name) for name in former}
+        facts_and_trace: dict[str, object] = dict(_image(facts, now))
+        facts_and_trace |= {f"slidehook.{name}": value for name, value in {**_trace(job), "published": claim}.items()}
+        stored = database.images.update_one({"_id": image_id, "slidehook.publishing": claim}, {"$set": facts_and_trace})
+        return stored.matched_count == 1
+
+    def _claim_image(self, database: "Database[dict[str, Any]]", job: Job) -> Document | None:
+        """Note that this job is publishing the image; return its document, None if a later submitted job is at it."""
+        claim = _claim(job)
+        not_later = [
+            {"slidehook.publishing_at": {"$exists": False}},
+            {"slidehook.publishing_at": {"$lte": job.submitted_at}},
+        ]
+        ours = {"publishing": claim, "publishing_at": job.submitted_at, "publishing_from": job.staging()}
+        update = [
+            {
+                "$set": {
+                    **{f"slidehook.{name}": value for name, value in _literal(ours).items()},
+                    "slidehook.overtook": _unless_ours("publishing", claim, "overtook", "$slidehook.publishing_from"),
+                }
+            }
+        ]
+        try:
+            return database.images.find_one_and_update(
+                {"_id": ObjectId(job.image), "$or": not_later},
+                update,
+                upsert=True,
+                return_document=ReturnDocument.AFTER,
+            )
+        except DuplicateKeyError:
+            return None
 
     def _is_renamed(self, database: "Database[dict[str, Any]]", job: Job) -> bool:
         image = database.images.find_one({"_id": ObjectId(job.image)}) or {}
@@ -242,26 +259,29 @@ class MongoArchive:
             filter={"name": job.staging()}
         )
 
-    def _switch(self, job: Job, facts: ImageFacts, candidates: Sequence[Document]) -> Switch:
-        """Let one view show the job's image: one atomic update, whose filter refuses to go back."""
+    def _switch(self, job: Job, facts: ImageFacts, candidates: Sequence[Document]) -> tuple[Switch, Sequence[ObjectId]]:
+        """Let one view show the job's image: one atomic update, whose filter refuses to go back.
+
+        The view keeps the jobs it replaced and the views that are to go with them, so that a rerun after a crash still
+        knows them. Returns the outcome and those views.
+        """
         view_id = candidates[0]["_id"] if candidates else _view_id(job)
+        others = candidates[1:]
+        other_jobs = sorted({_ours(view)["job"] for view in others if _ours(view).get("job")})
+        claim = _claim(job)
+        replaced = {"$concatArrays": [_list_of("$slidehook.job"), {"$literal": other_jobs}]}
+        shown = {"Image": ObjectId(job.image), "Database": ObjectId(job.destination.image_store)}
         update = [
             {
                 "$set": {
                     "slidehook": {
                         **_literal(_trace(job)),
-                        # What is shown now is kept as `previous`, so that a rerun after a crash still knows it.
-                        "previous": {
-                            "$cond": [
-                                {"$eq": ["$slidehook.claim", _claim(job)]},
-                                "$slidehook.previous",
-                                "$slidehook.job",
-                            ]
-                        },
+                        "replaced": _unless_ours("claim", claim, "replaced", replaced),
+                        "takes_out": _unless_ours(
+                            "claim", claim, "takes_out", {"$literal": [view["_id"] for view in others]}
+                        ),
                     },
-                    "ViewerRecords": [
-                        {"Image": ObjectId(job.image), "Database": ObjectId(job.destination.image_store)}
-                    ],
+                    "ViewerRecords": [shown],
                     **_literal({"Title": facts.file_name, "Type": "Note", "CoordinateSystem": "Pixel"}),
                 }
             }
@@ -278,19 +298,18 @@ class MongoArchive:
                 {"_id": view_id, **not_newer}, update, upsert=True, return_document=ReturnDocument.AFTER
             )
         except DuplicateKeyError:  # the view is there, and newer
-            return Switch(won=False, view=str(view_id))
-        previous = _ours(after or {}).get("previous")
-        return Switch(won=True, view=str(view_id), replaced=(previous,) if previous else ())
+            return Switch(won=False, view=str(view_id)), ()
+        kept = _ours(after or {})
+        gone = tuple(sorted(set(kept.get("replaced") or ()) - {job.id}))
+        return Switch(won=True, view=str(view_id), replaced=gone), kept.get("takes_out") or ()
 
-    def _take_out(self, job: Job, candidates: Sequence[Document], shown: str) -> set[str]:
-        """Take the other views of the same slide or name out of the session; return the jobs they showed."""
-        others = [view for view in candidates if str(view["_id"]) != shown]
-        if not others:
-            return set()
-        ids = [view["_id"] for view in others]
-        self._admin.sessions.update_one({"_id": ObjectId(job.destination.session)}, {"$pull": {"views": {"$in": ids}}})
-        self._admin.views.delete_many({"_id": {"$in": ids}})
-        return {_ours(view)["job"] for view in others if _ours(view).get("job")}
+    def _take_out(self, job: Job, views: Sequence[ObjectId]) -> None:
+        """Take the other views of the same slide or file name out of the session."""
+        if views:
+            self._admin.sessions.update_one(
+                {"_id": ObjectId(job.destination.session)}, {"$pull": {"views": {"$in": list(views)}}}
+            )
+            self._admin.views.delete_many({"_id": {"$in": list(views)}})
 
     def _list(self, job: Job, view: str) -> None:
         """Put the view at the head of its session, once. The list is never rewritten: others add to it, too."""
@@ -305,13 +324,10 @@ class MongoArchive:
             image = store.images.find_one({"_id": ObjectId(job.image)}, {"slidehook": 1})
             if _ours(image or {}).get("claim") != _claim(job):
                 return False
-            view = self._admin.views.find_one({"ViewerRecords.Image": ObjectId(job.image)}, {"_id": 1})
-            return view is not None and (
-                self._admin.sessions.find_one(
-                    {"_id": ObjectId(job.destination.session), "views": view["_id"]}, {"_id": 1}
-                )
-                is not None
-            )
+            session = self._admin.sessions.find_one({"_id": ObjectId(job.destination.session)}, {"views": 1}) or {}
+            # A named image may be shown in several sessions.
+            shown = {"_id": {"$in": session.get("views", [])}, "ViewerRecords.Image": ObjectId(job.image)}
+            return self._admin.views.find_one(shown, {"_id": 1}) is not None
 
     def discard(self, job: Job, generation: int) -> bool:
         name = job.staging(generation)
@@ -443,6 +459,16 @@ def _trace(job: Job) -> dict[str, object]:
 def _literal(values: Mapping[str, object]) -> dict[str, object]:
     """Return values for an update pipeline, where a text that begins with a dollar sign would name a field."""
     return {name: {"$literal": value} for name, value in values.items()}
+
+
+def _unless_ours(by: str, claim: str, name: str, value: object) -> dict[str, object]:
+    """Return the pipeline's value for our field `name`: what it is, if `by` shows that this very claim wrote it."""
+    return {"$cond": [{"$eq": [f"$slidehook.{by}", claim]}, f"$slidehook.{name}", value]}
+
+
+def _list_of(path: str) -> dict[str, object]:
+    """Return the pipeline's list of a field's value: empty if there is none."""
+    return {"$cond": [{"$eq": [{"$type": path}, "missing"]}, [], [path]]}
 
 
 def _view_id(job: Job) -> ObjectId:

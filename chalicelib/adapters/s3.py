@@ -5,10 +5,9 @@ from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
-from urllib3.exceptions import HTTPError
+from botocore.exceptions import ClientError
 
-from chalicelib.adapters.aws import busy, is_busy
+from chalicelib.adapters.aws import patience
 from chalicelib.core.errors import (
     EmptySourceError,
     NoSuchSourceError,
@@ -37,14 +36,13 @@ class S3Slides:
         self._client = client
 
     def pin(self, bucket: str, key: str, *, first_bytes: int) -> tuple[Source, bytes]:
-        try:
-            # One request instead of HEAD and GET: a range's answer tells all that HEAD would.
-            answer = self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes=0-{first_bytes - 1}")
-            data = answer["Body"].read()
-        except ClientError as error:
-            _refuse_pin(error, bucket, key)
-        except (BotoCoreError, HTTPError) as error:
-            raise busy(error, f"s3://{bucket}/{key}") from error
+        with patience(f"s3://{bucket}/{key}"):
+            try:
+                # One request instead of HEAD and GET: a range's answer tells all that HEAD would.
+                answer = self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes=0-{first_bytes - 1}")
+                data = answer["Body"].read()
+            except ClientError as error:
+                _refuse_pin(error, bucket, key)
         size_bytes = int(answer.get("ContentRange", f"/{answer['ContentLength']}").rsplit("/", 1)[-1])
         if size_bytes == 0:
             raise _empty(bucket, key)
@@ -62,19 +60,18 @@ class S3Slides:
     def read(self, source: Source, start: int, stop: int) -> bytes:
         if not 0 <= start < stop <= source.size_bytes:
             raise ValueError(f"bytes {start} to {stop} of {source}, which has {source.size_bytes}")
-        try:
-            answer = self._client.get_object(
-                Bucket=source.bucket, Key=source.key, Range=f"bytes={start}-{stop - 1}", IfMatch=source.etag
-            )
-            if answer["ResponseMetadata"]["HTTPStatusCode"] != PARTIAL_CONTENT:
-                # An endpoint that ignores ranges would send gigabytes.
-                answer["Body"].close()
-                raise StorageBusyError(f"{source}: the storage answered a range request with the whole object")
-            data = answer["Body"].read()
-        except ClientError as error:
-            _refuse_read(error, source)
-        except (BotoCoreError, HTTPError) as error:
-            raise busy(error, str(source)) from error
+        with patience(str(source)):
+            try:
+                answer = self._client.get_object(
+                    Bucket=source.bucket, Key=source.key, Range=f"bytes={start}-{stop - 1}", IfMatch=source.etag
+                )
+                if answer["ResponseMetadata"]["HTTPStatusCode"] != PARTIAL_CONTENT:
+                    # An endpoint that ignores ranges would send gigabytes.
+                    answer["Body"].close()
+                    raise StorageBusyError(f"{source}: the storage answered a range request with the whole object")
+                data = answer["Body"].read()
+            except ClientError as error:
+                _refuse_read(error, source)
         if len(data) != stop - start:
             raise StorageBusyError(f"{source}: {len(data)} bytes came of the {stop - start} from byte {start}")
         return data
@@ -91,7 +88,7 @@ def _refuse_pin(error: ClientError, bucket: str, key: str) -> NoReturn:
     if code in GONE:
         # Without the right to list, S3 says "access denied" for a key that does not exist.
         raise NoSuchSourceError(f"there is no object s3://{bucket}/{key}", pointer="/source") from error
-    _raise_other(error, f"s3://{bucket}/{key}")
+    raise error
 
 
 def _refuse_read(error: ClientError, source: Source) -> NoReturn:
@@ -100,12 +97,6 @@ def _refuse_read(error: ClientError, source: Source) -> NoReturn:
         raise SourceChangedError(f"{source} was overwritten while it was read") from error
     if code in GONE:
         raise SourceGoneError(f"{source} was deleted while it was read") from error
-    _raise_other(error, str(source))
-
-
-def _raise_other(error: ClientError, what: str) -> NoReturn:
-    if is_busy(error):
-        raise busy(error, what) from error
     raise error
 
 
@@ -149,11 +140,10 @@ class S3Work:
         return self._call(key, read)
 
     def _call(self, key: str, call: Callable[[], Answer]) -> Answer:
-        try:
-            return call()
-        except ClientError as error:
-            if error.response["Error"]["Code"] in GONE:
+        with patience(f"the work object {key}"):
+            try:
+                return call()
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in GONE:
+                    raise
                 raise WorkLostError(f"the work object {key} is gone") from error
-            _raise_other(error, f"the work object {key}")
-        except (BotoCoreError, HTTPError) as error:
-            raise busy(error, f"the work object {key}") from error

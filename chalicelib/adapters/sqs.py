@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from chalicelib.adapters.dynamodb import patience
+from chalicelib.adapters.aws import patience
 from chalicelib.core.errors import StorageBusyError
 from chalicelib.core.message import Message
 

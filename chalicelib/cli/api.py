@@ -3,17 +3,30 @@
 import json
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import urllib3
 
-from chalicelib.cli.failures import ServiceError, SlideFailure, plain
+from chalicelib.cli.failures import FaultError, ServiceError, SilentError, SlideFailure, UsageError, plain
 
-UNAUTHORIZED, FORBIDDEN, SERVER_ERROR = 401, 403, 500
-# POST is repeated too: the same call is the same job.
+UNAUTHORIZED, FORBIDDEN, TOO_MANY, REDIRECT, SERVER_ERROR = 401, 403, 429, 300, 500
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+# POST is repeated too: the same call is the same job. A service may ask for a minute of patience, not for an hour.
 PATIENCE = urllib3.Retry(
-    total=5, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504), allowed_methods=None, raise_on_status=False
+    total=5,
+    connect=2,
+    read=2,
+    backoff_factor=0.5,
+    status_forcelist=(TOO_MANY, 500, 502, 503, 504),
+    allowed_methods=None,
+    raise_on_status=False,
+    retry_after_max=60,
 )
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether a URL leads to this machine."""
+    return urlsplit(url).hostname in LOOPBACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +55,9 @@ class Api:
     def session(self, session: str) -> dict[str, Any]:
         return self.get(f"/sessions/{quote(session)}")
 
+    def job(self, job: str) -> dict[str, Any]:
+        return self.get(f"/jobs/{quote(job)}")
+
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         headers = {"Accept": "application/json"}
         if self.token:
@@ -51,24 +67,56 @@ class Api:
         data = None if body is None else json.dumps(body).encode()
         try:
             answer = self.pool.request(method, self.url + path, body=data, headers=headers, redirect=False)
-        except (urllib3.exceptions.HTTPError, ValueError) as error:
-            raise ServiceError(
-                f"{self.url} does not answer ({plain(error)}). Is the service running, and is --api right?"
+        except urllib3.exceptions.HTTPError as error:
+            raise SilentError(
+                f"{self.url} does not answer ({_reason(error)})", hint="Is the service running, and is --api right?"
             ) from error
         return _found(answer, self.url + path)
 
 
+def connect(url: str, token: str) -> Api:
+    """Return the API at `url`. Raises UsageError for what is no address, or no token; the token is not repeated."""
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or parts.username is not None or parts.query or parts.fragment:
+        raise UsageError("the address of the service must look like https://host or http://127.0.0.1:8000")
+    token = token.strip()
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise UsageError("the token holds characters that no token has")
+    return Api(url.rstrip("/"), token)
+
+
+def _reason(error: Exception) -> str:
+    # urllib3 puts addresses of objects before the reason.
+    return plain(getattr(error, "reason", None) or error).rsplit(": ", 1)[-1]
+
+
 def _found(answer: urllib3.BaseHTTPResponse, url: str) -> dict[str, Any]:
     try:
-        found = answer.json()
+        body = answer.json()
     except ValueError:
-        found = None
+        body = None
+    ours = isinstance(body, dict) and (answer.status < REDIRECT or "code" in body)
     if answer.status == UNAUTHORIZED:
-        raise ServiceError("the service does not know this token: give another with --token or SLIDEHOOK_TOKEN")
-    if not isinstance(found, dict) or answer.status >= SERVER_ERROR:
-        raise ServiceError(f"{url} answered {answer.status}: is it a Slidehook service?")
-    if answer.status >= 300:
-        fields = [f"{each.get('pointer', '').lstrip('/')}: {each.get('detail')}" for each in found.get("errors", [])]
-        sentence = "; ".join(plain(part) for part in fields) or plain(found.get("detail", answer.status))
-        raise SlideFailure(sentence, code=plain(found.get("code", "refused")), hint=plain(found.get("hint", "")))
-    return found
+        raise ServiceError("the service does not know this token", hint="Give another: --token or SLIDEHOOK_TOKEN.")
+    if not ours:
+        raise ServiceError(f"{url} answered {answer.status}", hint="Is it a Slidehook service, and is --api right?")
+    if answer.status < REDIRECT:
+        return dict(body)
+    if answer.status == TOO_MANY or answer.status >= SERVER_ERROR:
+        raise FaultError(
+            f"the service answered {answer.status}: {plain(body.get('detail', ''))}", hint=plain(body.get("hint", ""))
+        )
+    raise SlideFailure(_sentence(body), code=plain(body["code"]), hint=plain(body.get("hint", "")))
+
+
+def _sentence(problem: dict[str, Any]) -> str:
+    """Return the fields that are wrong, each with what is wrong, else what the problem says of itself."""
+    fields = [each for each in problem.get("errors") or [] if isinstance(each, dict)]
+    sentences = [
+        f"{str(each.get('pointer', '')).lstrip('/') or 'the request'}: {each.get('detail')}" for each in fields
+    ]
+    return plain("; ".join(sentences) or problem.get("detail") or problem["code"])

@@ -1,6 +1,7 @@
 """The command line's options."""
 
 import argparse
+import math
 import re
 from collections.abc import Sequence
 
@@ -14,11 +15,11 @@ examples:
   ptif_upload.py -n -i slide.svs -c COLLECTION -s SESSION
 
 exit codes:
-  0  everything was accepted (with --wait: is done)
-  1  at least one slide was refused or failed; the others went on
-  2  wrong usage: an option, an id, or an input that does not exist
-  3  the service cannot be reached, or does not know the token
-  130  interrupted
+  0    everything was accepted (with --wait: is done; with --dry-run: would be accepted)
+  1    at least one slide was refused, failed, or (with --wait --timeout) is not done yet; the others went on
+  2    wrong usage: an option, an id, an input that does not exist, a question answered with no
+  3    the service or S3 does not answer, or does not know the token
+  130  interrupted; the same command again goes on where it was
 
 COLLECTION and SESSION are ObjectIds. The service is found by --api, SLIDEHOOK_API, or .local/stack.json of a running
 `make run`; the token by --token, SLIDEHOOK_TOKEN, or the same file.
@@ -38,7 +39,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("-i", "--input", required=True, help="a slide, a folder or .zip of slides, or s3://bucket/key")
     add("-c", "--collection", required=True, type=_object_id, help="id of the collection; it must exist")
     add("-s", "--session", type=_object_id, help="id of a session of the collection; needed for a single slide")
-    add("--bindir", help="folder of vips or bfconvert, which convert what is no tiled TIFF before the upload")
+    add("--bindir", metavar="DIR", help="folder of vips or bfconvert, which convert what is no tiled TIFF before the upload")
     add("-t", "--tilesize", type=_tile_size, help="edge of the published tiles in pixels; the file's own if left out")
     add(
         "-m", "--mongo-collection", type=_object_id, help="id of an image to replace, atomically; a new one if left out"
@@ -47,12 +48,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("-n", "--dry-run", action="store_true", help="write nothing anywhere; show what would be done")
     add("--recreate-session", action="store_true", help="first take all slides out of the session (asks; see --yes)")
     add("-o", "--overwrite", action="store_true", help="replace a slide of the same file name from another source")
-    add("-v", "--verbose", action="count", default=0, help="say more, each time it is given")
+    add("-v", "--verbose", action="count", default=0, help="say more, each time it is given (-vv: requests)")
     add("--wait", action="store_true", help="follow the jobs to their end")
-    add("--timeout", type=float, default=None, metavar="SECONDS", help="with --wait: how long at most")
+    add("--timeout", type=_seconds, default=None, metavar="SECONDS", help="with --wait: how long at most")
     add("--json", action="store_true", help="print one JSON document, and nothing else, to standard output")
     add("--yes", action="store_true", help="answer yes to every question")
-    add("--api", help="URL of the service")
+    add("--api", metavar="URL", help="address of the service")
     add("--token", help="bearer token; better given as SLIDEHOOK_TOKEN, where other users cannot see it")
     options = parser.parse_args(arguments)
     if options.timeout is not None and not options.wait:
@@ -64,6 +65,16 @@ def _object_id(text: str) -> str:
     if not re.fullmatch(r"[0-9a-fA-F]{24}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no ObjectId: it has 24 hexadecimal digits")
     return text.lower()
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number of seconds above 0")
+    return seconds
 
 
 def _tile_size(text: str) -> int:

@@ -1,44 +1,60 @@
-"""Jobs followed to their end, with a bar of tiles each."""
+"""Jobs followed to their end, and the bars that show how far things are."""
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 from tqdm import tqdm
 
 from chalicelib.cli.api import Api
-from chalicelib.cli.failures import plain
+from chalicelib.cli.failures import FaultError, SilentError, plain
 from chalicelib.core.job import ENDED
 
-POLL_SECONDS = 0.3
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 3.0
+# A service that is started anew is away for a while, and its jobs go on.
+SILENCE_SECONDS = 60.0
 
 
-def bar(total: int | None, what: str, unit: str, *, quiet: bool) -> "tqdm[Any]":
-    """Return a progress bar on standard error; where that is no terminal, it moves but now and then."""
-    seldom = 0.1 if sys.stderr.isatty() else 10.0
+def bar(total: int | None, what: str, unit: str) -> "tqdm[Any]":
+    """Return a progress bar on standard error; where that is no terminal, none is shown."""
     return tqdm(
         total=total, desc=plain(what)[:40], unit=unit, unit_scale=unit == "B", file=sys.stderr,
-        disable=quiet, mininterval=seldom, dynamic_ncols=True, leave=True,
+        disable=not sys.stderr.isatty(), dynamic_ncols=True,
     )  # fmt: skip
 
 
 def follow(
-    api: Api, jobs: Sequence[dict[str, Any]], *, timeout_seconds: float | None, quiet: bool
-) -> list[dict[str, Any]]:
-    """Return the jobs' status documents when all have ended, or when the time is up."""
-    deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-    return [_follow_one(api, job, deadline, quiet=quiet) for job in jobs]
+    api: Api, job: dict[str, Any], *, deadline: float | None, tell: Callable[[str], None]
+) -> dict[str, Any]:
+    """Return the job's status document when it has ended, or when the deadline (of time.monotonic) has passed.
 
-
-def _follow_one(api: Api, job: dict[str, Any], deadline: float | None, *, quiet: bool) -> dict[str, Any]:
-    with bar(None, job["source"]["key"].rsplit("/", 1)[-1], "tile", quiet=quiet) as shown:
+    `tell` is told of every new state. Raises SilentError or FaultError if the service stays away.
+    """
+    name = job["source"]["key"].rsplit("/", 1)[-1]
+    pause_seconds, silent_since, told = FIRST_PAUSE_SECONDS, None, ""
+    with bar(None, name, "tile") as shown:
         while True:
-            if job["tiles"]["total"]:
-                shown.total = job["tiles"]["total"]
-            shown.set_postfix_str(job["state"], refresh=False)
-            shown.update(max(0, job["tiles"]["done"] - shown.n))
-            if job["state"] in ENDED or (deadline is not None and time.monotonic() > deadline):
+            if job["state"] != told:
+                told = job["state"]
+                tell(f"{name}: {told}")
+            _show(shown, job)
+            left_seconds = pause_seconds if deadline is None else deadline - time.monotonic()
+            if job["state"] in ENDED or left_seconds <= 0:
                 return job
-            time.sleep(POLL_SECONDS)
-            job = api.get(f"/jobs/{job['id']}")
+            time.sleep(min(pause_seconds, left_seconds))
+            pause_seconds = min(LONGEST_PAUSE_SECONDS, pause_seconds * 1.2)
+            try:
+                job = api.job(job["id"])
+                silent_since = None
+            except (SilentError, FaultError):
+                silent_since = silent_since or time.monotonic()
+                if time.monotonic() - silent_since > SILENCE_SECONDS:
+                    raise
+
+
+def _show(shown: "tqdm[Any]", job: dict[str, Any]) -> None:
+    shown.total = job["tiles"]["total"] or None
+    shown.set_postfix_str(plain(job["state"]), refresh=False)
+    shown.n = job["tiles"]["done"]
+    shown.refresh()

@@ -1,24 +1,31 @@
-"""What `-i` names: a file, a folder, a zip archive, or an object; and what of it is a slide."""
+"""What `-i` names: a file, a folder or a zip archive; and what of it is a slide."""
 
+import lzma
 import shutil
-import subprocess
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
 
 from chalicelib.cli.failures import SlideFailure, UsageError, plain
-from chalicelib.core.errors import NotTiledError, SlidehookError
+from chalicelib.core.blocks import BlockStream
+from chalicelib.core.errors import NotTiffError, NotTiledError, SlidehookError
+from chalicelib.core.source import DIRECT_PREFIX
 from chalicelib.core.tiff import read_ifds
 
 SLIDE_SUFFIXES = frozenset({".svs", ".tif", ".tiff", ".ptif"})
 # Most slides are compressed already; what a zip shrinks further than this is no slide.
 MAX_ZIP_RATIO = 100
-CONVERT_SECONDS = 4 * 3600
+HARMLESS_BYTES = 64 * 1024 * 1024
+MAX_ZIP_MEMBERS = 10_000
 SYMLINK_MODE = 0o120000
 FILE_TYPE_MASK = 0o170000
+MAX_KEY_BYTES = 1024
+UNREADABLE_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, OSError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,36 +45,62 @@ def find_inputs(given: str, *, convertible: bool) -> Inputs:
     Raises UsageError for an input that does not exist or holds no slide.
     """
     path = Path(given).expanduser()
+    if not given or not path.exists():
+        raise UsageError(f"there is no file or folder {given!r}")
     if path.is_dir():
         names = sorted(each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file())
-        found = _sorted_out(names, convertible=convertible)
-        inputs = Inputs(members=found[0], skipped=found[1], label=path.resolve().name, folder=path)
-    elif path.suffix.lower() == ".zip" and path.is_file():
-        found = _sorted_out(sorted(_zip_names(path)), convertible=convertible)
-        inputs = Inputs(members=found[0], skipped=found[1], label=path.stem, archive=path)
+        slides, others = _sorted_out(names, convertible=convertible)
+        inputs = Inputs(members=slides, skipped=others, label=path.resolve().name, folder=path)
+    elif path.suffix.lower() == ".zip":
+        slides, others = _sorted_out(_zip_names(path), convertible=convertible)
+        inputs = Inputs(members=slides, skipped=others, label=path.stem, archive=path)
     elif path.is_file():
         return Inputs(members=(path.name,), folder=path.parent)
     else:
-        raise UsageError(f"there is no file or folder {given}")
+        raise UsageError(f"{given} is neither a file nor a folder")
     if not inputs.members:
         raise UsageError(f"{given} holds no slide (of the kinds {', '.join(sorted(SLIDE_SUFFIXES))})")
     return inputs
 
 
 def _sorted_out(names: list[str], *, convertible: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    visible = [
-        name for name in names if not any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
-    ]
+    """Return (slides, other files); hidden files are neither."""
+    visible = [name for name in names if not any(part.startswith((".", "__MACOSX")) for part in folders_of(name))]
     slides = [name for name in visible if convertible or PurePosixPath(name).suffix.lower() in SLIDE_SUFFIXES]
-    return tuple(slides), tuple(name for name in visible if name not in slides)
+    return tuple(slides), tuple(name for name in visible if name not in set(slides))
 
 
 def _zip_names(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
-            return [member.filename for member in archive.infolist() if not member.is_dir()]
-    except (zipfile.BadZipFile, OSError) as error:
+            names = sorted({member.filename for member in archive.infolist() if not member.is_dir()})
+    except UNREADABLE_ZIP as error:
         raise UsageError(f"{path} is no zip archive that can be read: {plain(error)}") from error
+    if len(names) > MAX_ZIP_MEMBERS:
+        raise UsageError(f"{path} holds {len(names)} files; at most {MAX_ZIP_MEMBERS} are taken. Unpack it first.")
+    return names
+
+
+def folders_of(member: str) -> list[str]:
+    """Return the folders and the file name of a member, without what leads out of the folder that it is put in."""
+    parts = PurePosixPath(member.replace("\\", "/")).parts
+    return [part for part in parts if part.strip("/") not in ("", ".", "..")]
+
+
+def key_of(member: str, file_name: str, collection: str, session: str) -> str:
+    """Return where in the incoming bucket a member goes. Its folders are kept: two slides of the same name in two
+    folders are two slides. Raises SlideFailure for a name that S3 does not take."""
+    key = f"{DIRECT_PREFIX}{collection}/{session}/{'/'.join([*folders_of(member)[:-1], file_name])}"
+    try:
+        too_long = len(key.encode()) > MAX_KEY_BYTES
+    except UnicodeEncodeError as error:
+        raise SlideFailure(f"{member} has a name that is no UTF-8", code="bad_name", hint="Rename the file.") from error
+    if too_long:
+        raise SlideFailure(f"{member} has a name that is too long", code="bad_name", hint="Rename the file.")
+    return key
+
+
+# -- a member, as a file or a stream ----------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -78,92 +111,72 @@ def opened(inputs: Inputs, member: str) -> Iterator[Path]:
         yield inputs.folder / member
         return
     with tempfile.TemporaryDirectory(prefix="slidehook-") as folder:
-        yield _unpacked(inputs.archive, member, Path(folder))
-
-
-def _unpacked(archive_path: Path, member: str, folder: Path) -> Path:
-    """Unpack one member under its bare file name: whatever path it claims, it stays in `folder`."""
-    try:
-        with zipfile.ZipFile(archive_path) as archive:
-            info = archive.getinfo(member)
-            _check_member(info, folder)
-            target = folder / (PurePosixPath(member.replace("\\", "/")).name or "slide")
-            with archive.open(info) as packed, target.open("wb") as file:
-                shutil.copyfileobj(packed, file)
-            return target
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
-        raise SlideFailure(f"{member} cannot be unpacked: {plain(error)}", code="bad_archive") from error
-
-
-def _check_member(info: zipfile.ZipInfo, folder: Path) -> None:
-    if info.flag_bits & 1:
-        raise SlideFailure(f"{info.filename} is encrypted", code="bad_archive", hint="Unpack it first.")
-    if (info.external_attr >> 16) & FILE_TYPE_MASK == SYMLINK_MODE:
-        raise SlideFailure(f"{info.filename} is a link, not a file", code="bad_archive")
-    if info.file_size > MAX_ZIP_RATIO * max(1, info.compress_size):
-        raise SlideFailure(f"{info.filename} would grow {MAX_ZIP_RATIO} times and more", code="bad_archive")
-    if info.file_size > shutil.disk_usage(folder).free:
-        raise SlideFailure(f"there is no room to unpack {info.filename} ({info.file_size} bytes)", code="no_room")
-
-
-@contextmanager
-def as_tiled_tiff(path: Path, bindir: Path | None) -> Iterator[Path]:
-    """Give the file itself if it is a tiled TIFF, else what the converter in `bindir` makes of it.
-
-    Raises SlideFailure if it is none and cannot be made one.
-    """
-    reason = why_not_tiled(path)
-    if reason is None:
-        yield path
-        return
-    if bindir is None:
-        raise SlideFailure(
-            f"{path.name}: {reason}",
-            code="not_a_tiled_tiff",
-            hint="Give --bindir, the folder of vips or bfconvert, to have it converted first.",
-        )
-    with tempfile.TemporaryDirectory(prefix="slidehook-") as folder:
-        target = Path(folder) / f"{path.stem}.ptif"
-        _convert(path, target, bindir)
+        # Under its bare file name: whatever path it claims, it stays in the folder.
+        target = Path(folder) / folders_of(member)[-1]
+        with _member(inputs.archive, member, room=Path(folder)) as (packed, _), target.open("wb") as file:
+            shutil.copyfileobj(packed, file)
         yield target
 
 
-def why_not_tiled(path: Path) -> str | None:
-    """Return why a file is no tiled TIFF, None if it is one."""
-    try:
+@contextmanager
+def peeked(inputs: Inputs, member: str) -> Iterator[tuple[BinaryIO, int]]:
+    """Give a member as (seekable stream, size in bytes), where it is: nothing is unpacked."""
+    if inputs.archive is None:
+        assert inputs.folder is not None
+        path = inputs.folder / member
         with path.open("rb") as file:
-            ifds = read_ifds(file, size_bytes=path.stat().st_size)
-        largest = max(ifds, key=lambda ifd: ifd.width_px * ifd.height_px)
-        if not largest.is_tiled:
-            raise NotTiledError("it is stored in strips, not tiles")
-    except SlidehookError as error:
-        return str(error)
-    except OSError as error:
-        raise SlideFailure(f"{path} cannot be read: {plain(error.strerror)}", code="unreadable") from error
-    return None
+            yield file, path.stat().st_size
+        return
+    with _member(inputs.archive, member) as (packed, size_bytes):
+
+        def fetch(start: int, stop: int) -> bytes:
+            packed.seek(start)
+            return packed.read(stop - start)
+
+        # To seek backward in a compressed member is to unpack it again: blocks that were read are kept.
+        yield cast(BinaryIO, BlockStream(fetch, size_bytes)), size_bytes
 
 
-def _convert(path: Path, target: Path, bindir: Path) -> None:
-    command = _converter(path, target, bindir)
+@contextmanager
+def _member(archive_path: Path, member: str, *, room: Path | None = None) -> Iterator[tuple[BinaryIO, int]]:
     try:
-        done = subprocess.run(command, capture_output=True, timeout=CONVERT_SECONDS, check=False)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise SlideFailure(f"{path.name}: {command[0]} did not run: {plain(error)}", code="not_converted") from error
-    if done.returncode != 0 or not target.is_file():
-        last = " ".join(done.stderr.decode(errors="replace").strip().splitlines()[-3:])
+        with zipfile.ZipFile(archive_path) as archive:
+            info = archive.getinfo(member)
+            _check_member(info, room)
+            with archive.open(info) as packed:
+                yield cast(BinaryIO, packed), info.file_size
+    except UNREADABLE_ZIP as error:
         raise SlideFailure(
-            f"{path.name}: {Path(command[0]).name} failed with exit code {done.returncode}: {plain(last)}",
-            code="not_converted",
-            hint="Look at what the converter says, or convert the file by hand.",
+            f"{member} cannot be unpacked: {plain(error)}", code="bad_archive", hint="Test the archive, or unpack it."
+        ) from error
+
+
+def _check_member(info: zipfile.ZipInfo, room: Path | None) -> None:
+    if info.flag_bits & 1:
+        raise SlideFailure(f"{info.filename} is encrypted", code="bad_archive", hint="Unpack the archive first.")
+    if (info.external_attr >> 16) & FILE_TYPE_MASK == SYMLINK_MODE:
+        raise SlideFailure(f"{info.filename} is a link, not a file", code="bad_archive", hint="Pack the file itself.")
+    if info.file_size > HARMLESS_BYTES and info.file_size > MAX_ZIP_RATIO * max(1, info.compress_size):
+        raise SlideFailure(
+            f"{info.filename} would grow more than {MAX_ZIP_RATIO} times",
+            code="bad_archive",
+            hint="No slide packs that well; unpack the archive yourself if you trust it.",
+        )
+    if room is not None and info.file_size > shutil.disk_usage(room).free:
+        raise SlideFailure(
+            f"there is no room to unpack {info.filename} ({info.file_size} bytes)",
+            code="no_room",
+            hint="Make room in the temporary folder, or set TMPDIR to a larger one.",
         )
 
 
-def _converter(path: Path, target: Path, bindir: Path) -> list[str]:
-    vips, bfconvert = bindir / "vips", bindir / "bfconvert"
-    if vips.is_file():
-        tiling = ["--tile", "--pyramid", "--tile-width", "256", "--tile-height", "256", "--bigtiff"]
-        return [str(vips), "tiffsave", str(path), str(target), *tiling, "--compression", "jpeg", "--Q", "90"]
-    if bfconvert.is_file():
-        tiling = ["-tilex", "256", "-tiley", "256", "-pyramid-resolutions", "4", "-pyramid-scale", "2"]
-        return [str(bfconvert), "-bigtiff", "-compression", "JPEG", *tiling, str(path), str(target)]
-    raise UsageError(f"there is neither vips nor bfconvert in {bindir}")
+def why_not_tiled(file: BinaryIO, size_bytes: int) -> str | None:
+    """Return why a file has to be converted first, None if it is a tiled TIFF. Raises SlideFailure for a damaged one."""
+    try:
+        ifds = read_ifds(file, size_bytes=size_bytes)
+        largest = max(ifds, key=lambda ifd: ifd.width_px * ifd.height_px)
+    except NotTiffError as error:
+        return str(error)
+    except SlidehookError as error:
+        raise SlideFailure(str(error), code=error.code, hint=error.advice) from error
+    return None if largest.is_tiled else str(NotTiledError("it is stored in strips, not in tiles"))

@@ -1,9 +1,6 @@
-"""What an upload would do: the plan of the server, made here, of a local file or of an object by a few range reads."""
+"""What an upload would do: the plan of the server, made here, of a file or of an object by a few range reads."""
 
-import io
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -13,50 +10,50 @@ from chalicelib.core.errors import SlidehookError
 from chalicelib.core.pyramid import Pyramid, plan_pyramid
 from chalicelib.core.tiff import read_ifds
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What is asked of a slide."""
-
-    tile_size: int | None
-    base_only: bool
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
 
 
-def preview_file(path: Path, wanted: Wanted) -> dict[str, Any]:
-    """Return what would be published of a local file. Raises SlideFailure if it would be refused."""
-    with path.open("rb") as file:
-        return _preview(file, path.stat().st_size, wanted, path.name)
+def preview(file: BinaryIO, size_bytes: int, *, tile_size: int | None, base_only: bool) -> dict[str, Any]:
+    """Return what would be published of a file. Raises SlideFailure if it would be refused."""
+    try:
+        file.seek(0)
+        ifds = read_ifds(file, size_bytes=size_bytes)
+        pyramid = plan_pyramid(ifds, size_bytes=size_bytes, tile_size=tile_size, base_only=base_only)
+    except SlidehookError as error:
+        raise SlideFailure(str(error), code=error.code, hint=error.advice) from error
+    return _described(pyramid, size_bytes)
 
 
-def preview_object(client: Any, bucket: str, key: str, wanted: Wanted) -> dict[str, Any]:
+def preview_object(
+    client: "S3Client", bucket: str, key: str, *, tile_size: int | None, base_only: bool
+) -> dict[str, Any]:
     """Return what would be published of an object."""
     try:
-        size_bytes = int(client.head_object(Bucket=bucket, Key=key)["ContentLength"])
+        head = client.head_object(Bucket=bucket, Key=key)
+        size_bytes = head["ContentLength"]
 
         def fetch(start: int, stop: int) -> bytes:
-            answer = client.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{stop - 1}")
-            return cast(bytes, answer["Body"].read())
+            answer = client.get_object(
+                Bucket=bucket, Key=key, Range=f"bytes={start}-{stop - 1}", IfMatch=head["ETag"]
+            )
+            return answer["Body"].read()
 
-        stream: io.RawIOBase = BlockStream(fetch, size_bytes)
-        return _preview(cast(BinaryIO, stream), size_bytes, wanted, key.rsplit("/", 1)[-1])
+        stream = cast(BinaryIO, BlockStream(fetch, size_bytes))
+        return preview(stream, size_bytes, tile_size=tile_size, base_only=base_only)
     except (ClientError, BotoCoreError) as error:
-        raise SlideFailure(f"s3://{bucket}/{key} cannot be read: {plain(error)}", code="no_such_source") from error
-
-
-def _preview(file: BinaryIO, size_bytes: int, wanted: Wanted, name: str) -> dict[str, Any]:
-    try:
-        pyramid = plan_pyramid(
-            read_ifds(file, size_bytes=size_bytes),
-            size_bytes=size_bytes, tile_size=wanted.tile_size, base_only=wanted.base_only,
-        )  # fmt: skip
-    except SlidehookError as error:
-        raise SlideFailure(f"{name}: {plain(error)}", code=error.code, hint=error.advice) from error
-    return _described(pyramid, size_bytes)
+        raise SlideFailure(
+            f"s3://{bucket}/{key} cannot be read: {plain(error)}",
+            code="no_such_source",
+            hint="Check the key, and that your own AWS credentials may read it; the service has its own.",
+        ) from error
 
 
 def _described(pyramid: Pyramid, size_bytes: int) -> dict[str, Any]:
     return {
         "size_bytes": size_bytes,
+        "width_px": pyramid.width_px,
+        "height_px": pyramid.height_px,
         "tile_size_px": pyramid.tile_size_px,
         "tiles": sum(level.tiles for level in pyramid.levels),
         "tile_bytes": sum(level.size_bytes for level in pyramid.levels),
@@ -68,8 +65,28 @@ def _described(pyramid: Pyramid, size_bytes: int) -> dict[str, Any]:
                 "columns": level.columns,
                 "rows": level.rows,
                 "tiles": level.tiles,
+                "sparse": level.sparse,
+                "size_bytes": level.size_bytes,
                 "made": level.made,
             }
             for level in pyramid.levels
         ],
     }
+
+
+def plan_text(plan: dict[str, Any]) -> list[str]:
+    """Return a plan in lines for a reader."""
+    if "converter" in plan:
+        return [f"  first converted by {plan['converter']} ({plan['reason']}); its levels are known after that"]
+    lines = [
+        f"  {plan['width_px']} x {plan['height_px']} px in {plan['size_bytes']} bytes:"
+        f" {plan['tiles']} tiles of {plan['tile_size_px']} px"
+    ]
+    for level in plan["levels"]:
+        how = f"{level['size_bytes']} bytes, passed through" if level["made"] == "passthrough" else level["made"]
+        sparse = f", {level['sparse']} left out by the file" if level["sparse"] else ""
+        lines.append(
+            f"  level {level['level']}: {level['width_px']} x {level['height_px']} px,"
+            f" {level['columns']} x {level['rows']}, {level['tiles']} tiles{sparse}, {how}"
+        )
+    return lines

@@ -22,15 +22,14 @@ def finish(job: Job, *, jobs: Jobs, archive: Archive, clock: Clock) -> None:
         job = begun
     if job.state is not State.FINISHING:
         return
+    if archive.is_overtaken(job):
+        # What this job staged is dropped by the other one: there is nothing to verify any more.
+        _give_way(job, jobs, clock)
+        return
     _verify(job, jobs, archive)
     switch = archive.publish(job, _facts(job), now=clock.now())
     if not switch.won:
-        newer = Problem(
-            code="newer_generation",
-            message=f"readers already see a newer version of {job.source}",
-            hint="Nothing to do. To show these bytes after all, upload them again.",
-        )
-        jobs.move(job, superseded(job, newer, now=clock.now(), sweep_at=clock.now()))
+        _give_way(job, jobs, clock)
         return
     # Before the job is done, so that a crash here asks for the sweep again.
     for replaced in switch.replaced:
@@ -40,6 +39,15 @@ def finish(job: Job, *, jobs: Jobs, archive: Archive, clock: Clock) -> None:
         image=job.image, view=switch.view, image_store=destination.image_store, database=destination.database
     )
     jobs.move(job, done(job, published, now=clock.now()))
+
+
+def _give_way(job: Job, jobs: Jobs, clock: Clock) -> None:
+    newer = Problem(
+        code="newer_generation",
+        message=f"readers see, or are about to see, something newer than this version of {job.source}",
+        hint="Nothing to do. To show these bytes after all, submit them again.",
+    )
+    jobs.move(job, superseded(job, newer, now=clock.now(), sweep_at=clock.now()))
 
 
 def _verify(job: Job, jobs: Jobs, archive: Archive) -> None:

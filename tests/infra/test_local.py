@@ -120,8 +120,8 @@ def test_a_worker_that_is_killed_is_started_again_and_stack_json_says_so(tmp_pat
     killed = worker.pid
     assert killed is not None
     os.kill(killed, signal.SIGKILL)
-    eventually(lambda: system.look_after() or worker.alive)
-    assert worker.pid != killed
+    eventually(lambda: system.look_after() or worker.pid != killed)
+    assert worker.alive
     assert json.loads((tmp_path / "stack.json").read_text())["pids"]["workers"] == [worker.pid]
 
 
