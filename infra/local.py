@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import functools
 import hashlib
 import io
 import json
@@ -85,6 +86,11 @@ class System:
         """Start a child that from now on is started again whenever it dies."""
         child.start()
         self.kept.append(Kept(child, started_at=time.monotonic()))
+
+    def drop(self, child: Child) -> None:
+        """End a child and keep it no longer."""
+        child.stop()
+        self.kept = [kept for kept in self.kept if kept.child is not child]
 
     def look_after(self) -> None:
         """Start again what died. Raises LocalError if a store is gone, for its contents are too."""
@@ -162,13 +168,12 @@ def start(options: Options, system: System) -> Stack:
         | chosen_parameters(os.environ),
     )
     seeded = seed(uri, made.environment["SLIDEHOOK_ADMIN_DB"])
-    start_service(options, system, made, port, prefix(ours=endpoint.child is not None))
+    environment = child_environment() | dict(made.environment)
+    start_workers(options.workers, system, environment, prefix(ours=endpoint.child is not None))
+    port = start_api(port, system, environment, may_move=options.port is None)
     system.document = describe(made, seeded, endpoint.endpoint, token, port)
-    stack = Stack.from_json(system.document)
-    api = next(kept.child for kept in system.kept if kept.child.name == "api")
-    api.wait_until(stack.healthy)
     system.write()
-    return stack
+    return Stack.from_json(system.document)
 
 
 def start_stores(options: Options, system: System) -> emulator.Emulator:
@@ -192,22 +197,43 @@ def start_stores(options: Options, system: System) -> emulator.Emulator:
     return found
 
 
-def start_service(options: Options, system: System, made: Provisioned, port: int, name_prefix: str) -> None:
-    """Start the API and the workers with the functions' environment of resources.yaml."""
-    environment = child_environment() | dict(made.environment)
-    commands = {"api": ["-m", "infra.api", "--port", str(port)]}
-    for number in range(1, options.workers + 1):
-        commands[f"worker {number}"] = ["-m", "infra.pump", "--number", str(number), "--prefix", name_prefix]
-    for name, command in commands.items():
-        system.keep(
-            Child(
-                name=name,
-                command=[sys.executable, *command],
-                log_path=STATE / "log" / f"{name.replace(' ', '-')}.log",
-                environment=environment,
-                directory=ROOT,
-            )
-        )
+def start_workers(count: int, system: System, environment: Mapping[str, str], name_prefix: str) -> None:
+    """Start the workers; the first one has the minute timer."""
+    for number in range(1, count + 1):
+        arguments = ["infra.pump", "--number", str(number), "--prefix", name_prefix]
+        system.keep(python_child(f"worker {number}", arguments, environment))
+
+
+def start_api(port: int, system: System, environment: Mapping[str, str], *, may_move: bool) -> int:
+    """Start the API and return its port: another one than `port` if that was taken meanwhile and it `may_move`."""
+    while True:
+        api = python_child("api", ["infra.api", "--port", str(port)], environment)
+        system.keep(api)
+        try:
+            api.wait_until(functools.partial(serves, api, port))
+        except LocalError:
+            if not may_move or "Address already in use" not in api.tail(50):
+                raise
+            system.drop(api)
+            port = free_port()
+        else:
+            return port
+
+
+def serves(api: Child, port: int) -> bool:
+    """Whether this very API answers: on a taken port another system's would, in its place."""
+    return "Serving on" in api.tail(50) and emulator.responds(f"http://{LOOPBACK}:{port}/health")
+
+
+def python_child(name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Child:
+    """Return a process of this project's own."""
+    return Child(
+        name=name,
+        command=[sys.executable, "-m", *arguments],
+        log_path=STATE / "log" / f"{name.replace(' ', '-')}.log",
+        environment=environment,
+        directory=ROOT,
+    )
 
 
 def child_environment() -> dict[str, str]:

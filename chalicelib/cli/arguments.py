@@ -39,7 +39,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("-i", "--input", required=True, help="a slide, a folder or .zip of slides, or s3://bucket/key")
     add("-c", "--collection", required=True, type=_object_id, help="id of the collection; it must exist")
     add("-s", "--session", type=_object_id, help="id of a session of the collection; needed for a single slide")
-    add("--bindir", metavar="DIR", help="folder of vips or bfconvert, which convert what is no tiled TIFF before the upload")
+    add(
+        "--bindir",
+        metavar="DIR",
+        help="folder of vips or bfconvert, which convert what is no tiled TIFF before the upload",
+    )
     add("-t", "--tilesize", type=_tile_size, help="edge of the published tiles in pixels; the file's own if left out")
     add(
         "-m", "--mongo-collection", type=_object_id, help="id of an image to replace, atomically; a new one if left out"

@@ -2,167 +2,223 @@
 
 import argparse
 import json
+import logging
 import sys
-from collections.abc import Sequence
+import tempfile
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from chalicelib.cli.api import Api
+from chalicelib.cli.api import Api, connect, is_loopback
 from chalicelib.cli.arguments import parse
+from chalicelib.cli.converter import Converter, find_converter
 from chalicelib.cli.failures import (
     DONE,
     INTERRUPTED,
     NO_SERVICE,
     SLIDE_FAILED,
     WRONG_USAGE,
+    Failure,
+    FaultError,
     ServiceError,
     SlideFailure,
     UsageError,
+    as_error,
     plain,
+    sentence,
 )
 from chalicelib.cli.follow import bar, follow
-from chalicelib.cli.inputs import Inputs, as_tiled_tiff, find_inputs, opened
-from chalicelib.cli.preview import Wanted, preview_file, preview_object
-from chalicelib.cli.upload import upload
+from chalicelib.cli.inputs import Inputs, find_inputs, key_of, opened, peeked, why_not_tiled
+from chalicelib.cli.preview import plan_text, preview, preview_object
+from chalicelib.cli.upload import Bucket, incoming_bucket, upload
 from chalicelib.config import find_service
-from chalicelib.core.job import State
-from chalicelib.core.source import DIRECT_PREFIX, parse_s3_url
+from chalicelib.core.job import ENDED, State
+from chalicelib.core.source import parse_s3_url
 
-LOOPBACK = ("http://127.0.0.1", "http://localhost")
+PROJECT = Path(__file__).resolve().parents[2]
+NEW_SESSION = "<new session>"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     options = parse(arguments)
+    _log(options.verbose)
+    command = Command(options)
+    code: int = NO_SERVICE
+    failure: Failure | None = None
     try:
-        return _Run(options).run()
-    except UsageError as error:
-        print(f"ptif_upload.py: {plain(error)}", file=sys.stderr)
-        return WRONG_USAGE
+        code = command.run()
+    except (UsageError, SlideFailure) as error:
+        # Outside of any slide it is the collection or the session that was refused: nothing was begun.
+        code, failure = WRONG_USAGE, error
     except ServiceError as error:
-        print(f"ptif_upload.py: {plain(error)}", file=sys.stderr)
-        return NO_SERVICE
-    except SlideFailure as failure:
-        print(f"ptif_upload.py: {failure} ({failure.code}). {failure.hint}", file=sys.stderr)
-        # Not a slide but the collection or session itself was refused: nothing was begun.
-        return WRONG_USAGE
+        code, failure = NO_SERVICE, error
     except KeyboardInterrupt:
-        print("\ninterrupted; run the same command again to go on. Jobs that were submitted go on by themselves.",
-              file=sys.stderr)  # fmt: skip
-        return INTERRUPTED
+        code = INTERRUPTED
+        command.say("\n" + command.left_behind())
+    if failure is not None:
+        print(f"ptif_upload.py: {sentence(failure)}", file=sys.stderr)
+    command.print_result(code, failure)
+    return code
+
+
+def _log(verbosity: int) -> None:
+    """Let urllib3 tell of requests (not of their headers) at -vv; below that its warnings are our sentences."""
+    logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s")
+    logging.getLogger("urllib3").setLevel(logging.DEBUG if verbosity >= 2 else logging.ERROR)
 
 
 @dataclass(slots=True)
-class _Run:
-    options: argparse.Namespace
-    api: Api = field(init=False)
-    report: list[dict[str, Any]] = field(default_factory=list)
+class Command:
+    """One run. `report` has an entry a slide, for the reader and for --json."""
 
-    def __post_init__(self) -> None:
-        here = (Path.cwd(), *Path.cwd().parents, Path(__file__).resolve().parents[2])
-        url, token = find_service(self.options.api, self.options.token, here)
-        if not url:
-            raise UsageError("no service: give --api, set SLIDEHOOK_API, or start one with `make run`")
-        self.api = Api(url.rstrip("/"), token)
+    options: argparse.Namespace
+    report: list[dict[str, Any]] = field(default_factory=list)
+    skipped: tuple[str, ...] = ()
+    session: dict[str, Any] | None = None
+    _api: Api | None = None
+    _bucket: Bucket | None = None
+
+    @property
+    def api(self) -> Api:
+        if self._api is None:
+            folders = (Path.cwd(), *Path.cwd().parents, PROJECT)
+            url, token = find_service(self.options.api, self.options.token, folders)
+            if not url:
+                raise UsageError("no service: give --api, set SLIDEHOOK_API, or start one with `make run`")
+            self._api = connect(url, token)
+            self.say(f"service {self._api.url}", at=1)
+            if token and self._api.url.startswith("http:") and not is_loopback(self._api.url):
+                self.say("warning: the token travels unencrypted; use https")
+        return self._api
+
+    @property
+    def bucket(self) -> Bucket:
+        if self._bucket is None:
+            self._bucket = incoming_bucket(self.api.client_settings())
+        return self._bucket
 
     def run(self) -> int:
+        """Do what the options say; return the exit code. Local mistakes are found before anything is asked for."""
         options = self.options
         remote = options.input.startswith("s3://")
-        inputs = None if remote else find_inputs(options.input, convertible=options.bindir is not None)
         if remote:
-            self._check_url()
-        if options.session is None and (inputs is None or inputs.label is None):
-            raise UsageError("a single slide needs --session")
-        self.say(f"service {self.api.url}", at=1)
-        session = self._session(inputs.label if inputs else None)
+            _check_url(options.input)
+        converter = find_converter(options.bindir, options.tilesize) if options.bindir is not None else None
+        inputs = None if remote else find_inputs(options.input, convertible=converter is not None)
+        _check_together(options, inputs)
+        self.session = session = self._find_session(inputs.label if inputs else None)
         if options.recreate_session:
             self._recreate(session)
         if inputs is None:
             self._each([options.input], lambda source: self._object(source, session))
         else:
+            self.skipped = inputs.skipped
             for name in inputs.skipped:
                 self.say(f"skipped  {name}: no slide")
-            self._each(list(inputs.members), lambda member: self._member(inputs, member, session))
+            self._each(inputs.members, lambda member: self._member(inputs, member, session, converter))
         if options.wait and not options.dry_run:
             self._wait()
-        return self._finish(session)
+        return SLIDE_FAILED if any(self._failed(entry) for entry in self.report) else DONE
 
-    # -- the session ------------------------------------------------------------------------------------------------
+    # -- the session ---------------------------------------------------------------------------------------------------
 
-    def _session(self, label: str | None) -> dict[str, Any]:
+    def _find_session(self, label: str | None) -> dict[str, Any]:
         """Return the session to upload to: the one named, or the one of this label, made if there is none."""
-        collection = self.api.collection(self.options.collection)
-        if self.options.session is not None:
-            session = self.api.session(self.options.session)
-            if session["collection"] != self.options.collection:
-                raise UsageError(f"session {session['id']} does not belong to collection {self.options.collection}")
+        options = self.options
+        collection = self.api.collection(options.collection)
+        if options.session is not None:
+            session = self.api.session(options.session)
+            if session["collection"] != options.collection:
+                raise UsageError(f"session {session['id']} does not belong to collection {options.collection}")
             return session
-        assert label is not None
-        known = [each for each in collection["sessions"] if each["label"] == label]
+        known = [each for each in collection["sessions"] if each["label"] == (label or "").strip()]
         if known:
-            return {**known[0], "collection": self.options.collection}
-        if self.options.dry_run:
-            return {"id": None, "label": label, "collection": self.options.collection}
-        made = self.api.post(f"/collections/{self.options.collection}/sessions", {"label": label})
-        self.say(f"session {made['id']} ({label}) was made")
+            return {**known[0], "collection": options.collection}
+        if options.dry_run:
+            return {"id": None, "label": label, "collection": options.collection}
+        made = self.api.post(f"/collections/{options.collection}/sessions", {"label": label})
+        self.say(f"session {made['id']} ({label}) is new")
         return made
 
     def _recreate(self, session: dict[str, Any]) -> None:
         """Take every slide out of the session, after a question."""
-        question = f"Take all slides out of session {session['id']} ({session['label']})? [y/N] "
+        what = f"take all slides out of session {session['id'] or NEW_SESSION} ({session['label']})"
         if self.options.dry_run:
-            self.say(f"would take all slides out of session {session['id']} ({session['label']})")
+            self.say(f"would {what}")
             return
         if not self.options.yes:
             if not sys.stdin.isatty():
                 raise UsageError("--recreate-session needs --yes where nobody can be asked")
-            print(plain(question), end="", file=sys.stderr, flush=True)
+            print(plain(f"Really {what}? [y/N] "), end="", file=sys.stderr, flush=True)
             if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-                raise UsageError("nothing was done")
+                raise UsageError("the answer was no; nothing was done")
         done = self.api.post(f"/sessions/{session['id']}/recreate")
         self.say(f"{done['views_removed']} slides were taken out of session {session['id']}")
 
-    # -- slides ----------------------------------------------------------------------------------------------------
+    # -- slides --------------------------------------------------------------------------------------------------------
 
-    def _each(self, names: Sequence[str], handle: Any) -> None:
+    def _each(self, names: Sequence[str], handle: Callable[[str], dict[str, Any]]) -> None:
         for name in names:
             try:
-                self.report.append({"input": name, **handle(name)})
-            except SlideFailure as failure:
-                error = {"code": failure.code, "message": str(failure), "hint": failure.hint}
-                self.report.append({"input": name, "error": error})
-                print(f"refused  {plain(name)}: {failure} ({failure.code}). {failure.hint}", file=sys.stderr)
+                self.report.append({"input": plain(name), **handle(name)})
+            except (SlideFailure, FaultError) as failure:
+                self._refused(name, failure)
+            except OSError as error:
+                reason = error.strerror or error
+                self._refused(name, SlideFailure(f"{name} cannot be read: {reason}", code="unreadable"))
 
-    def _check_url(self) -> None:
-        try:
-            parse_s3_url(self.options.input)
-        except ValueError as error:
-            raise UsageError(f"{self.options.input}: {error}") from error
+    def _refused(self, name: str, failure: SlideFailure | FaultError) -> None:
+        self.report.append({"input": plain(name), "error": as_error(failure)})
+        print(f"refused  {plain(name)}: {sentence(failure)}", file=sys.stderr)
 
     def _object(self, source: str, session: dict[str, Any]) -> dict[str, Any]:
-        if self.options.dry_run:
-            settings = self.api.client_settings()
-            return {"plan": preview_object(_s3(settings), *parse_s3_url(source), self._wanted())}
-        return {"job": self._submit(source, session)}
+        if not self.options.dry_run:
+            return {"source": source, "job": self._submit(source, session)}
+        bucket, key = parse_s3_url(source)
+        plan = preview_object(
+            self.bucket.client, bucket, key, tile_size=self.options.tilesize, base_only=self.options.base_only
+        )
+        return {"source": source, "plan": plan}
 
-    def _member(self, inputs: Inputs, member: str, session: dict[str, Any]) -> dict[str, Any]:
-        bindir = Path(self.options.bindir).expanduser() if self.options.bindir else None
-        with opened(inputs, member) as path, as_tiled_tiff(path, bindir) as tiff:
+    def _member(
+        self, inputs: Inputs, member: str, session: dict[str, Any], converter: Converter | None
+    ) -> dict[str, Any]:
+        with peeked(inputs, member) as (file, size_bytes):
+            reason = why_not_tiled(file, size_bytes)
+            if reason is not None and converter is None:
+                raise SlideFailure(
+                    reason,
+                    code="not_a_tiled_tiff",
+                    hint="Give --bindir, a folder with vips or bfconvert, to convert it.",
+                )
+            name = Path(member).name if reason is None else f"{Path(member).stem}.ptif"
+            key = key_of(member, name, self.options.collection, session["id"] or NEW_SESSION)
+            source = f"s3://{self.bucket.name}/{key}"
+            if self.options.dry_run and reason is not None and converter is not None:
+                return {"source": source, "plan": {"converter": str(converter.program), "reason": reason}}
             if self.options.dry_run:
-                return {"plan": preview_file(tiff, self._wanted())}
-            settings = self.api.client_settings()
-            # Folders are kept: two slides of the same name in two of them are two slides.
-            parts = [part for part in PurePosixPath(member).with_name(tiff.name).parts if part not in ("/", "..", ".")]
-            key = f"{DIRECT_PREFIX}{self.options.collection}/{session['id']}/{'/'.join(parts)}"
-            bucket = settings["incoming_bucket"]
-            with bar(tiff.stat().st_size, f"upload {tiff.name}", "B", quiet=self.options.json) as shown:
-                sent = upload(tiff, _s3(settings), bucket, key, shown.update)
-            self.say(f"uploaded s3://{bucket}/{key}" if sent else f"s3://{bucket}/{key} has these bytes already", at=1)
-            return {"job": self._submit(f"s3://{bucket}/{key}", session)}
+                options = self.options
+                plan = preview(file, size_bytes, tile_size=options.tilesize, base_only=options.base_only)
+                return {"source": source, "plan": plan}
+        with opened(inputs, member) as path:
+            self._send(path, key, converter if reason is not None else None)
+        return {"source": source, "job": self._submit(source, session)}
 
-    def _wanted(self) -> Wanted:
-        return Wanted(tile_size=self.options.tilesize, base_only=self.options.base_only)
+    def _send(self, path: Path, key: str, converter: Converter | None) -> None:
+        """Bring a local file to the incoming bucket, converted first if there is a converter for it."""
+        if converter is not None:
+            with tempfile.TemporaryDirectory(prefix="slidehook-") as folder:
+                self.say(f"converting {path.name} with {converter.program}")
+                self._send(converter.convert(path, Path(folder)), key, None)
+            return
+        size_bytes = path.stat().st_size
+        with bar(size_bytes, f"read {path.name}", "B") as read, bar(size_bytes, f"upload {path.name}", "B") as sent:
+            is_new = upload(path, self.bucket, key, reading=read.update, sending=sent.update)
+        where = f"s3://{self.bucket.name}/{key}"
+        self.say(f"uploaded {where} ({size_bytes} bytes)" if is_new else f"{where} has these bytes already", at=1)
 
     def _submit(self, source: str, session: dict[str, Any]) -> dict[str, Any]:
         options = self.options
@@ -176,39 +232,74 @@ class _Run:
             "overwrite": options.overwrite,
         }
         job = self.api.post("/hooks/upload", {name: value for name, value in request.items() if value is not None})
-        self.say(f"submitted {source}\n  status {self.api.url}/jobs/{job['id']} ({job['state']})")
+        self.say(f"submitted {source}\n  {job['state']}, see {self._address(job)}")
         return job
 
-    # -- the end ---------------------------------------------------------------------------------------------------
+    # -- the end -------------------------------------------------------------------------------------------------------
 
     def _wait(self) -> None:
-        submitted = [each for each in self.report if "job" in each]
-        jobs = [each["job"] for each in submitted]
-        ended = follow(self.api, jobs, timeout_seconds=self.options.timeout, quiet=self.options.json)
-        for each, job in zip(submitted, ended, strict=True):
-            each["job"] = job
-            error = job["error"]
-            if error:
-                print(f"{job['state']}  {plain(each['input'])}: {plain(error['message'])} ({error['code']}). "
-                      f"{plain(error['hint'])}", file=sys.stderr)  # fmt: skip
+        """Follow every job that was submitted; what failed is told with its reason."""
+        timeout = self.options.timeout
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for entry in [entry for entry in self.report if "job" in entry]:
+            try:
+                entry["job"] = job = follow(
+                    self.api, entry["job"], deadline=deadline, tell=lambda text: self.say(text, at=1)
+                )
+            except SlideFailure as failure:
+                entry["error"] = as_error(failure)
+                print(f"lost     {entry['input']}: {sentence(failure)}", file=sys.stderr)
+                continue
+            if job["state"] not in ENDED:
+                print(f"waiting  {entry['input']}: still {job['state']} after {timeout:g} s;"
+                      f" the job goes on, see {self._address(job)}", file=sys.stderr)  # fmt: skip
+            elif job["state"] != State.DONE:
+                error = job["error"] or {"message": "no reason was given", "code": job["state"], "hint": ""}
+                print(plain(f"{job['state']}  {entry['input']}: {error['message']} ({error['code']}). {error['hint']}"
+                            f" See {self._address(job)}"), file=sys.stderr)  # fmt: skip
 
     def _failed(self, entry: dict[str, Any]) -> bool:
         if "error" in entry:
             return True
         return bool(self.options.wait and "job" in entry and entry["job"]["state"] != State.DONE)
 
-    def _finish(self, session: dict[str, Any]) -> int:
+    def left_behind(self) -> str:
+        """Return what an interrupted run leaves, and how to go on."""
+        jobs = [entry["job"] for entry in self.report if "job" in entry]
+        going_on = [f"  {self._address(job)}" for job in jobs if job["state"] not in ENDED]
+        lines = ["These jobs go on by themselves; look at", *going_on] if going_on else []
+        return "\n".join(["interrupted; the same command again goes on where this one was.", *lines])
+
+    def _address(self, job: dict[str, Any]) -> str:
+        return plain(f"{self.api.url}/jobs/{job['id']}")
+
+    def print_result(self, code: int, failure: Failure | None) -> None:
+        """Print what was done to standard output: one JSON document, or lines for a reader."""
         failed = sum(self._failed(entry) for entry in self.report)
         if self.options.json:
-            chosen = {name: session.get(name) for name in ("id", "label", "collection")}
-            print(json.dumps({"session": chosen, "slides": self.report, "failed": failed}, indent=2))
-        else:
-            for entry in self.report:
-                if "plan" in entry:
-                    print(_plan_text(entry, session, self.options))
+            session = self.session and {name: self.session.get(name) for name in ("id", "label", "collection")}
+            print(json.dumps({
+                "exit_code": code, "error": as_error(failure) if failure else None, "dry_run": self.options.dry_run,
+                "session": session, "slides": self.report, "skipped": [plain(name) for name in self.skipped],
+                "failed": failed,
+            }, indent=2))  # fmt: skip
+            return
+        for entry in (entry for entry in self.report if "plan" in entry):
+            print("\n".join(self._plan_lines(entry)))
+        if self.report:
             word = "would be accepted" if self.options.dry_run else "done" if self.options.wait else "accepted"
-            print(f"{len(self.report) - failed} {word}, {failed} failed")
-        return SLIDE_FAILED if failed else DONE
+            print(f"{len(self.report) - failed} {word}, {failed} {'not done' if self.options.wait else 'refused'}")
+
+    def _plan_lines(self, entry: dict[str, Any]) -> list[str]:
+        session = self.session or {}
+        image = f"image {self.options.mongo_collection}" if self.options.mongo_collection else "a new image"
+        where = f"session {session.get('id') or NEW_SESSION} ({session.get('label')})"
+        return [
+            entry["input"],
+            plain(f"  from {entry['source']}"),
+            plain(f"  to {where} of collection {self.options.collection}, as {image}"),
+            *plan_text(entry["plan"]),
+        ]
 
     def say(self, text: str, *, at: int = 0) -> None:
         """Tell the user, on standard error, from this verbosity on."""
@@ -216,29 +307,16 @@ class _Run:
             print("\n".join(plain(line) for line in text.splitlines()), file=sys.stderr)
 
 
-def _plan_text(entry: dict[str, Any], session: dict[str, Any], options: argparse.Namespace) -> str:
-    plan = entry["plan"]
-    where = session["id"] or "a new session"
-    image = options.mongo_collection or "a new image"
-    lines = [
-        f"{plain(entry['input'])}: {plan['tiles']} tiles of {plan['tile_size_px']} px,"
-        f" {plan['tile_bytes']} bytes passed through",
-        f"  to {image} in session {where} ({plain(session['label'])}) of collection {options.collection}",
-    ]
-    lines += [
-        f"  level {level['level']}: {level['width_px']} x {level['height_px']} px, {level['columns']} x {level['rows']}"
-        f" tiles ({level['tiles']}), {level['made']}"
-        for level in plan["levels"]
-    ]
-    return "\n".join(lines)
+def _check_url(url: str) -> None:
+    try:
+        parse_s3_url(url)
+    except ValueError as error:
+        raise UsageError(f"{url}: {error}") from error
 
 
-def _s3(settings: dict[str, Any]) -> Any:
-    import boto3
-
-    endpoint = settings.get("aws_endpoint")
-    keys: dict[str, Any] = {}
-    if endpoint and endpoint.startswith(LOOPBACK) and boto3.Session().get_credentials() is None:
-        # An emulator on this machine takes any key, but boto3 does not go without one.
-        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    return boto3.client("s3", endpoint_url=endpoint, region_name=settings.get("region"), **keys)
+def _check_together(options: argparse.Namespace, inputs: Inputs | None) -> None:
+    """Raises UsageError for options that make no sense together, or for this input."""
+    if options.session is None and (inputs is None or inputs.label is None):
+        raise UsageError("a single slide needs --session")
+    if options.mongo_collection is not None and inputs is not None and len(inputs.members) > 1:
+        raise UsageError(f"--mongo-collection names one image, and {options.input} holds {len(inputs.members)} slides")

@@ -24,9 +24,7 @@ def bar(total: int | None, what: str, unit: str) -> "tqdm[Any]":
     )  # fmt: skip
 
 
-def follow(
-    api: Api, job: dict[str, Any], *, deadline: float | None, tell: Callable[[str], None]
-) -> dict[str, Any]:
+def follow(api: Api, job: dict[str, Any], *, deadline: float | None, tell: Callable[[str], None]) -> dict[str, Any]:
     """Return the job's status document when it has ended, or when the deadline (of time.monotonic) has passed.
 
     `tell` is told of every new state. Raises SilentError or FaultError if the service stays away.

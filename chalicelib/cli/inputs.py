@@ -171,7 +171,7 @@ def _check_member(info: zipfile.ZipInfo, room: Path | None) -> None:
 
 
 def why_not_tiled(file: BinaryIO, size_bytes: int) -> str | None:
-    """Return why a file has to be converted first, None if it is a tiled TIFF. Raises SlideFailure for a damaged one."""
+    """Return why a file has to be converted first; None for a tiled TIFF. Raises SlideFailure for a damaged one."""
     try:
         ifds = read_ifds(file, size_bytes=size_bytes)
         largest = max(ifds, key=lambda ifd: ifd.width_px * ifd.height_px)

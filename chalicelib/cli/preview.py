@@ -34,9 +34,7 @@ def preview_object(
         size_bytes = head["ContentLength"]
 
         def fetch(start: int, stop: int) -> bytes:
-            answer = client.get_object(
-                Bucket=bucket, Key=key, Range=f"bytes={start}-{stop - 1}", IfMatch=head["ETag"]
-            )
+            answer = client.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{stop - 1}", IfMatch=head["ETag"])
             return answer["Body"].read()
 
         stream = cast(BinaryIO, BlockStream(fetch, size_bytes))
@@ -78,10 +76,8 @@ def plan_text(plan: dict[str, Any]) -> list[str]:
     """Return a plan in lines for a reader."""
     if "converter" in plan:
         return [f"  first converted by {plan['converter']} ({plan['reason']}); its levels are known after that"]
-    lines = [
-        f"  {plan['width_px']} x {plan['height_px']} px in {plan['size_bytes']} bytes:"
-        f" {plan['tiles']} tiles of {plan['tile_size_px']} px"
-    ]
+    pixels = f"{plan['width_px']} x {plan['height_px']} px in {plan['size_bytes']} bytes"
+    lines = [f"  {pixels}: {plan['tiles']} tiles of {plan['tile_size_px']} px"]
     for level in plan["levels"]:
         how = f"{level['size_bytes']} bytes, passed through" if level["made"] == "passthrough" else level["made"]
         sparse = f", {level['sparse']} left out by the file" if level["sparse"] else ""

@@ -1,0 +1,328 @@
+"""A slide's way through the steps over ports in memory, with repetition, disorder and death on the way."""
+
+import random
+from functools import cache
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chalicelib.core import chunk as chunks
+from chalicelib.core.geometry import tile_address
+from chalicelib.core.job import Job, State
+from chalicelib.core.message import Message
+from tests.slides import Slide, write
+from tests.world import DATABASE, World
+
+SMALL = Slide(width_px=300, height_px=200, levels=(0, 2))
+NAMED = "0000000000000000000a0001"
+
+
+@cache
+def small(seed: int = 0) -> bytes:
+    return write(Slide(width_px=300, height_px=200, levels=(0, 2), seed=seed))
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of two tiles a side, so that a small slide takes several chunks in several stages."""
+    monkeypatch.setattr(chunks, "BLOCK_LEVELS", 1)
+    monkeypatch.setattr(chunks, "LATER_BLOCK_LEVELS", 1)
+
+
+def published(**options: object) -> tuple[World, Job]:
+    world = World()
+    world.put(small())
+    job = world.submit(**options)
+    return world, world.finish(job)
+
+
+def test_a_slide_walks_from_the_call_to_its_readers() -> None:
+    world, job = published()
+    assert (job.state, job.attempt, job.error) == (State.DONE, 1, None)
+    assert [(level.level, level.tiles, level.made) for level in job.levels] == [
+        (0, 20, "passthrough"), (1, 6, "made"), (2, 2, "passthrough"), (3, 1, "made"),
+    ]  # fmt: skip
+    tiles = world.tiles(job)
+    assert sorted(tile_address(name, levels=4) for name in tiles) == sorted(
+        [(0, column, row) for column in range(5) for row in range(4)]
+        + [(1, column, row) for column in range(3) for row in range(2)]
+        + [(2, column, 0) for column in range(2)]
+        + [(3, 0, 0)]
+    )
+    assert job.published is not None
+    assert world.views() == (job.published.view,)
+    assert world.memory_archive.shows(job)
+    assert (job.tiles_done, job.bytes_done) == (29, job.bytes_total)
+    assert world.memory_archive.tile(job.published.image_store, job.published.image, "t.jpg") == tiles["t.jpg"]
+
+
+def test_levels_made_over_several_stages_equal_those_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    base_only = write(Slide(width_px=1000, height_px=700))
+
+    def tiles() -> tuple[dict[str, bytes], int]:
+        world = World()
+        world.put(base_only)
+        job = world.finish(world.submit())
+        return world.tiles(job), len([key for key in world.memory_work.objects if "/pixels/" in key])
+
+    staged, handed_on = tiles()
+    monkeypatch.setattr(chunks, "BLOCK_LEVELS", 5)
+    at_once, none = tiles()
+    assert handed_on > 10
+    assert none == 0
+    assert staged == at_once
+
+
+def test_the_base_alone_is_published_under_the_names_of_the_whole() -> None:
+    world, job = published(base_only=True)
+    assert len(world.tiles(job)) == 20
+    assert {len(name) for name in world.tiles(job)} == {len("tqqq.jpg")}
+
+
+def test_twenty_equal_calls_are_one_job_and_one_message() -> None:
+    world = World()
+    world.put(small())
+    assert len({world.submit().id for _ in range(20)}) == 1
+    assert [message.do for message in world.memory_queue.sent] == ["plan"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_messages_twice_and_in_any_order_end_in_the_same_tiles(dice: random.Random) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunks, "BLOCK_LEVELS", 1)
+        patch.setattr(chunks, "LATER_BLOCK_LEVELS", 1)
+        expected, _ = published()
+        reference = expected.tiles(next(iter(expected.memory_jobs._all())))
+        world = World()
+        world.put(small())
+        job = world.submit()
+        seen: list[Message] = []
+        queue = world.memory_queue.sent
+        for _ in range(2000):
+            if not queue:
+                break
+            message = queue.pop(dice.randrange(len(queue)))
+            seen.append(message)
+            assert world.deliver(message) == []
+            if len(seen) < 60:
+                queue.append(dice.choice(seen))
+        ended = world.finish(job)
+    assert (ended.state, ended.tiles_done) == (State.DONE, 29)
+    assert world.tiles(ended) == reference
+    assert len(world.views()) == 1
+
+
+@cache
+def calls_of_a_job(named: bool) -> int:
+    world = World()
+    world.put(small())
+    world.finish(world.submit(**({"mongo_collection": NAMED} if named else {})))
+    return world.calls
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_worker_that_dies_at_any_call_costs_nothing_but_time(named: bool, after: bool) -> None:
+    options = {"mongo_collection": NAMED} if named else {}
+    reference = World()
+    reference.put(small())
+    expected = reference.tiles(reference.finish(reference.submit(**options)))
+    submitted = 5  # the calls of submit itself, whose death its caller sees
+    for dies_at in range(submitted + 1, calls_of_a_job(named) + 1):
+        world = World()
+        world.put(small())
+        job = world.submit(**options)
+        assert world.calls == submitted
+        world.dies_at, world.after = dies_at, after
+        ended = world.finish(job)
+        assert world.calls >= dies_at
+        assert (ended.state, ended.attempt) == (State.DONE, 1), (dies_at, ended.error)
+        assert world.tiles(ended) == expected, dies_at
+        assert len(world.views()) == 1
+        assert len(world.memory_archive.tiles) == 1
+
+
+@pytest.mark.parametrize("dies_at", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_call_whose_worker_dies_can_be_repeated(dies_at: int, after: bool) -> None:
+    world = World(dies_at=dies_at, after=after)
+    world.put(small())
+    with pytest.raises(BaseException, match=""):
+        world.submit()
+    job = world.submit()
+    assert world.finish(job).state is State.DONE
+    assert len(world.views()) == 1
+
+
+def test_new_bytes_are_a_new_generation_of_the_same_slide() -> None:
+    world, old = published()
+    world.put(small(seed=7))
+    new = world.finish(world.submit())
+    assert old.id != new.id
+    assert new.published is not None
+    assert old.published is not None
+    assert new.published.view == old.published.view
+    assert world.views() == (new.published.view,)
+    assert not world.memory_archive.shows(old)
+    assert len(world.tiles(old)) == 29  # readers who are at it go on for a while
+    world.clock.advance(16 * 60)
+    world.minute()
+    assert world.tiles(old) == {}
+    assert len(world.tiles(new)) == 29
+
+
+def test_old_bytes_that_come_back_are_shown_again() -> None:
+    world, first = published()
+    world.put(small(seed=7))
+    world.finish(world.submit())
+    world.clock.advance(16 * 60)
+    world.minute()
+    world.put(small())
+    again = world.finish(world.submit())
+    assert (again.id, again.attempt, again.state, again.generation) == (first.id, 2, State.DONE, 1)
+    assert world.memory_archive.shows(again)
+    assert len(world.tiles(again)) == 29
+
+
+def test_a_job_that_is_done_and_shown_is_not_done_again() -> None:
+    world, job = published()
+    again = world.submit()
+    assert (again.id, again.attempt, again.state) == (job.id, 1, State.DONE)
+    assert world.memory_queue.sent == []
+
+
+def test_a_slide_taken_out_of_its_session_is_published_again_by_the_same_call() -> None:
+    world, job = published()
+    world.memory_archive.empty_session(job.destination.session)
+    again = world.finish(world.submit())
+    assert (again.attempt, again.state) == (2, State.DONE)
+    assert len(world.views()) == 1
+
+
+@pytest.mark.parametrize("happens", ["overwritten", "deleted"])
+@pytest.mark.parametrize("after_messages", [0, 1, 2])
+def test_a_source_that_changes_under_a_job_ends_it_and_leaves_nothing(happens: str, after_messages: int) -> None:
+    world = World()
+    world.put(small())
+    job = world.submit()
+    for _ in range(after_messages):
+        world.deliver(world.memory_queue.sent.pop(0))
+    if happens == "overwritten":
+        world.put(small(seed=3))
+    else:
+        world.memory_slides.delete("incoming", "slide.svs")
+    ended = world.finish(job)
+    assert ended.error is not None
+    assert (ended.state, ended.error.code) == {
+        "overwritten": (State.SUPERSEDED, "source_changed"),
+        "deleted": (State.FAILED, "source_gone"),
+    }[happens]
+    assert world.memory_archive.tiles == {}
+    assert world.views() == ()
+
+
+def test_the_older_of_two_versions_never_wins_even_if_it_finishes_last() -> None:
+    world = World()
+    world.put(small())
+    old = world.submit()
+    world.run()
+    queue = world.memory_queue.sent
+    assert world.job(old).state is State.DONE
+    # The same race with the finish of the older one held back.
+    world = World()
+    queue = world.memory_queue.sent
+    world.put(small())
+    old = world.submit()
+    held: list[Message] = []
+    while queue:
+        message = queue.pop(0)
+        if message.do == "finish":
+            held.append(message)
+        else:
+            world.deliver(message)
+    world.put(small(seed=9))
+    new = world.finish(world.submit())
+    queue += held
+    ended = world.finish(old)
+    assert ended.error is not None
+    assert (world.job(new).state, ended.state, ended.error.code) == (State.DONE, State.SUPERSEDED, "newer_generation")
+    assert world.memory_archive.shows(world.job(new))
+    world.minute()
+    assert world.tiles(ended) == {}
+
+
+def test_of_two_jobs_for_one_image_the_later_submitted_wins() -> None:
+    world = World()
+    queue = world.memory_queue.sent
+    world.put(small(), "a.svs")
+    world.put(small(seed=5), "b.svs")
+    first = world.submit("a.svs", mongo_collection=NAMED)
+    held = []
+    while queue:
+        message = queue.pop(0)
+        if message.do == "finish":
+            held.append(message)
+        else:
+            world.deliver(message)
+    second = world.finish(world.submit("b.svs", mongo_collection=NAMED))
+    queue += held
+    assert world.finish(first).state is State.SUPERSEDED
+    assert world.job(second).state is State.DONE
+    assert world.memory_archive.shows(world.job(second))
+    assert {database for database, _ in world.memory_archive.tiles} == {DATABASE}
+
+
+def test_time_that_runs_out_is_tried_again_and_nothing_is_done_twice() -> None:
+    world = World()
+    world.put(small())
+    job = world.submit()
+    world.deliver(world.memory_queue.sent.pop(0))
+    message = world.memory_queue.sent[0]
+    assert world.deliver(message, seconds=4.0) == ["message-0"]
+    noted = world.job(job)
+    assert noted.trouble is not None
+    assert (noted.trouble.code, noted.chunks_done) == ("out_of_time", frozenset())
+    assert world.memory_queue.delayed == [("arn:aws:sqs:us-east-1:000000000000:slidehook-chunks", "receipt-0", 2)]
+    assert world.finish(job).state is State.DONE
+
+
+def test_a_slide_without_some_tiles_is_published_without_them() -> None:
+    world = World()
+    world.put(write(Slide(width_px=300, height_px=200, sparse=frozenset({(0, 1, 1), (0, 4, 3)}))))
+    job = world.finish(world.submit())
+    assert (job.state, job.levels[0].tiles, job.levels[0].sparse) == (State.DONE, 18, 2)
+    assert len(world.tiles(job)) == 18 + 6 + 2 + 1
+
+
+@pytest.mark.parametrize("level", [0, 2])
+def test_a_damaged_tile_fails_the_job_with_its_place_and_leaves_nothing(level: int) -> None:
+    data = bytearray(small())
+    from tests.core.test_tiff import ifds_of
+
+    ifd = ifds_of(bytes(data))[0 if level == 0 else 1]
+    data[ifd.offsets[1] : ifd.offsets[1] + 40] = b"\0" * 40
+    world = World()
+    world.put(bytes(data))
+    job = world.finish(world.submit())
+    assert job.error is not None
+    assert (job.state, job.error.code) == (State.FAILED, "corrupt_tile")
+    assert f"tile (1, 0) of level {level} is damaged" in job.error.message
+    assert world.memory_archive.tiles == {}
+
+
+def test_a_tile_that_only_the_decoder_finds_damaged_is_named_as_well() -> None:
+    data = bytearray(small())
+    from tests.core.test_tiff import ifds_of
+
+    ifd = ifds_of(bytes(data))[0]
+    scan = bytes(data).index(b"\xff\xda", ifd.offsets[0])
+    data[scan : ifd.offsets[0] + ifd.byte_counts[0]] = b"\xff\xd9" * (
+        (ifd.offsets[0] + ifd.byte_counts[0] - scan) // 2
+    ) + (b"\0" * ((ifd.offsets[0] + ifd.byte_counts[0] - scan) % 2))
+    world = World()
+    world.put(bytes(data))
+    job = world.finish(world.submit())
+    assert job.error is not None
+    assert job.error.message.startswith("tile (0, 0) of level 0 is damaged")

@@ -1,0 +1,314 @@
+"""What ends badly, what is left over, and what would be forgotten."""
+
+from dataclasses import replace
+
+import pytest
+
+from chalicelib.core.errors import ArchiveBusyError, NoProgressError, NotTiledError, VerificationError, WorkLostError
+from chalicelib.core.job import Job, Problem, State
+from chalicelib.core.message import Message
+from chalicelib.core.retry import GRACE_SECONDS, MAX_RESCUES
+from chalicelib.steps.control import recreate_session
+from chalicelib.steps.finish import finish
+from chalicelib.steps.plan import plan
+from chalicelib.steps.report import instant, report
+from chalicelib.steps.rescue import given_up, rescue, silent_jobs
+from chalicelib.steps.settle import KEEP_SECONDS, LATE_SECONDS, settle, sweep
+from chalicelib.steps.tile import tile
+from tests.slides import Slide, write
+from tests.world import DATABASE, SESSION, World
+
+SLIDE = write(Slide(width_px=300, height_px=200))
+
+
+def tiling() -> tuple[World, Job]:
+    """A job whose first chunk is done."""
+    world = World()
+    world.put(SLIDE)
+    job = world.submit()
+    for _ in range(2):
+        world.deliver(world.memory_queue.sent.pop(0))
+    assert world.job(job).state is State.TILING
+    assert world.job(job).tiles_done > 0
+    return world, world.job(job)
+
+
+def ports(world: World, *names: str) -> dict:
+    return {name: getattr(world, name) for name in names}
+
+
+ALL = ("jobs", "archive", "clock")
+
+
+def test_a_permanent_error_ends_the_job_and_clears_what_it_staged() -> None:
+    world, job = tiling()
+    settle(job, NotTiledError("it is in strips"), **ports(world, *ALL))
+    ended = world.job(job)
+    assert ended.error is not None
+    assert (ended.state, ended.error.code, ended.error.message) == (State.FAILED, "not_tiled", "it is in strips")
+    assert world.memory_archive.tiles == {}
+    assert (ended.generation, ended.discarded) == (1, (0,))
+
+
+def test_what_a_transient_error_left_serves_the_next_attempt() -> None:
+    world, job = tiling()
+    settle(job, ArchiveBusyError("away"), **ports(world, *ALL))
+    ended = world.job(job)
+    assert (ended.state, ended.sweep_at) == (State.FAILED, world.clock.now() + KEEP_SECONDS)
+    world.memory_queue.sent.clear()
+    again = world.submit()
+    assert (again.attempt, again.state, again.chunks_done) == (2, State.QUEUED, job.chunks_done)
+    world.deliver(world.memory_queue.sent.pop(0))
+    asked = {message.chunk for message in world.memory_queue.sent}
+    assert asked == {number for number in range(job.chunks_total) if number not in job.chunks_done} & asked
+    assert not asked & job.chunks_done
+    assert world.finish(again).state is State.DONE
+
+
+def test_what_nobody_comes_back_for_is_swept_and_looked_at_once_more() -> None:
+    world, job = tiling()
+    settle(job, ArchiveBusyError("away"), **ports(world, *ALL))
+    world.minute()
+    assert world.memory_archive.tiles != {}
+    world.clock.advance(KEEP_SECONDS)
+    world.minute()
+    assert world.memory_archive.tiles == {}
+    # A worker that was asleep writes to the dropped name: nobody reads it, and it is dropped again.
+    world.memory_archive.stage(job)
+    world.clock.advance(LATE_SECONDS)
+    world.minute()
+    assert world.memory_archive.tiles == {}
+    assert (world.job(job).discarded, world.job(job).sweep_at) == ((), None)
+
+
+def test_an_attempt_that_begins_while_the_sweeper_is_at_it_loses_nothing() -> None:
+    world, job = tiling()
+    settle(job, NotTiledError("x"), **ports(world, *ALL))
+    again = world.finish(world.submit())
+    world.clock.advance(LATE_SECONDS)
+    world.minute()
+    assert (again.state, again.generation) == (State.DONE, 1)
+    assert len(world.tiles(again)) == again.tiles_total
+
+
+def test_what_readers_see_is_never_swept() -> None:
+    world, job = tiling()
+    done = world.finish(job)
+    world.memory_jobs.schedule_sweep(done.id, world.clock.now())
+    world.clock.advance(1)
+    world.minute()
+    assert len(world.tiles(done)) == done.tiles_total
+    assert world.job(done).sweep_at is None
+
+
+def test_settling_and_sweeping_leave_alone_what_is_not_theirs() -> None:
+    world, job = tiling()
+    sweep(job, **ports(world, *ALL))
+    done = world.finish(job)
+    settle(done, NotTiledError("x"), **ports(world, *ALL))
+    assert world.job(done) == done
+    # Somebody else was faster: what `settle` was told of the job is old.
+    settle(job, NotTiledError("x"), **ports(world, *ALL))
+    assert world.job(done) == done
+    assert len(world.tiles(done)) == done.tiles_total
+
+
+def test_a_sweeper_that_was_overtaken_drops_nothing() -> None:
+    world, job = tiling()
+    settle(job, ArchiveBusyError("away"), **ports(world, *ALL))
+    seen = replace(world.job(job), sweep_at=world.clock.now())
+    world.submit()
+    sweep(seen, **ports(world, *ALL))
+    assert world.memory_archive.tiles != {}
+
+
+@pytest.mark.parametrize("state", ["queued", "planning", "tiling", "finishing"])
+def test_a_job_whose_messages_were_lost_is_sent_on_its_way_again(state: str) -> None:
+    world = World()
+    world.put(SLIDE)
+    job = world.submit()
+    steps = {"queued": 0, "planning": 0, "tiling": 1, "finishing": 1}[state]
+    for _ in range(steps):
+        world.deliver(world.memory_queue.sent.pop(0))
+    if state == "finishing":
+        while any(message.do == "tile" for message in world.memory_queue.sent):
+            world.deliver(world.memory_queue.sent.pop(0))
+    if state == "planning":
+        from chalicelib.core.job import planning
+
+        assert world.memory_jobs.move(job, planning(job, now=world.clock.now()))
+    world.memory_queue.sent.clear()
+    world.minute()
+    assert world.memory_queue.sent == []  # not silent for long enough yet
+    world.clock.advance(91)
+    world.minute()
+    assert world.memory_queue.sent != []
+    assert world.finish(job).state is State.DONE
+
+
+def test_a_job_in_finishing_is_finished_again() -> None:
+    from chalicelib.core.job import finishing
+
+    world, job = tiling()
+    while any(message.do == "tile" for message in world.memory_queue.sent):
+        world.deliver(world.memory_queue.sent.pop(0))
+    stored = world.job(job)
+    assert world.memory_jobs.move(stored, finishing(stored, now=world.clock.now()))
+    world.memory_queue.sent.clear()
+    world.clock.advance(91)
+    world.minute()
+    assert world.memory_queue.sent == [Message(do="finish", job=job.id, attempt=1)]
+    assert world.finish(job).state is State.DONE
+
+
+def test_patience_grows_with_every_rescue_and_ends_with_the_last_error() -> None:
+    world, job = tiling()
+    world.memory_jobs.note_trouble(job, Problem(code="mongodb_unavailable", message="MongoDB is away", hint="h"))
+    world.clock.advance(91)
+    assert [each.id for each in silent_jobs(**ports(world, "jobs", "clock"))] == [job.id]
+    world.minute()
+    world.clock.advance(120)
+    assert silent_jobs(**ports(world, "jobs", "clock")) == []
+    for _ in range(2 * MAX_RESCUES):
+        world.clock.advance(3600)
+        world.minute()
+    ended = world.job(job)
+    assert ended.error is not None
+    assert (ended.state, ended.error.code) == (State.FAILED, "no_progress")
+    assert "64 tries; the last error was: MongoDB is away" in ended.error.message
+
+
+def test_rescue_gives_up_without_a_known_error_as_well() -> None:
+    world, job = tiling()
+    with pytest.raises(NoProgressError, match="no progress in 64 tries$"):
+        rescue(replace(job, rescues=MAX_RESCUES), **ports(world, "jobs", "work", "queue", "clock"))
+
+
+def test_two_rescuers_send_once() -> None:
+    world, job = tiling()
+    world.memory_queue.sent.clear()
+    for _ in range(2):
+        rescue(job, **ports(world, "jobs", "work", "queue", "clock"))
+    assert len({message.chunk for message in world.memory_queue.sent}) == len(world.memory_queue.sent)
+
+
+def test_a_lost_plan_ends_the_job_and_the_next_attempt_plans_anew() -> None:
+    world, job = tiling()
+    world.memory_work.objects.clear()
+    with pytest.raises(WorkLostError):
+        rescue(job, **ports(world, "jobs", "work", "queue", "clock"))
+    ended = world.finish(job)
+    assert ended.error is not None
+    assert (ended.state, ended.error.code) == (State.FAILED, "work_lost")
+    assert world.finish(world.submit()).state is State.DONE
+
+
+def test_giving_up_names_the_step_and_what_is_known_of_the_reason() -> None:
+    _, job = tiling()
+    silent = given_up(job, Message(do="tile", job=job.id, attempt=1, chunk=3))
+    assert str(silent).startswith("chunk 3 was tried as often as is allowed")
+    assert "died each time without a word" in str(silent)
+    known = given_up(
+        replace(job, trouble=Problem(code="c", message="m", hint="h")), Message(do="plan", job=job.id, attempt=1)
+    )
+    assert str(known) == "the step 'plan' was tried as often as is allowed and given up: m (c)"
+
+
+@pytest.mark.parametrize("harm", ["dropped", "altered", "doubled"])
+def test_tiles_that_are_not_what_was_written_are_not_published(harm: str) -> None:
+    world, job = tiling()
+    while any(message.do == "tile" for message in world.memory_queue.sent):
+        world.deliver(world.memory_queue.sent.pop(0))
+    stored = world.memory_archive.tiles[DATABASE, job.staging()]
+    name = next(iter(stored))
+    if harm == "dropped":
+        del stored[name]
+    elif harm == "altered":
+        stored[name] = replace(stored[name], id=bytes(12))
+    else:
+        stored["tqqqqqqqq.jpg"] = replace(stored[name], name="tqqqqqqqq.jpg")
+    with pytest.raises(VerificationError):
+        finish(world.job(job), **ports(world, *ALL))
+    assert world.views() == ()
+    world.run()
+    assert world.job(job).state is State.FAILED
+    assert world.finish(world.submit()).state is State.DONE
+
+
+def test_steps_do_nothing_for_a_job_that_is_elsewhere() -> None:
+    world, job = tiling()
+    done = world.finish(job)
+    before = world.tiles(done)
+    plan(done, chunk_bytes=1, **ports(world, "slides", "jobs", "archive", "work", "queue", "clock"))
+    tile(done, 0, threads=1, **ports(world, "slides", "jobs", "archive", "work", "queue", "clock"))
+    finish(done, **ports(world, *ALL))
+    # An old view of the job: somebody else has moved it since.
+    plan(
+        replace(done, state=State.QUEUED),
+        chunk_bytes=1,
+        **ports(world, "slides", "jobs", "archive", "work", "queue", "clock"),
+    )
+    finish(replace(done, state=State.TILING), **ports(world, *ALL))
+    assert world.memory_queue.sent == []
+    assert world.job(done) == done
+    assert world.tiles(done) == before
+
+
+def test_a_chunk_of_an_attempt_that_is_over_changes_nothing() -> None:
+    world, job = tiling()
+    settle(job, ArchiveBusyError("away"), **ports(world, *ALL))
+    missing = next(number for number in range(job.chunks_total) if number not in job.chunks_done)
+    world.memory_queue.sent.clear()
+    tile(job, missing, threads=3, **ports(world, "slides", "jobs", "archive", "work", "queue", "clock"))
+    assert world.job(job).chunks_done == job.chunks_done
+    assert world.memory_queue.sent == []
+
+
+def test_a_session_is_emptied_and_its_slides_are_swept_after_a_while() -> None:
+    world, job = tiling()
+    done = world.finish(job)
+    assert recreate_session(SESSION, **ports(world, *ALL)) == 1
+    assert world.views() == ()
+    world.minute()
+    assert world.tiles(done) != {}
+    world.clock.advance(GRACE_SECONDS)
+    world.minute()
+    assert world.tiles(done) == {}
+
+
+def test_the_status_document_says_where_a_job_stands() -> None:
+    world, job = tiling()
+    world.clock.advance(10)
+    document = report(job, now=world.clock.now())
+    assert document["state"] == "tiling"
+    assert document["tiles"] == {"done": job.tiles_done, "total": 29 - 2}
+    assert document["chunks"] == {"done": 1, "total": job.chunks_total}
+    assert document["rate"] == {
+        "tiles_per_second": round(job.tiles_done / 10, 1),
+        "bytes_per_second": round(job.bytes_done / 10, 1),
+    }
+    assert document["eta_seconds"] == round((27 - job.tiles_done) * 10 / job.tiles_done, 1)
+    assert (document["result"], document["error"], document["trouble"]) == (None, None, None)
+    troubled = report(replace(job, trouble=Problem(code="c", message="m", hint="h")), now=world.clock.now())
+    assert troubled["trouble"] == {"code": "c", "message": "m", "hint": "h"}
+    done = report(world.finish(job), now=world.clock.now())
+    assert (done["state"], done["tiles"], done["eta_seconds"]) == ("done", {"done": 27, "total": 27}, None)
+    result = done["result"]
+    assert isinstance(result, dict)
+    assert result["thumbnail"] == f"/thumb?img={result['image']}&db={result['image_store']}"
+    assert [attempt["outcome"] for attempt in done["attempts"]] == ["done"]  # type: ignore[attr-defined]
+
+
+def test_a_queued_job_has_no_rate_yet() -> None:
+    world = World()
+    world.put(SLIDE)
+    document = report(world.submit(), now=world.clock.now())
+    assert (document["rate"], document["eta_seconds"], document["levels"]) == (
+        {"tiles_per_second": None, "bytes_per_second": None}, None, [],
+    )  # fmt: skip
+
+
+def test_instants_are_iso_8601_in_utc() -> None:
+    assert instant(0.0) == "1970-01-01T00:00:00.000Z"
+    assert instant(1767323045.25) == "2026-01-02T03:04:05.250Z"
+    assert instant(None) is None

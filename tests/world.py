@@ -1,0 +1,194 @@
+"""The whole service over ports in memory: what the entry points take for the wired system, and what drives it."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from chalicelib.adapters.memory import MemoryArchive, MemoryClock, MemoryJobs, MemoryQueue, MemorySlides, MemoryWork
+from chalicelib.config import Settings
+from chalicelib.core.job import Job
+from chalicelib.core.message import Message
+from chalicelib.entrypoints import queue as consumers
+from chalicelib.hooks.upload import UploadParameters, upload
+
+COLLECTION, OTHER_COLLECTION = "0000000000000000000c0001", "0000000000000000000c0002"
+SESSION, OTHER_SESSION = "0000000000000000000e0001", "0000000000000000000e0002"
+STORE, DATABASE = "0000000000000000000d0001", "tiles"
+BUCKET = "incoming"
+TOKEN = "a token"
+
+
+class Died(BaseException):
+    """A worker that ends without a word: nothing may catch it."""
+
+
+class Port:
+    """A port whose calls are counted, and one of which the worker does not survive."""
+
+    def __init__(self, port: Any, world: "World") -> None:
+        self.port, self.world = port, world
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.port, name)
+        if not callable(found):
+            return found
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            return self.world.through(lambda: found(*arguments, **options))
+
+        return call
+
+
+class DelayQueue(MemoryQueue):
+    """A queue that remembers which messages were asked to wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.delayed: list[tuple[str, str, int]] = []
+
+    def delay(self, queue: str, receipt_handle: str, seconds: int) -> None:
+        self.delayed.append((queue, receipt_handle, seconds))
+
+
+class Context:
+    """Lambda's context: how much time an invocation has left."""
+
+    def __init__(self, seconds: float = 60.0) -> None:
+        self.seconds = seconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self.seconds * 1000)
+
+
+class World:
+    """Ports in memory with one collection and session, and the messages between the steps."""
+
+    dice = 0.5
+
+    def __init__(self, *, chunk_bytes: int = 20_000, dies_at: int | None = None, after: bool = False) -> None:
+        self.calls = 0
+        self.dies_at, self.after = dies_at, after
+        self.memory_archive = MemoryArchive()
+        self.memory_archive.add_store(STORE, database=DATABASE)
+        for collection, session in ((COLLECTION, SESSION), (OTHER_COLLECTION, OTHER_SESSION)):
+            self.memory_archive.add_collection(collection, label="Teaching", image_store=STORE)
+            self.memory_archive.add_session(session, collection=collection, label="Lung")
+        self.memory_slides, self.memory_jobs = MemorySlides(), MemoryJobs()
+        self.memory_queue, self.memory_work = DelayQueue(), MemoryWork()
+        self.slides: Any = Port(self.memory_slides, self)
+        self.jobs: Any = Port(self.memory_jobs, self)
+        self.queue: Any = Port(self.memory_queue, self)
+        self.work: Any = Port(self.memory_work, self)
+        self.archive: Any = Port(self.memory_archive, self)
+        self.clock = MemoryClock(1_000_000.0)
+        self.settings = Settings(
+            source_buckets=frozenset({BUCKET}),
+            incoming_bucket=BUCKET,
+            work_bucket="work",
+            jobs_table="jobs",
+            jobs_queue="jobs",
+            chunks_queue="chunks",
+            mongo_uri="mongodb://nowhere",
+            admin_db="slideatlas",
+            token_hashes=frozenset({hashlib.sha256(TOKEN.encode()).hexdigest()}),
+            open_reads=True,
+            chunk_bytes=chunk_bytes,
+            threads=1,
+            region="us-east-1",
+            aws_endpoint=None,
+        )
+
+    def through(self, call: Callable[[], Any]) -> Any:
+        self.calls += 1
+        if self.calls == self.dies_at and not self.after:
+            raise Died
+        found = call()
+        if self.calls == self.dies_at:
+            raise Died
+        return found
+
+    # -- what users do -------------------------------------------------------------------------------------------------
+
+    def put(self, data: bytes, key: str = "slide.svs") -> None:
+        self.clock.advance(1)
+        self.memory_slides.put(BUCKET, key, data, at=self.clock.now())
+
+    def submit(self, key: str = "slide.svs", **options: Any) -> Job:
+        self.clock.advance(1)
+        place = {"source": f"s3://{BUCKET}/{key}", "collection": COLLECTION, "session": SESSION}
+        return upload(
+            UploadParameters(**(place | options)),
+            source_buckets=self.settings.source_buckets,
+            slides=self.slides,
+            jobs=self.jobs,
+            archive=self.archive,
+            queue=self.queue,
+            clock=self.clock,
+        )
+
+    def job(self, job: Job) -> Job:
+        found = self.memory_jobs.get(job.id)
+        assert found is not None
+        return found
+
+    def tiles(self, job: Job) -> dict[str, bytes]:
+        stored = self.memory_archive.tiles.get((DATABASE, self.job(job).image), {})
+        return {name: tile.jpeg for name, tile in stored.items()}
+
+    def views(self) -> tuple[str, ...]:
+        return self.memory_archive.session(SESSION).views
+
+    # -- what queues do ------------------------------------------------------------------------------------------------
+
+    def deliver(self, message: Message, *, seconds: float = 60.0) -> list[str]:
+        """Give a message to its function; return the ids of the messages that failed."""
+        body = json.dumps({"do": message.do, "job": message.job, "attempt": message.attempt, "chunk": message.chunk})
+        return self.deliver_bodies([body], seconds=seconds)
+
+    def deliver_bodies(self, bodies: list[str], *, seconds: float = 60.0, receives: int = 1) -> list[str]:
+        answer = consumers.on_work(sqs_event(bodies, receives=receives), Context(seconds), self)  # type: ignore[arg-type]
+        return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+    def run(self, *, most: int = 500) -> None:
+        """Deliver until the queue is empty. A message whose worker dies comes back, as after its visibility."""
+        while self.memory_queue.sent:
+            most -= 1
+            assert most > 0, "the messages do not come to an end"
+            message = self.memory_queue.sent.pop(0)
+            try:
+                if self.deliver(message):
+                    self.memory_queue.sent.append(message)
+            except Died:
+                self.memory_queue.sent.append(message)
+
+    def minute(self) -> None:
+        consumers.on_minute(self)  # type: ignore[arg-type]
+
+    def finish(self, job: Job, *, minutes: int = 30) -> Job:
+        """Let messages flow and minutes pass until the job has ended."""
+        for _ in range(minutes):
+            self.run()
+            if not self.job(job).is_live:
+                return self.job(job)
+            self.clock.advance(60)
+            try:
+                self.minute()
+            except Died:
+                continue
+        raise AssertionError(f"the job is still {self.job(job).state}")
+
+
+def sqs_event(bodies: list[str], *, receives: int = 1) -> dict[str, Any]:
+    return {
+        "Records": [
+            {
+                "messageId": f"message-{index}",
+                "receiptHandle": f"receipt-{index}",
+                "body": body,
+                "attributes": {"ApproximateReceiveCount": str(receives)},
+                "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:slidehook-chunks",
+            }
+            for index, body in enumerate(bodies)
+        ]
+    }
