@@ -2,6 +2,7 @@
 start pays for each of them."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -88,7 +89,12 @@ class System:
 
     @property
     def clock(self) -> SystemClock:
+        """The clock of an invocation without a limit that matters."""
         return SystemClock()
+
+    def clock_until(self, remaining_millis: Callable[[], int]) -> SystemClock:
+        """The clock of an invocation that Lambda ends."""
+        return SystemClock(remaining_millis)
 
     @property
     def dice(self) -> float:

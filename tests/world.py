@@ -108,6 +108,9 @@ class World:
             raise Died
         return found
 
+    def clock_until(self, remaining_millis: Callable[[], int]) -> MemoryClock:
+        return MemoryClock(self.clock.now(), remaining_millis() / 1000)
+
     # -- what users do -------------------------------------------------------------------------------------------------
 
     def put(self, data: bytes, key: str = "slide.svs") -> None:

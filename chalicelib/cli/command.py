@@ -55,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code, failure = WRONG_USAGE, error
     except ServiceError as error:
         code, failure = NO_SERVICE, error
+    except OSError as error:
+        code, failure = WRONG_USAGE, UsageError(f"{options.input} cannot be read: {error.strerror or error}")
     except KeyboardInterrupt:
         code = INTERRUPTED
         command.say("\n" + command.left_behind())
@@ -286,6 +288,10 @@ class Command:
             return
         for entry in (entry for entry in self.report if "plan" in entry):
             print("\n".join(self._plan_lines(entry)))
+        for entry in (entry for entry in self.report if entry.get("job", {}).get("result")):
+            result = entry["job"]["result"]
+            shown = f"{self.api.url}{result['thumbnail']}"
+            print(plain(f"done  {entry['input']}: image {result['image']} in store {result['image_store']}, {shown}"))
         if self.report:
             word = "would be accepted" if self.options.dry_run else "done" if self.options.wait else "accepted"
             print(f"{len(self.report) - failed} {word}, {failed} {'not done' if self.options.wait else 'refused'}")

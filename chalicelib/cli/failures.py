@@ -61,8 +61,9 @@ def plain(text: object) -> str:
 
 
 def sentence(failure: Failure) -> str:
-    """Return what happened, under which code, and what to do, in one line."""
-    return plain(f"{failure} ({failure.code}). {failure.hint}").strip()
+    """Return what happened and what to do, in one line; with the code that scripts and documents know a slide's by."""
+    code = f" ({failure.code})" if isinstance(failure, SlideFailure | FaultError) else ""
+    return plain(f"{failure}{code}. {failure.hint}").strip()
 
 
 def as_error(failure: Failure) -> dict[str, str]:

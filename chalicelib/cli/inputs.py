@@ -18,6 +18,11 @@ from chalicelib.core.source import DIRECT_PREFIX
 from chalicelib.core.tiff import read_ifds
 
 SLIDE_SUFFIXES = frozenset({".svs", ".tif", ".tiff", ".ptif"})
+# What vips or bfconvert may make a slide of, besides those.
+CONVERTIBLE_SUFFIXES = frozenset({
+    ".bif", ".bmp", ".btf", ".czi", ".dcm", ".jp2", ".jpeg", ".jpg", ".jxl", ".lif", ".mrxs", ".nd2", ".ndpi", ".png",
+    ".qptiff", ".scn", ".svslide", ".vms", ".vmu", ".vsi", ".webp", ".zvi",
+})  # fmt: skip
 # Most slides are compressed already; what a zip shrinks further than this is no slide.
 MAX_ZIP_RATIO = 100
 HARMLESS_BYTES = 64 * 1024 * 1024
@@ -65,9 +70,10 @@ def find_inputs(given: str, *, convertible: bool) -> Inputs:
 
 def _sorted_out(names: list[str], *, convertible: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return (slides, other files); hidden files are neither."""
+    suffixes = SLIDE_SUFFIXES | CONVERTIBLE_SUFFIXES if convertible else SLIDE_SUFFIXES
     visible = [name for name in names if not any(part.startswith((".", "__MACOSX")) for part in folders_of(name))]
-    slides = [name for name in visible if convertible or PurePosixPath(name).suffix.lower() in SLIDE_SUFFIXES]
-    return tuple(slides), tuple(name for name in visible if name not in set(slides))
+    slides = tuple(name for name in visible if PurePosixPath(name).suffix.lower() in suffixes)
+    return slides, tuple(name for name in visible if PurePosixPath(name).suffix.lower() not in suffixes)
 
 
 def _zip_names(path: Path) -> list[str]:

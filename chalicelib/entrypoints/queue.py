@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chalicelib.adapters.clock import SystemClock
 from chalicelib.adapters.sqs import parse_message
 from chalicelib.core.errors import SlidehookError, TransientError
 from chalicelib.core.event import arrivals
@@ -16,6 +15,7 @@ from chalicelib.core.job import Job, Problem, problem
 from chalicelib.core.message import Message
 from chalicelib.core.retry import retry_after_seconds
 from chalicelib.hooks.upload import arrive
+from chalicelib.ports import Clock
 from chalicelib.steps.finish import finish
 from chalicelib.steps.plan import plan
 from chalicelib.steps.rescue import given_up, rescue, silent_jobs
@@ -38,7 +38,7 @@ def on_arrivals(event: Mapping[str, Any], system: System) -> Failures:
 
 def on_work(event: Mapping[str, Any], context: Any, system: System) -> Failures:
     """Run the steps that messages of the jobs and chunks queues ask for."""
-    clock = SystemClock(context.get_remaining_time_in_millis)
+    clock = system.clock_until(context.get_remaining_time_in_millis)
     return _each(event, lambda record: _work(record, clock, system), system)
 
 
@@ -110,7 +110,7 @@ def _submit_arrivals(record: Record, system: System) -> None:
         logger.info("arrival s3://%s/%s: job %s", arrival.bucket, arrival.key, job.id if job else "none")
 
 
-def _work(record: Record, clock: SystemClock, system: System) -> None:
+def _work(record: Record, clock: Clock, system: System) -> None:
     message = parse_message(record["body"])
     job = system.jobs.get(message.job)
     if job is None or job.attempt != message.attempt or not job.is_live:
@@ -132,7 +132,7 @@ def _work(record: Record, clock: SystemClock, system: System) -> None:
         raise
 
 
-def _step(message: Message, job: Job, clock: SystemClock, system: System) -> None:
+def _step(message: Message, job: Job, clock: Clock, system: System) -> None:
     if message.do == "tile" and message.chunk is not None:
         tile(
             job, message.chunk, threads=system.settings.threads,
