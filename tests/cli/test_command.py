@@ -33,7 +33,12 @@ def test_every_option_of_the_slide_reaches_the_service(run_slide, service: Servi
     run_slide("-t", 256, "-m", IMAGE, "-b", "-o")
 
     (sent,) = service.submitted()
-    assert (sent["tile_size"], sent["mongo_collection"], sent["base_only"], sent["overwrite"]) == (256, IMAGE, True, True)
+    assert (sent["tile_size"], sent["mongo_collection"], sent["base_only"], sent["overwrite"]) == (
+        256,
+        IMAGE,
+        True,
+        True,
+    )
 
 
 def test_an_object_is_submitted_where_it_is(run, service: Service, objects):
@@ -51,8 +56,10 @@ def test_wait_follows_the_job_to_its_end(run_slide, service: Service):
     assert ended.out.endswith("1 done, 0 not done\n")
     assert f"done  slide.svs: image {IMAGE}" in ended.out
     assert f"{service.url}/thumb?img={IMAGE}" in ended.out
-    assert ["slide.svs: queued", "slide.svs: tiling", "slide.svs: done"] == [
-        line for line in ended.err.splitlines() if line.startswith("slide.svs: ")
+    assert [line for line in ended.err.splitlines() if line.startswith("slide.svs: ")] == [
+        "slide.svs: queued",
+        "slide.svs: tiling",
+        "slide.svs: done",
     ]
 
 
@@ -138,7 +145,9 @@ def test_the_fields_that_are_wrong_are_named(run_slide, service: Service):
     ended = run_slide()
 
     assert ended.code == 1
-    assert "refused  slide.svs: tile_size: must be even; source: is odd (invalid_request). Do it otherwise." in ended.err
+    assert (
+        "refused  slide.svs: tile_size: must be even; source: is odd (invalid_request). Do it otherwise." in ended.err
+    )
 
 
 def test_control_characters_of_the_service_do_not_reach_the_terminal(run_slide, service: Service):
@@ -204,7 +213,9 @@ class Terminal:
         return self.typed
 
 
-@pytest.mark.parametrize(("typed", "code", "writes"), [("n\n", 2, 0), ("", 2, 0), ("\n", 2, 0), ("y\n", 0, 2), ("Yes\n", 0, 2)])
+@pytest.mark.parametrize(
+    ("typed", "code", "writes"), [("n\n", 2, 0), ("", 2, 0), ("\n", 2, 0), ("y\n", 0, 2), ("Yes\n", 0, 2)]
+)
 def test_the_question_is_asked_and_the_answer_counts(run_slide, service: Service, monkeypatch, typed, code, writes):
     monkeypatch.setattr("sys.stdin", Terminal(typed))
 
@@ -247,7 +258,9 @@ def test_a_token_that_no_header_can_hold_is_not_repeated(run_slide, service: Ser
     assert "the token holds characters that no token has" in ended.err
 
 
-@pytest.mark.parametrize("url", ["ftp://host", "host:80", "http://", "http://me:secret@host", "http://[", "http://host:x"])
+@pytest.mark.parametrize(
+    "url", ["ftp://host", "host:80", "http://", "http://me:secret@host", "http://[", "http://host:x"]
+)
 def test_an_address_that_is_none_is_told(run_slide, service: Service, url):
     ended = run_slide("--api", url)
 

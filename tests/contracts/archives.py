@@ -174,7 +174,7 @@ class MongoBench:
 
     def add_foreign_view(self, view: str, *, session: str, image: str, file_name: str) -> None:
         self.tiles.images.insert_one(
-            {"_id": ObjectId(image), "filename": file_name, "label": file_name, "uploaded_at": datetime.now(UTC)}  # noqa: TID251
+            {"_id": ObjectId(image), "filename": file_name, "label": file_name, "uploaded_at": datetime.now(UTC)}
         )
         self.admin.views.insert_one(
             {

@@ -49,14 +49,14 @@ def _one_request_at_a_time(client: Any) -> None:
 @pytest.fixture(scope="session")
 def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The user's MongoDB if MONGO_URI is set, else a server of this test session's own on loopback."""
-    given = os.environ.get("MONGO_URI")  # noqa: TID251 - the tests' own setting
+    given = os.environ.get("MONGO_URI")
     if given:
         yield given
         return
     try:
         binary = mongod.find_mongod()
     except LocalError as error:
-        if os.environ.get("CI") == "true":  # noqa: TID251
+        if os.environ.get("CI") == "true":
             pytest.fail(str(error))
         pytest.skip(str(error))
     port, files = free_port(), tmp_path_factory.mktemp("mongod")

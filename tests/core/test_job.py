@@ -187,7 +187,7 @@ def test_a_move_is_made_if_the_table_has_it_and_never_otherwise(state: State, ta
 def test_cancelling_is_refused_once_readers_may_have_been_switched() -> None:
     with pytest.raises(IllegalMoveError):
         moves.cancelled(in_state(State.FINISHING), now=1.0, sweep_at=1.0)
-    assert LIVE | ENDED == frozenset(State)
+    assert frozenset(State) == LIVE | ENDED
     assert not LIVE & ENDED
 
 

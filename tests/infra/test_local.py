@@ -35,7 +35,7 @@ def python(folder: Path, code: str, *, name: str = "worker 1") -> Child:
         name=name,
         command=[sys.executable, "-c", textwrap.dedent(code)],
         log_path=folder / "log" / f"{name}.log",
-        environment=dict(os.environ),  # noqa: TID251 - what a child inherits
+        environment=dict(os.environ),
         directory=folder,
     )
 

@@ -1,0 +1,256 @@
+"""What the consumers make of messages: nothing is lost, and one bad record costs the others nothing."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from chalicelib.core.errors import ArchiveBusyError
+from chalicelib.core.job import Job, State
+from chalicelib.entrypoints import queue as consumers
+from tests.slides import Slide, write
+from tests.world import BUCKET, COLLECTION, SESSION, Context, World, sqs_event
+
+SLIDE = write(Slide(width_px=300, height_px=200))
+KEY = f"{COLLECTION}/{SESSION}/a slide+1.svs"
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    made.put(SLIDE)
+    return made
+
+
+def away(*_: object) -> None:
+    raise ArchiveBusyError("MongoDB did not answer")
+
+
+def body(job: Job, do: str = "plan", chunk: int | None = None) -> str:
+    return json.dumps({"do": do, "job": job.id, "attempt": job.attempt, "chunk": chunk})
+
+
+def notification(key: str, *, name: str = "ObjectCreated:Put", etag: str = "claimed") -> str:
+    thing = {"key": key, "size": 1, "eTag": etag}
+    record = {
+        "eventName": name,
+        "eventTime": "2026-01-02T03:04:05Z",
+        "s3": {"bucket": {"name": BUCKET}, "object": thing},
+    }
+    return json.dumps({"Records": [record]})
+
+
+def arrive(world: World, *bodies: str) -> list[str]:
+    answer = consumers.on_arrivals(sqs_event(list(bodies)), world)  # type: ignore[arg-type]
+    return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+
+def bury(world: World, *bodies: str) -> list[str]:
+    answer = consumers.on_dead_letters(sqs_event(list(bodies)), world)  # type: ignore[arg-type]
+    return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+
+def jobs(world: World) -> list[Job]:
+    return list(world.memory_jobs.list(state=None, session=None, cursor=None, limit=50).jobs)
+
+
+def test_a_bad_record_of_a_batch_fails_alone(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    job = world.submit()
+    with caplog.at_level(logging.ERROR):
+        failed = world.deliver_bodies(["no json", body(job), '{"do": "dance"}'])
+    assert failed == ["message-0", "message-2"]
+    assert world.job(job).state is State.TILING
+    assert "message-0 failed" in caplog.text
+
+
+def test_a_transient_error_is_noted_and_its_message_waits_longer_each_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = world.submit()
+    monkeypatch.setattr(world.memory_archive, "stage", away)
+    for receives in (1, 3):
+        assert world.deliver_bodies([body(job)], receives=receives) == ["message-0"]
+    assert [seconds for _, _, seconds in world.memory_queue.delayed] == [2, 8]
+    noted = world.job(job)
+    assert noted.trouble is not None
+    assert (noted.state, noted.trouble.code, noted.error) == (State.PLANNING, "mongodb_unavailable", None)
+
+
+def test_a_message_that_cannot_be_delayed_comes_back_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise RuntimeError("no right to")
+
+    job = world.submit()
+    monkeypatch.setattr(world.memory_archive, "stage", away)
+    monkeypatch.setattr(world.memory_queue, "delay", refused)
+    assert world.deliver_bodies([body(job)]) == ["message-0"]
+
+
+def test_a_fault_of_ours_is_kept_with_the_job_and_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    job = world.submit()
+    monkeypatch.setattr(world.memory_archive, "stage", broken)
+    assert world.deliver_bodies([body(job)]) == ["message-0"]
+    noted = world.job(job).trouble
+    assert noted is not None
+    assert (noted.code, noted.message) == ("internal", "ZeroDivisionError: by zero")
+
+
+def test_a_permanent_error_fails_the_job_and_its_message_is_done_with(world: World) -> None:
+    world.put(write(Slide(width_px=300, height_px=200, compression="lzw")), "lzw.tif")
+    job = world.submit("lzw.tif")
+    assert world.deliver_bodies([body(job)]) == []
+    ended = world.job(job)
+    assert ended.error is not None
+    assert (ended.state, ended.error.code) == (State.FAILED, "unsupported")
+
+
+def test_messages_of_unknown_jobs_and_ended_attempts_are_dropped(world: World) -> None:
+    job = world.submit()
+    unknown = json.dumps({"do": "plan", "job": "f" * 32, "attempt": 1})
+    later = json.dumps({"do": "plan", "job": job.id, "attempt": 2})
+    assert world.deliver_bodies([unknown, later]) == []
+    assert world.job(job).state is State.QUEUED
+
+
+def test_a_dead_letter_ends_its_job_with_the_last_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = world.submit()
+    with monkeypatch.context() as patch:
+        patch.setattr(world.memory_archive, "stage", away)
+        world.deliver_bodies([body(job)])
+    assert bury(world, body(job)) == []
+    ended = world.job(job)
+    assert ended.error is not None
+    assert (ended.state, ended.error.code) == (State.FAILED, "no_progress")
+    assert "MongoDB did not answer (mongodb_unavailable)" in ended.error.message
+    # A dead letter of an ended attempt changes nothing any more.
+    again = world.submit()
+    assert bury(world, body(job)) == []
+    assert world.job(again).state is State.QUEUED
+
+
+def test_a_dead_letter_whose_work_another_message_has_done_is_no_reason_to_fail(world: World) -> None:
+    job = world.submit()
+    world.deliver(world.memory_queue.sent.pop(0))
+    chunk = world.memory_queue.sent[0].chunk
+    world.deliver(world.memory_queue.sent.pop(0))
+    assert bury(world, body(job), body(job, "tile", chunk)) == []
+    assert world.job(job).state is State.TILING
+    assert bury(world, body(job, "tile", world.memory_queue.sent[0].chunk)) == []
+    assert world.job(job).state is State.FAILED
+
+
+def test_a_dead_letter_that_nobody_understands_stays_where_it_can_be_seen(world: World) -> None:
+    assert bury(world, "nonsense", "{}", '"text"') == ["message-0", "message-1", "message-2"]
+
+
+def test_an_arrival_that_was_given_up_on_is_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.put(SLIDE, KEY)
+    text = notification(KEY.replace(" ", "+").replace("slide+1", "slide%2B1"))
+    with monkeypatch.context() as patch:
+        patch.setattr(world.memory_archive, "locate", away)
+        assert arrive(world, text) == ["message-0"]
+        assert bury(world, text) == ["message-0"]
+    assert bury(world, text) == []
+    (job,) = jobs(world)
+    assert world.finish(job).state is State.DONE
+
+
+def test_an_upload_starts_the_job_that_the_webhook_would_start(world: World) -> None:
+    world.put(SLIDE, KEY)
+    text = notification(f"{COLLECTION}/{SESSION}/a+slide%2B1.svs")
+    for _ in range(3):
+        world.clock.advance(0.001)
+        assert arrive(world, text) == []
+    (job,) = jobs(world)
+    assert (job.source.key, job.state) == (KEY, State.QUEUED)
+    assert world.submit(KEY).id == job.id
+    assert len(world.memory_queue.sent) == 1
+    assert world.finish(job).state is State.DONE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": BUCKET}),
+        notification(KEY, name="ObjectRemoved:Delete"),
+        notification(f"direct/{KEY}"),
+        notification(f"{COLLECTION}/{SESSION}/"),
+    ],
+)
+def test_what_is_no_arrival_of_a_slide_is_harmless(world: World, text: str) -> None:
+    assert arrive(world, text) == []
+    assert jobs(world) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "code"),
+    [
+        ("slide.svs", "key_names_no_session"),
+        (f"{COLLECTION}/{'0' * 24}/a.svs", "no_such_session"),
+        (f"{'0' * 24}/{SESSION}/a.svs", "no_such_collection"),
+        (f"{COLLECTION}/{SESSION}/gone.svs", "no_such_source"),
+        (f"{COLLECTION}/{SESSION}/text.svs", "not_a_tiff"),
+        (f"{COLLECTION}/{SESSION}/empty.svs", "empty_source"),
+    ],
+)
+def test_an_arrival_that_cannot_be_submitted_is_a_failed_job_that_can_be_seen_once(
+    world: World, key: str, code: str
+) -> None:
+    world.memory_slides.put(BUCKET, f"{COLLECTION}/{SESSION}/text.svs", b"text")
+    world.memory_slides.put(BUCKET, f"{COLLECTION}/{SESSION}/empty.svs", b"")
+    text = notification(key)
+    assert arrive(world, text, text) == []
+    (job,) = jobs(world)
+    assert job.error is not None
+    assert (job.state, job.error.code, job.source.key) == (State.FAILED, code, key)
+    assert world.memory_queue.sent == []
+    world.minute()
+    assert world.job(job).state is State.FAILED
+
+
+def test_an_arrival_nobody_understands_is_not_lost(world: World) -> None:
+    assert arrive(world, "nonsense", '{"Records": [{}]}', notification(f"{COLLECTION}/{SESSION}/gone.svs")) == [
+        "message-0",
+        "message-1",
+    ]
+
+
+def test_the_minute_goes_on_past_a_job_that_cannot_be_helped(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = world.submit()
+    world.put(SLIDE, "b.svs")
+    second = world.submit("b.svs")
+    world.deliver(world.memory_queue.sent.pop(0))
+    world.memory_queue.sent.clear()
+    world.clock.advance(500)
+    real: Any = world.memory_queue.send
+
+    def moody(messages: list[Any]) -> None:
+        if messages[0].job == first.id:
+            raise caplog_error
+        real(messages)
+
+    monkeypatch.setattr(world.memory_queue, "send", moody)
+    for caplog_error in (ArchiveBusyError("away"), KeyError("a fault")):
+        world.clock.advance(5000)
+        with caplog.at_level(logging.WARNING):
+            world.minute()
+    assert {message.job for message in world.memory_queue.sent} == {second.id}
+    assert "the next minute tries again" in caplog.text
+    assert "the minute timer failed" in caplog.text
+
+
+def test_lambda_is_asked_for_the_time_that_is_left(world: World) -> None:
+    job = world.submit()
+    answer = consumers.on_work(sqs_event([body(job)]), Context(60), world)  # type: ignore[arg-type]
+    assert answer == {"batchItemFailures": []}
+    chunk = body(job, "tile", 0)
+    answer = consumers.on_work(sqs_event([chunk]), Context(1), world)  # type: ignore[arg-type]
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "message-0"}]}
