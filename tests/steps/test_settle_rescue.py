@@ -180,7 +180,7 @@ def test_patience_grows_with_every_rescue_and_ends_with_the_last_error() -> None
 
 def test_rescue_gives_up_without_a_known_error_as_well() -> None:
     world, job = tiling()
-    with pytest.raises(NoProgressError, match="no progress in 64 tries$"):
+    with pytest.raises(NoProgressError, match=r"no progress in 64 tries$"):
         rescue(replace(job, rescues=MAX_RESCUES), **ports(world, "jobs", "work", "queue", "clock"))
 
 
