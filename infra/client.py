@@ -38,6 +38,7 @@ class Stack:
     bucket: str
     collection: str
     session: str
+    mongo_uri: str
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Stack:
@@ -179,8 +180,18 @@ def summary(job: Mapping[str, Any], stack: Stack, seconds: float | None) -> str:
             f"{level['columns']}x{level['rows']}" + (" made" if level.get("made") == "made" else "") for level in levels
         )
         lines.append(f"  levels  {len(levels)}: {grid}")
+    result = job.get("result")
+    if result:
+        where = f"{_without_password(stack.mongo_uri)} database {result['database']}, collection {result['image']}"
+        lines.append(f"  mongo   {where}")
     tiles, size = job.get("tiles") or {}, job.get("bytes") or {}
     done, size_mb = tiles.get("done") or 0, (size.get("done") or 0) / 1e6
     took = "" if seconds is None else f" in {seconds:.1f} s, {done / max(seconds, 0.001):.0f} tiles/s"
     lines.append(f"  tiles   {done} of {tiles.get('total') or 0}, {size_mb:.1f} MB{took}")
     return "\n".join(lines)
+
+
+def _without_password(uri: str) -> str:
+    """Return a MongoDB address that may be shown."""
+    scheme, _, rest = uri.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"

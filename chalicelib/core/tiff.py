@@ -5,6 +5,7 @@ Tags and their meaning: TIFF 6.0 (Adobe, 1992), TIFF Technical Note 2 (JPEG tabl
 
 import contextlib
 import logging
+import struct
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ MAGIC_BYTES = 4
 MAX_IFDS = 512
 MAX_SIDE_PX = 2_000_000
 MAX_TILES = 4_000_000
+# The tables of that many tiles are 64 MB. What is read twice counts twice: a file of a few kilobytes can name the same
+# large table in every tag of every directory.
+HEADER_BYTES = 80 * 1024 * 1024
 
 COMPRESSION_JPEG = 7
 PHOTOMETRIC_GREY = 1
@@ -28,6 +32,15 @@ PLANAR_CONTIGUOUS = 1
 COMPRESSION_NAMES = {
     1: "none", 5: "LZW", 6: "old JPEG", 7: "JPEG", 8: "deflate", 32946: "deflate", 33003: "JPEG 2000 (YCbCr)",
     33005: "JPEG 2000 (RGB)", 34712: "JPEG 2000", 50000: "zstd", 50001: "WebP", 50002: "JPEG XL", 34892: "lossy JPEG",
+}  # fmt: skip
+
+
+# What `Ifd` is made of. A tag of these that is listed and cannot be read is damage; tifffile would go on without it.
+READ_TAGS = {
+    254: "NewSubfileType", 256: "ImageWidth", 257: "ImageLength", 258: "BitsPerSample", 259: "Compression",
+    262: "PhotometricInterpretation", 270: "ImageDescription", 277: "SamplesPerPixel", 284: "PlanarConfiguration",
+    322: "TileWidth", 323: "TileLength", 324: "TileOffsets", 325: "TileByteCounts", 330: "SubIFDs", 347: "JPEGTables",
+    530: "YCbCrSubSampling",
 }  # fmt: skip
 
 
@@ -75,39 +88,93 @@ def read_ifds(stream: BinaryIO, *, size_bytes: int) -> tuple[Ifd, ...]:
         raise NotTiffError("the file does not begin like a TIFF")
     if size_bytes < 8 + MAGIC_BYTES:
         raise TruncatedError(f"the file ends after {size_bytes} bytes, inside the TIFF header")
-    stream.seek(0)
+    witness = _Witness(stream)
     try:
-        ifds = tuple(_walk(stream))
-    except SlidehookError:
-        raise
+        ifds = tuple(_walk(witness))
     # tifffile's errors on damaged files are of any kind (struct.error, IndexError, KeyError, its own ...): whichever
-    # it is, the file is what is wrong.
+    # it is, the file is what is wrong, unless reading it failed.
     except Exception as error:
+        if witness.error is not None:
+            raise witness.error from error
+        if isinstance(error, SlidehookError):
+            raise
         raise TruncatedError(f"the TIFF directories cannot be read: {error}") from error
-    if not ifds:
-        raise TruncatedError("the TIFF has no image file directory: the file is incomplete")
+    if witness.error is not None:
+        raise witness.error
     return ifds
 
 
-def _walk(stream: BinaryIO) -> Iterator[Ifd]:
+class _Witness:
+    """A stream that remembers the first error of its reads. tifffile takes some errors for damage or for the end of
+    the file and goes on: a slow network would cost a slide its levels."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._left_bytes = HEADER_BYTES
+        self.tell = stream.tell
+        self.seek = stream.seek
+        self.error: Exception | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            data = self._stream.read(size)
+        except Exception as error:
+            self.error = self.error or error
+            raise
+        self._left_bytes -= len(data)
+        if self._left_bytes < 0:
+            self.error = self.error or LimitError(f"the TIFF's header holds more than {HEADER_BYTES >> 20} MiB")
+            raise self.error
+        return data
+
+
+def _walk(stream: _Witness) -> Iterator[Ifd]:
     import tifffile  # costs 100 ms and numpy: paid by the planner only, never by chunk workers
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-    with tifffile.TiffFile(stream) as tiff:
+    # The flags keep tifffile from walking the file in the ways of particular microscopes. The chain is followed here:
+    # where tifffile finds it broken, it ends it without a word.
+    with tifffile.TiffFile(stream, is_ndpi=False, is_lsm=False, is_scanimage=False) as tiff:
         seen: set[int] = set()
-        for page in tiff.pages:
-            for each in (page, *_sub_pages(page)):
-                if each.offset in seen:
-                    raise LimitError(f"the TIFF's directories run in a circle, back to byte {each.offset}")
-                if len(seen) >= MAX_IFDS:
-                    raise LimitError(f"the TIFF has more than {MAX_IFDS} image file directories")
-                yield _ifd(each, len(seen))
-                seen.add(each.offset)
+        offset = _first_offset(tiff)
+        while offset:
+            page, following = _directory(tiff, offset, seen)
+            yield _ifd(page, len(seen) - 1)
+            for sub_offset in page.subifds or ():
+                sub_page, _ = _directory(tiff, sub_offset, seen)
+                yield _ifd(sub_page, len(seen) - 1)
+            offset = following
 
 
-def _sub_pages(page: Any) -> Iterator[Any]:
-    if getattr(page, "subifds", None):
-        yield from page.pages
+def _first_offset(tiff: Any) -> int:
+    try:
+        return int(tiff.pages.first.offset)
+    except IndexError:
+        raise TruncatedError("the TIFF has no image file directory: the file is incomplete") from None
+
+
+def _directory(tiff: Any, offset: int, seen: set[int]) -> tuple[Any, int]:
+    """Return the page of the directory at `offset` and the offset of the one after it, 0 after the last."""
+    import tifffile
+
+    if offset in seen:
+        raise LimitError(f"the TIFF's directories run in a circle, back to byte {offset}")
+    if len(seen) >= MAX_IFDS:
+        raise LimitError(f"the TIFF has more than {MAX_IFDS} image file directories")
+    layout, file = tiff.tiff, tiff.filehandle
+    if offset >= file.size:
+        raise TruncatedError(f"a directory of the TIFF lies at byte {offset}, and the file ends at byte {file.size}")
+    file.seek(offset)
+    page = tifffile.TiffPage(tiff, index=len(seen)) if seen else tiff.pages.first
+    file.seek(offset)
+    (count,) = struct.unpack(layout.tagnoformat, file.read(layout.tagnosize))
+    entries = file.read(count * layout.tagsize)
+    (following,) = struct.unpack(layout.offsetformat, file.read(layout.offsetsize))
+    for (tag,) in struct.iter_unpack(f"{layout.byteorder}H{layout.tagsize - 2}x", entries):
+        if tag in READ_TAGS and tag not in page.tags:
+            raise TruncatedError(f"image {len(seen)} of the TIFF lists {READ_TAGS[tag]}, which cannot be read")
+    seen.add(offset)
+    return page, following
 
 
 def _ifd(page: Any, index: int) -> Ifd:

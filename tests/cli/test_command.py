@@ -371,7 +371,7 @@ def test_the_service_of_the_folder_above_is_found(run, slide, service: Service, 
 def test_a_token_on_an_open_line_is_warned_of(run_slide, service: Service, monkeypatch):
     monkeypatch.setattr("time.sleep", lambda _: None)
 
-    ended = run_slide("--api", "http://slidehook.invalid")
+    ended = run_slide("--api", "http://0.0.0.0:9")
 
     assert ended.code == 3
     assert "the token travels unencrypted" in ended.err
