@@ -1,16 +1,19 @@
 """A slide's way through the steps over ports in memory, with repetition, disorder and death on the way."""
 
+import io
 import random
 from functools import cache
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from chalicelib.core import chunk as chunks
 from chalicelib.core.geometry import tile_address
 from chalicelib.core.job import Job, State
 from chalicelib.core.message import Message
+from chalicelib.ports import Tile
 from tests.slides import Slide, write
 from tests.world import DATABASE, Died, World
 
@@ -326,3 +329,51 @@ def test_a_tile_that_only_the_decoder_finds_damaged_is_named_as_well() -> None:
     job = world.finish(world.submit())
     assert job.error is not None
     assert job.error.message.startswith("tile (0, 0) of level 0 is damaged")
+
+
+def test_batches_are_bounded_by_bytes_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, job = published()
+    monkeypatch.setattr("chalicelib.steps.tile.BATCH_BYTES", 5000)
+    sizes: list[int] = []
+    bounded = World()
+    write_tiles = bounded.memory_archive.write
+
+    def watched(of: Job, generation: int, tiles: list[Tile]) -> None:
+        sizes.append(sum(len(tile.jpeg) for tile in tiles))
+        assert len(tiles) == 1 or sizes[-1] <= 5000
+        write_tiles(of, generation, tiles)
+
+    monkeypatch.setattr(bounded.memory_archive, "write", watched)
+    bounded.put(small())
+    assert bounded.tiles(bounded.finish(bounded.submit())) == world.tiles(job)
+    assert len(sizes) > 10
+
+
+def test_a_block_of_which_the_file_holds_nothing_is_white() -> None:
+    corner = frozenset((0, column, row) for column in (2, 3) for row in (0, 1))
+    world = World()
+    world.put(write(Slide(width_px=300, height_px=200, sparse=corner)))
+    job = world.finish(world.submit())
+    assert job.state is State.DONE
+    white = Image.open(io.BytesIO(world.tiles(job)["tqr.jpg"]))
+    assert white.getextrema() == ((255, 255), (255, 255), (255, 255))
+
+
+def test_of_two_calls_that_wake_an_ended_job_one_does() -> None:
+    world = World()
+    world.put(small())
+    job = world.submit()
+    world.memory_slides.delete("incoming", "slide.svs")
+    assert world.finish(job).state is State.FAILED
+    world.put(small())
+    overtaken: list[Job] = []
+
+    def somebody_is_faster(write_: str) -> None:
+        if write_ == "move" and not overtaken:
+            overtaken.append(job)
+            overtaken.append(world.submit())
+
+    world.memory_jobs._before_write = somebody_is_faster
+    again = world.submit()
+    assert (again.attempt, overtaken[1].attempt) == (2, 2)
+    assert [message.attempt for message in world.memory_queue.sent] == [2]
