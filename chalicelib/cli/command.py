@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from chalicelib.cli.api import Api, connect, is_loopback
 from chalicelib.cli.arguments import parse
 from chalicelib.cli.converter import Converter, find_converter
@@ -30,7 +32,7 @@ from chalicelib.cli.failures import (
     sentence,
 )
 from chalicelib.cli.follow import bar, follow
-from chalicelib.cli.inputs import Inputs, find_inputs, key_of, opened, peeked, why_not_tiled
+from chalicelib.cli.inputs import Inputs, find_inputs, folders_of, key_of, opened, peeked, why_not_tiled
 from chalicelib.cli.preview import plan_text, preview, preview_object
 from chalicelib.cli.upload import Bucket, incoming_bucket, upload
 from chalicelib.config import find_service
@@ -196,7 +198,7 @@ class Command:
                     code="not_a_tiled_tiff",
                     hint="Give --bindir, a folder with vips or bfconvert, to convert it.",
                 )
-            name = Path(member).name if reason is None else f"{Path(member).stem}.ptif"
+            name = folders_of(member)[-1] if reason is None else f"{Path(folders_of(member)[-1]).stem}.ptif"
             key = key_of(member, name, self.options.collection, session["id"] or NEW_SESSION)
             source = f"s3://{self.bucket.name}/{key}"
             if self.options.dry_run and reason is not None and converter is not None:
@@ -217,7 +219,10 @@ class Command:
                 self._send(converter.convert(path, Path(folder)), key, None)
             return
         size_bytes = path.stat().st_size
-        with bar(size_bytes, f"read {path.name}", "B") as read, bar(size_bytes, f"upload {path.name}", "B") as sent:
+        with (
+            bar(size_bytes, f"upload {path.name}", "B") as sent,
+            bar(size_bytes, f"read {path.name}", "B", leave=False) as read,
+        ):
             is_new = upload(path, self.bucket, key, reading=read.update, sending=sent.update)
         where = f"s3://{self.bucket.name}/{key}"
         self.say(f"uploaded {where} ({size_bytes} bytes)" if is_new else f"{where} has these bytes already", at=1)
@@ -243,10 +248,12 @@ class Command:
         """Follow every job that was submitted; what failed is told with its reason."""
         timeout = self.options.timeout
         deadline = None if timeout is None else time.monotonic() + timeout
+        # Without a terminal there is no bar: then the states are told.
+        tell_at = 1 if sys.stderr.isatty() else 0
         for entry in [entry for entry in self.report if "job" in entry]:
             try:
                 entry["job"] = job = follow(
-                    self.api, entry["job"], deadline=deadline, tell=lambda text: self.say(text, at=1)
+                    self.api, entry["job"], deadline=deadline, tell=lambda text: self.say(text, at=tell_at)
                 )
             except SlideFailure as failure:
                 entry["error"] = as_error(failure)
@@ -293,8 +300,11 @@ class Command:
             shown = f"{self.api.url}{result['thumbnail']}"
             print(plain(f"done  {entry['input']}: image {result['image']} in store {result['image_store']}, {shown}"))
         if self.report:
-            word = "would be accepted" if self.options.dry_run else "done" if self.options.wait else "accepted"
-            print(f"{len(self.report) - failed} {word}, {failed} {'not done' if self.options.wait else 'refused'}")
+            if self.options.dry_run:
+                good, bad = "would be accepted", "refused"
+            else:
+                good, bad = ("done", "not done") if self.options.wait else ("accepted", "refused")
+            print(f"{len(self.report) - failed} {good}, {failed} {bad}")
 
     def _plan_lines(self, entry: dict[str, Any]) -> list[str]:
         session = self.session or {}
@@ -310,7 +320,8 @@ class Command:
     def say(self, text: str, *, at: int = 0) -> None:
         """Tell the user, on standard error, from this verbosity on."""
         if self.options.verbose >= at:
-            print("\n".join(plain(line) for line in text.splitlines()), file=sys.stderr)
+            # tqdm's, for a bar may be on the line.
+            tqdm.write("\n".join(plain(line) for line in text.splitlines()), file=sys.stderr)
 
 
 def _check_url(url: str) -> None:

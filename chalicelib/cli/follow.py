@@ -11,16 +11,16 @@ from chalicelib.cli.api import Api
 from chalicelib.cli.failures import FaultError, SilentError, plain
 from chalicelib.core.job import ENDED
 
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 3.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 3.0
 # A service that is started anew is away for a while, and its jobs go on.
 SILENCE_SECONDS = 60.0
 
 
-def bar(total: int | None, what: str, unit: str) -> "tqdm[Any]":
+def bar(total: int | None, what: str, unit: str, *, leave: bool = True) -> "tqdm[Any]":
     """Return a progress bar on standard error; where that is no terminal, none is shown."""
     return tqdm(
         total=total, desc=plain(what)[:40], unit=unit, unit_scale=unit == "B", file=sys.stderr,
-        disable=not sys.stderr.isatty(), dynamic_ncols=True,
+        disable=not sys.stderr.isatty(), dynamic_ncols=True, leave=leave,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 
 from chalicelib.cli.failures import SlideFailure, UsageError, plain
 from chalicelib.core.blocks import BlockStream
-from chalicelib.core.errors import NotTiffError, NotTiledError, SlidehookError
+from chalicelib.core.errors import NotTiffError, SlidehookError, TruncatedError
 from chalicelib.core.source import DIRECT_PREFIX
 from chalicelib.core.tiff import read_ifds
 
@@ -181,8 +181,11 @@ def why_not_tiled(file: BinaryIO, size_bytes: int) -> str | None:
     try:
         ifds = read_ifds(file, size_bytes=size_bytes)
         largest = max(ifds, key=lambda ifd: ifd.width_px * ifd.height_px)
+        end = max(map(sum, zip(largest.offsets, largest.byte_counts, strict=False)), default=0)
+        if end > size_bytes:
+            raise TruncatedError(f"the pixels end at byte {end}, and the file at byte {size_bytes}")
     except NotTiffError as error:
         return str(error)
     except SlidehookError as error:
         raise SlideFailure(str(error), code=error.code, hint=error.advice) from error
-    return None if largest.is_tiled else str(NotTiledError("it is stored in strips, not in tiles"))
+    return None if largest.is_tiled else "it is stored in strips, not in tiles"

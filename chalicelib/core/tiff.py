@@ -88,6 +88,7 @@ def read_ifds(stream: BinaryIO, *, size_bytes: int) -> tuple[Ifd, ...]:
         raise NotTiffError("the file does not begin like a TIFF")
     if size_bytes < 8 + MAGIC_BYTES:
         raise TruncatedError(f"the file ends after {size_bytes} bytes, inside the TIFF header")
+    stream.seek(0)
     witness = _Witness(stream)
     try:
         ifds = tuple(_walk(witness))
@@ -128,7 +129,7 @@ class _Witness:
         return data
 
 
-def _walk(stream: _Witness) -> Iterator[Ifd]:
+def _walk(stream: Any) -> Iterator[Ifd]:
     import tifffile  # costs 100 ms and numpy: paid by the planner only, never by chunk workers
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)

@@ -93,9 +93,9 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
 
 
 @pytest.fixture
-def run_slide(run: Callable[..., Outcome], slide: SlideMaker) -> Callable[..., Outcome]:
-    """Run the command for one good slide in the session of the tests."""
-    return lambda *arguments: run("-i", slide(), "-s", SESSION, *arguments)
+def run_slide(run: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    """Run the command for a slide that is in S3 already, in the session of the tests."""
+    return lambda *arguments: run("-i", "s3://slides/slide.svs", "-s", SESSION, *arguments)
 
 
 @pytest.fixture

@@ -50,11 +50,11 @@ def test_an_object_is_submitted_where_it_is(run, service: Service, objects):
 
 
 def test_wait_follows_the_job_to_its_end(run_slide, service: Service):
-    ended = run_slide("--wait", "-v")
+    ended = run_slide("--wait")
 
     assert ended.code == 0
     assert ended.out.endswith("1 done, 0 not done\n")
-    assert f"done  slide.svs: image {IMAGE}" in ended.out
+    assert f"done  s3://slides/slide.svs: image {IMAGE}" in ended.out
     assert f"{service.url}/thumb?img={IMAGE}" in ended.out
     assert [line for line in ended.err.splitlines() if line.startswith("slide.svs: ")] == [
         "slide.svs: queued",
@@ -71,7 +71,7 @@ def test_a_job_that_ends_otherwise_is_told_with_its_reason(run_slide, service: S
     ended = run_slide("--wait")
 
     assert ended.code == 1
-    assert f"{state}  slide.svs: tile (3, 4) lies behind the end (truncated). Upload it again." in ended.err
+    assert f"{state}  s3://slides/slide.svs: tile (3, 4) lies behind the end (truncated). Upload it again." in ended.err
     assert "0 done, 1 not done" in ended.out
 
 
@@ -81,7 +81,7 @@ def test_a_job_that_ends_without_a_reason_is_told_too(run_slide, service: Servic
     ended = run_slide("--wait")
 
     assert ended.code == 1
-    assert "cancelled  slide.svs" in ended.err
+    assert "cancelled  s3://slides/slide.svs" in ended.err
 
 
 def test_waiting_ends_when_the_time_is_up_and_the_job_goes_on(run_slide, service: Service):
@@ -95,7 +95,9 @@ def test_waiting_ends_when_the_time_is_up_and_the_job_goes_on(run_slide, service
 
 
 def test_a_job_that_vanishes_is_told(run_slide, service: Service):
-    def forget(method, path, body, token, respond=service.respond):
+    respond = service.respond
+
+    def forget(method, path, body, token):
         service.jobs.clear() if path.startswith("/jobs/") else None
         return respond(method, path, body, token)
 
@@ -104,7 +106,7 @@ def test_a_job_that_vanishes_is_told(run_slide, service: Service):
     ended = run_slide("--wait")
 
     assert ended.code == 1
-    assert "lost     slide.svs: there is no job" in ended.err
+    assert "lost     s3://slides/slide.svs: there is no job" in ended.err
 
 
 def test_json_is_one_document_and_nothing_else(run_slide, service: Service):
@@ -113,7 +115,7 @@ def test_json_is_one_document_and_nothing_else(run_slide, service: Service):
     assert (document["exit_code"], document["error"], document["failed"]) == (0, None, 0)
     assert document["session"] == {"id": SESSION, "label": "First", "collection": COLLECTION}
     (entry,) = document["slides"]
-    assert entry["input"] == "slide.svs"
+    assert entry["input"] == "s3://slides/slide.svs"
     assert entry["job"]["state"] == "done"
 
 
@@ -146,7 +148,8 @@ def test_the_fields_that_are_wrong_are_named(run_slide, service: Service):
 
     assert ended.code == 1
     assert (
-        "refused  slide.svs: tile_size: must be even; source: is odd (invalid_request). Do it otherwise." in ended.err
+        "refused  s3://slides/slide.svs: tile_size: must be even; source: is odd (invalid_request). Do it otherwise."
+        in ended.err
     )
 
 
@@ -228,7 +231,8 @@ def test_the_question_is_asked_and_the_answer_counts(run_slide, service: Service
 # -- the service -------------------------------------------------------------------------------------------------------
 
 
-def test_a_service_that_is_not_there_is_told(run_slide, service: Service):
+def test_a_service_that_is_not_there_is_told(run_slide, service: Service, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda _: None)
     ended = run_slide("--api", "http://127.0.0.1:9")
 
     assert ended.code == 3
@@ -322,8 +326,10 @@ def test_a_service_that_keeps_failing_is_told(run_slide, service: Service, monke
 def test_a_service_that_is_away_while_a_job_is_followed_is_waited_for(run_slide, service: Service, monkeypatch):
     monkeypatch.setattr("time.sleep", lambda _: None)
 
-    def away_for_a_while(method, path, body, token, respond=service.respond, left=iter(range(8))):
-        if path.startswith("/jobs/") and next(left, None) is not None:
+    respond, away = service.respond, iter(range(8))
+
+    def away_for_a_while(method, path, body, token):
+        if path.startswith("/jobs/") and next(away, None) is not None:
             return problem(503, "transient", "starting")
         return respond(method, path, body, token)
 

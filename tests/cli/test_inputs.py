@@ -103,6 +103,24 @@ def test_a_slide_that_the_service_refuses_does_not_stop_the_others(run, slide, s
     assert codes == ["bad", "service_failed", None]
 
 
+def test_a_slide_that_vanishes_does_not_stop_the_others(run, slide, service: Service, tmp_path):
+    gone = slide("First/a.svs")
+    slide("First/b.svs")
+    respond = service.respond
+
+    def remove(method, path, body, token):
+        gone.unlink(missing_ok=True)
+        return respond(method, path, body, token)
+
+    service.respond = remove  # type: ignore[method-assign]
+
+    ended = run("-i", tmp_path / "First")
+
+    assert ended.code == 1
+    assert "refused  a.svs: a.svs cannot be read: No such file or directory (unreadable)" in ended.err
+    assert "1 accepted, 1 refused" in ended.out
+
+
 def test_other_files_are_named_and_hidden_ones_are_not(run, slide, service: Service, tmp_path):
     slide("many/a.svs"), slide("many/.hidden.svs"), slide("many/.trash/b.svs")
     (tmp_path / "many/notes.txt").touch()
@@ -196,8 +214,9 @@ def test_a_member_that_would_fill_the_disk_is_refused(tmp_path, monkeypatch):
     path = zipped(tmp_path / "bomb.zip", [("a.svs", bytes(2_000_000))])
     monkeypatch.setattr(inputs_module, "HARMLESS_BYTES", 1_000_000)
 
-    with pytest.raises(SlideFailure, match="would grow more than 100 times"), opened(
-        find_inputs(str(path), convertible=False), "a.svs"
+    with (
+        pytest.raises(SlideFailure, match="would grow more than 100 times"),
+        opened(find_inputs(str(path), convertible=False), "a.svs"),
     ):
         pass
 
@@ -207,8 +226,9 @@ def test_a_member_for_which_there_is_no_room_is_refused(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=9))
 
-    with pytest.raises(SlideFailure, match="no room to unpack a.svs"), opened(
-        find_inputs(str(path), convertible=False), "a.svs"
+    with (
+        pytest.raises(SlideFailure, match=r"no room to unpack a\.svs"),
+        opened(find_inputs(str(path), convertible=False), "a.svs"),
     ):
         pass
 

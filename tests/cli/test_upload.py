@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from itertools import pairwise
 
 import boto3
 import pytest
@@ -10,6 +11,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from chalicelib.cli.failures import SilentError, SlideFailure
 from chalicelib.cli.upload import MAX_PARTS, MIN_PART_BYTES, Bucket, file_digest, incoming_bucket, parts_of, upload
+from tests.cli.service import SESSION
 
 MIB = 1024 * 1024
 KEY = "direct/c/s/large.svs"
@@ -106,9 +108,7 @@ def test_a_part_that_arrived_damaged_is_sent_again(large, s3, s3_endpoint, bucke
         bodies = [file.read(part.size_bytes) for part in parts]
     bodies[1] = bytes(len(bodies[1]))
     for number in (1, 2):
-        s3.upload_part(
-            Bucket=bucket, Key=KEY, UploadId=begun["UploadId"], PartNumber=number, Body=bodies[number - 1]
-        )
+        s3.upload_part(Bucket=bucket, Key=KEY, UploadId=begun["UploadId"], PartNumber=number, Body=bodies[number - 1])
 
     again = Watched(s3_endpoint, bucket)
     send(large, again.bucket)
@@ -204,7 +204,7 @@ def test_the_parts_cover_the_file_and_are_never_too_many(size_bytes):
     assert parts == parts_of(size_bytes, "0123456789abcdef" * 4)
     assert [part.number for part in parts] == list(range(1, len(parts) + 1))
     assert len(parts) <= MAX_PARTS
-    assert all(before.start + before.size_bytes == after.start for before, after in zip(parts, parts[1:], strict=False))
+    assert all(before.start + before.size_bytes == after.start for before, after in pairwise(parts))
     assert sum(part.size_bytes for part in parts) == size_bytes
     assert all(part.size_bytes >= MIN_PART_BYTES for part in parts[:-1])
 
@@ -227,10 +227,10 @@ def test_the_users_own_keys_come_first(service, monkeypatch):
     assert made.client._request_signer._credentials.access_key == "mine"
 
 
-def test_a_bucket_that_cannot_be_reached_ends_the_run(run_slide, service):
+def test_a_bucket_that_cannot_be_reached_ends_the_run(run, slide, service):
     service.aws_endpoint = "http://127.0.0.1:9"
 
-    ended = run_slide()
+    ended = run("-i", slide(), "-s", SESSION)
 
     assert ended.code == 3
     assert "S3 does not answer for s3://" in ended.err

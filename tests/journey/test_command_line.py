@@ -17,11 +17,17 @@ def run(system: LocalSystem, *arguments: str) -> subprocess.CompletedProcess[str
     stack = system.stack
     command = [sys.executable, str(ROOT / "ptif_upload.py"), "-c", stack["collection"], "--api", stack["api"]]
     return subprocess.run(
-        [*command, "--token", stack["token"], "--json", *arguments], capture_output=True, text=True, timeout=240, check=False
+        [*command, "--token", stack["token"], "--json", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
 
 
-def test_a_folder_becomes_a_session_and_a_bad_file_costs_the_others_nothing(system: LocalSystem, tmp_path: Path) -> None:
+def test_a_folder_becomes_a_session_and_a_bad_file_costs_the_others_nothing(
+    system: LocalSystem, tmp_path: Path
+) -> None:
     folder = tmp_path / "Kidney week 3"
     (folder / "deeper").mkdir(parents=True)
     slides = {"a.tif": noise_slide(4, 3, seed=31), "deeper/a.tif": noise_slide(2, 2, seed=32)}

@@ -1,0 +1,169 @@
+"""Converters: small programs of these tests in the place of vips and bfconvert."""
+
+import shutil
+import sys
+import time
+
+import pytest
+
+from chalicelib.cli.converter import Converter, find_converter
+from chalicelib.cli.failures import SlideFailure, UsageError
+from tests.cli.service import COLLECTION, SESSION, Service
+
+GIVE = """
+import json, shutil, sys
+json.dump(sys.argv[1:], open({words!r}, "w"))
+shutil.copy({ready!r}, sys.argv[{target}])
+"""
+FAIL = """
+import sys
+for line in range(9):
+    print(f"line {line}", file=sys.stderr)
+print("\\x1b[31mout of ideas", file=sys.stderr)
+sys.exit(4)
+"""
+
+
+@pytest.fixture
+def bindir(tmp_path):
+    """Make a folder that holds one program."""
+
+    def make(name, code):
+        folder = tmp_path / "bin"
+        folder.mkdir(exist_ok=True)
+        program = folder / name
+        program.write_text(f"#!{sys.executable}\n{code}")
+        program.chmod(0o755)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def working(bindir, slide, tmp_path):
+    """Make a converter that gives a ready slide; return its folder, and the words that it was called with."""
+
+    def make(name, target):
+        words = tmp_path / "words.json"
+        ready = shutil.copy(slide("ready.svs"), tmp_path / "ready")
+        return bindir(name, GIVE.format(words=str(words), ready=str(ready), target=target)), words
+
+    return make
+
+
+def test_vips_makes_a_tiled_tiff_of_what_is_none(run, slide, service: Service, objects, working):
+    folder, words = working("vips", 3)
+    strips = slide("strips.tif", tiled=False)
+
+    ended = run("-i", strips, "-s", SESSION, "--bindir", folder)
+
+    assert ended.code == 0
+    assert list(objects()) == [f"direct/{COLLECTION}/{SESSION}/strips.ptif"]
+    assert service.submitted()[0]["source"].endswith("/strips.ptif")
+    text = words.read_text()
+    assert text.startswith(f'["tiffsave", "{strips}", ')
+    assert text.endswith(
+        '"--tile", "--pyramid", "--compression", "jpeg", "--Q", "90",'
+        ' "--tile-width", "256", "--tile-height", "256", "--bigtiff"]'
+    )
+
+
+def test_bfconvert_serves_where_there_is_no_vips(run, tmp_path, service: Service, objects, working):
+    folder, words = working("bfconvert", -1)
+    (tmp_path / "scan.ndpi").write_bytes(b"some other format")
+
+    ended = run("-i", tmp_path / "scan.ndpi", "-s", SESSION, "--bindir", folder, "-t", "512")
+
+    assert ended.code == 0
+    assert list(objects()) == [f"direct/{COLLECTION}/{SESSION}/scan.ptif"]
+    assert '"-tilex", "512", "-tiley", "512"' in words.read_text()
+
+
+def test_a_tiled_tiff_is_not_converted(run, slide, service: Service, objects, bindir):
+    ended = run("-i", slide(), "-s", SESSION, "--bindir", bindir("vips", FAIL))
+
+    assert ended.code == 0
+    assert list(objects()) == [f"direct/{COLLECTION}/{SESSION}/slide.svs"]
+
+
+def test_the_images_of_a_folder_are_converted_and_other_files_skipped(run, tmp_path, service, objects, working):
+    folder, _ = working("vips", 3)
+    many = tmp_path / "First"
+    many.mkdir()
+    (many / "a.png").write_bytes(b"png")
+    (many / "notes.txt").write_bytes(b"text")
+
+    ended = run("-i", many, "--bindir", folder, "--json")
+
+    assert ended.code == 0
+    assert list(objects()) == [f"direct/{COLLECTION}/{SESSION}/a.ptif"]
+    assert ended.document["skipped"] == ["notes.txt"]
+
+
+def test_a_failing_converter_is_told_with_its_last_lines(run, slide, service: Service, objects, bindir):
+    ended = run("-i", slide("strips.tif", tiled=False), "-s", SESSION, "--bindir", bindir("vips", FAIL))
+
+    assert ended.code == 1
+    assert "strips.tif: vips ended with exit code 4: line 5 | line 6 | line 7 | line 8 |  [31mout of ideas" in ended.err
+    assert "line 4" not in ended.err
+    assert objects() == {}
+
+
+def test_a_converter_that_writes_nothing_is_told(slide, bindir, tmp_path):
+    made = find_converter(str(bindir("vips", "")), None)
+
+    with pytest.raises(SlideFailure, match="vips ended with no output file: it said nothing"):
+        made.convert(slide(), tmp_path)
+
+
+def test_a_converter_that_cannot_be_started_is_told(slide, bindir, tmp_path):
+    folder = bindir("vips", "")
+    (folder / "vips").write_text("#!/no/such/interpreter\n")
+
+    with pytest.raises(SlideFailure, match="did not start: No such file"):
+        find_converter(str(folder), None).convert(slide(), tmp_path)
+
+
+def test_a_converter_that_hangs_is_ended_with_all_that_it_started(slide, bindir, tmp_path):
+    mark = tmp_path / "child"
+    child = f"import os, pathlib, time; pathlib.Path({str(mark)!r}).write_text(str(os.getpid())); time.sleep(600)"
+    code = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {child!r}])"
+    made = Converter(program=bindir("vips", code) / "vips", tile_size_px=256)
+
+    with pytest.raises(SlideFailure, match="did not end within 1 s"):
+        made.convert(slide(), tmp_path, within_seconds=1)
+
+    deadline = time.monotonic() + 10
+    while mark.exists() and _runs(int(mark.read_text() or 0)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not (mark.exists() and _runs(int(mark.read_text() or 0)))
+
+
+def _runs(pid: int) -> bool:
+    import psutil
+
+    return bool(pid) and psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def test_a_folder_without_a_converter_is_told_before_anything_is_done(run, slide, service: Service, tmp_path):
+    ended = run("-i", slide(), "-s", SESSION, "--bindir", tmp_path)
+
+    assert ended.code == 2
+    assert f"--bindir: there is neither vips nor bfconvert in {tmp_path}" in ended.err
+    assert service.calls == []
+
+
+def test_a_converter_that_may_not_be_run_is_told(bindir):
+    folder = bindir("vips", "")
+    (folder / "vips").chmod(0o644)
+
+    with pytest.raises(UsageError, match="may not be run"):
+        find_converter(str(folder), None)
+
+
+def test_what_is_no_tiled_tiff_needs_a_converter(run, slide, service: Service, objects):
+    ended = run("-i", slide("strips.tif", tiled=False), "-s", SESSION)
+
+    assert ended.code == 1
+    assert "it is stored in strips, not in tiles (not_a_tiled_tiff). Give --bindir" in ended.err
+    assert (service.writes(), objects()) == ([], {})
