@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -35,6 +36,7 @@ logger = logging.getLogger("slidehook")
 MAX_BODY_BYTES = 64 * 1024
 MAX_PAGE = 100
 RETRY_SECONDS = 5
+JOB_ID = re.compile(r"[0-9a-f]{32}")
 PROBLEM_TYPE = "application/problem+json"
 
 # The nearest class of an error's ancestry counts. Whatever else a slide or a destination is refused for is 422.
@@ -135,9 +137,9 @@ def call_hook(request: Request, system: System, name: str) -> Response:
 
 def show_job(request: Request, system: System, job_id: str) -> Response:
     _may_read(request, system)
-    job = system.jobs.get(job_id)
+    job = system.jobs.get(job_id) if JOB_ID.fullmatch(job_id) else None
     if job is None:
-        raise NotFoundError(f"there is no job {job_id}", hint="Check the id; jobs are listed at /jobs.")
+        raise NotFoundError(f"there is no job {job_id:.64}", hint="Check the id; jobs are listed at /jobs.")
     headers = {"Retry-After": str(POLL_SECONDS)} if job.is_live else {}
     return _json(report(job, now=system.clock.now()), headers={"Cache-Control": "no-store", **headers})
 
@@ -211,8 +213,8 @@ def make_session(request: Request, system: System, collection: str) -> Response:
     _may_submit(request, system)
     body = _body(request)
     label = body.get("label") if isinstance(body, dict) else None
-    if not isinstance(label, str) or not 0 < len(label.strip()) <= MAX_LABEL:
-        raise InvalidRequestError(f"label must be a text of 1 to {MAX_LABEL} characters")
+    if not isinstance(label, str) or not 0 < len(label.strip()) <= MAX_LABEL or not label.isprintable():
+        raise InvalidRequestError(f"label must be a text of 1 to {MAX_LABEL} printable characters")
     collection = _object_id(collection, "collection")
     facts, made = _found(lambda: system.archive.make_session(collection, label.strip()))
     return _json(_session(facts), status=201 if made else 200)

@@ -166,7 +166,7 @@ def test_where_to_upload_to_is_told_to_those_who_may(call: Call) -> None:
 
 def test_what_does_not_exist_is_not_found(call: Call) -> None:
     for method, path in (
-        ("GET", "/jobs/nothing"), ("POST", "/hooks/nothing"), ("GET", f"/sessions/{NOWHERE}"), ("GET", "/sessions/x"),
+        ("GET", "/jobs/nothing"), ("GET", f"/jobs/{'x' * 3000}"), ("GET", f"/jobs/{'0' * 32}"), ("POST", "/hooks/nothing"), ("GET", f"/sessions/{NOWHERE}"), ("GET", "/sessions/x"),
         ("GET", f"/collections/{NOWHERE}"), ("POST", f"/collections/{NOWHERE}/sessions"),
         ("POST", f"/sessions/{NOWHERE}/recreate"),
     ):  # fmt: skip
@@ -220,7 +220,7 @@ def test_a_session_is_made_once_for_a_label_and_can_be_emptied(world: World, cal
     assert (made.status_code, made.json_body["label"], made.json_body["collection"]) == (201, "Kidney", COLLECTION)
     again = call("POST", f"/collections/{COLLECTION}/sessions", {"label": "Kidney"})
     assert (again.status_code, again.json_body) == (200, made.json_body)
-    for label in ("", "  ", "x" * 201, 7, None):
+    for label in ("", "  ", "x" * 201, 7, None, "a\0b", "\ud800", "a\x1b[2J"):
         assert call("POST", f"/collections/{COLLECTION}/sessions", {"label": label}).status_code == 422
     job = done(world, call)
     assert call("GET", f"/sessions/{SESSION}").json_body["views"] == [job["result"]["view"]]
@@ -252,7 +252,7 @@ def test_a_fault_of_ours_is_told_without_its_insides(
 
     monkeypatch.setattr(world.memory_jobs, "get", broken)
     with caplog.at_level(logging.ERROR):
-        answer = call("GET", "/jobs/x")
+        answer = call("GET", f"/jobs/{'0' * 32}")
     assert (answer.status_code, answer.json_body["code"]) == (500, "internal")
     assert "password" not in answer.body.decode()
     assert "show_job failed" in caplog.text
