@@ -4,6 +4,7 @@ Every tile is encoded here, so that a test knows the bytes that stand in the fil
 """
 
 import io
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -173,7 +174,7 @@ def _write_level(writer: Any, slide: Slide, level: int, *, first: bool) -> None:
         options["description"] = (
             f"{APERIO}{width}x{height} [0,0 {width}x{height}] (64x64) JPEG Q=90|AppMag = 20|MPP = 0.5"
         )
-    if slide.colour == "rgb":
+    if slide.colour == "rgb" and slide.compression == "jpeg":
         options["compressionargs"] = {"outcolorspace": "rgb"}
     elif slide.colour.startswith("ycbcr") and slide.compression == "jpeg":
         options["subsampling"] = (2, 2) if slide.colour == "ycbcr" else (1, 1)
@@ -209,3 +210,19 @@ def _write_strips(writer: Any, pixels: Pixels, description: str, **options: Any)
 def reader(data: bytes) -> Callable[[int, int], bytes]:
     """Return what fetches ranges of a file that is in memory."""
     return lambda start, stop: data[start:stop]
+
+
+def bigtiff(*directories: bytes) -> bytes:
+    """Return the beginning of a little endian BigTIFF: header and directories, one behind the other."""
+    return b"II+\0\x08\0\0\0" + struct.pack("<Q", 16) + b"".join(directories)
+
+
+def directory(changes: dict[int, tuple[int, int, int]] | None = None, *, following: int = 0) -> bytes:
+    """Return a BigTIFF directory of one JPEG tile of 64 x 64 px. `changes` are tag: (type, count, value or offset),
+    `following` is the offset of the next directory."""
+    tags = {
+        256: (4, 1, 64), 257: (4, 1, 64), 258: (3, 3, 0x0008_0008_0008), 259: (3, 1, 7), 262: (3, 1, 6), 277: (3, 1, 3),
+        322: (3, 1, 64), 323: (3, 1, 64), 324: (16, 1, 8), 325: (16, 1, 8),
+    } | (changes or {})  # fmt: skip
+    entries = b"".join(struct.pack("<HHQQ", tag, *entry) for tag, entry in sorted(tags.items()))
+    return struct.pack("<Q", len(tags)) + entries + struct.pack("<Q", following)

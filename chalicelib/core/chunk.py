@@ -134,7 +134,8 @@ class _Cutter:
 def cut(pyramid: Pyramid, *, chunk_bytes: int) -> tuple[Plan, bytes]:
     """Return the plan of a pyramid and its packed tile records. The same pyramid gives the same bytes.
 
-    `chunk_bytes` is how much of the source one `copy` chunk reads, at most (a single larger tile is one chunk).
+    `chunk_bytes` is how much of the source one chunk reads, at most: a single larger tile is one chunk, and a `make`
+    chunk may reach over it where tiles are larger than the level's average, or four of them are too large.
     """
     cutter = _Cutter(bytearray(), [])
     _cut_copies(cutter, pyramid, chunk_bytes)
@@ -142,7 +143,7 @@ def cut(pyramid: Pyramid, *, chunk_bytes: int) -> tuple[Plan, bytes]:
     for level, following in zip(pyramid.levels, (*pyramid.levels[1:], None), strict=True):
         source = level if level.ifd is not None else source
         if source is level and following is not None and following.ifd is None:
-            _cut_made(cutter, pyramid, level)
+            _cut_made(cutter, pyramid, level, chunk_bytes)
     # Early stages first, so that numbers tell the order; `first` and `last` still point at each chunk's own records.
     plan = Plan(
         width_px=pyramid.width_px,
@@ -195,13 +196,13 @@ def _cut_copies(cutter: _Cutter, pyramid: Pyramid, chunk_bytes: int) -> None:
     cutter.add(run, stage=0, kind="copy", tiles=len(run))
 
 
-def _cut_made(cutter: _Cutter, pyramid: Pyramid, source: Level) -> None:
+def _cut_made(cutter: _Cutter, pyramid: Pyramid, source: Level, chunk_bytes: int) -> None:
     """Cut the run of missing levels above `source` into blocks, stage after stage."""
     coarser = [level for level in pyramid.levels if level.level > source.level]
     missing = next((index for index, level in enumerate(coarser) if level.ifd is not None), len(coarser))
     level, stage = source.level, 0
     while missing:
-        block_levels = BLOCK_LEVELS if stage == 0 else LATER_BLOCK_LEVELS
+        block_levels = _block_levels(source, chunk_bytes) if stage == 0 else LATER_BLOCK_LEVELS
         made_levels = min(missing, block_levels)
         blocks = _blocks(source, block_levels) if stage == 0 else {}
         grid = level_grid(pyramid.width_px, pyramid.height_px, pyramid.tile_size_px, level)
@@ -227,6 +228,13 @@ def _cut_made(cutter: _Cutter, pyramid: Pyramid, source: Level) -> None:
         missing -= made_levels
         level += made_levels
         stage += 1
+
+
+def _block_levels(source: Level, chunk_bytes: int) -> int:
+    """Return how far a block of stored tiles may reach: its tiles are held in memory, and large ones are many bytes."""
+    tile_bytes = source.size_bytes / max(1, source.tiles)
+    fitting = (levels for levels in range(BLOCK_LEVELS, 1, -1) if 4**levels * tile_bytes <= chunk_bytes)
+    return next(fitting, 1)
 
 
 def _blocks(source: Level, block_levels: int) -> dict[tuple[int, int], list[TileRecord]]:

@@ -31,6 +31,7 @@ ROUNDING_PX = 2  # writers round halved sizes up or down, at every step
 MIN_TILE_SIZE_PX, MAX_TILE_SIZE_PX = 64, 4096
 MAX_PIXELS = 1 << 41  # a 150 mm x 60 mm glass at 0.06 micrometres per pixel
 MAX_TILES = 4_000_000
+MAX_TILE_BYTES = 16_000_000  # MongoDB takes documents of 16 MiB
 SAMPLES = {PHOTOMETRIC_GREY: 1, PHOTOMETRIC_RGB: 3, PHOTOMETRIC_YCBCR: 3}
 ASSOCIATED = re.compile(r"\b(label|macro|thumbnail|thumb)\b", re.IGNORECASE)
 ASSOCIATED_SUBFILE_TYPE = 9  # Aperio's macro
@@ -150,13 +151,16 @@ def _check_supported(ifd: Ifd) -> None:
         raise UnsupportedError(
             f"{where} has tiles of {ifd.tile_width_px} px; {MIN_TILE_SIZE_PX} to {MAX_TILE_SIZE_PX} px are taken"
         )
+    if ifd.tile_width_px % 2:
+        raise UnsupportedError(f"{where} has tiles of {ifd.tile_width_px} px; an odd size cannot be halved")
 
 
 def _stored_levels(base: Ifd, ifds: Iterable[Ifd], depth: int) -> dict[int, Ifd]:
     stored = {0: base}
     for ifd in ifds:
         level = _level_of(ifd, base, depth)
-        if level is not None and level not in stored:
+        # A level whose tiles are all left out is made: the coarsest must exist, it is the thumbnail.
+        if level is not None and level not in stored and any(ifd.byte_counts):
             stored[level] = ifd
     return stored
 
@@ -205,6 +209,11 @@ def _level(level: int, grid: Grid, ifd: Ifd | None, size_bytes: int) -> Level:
         if end > size_bytes:
             raise TruncatedError(
                 f"tile ({column}, {row}) of level {level} ends at byte {end}, and the file at byte {size_bytes}"
+            )
+        if ifd.byte_counts[index] > MAX_TILE_BYTES:
+            raise LimitError(
+                f"tile ({column}, {row}) of level {level} is stored in {ifd.byte_counts[index]} bytes;"
+                f" at most {MAX_TILE_BYTES} are taken"
             )
     sparse = counts.count(0)
     return Level(level=level, grid=grid, ifd=ifd, tiles=grid.tiles - sparse, sparse=sparse, size_bytes=sum(counts))

@@ -59,6 +59,23 @@ def test_blocks_between_known_ones_are_fetched_alone() -> None:
     assert blocks.requests == 4
 
 
+def test_nothing_is_asked_for_beyond_the_end() -> None:
+    asked = []
+
+    def fetch(start: int, stop: int) -> bytes:
+        asked.append((start, stop))
+        return DATA[start:stop]
+
+    blocks = BlockStream(fetch, len(DATA), block_bytes=1000)
+    blocks.seek(4000)
+    blocks.read()
+    blocks.seek(4500)
+    blocks.read(10_000)
+    blocks.seek(9000)
+    assert blocks.read(1) == b""
+    assert asked == [(4000, 5120)]
+
+
 def test_it_remembers_that_more_was_asked_for_than_there_is() -> None:
     blocks = stream()
     blocks.read(10)

@@ -62,8 +62,14 @@ def test_every_tile_of_every_level_is_in_one_chunk(
     assert copied + made_tiles(plan) == every
     assert plan.tiles == sum(chunk.tiles for chunk in plan.chunks) == sum(every.values())
     assert [chunk.number for chunk in plan.chunks] == list(range(len(plan.chunks)))
+    assert plan.source_bytes == sum(record.size_bytes for record in records)
     for chunk in plan.chunks:
         run = records[chunk.first : chunk.last]
+        if chunk.kind == "make":
+            side = chunk.block_levels
+            assert {(record.level, record.column >> side, record.row >> side) for record in run} == (
+                set() if chunk.from_pixels else {(chunk.level, chunk.column, chunk.row)}
+            )
         assert chunk.source_bytes == sum(record.size_bytes for record in run)
         assert [record.offset for record in run] == sorted(record.offset for record in run)
         assert chunk.kind == "make" or len(run) == 1 or chunk.source_bytes <= chunk_bytes
@@ -89,6 +95,7 @@ def test_a_stage_is_ready_when_the_one_before_is_complete(monkeypatch: pytest.Mo
         (0, "copy"), *[(0, "make")] * 6, (1, "make"), (1, "make"), (2, "make"),
     ]  # fmt: skip
     assert [chunk.hands_on for chunk in plan.chunks] == [False, *[True] * 6, True, True, False]
+    assert [chunk.from_pixels for chunk in plan.chunks] == [*[False] * 7, True, True, True]
     assert [chunk.number for chunk in plan.ready(frozenset())] == [0, 1, 2, 3, 4, 5, 6]
     assert [chunk.number for chunk in plan.ready({0, 1, 2, 4, 5, 6})] == [3]
     assert [chunk.number for chunk in plan.ready(set(range(7)))] == [7, 8]
@@ -121,6 +128,12 @@ def test_the_size_of_what_is_stored_is_known_beside_that_of_the_level() -> None:
     assert (stored.width_px, stored.height_px, stored.stored_width_px, stored.stored_height_px) == (351, 251, 350, 250)
 
 
+def test_padding_of_a_stored_level_is_no_content() -> None:
+    plan, _ = cut(pyramid_of(Slide(width_px=640, height_px=512, levels=(0, 2), padded=True)), chunk_bytes=1 << 30)
+    stored = plan.levels[2]
+    assert (stored.width_px, stored.height_px, stored.stored_width_px, stored.stored_height_px) == (160, 128, 160, 128)
+
+
 RECORD = TileRecord(0, 1, 0, 0, 0)
 
 
@@ -149,3 +162,11 @@ def test_a_window_bridges_small_gaps_and_stops_at_wide_ones_and_at_its_bound() -
     # Two tiles that share their bytes are one read.
     assert [(window.start, window.stop) for window in windows([at(0, 5000), at(0, 1000)])] == [(0, 5000)]
     assert list(windows([])) == []
+
+
+@pytest.mark.parametrize(("chunk_bytes", "block_levels"), [(1 << 30, 5), (200_000, 3), (10, 1)])
+def test_blocks_of_large_tiles_are_small_because_their_tiles_are_held_in_memory(
+    chunk_bytes: int, block_levels: int
+) -> None:
+    plan, _ = cut(pyramid_of(Slide(colour="ycbcr444")), chunk_bytes=chunk_bytes)
+    assert {chunk.block_levels for chunk in plan.chunks if chunk.kind == "make" and chunk.stage == 0} == {block_levels}

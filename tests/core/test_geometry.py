@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +56,22 @@ def test_a_pyramid_halves_until_one_tile_holds_it(width: int, height: int, tile:
     assert level_count(width, height, tile) == levels
     top = level_grid(width, height, tile, levels - 1)
     assert (top.columns, top.rows) == (1, 1)
+
+
+@given(
+    st.integers(1, 2_000_000), st.integers(1, 2_000_000), st.integers(4, 256).map(lambda sixteenths: sixteenths * 16)
+)
+def test_the_count_of_levels_is_what_the_viewer_computes(width: int, height: int, tile: int) -> None:
+    levels = level_count(width, height, tile)
+    # ceil(log2(side / tile)) + 1, at least 1, without the rounding of floating point
+    side = max(width, height)
+    assert side <= tile << (levels - 1)
+    assert levels == 1 or side > tile << (levels - 2)
+    grids = [level_grid(width, height, tile, level) for level in range(levels)]
+    for finer, coarser in pairwise(grids):
+        assert (coarser.columns, coarser.rows) == (-(-finer.columns // 2), -(-finer.rows // 2))
+        assert (coarser.width_px, coarser.height_px) == (-(-finer.width_px // 2), -(-finer.height_px // 2))
+    assert grids[-1].tiles == 1
 
 
 def test_levels_round_up_and_edge_tiles_are_partly_inside() -> None:

@@ -139,6 +139,8 @@ def test_a_generation_given_up_is_never_written_again() -> None:
     )
     assert given_up.staging() != ended.staging()
     assert given_up.staging(0) == ended.staging()
+    twice = moves.discarding(given_up, look_again_at=100.0)
+    assert (twice.generation, twice.discarded) == (2, (0, 1))
     assert moves.swept(given_up).discarded == ()
     assert moves.swept(given_up).sweep_at is None
 
@@ -157,6 +159,20 @@ def test_the_newest_object_wins_then_the_latest_submit() -> None:
     ]
     assert orders == sorted(orders)
     assert len(set(orders)) == 4
+
+
+def test_the_table_of_moves_is_the_documented_one() -> None:
+    ended = {"failed", "cancelled", "superseded"}
+    assert {str(state): {str(target) for target in targets} for state, targets in LEGAL_MOVES.items()} == {
+        "queued": {"planning", *ended},
+        "planning": {"planning", "tiling", *ended},
+        "tiling": {"finishing", *ended},
+        "finishing": {"done", "failed", "superseded"},
+        "done": {"done", "queued"},
+        "failed": {"failed", "queued"},
+        "cancelled": {"cancelled", "queued"},
+        "superseded": {"superseded", "queued"},
+    }
 
 
 def in_state(state: State) -> Job:
@@ -188,6 +204,7 @@ def test_cancelling_is_refused_once_readers_may_have_been_switched() -> None:
     with pytest.raises(IllegalMoveError):
         moves.cancelled(in_state(State.FINISHING), now=1.0, sweep_at=1.0)
     assert frozenset(State) == LIVE | ENDED
+    assert {state for state in State if in_state(state).is_live} == LIVE
     assert not LIVE & ENDED
 
 

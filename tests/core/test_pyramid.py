@@ -1,4 +1,5 @@
 import io
+from array import array
 from dataclasses import replace
 
 import numpy as np
@@ -6,7 +7,8 @@ import pytest
 import tifffile
 
 from chalicelib.core.errors import LimitError, NotTiledError, TruncatedError, UnsupportedError
-from chalicelib.core.pyramid import Pyramid, check_tile_size, plan_pyramid
+from chalicelib.core.geometry import Grid
+from chalicelib.core.pyramid import Pyramid, check_tile_size, plan_pyramid, stored_tiles
 from chalicelib.core.tiff import Ifd, read_ifds
 from tests.slides import Slide, write
 
@@ -49,6 +51,12 @@ def test_padding_to_whole_tiles_is_not_published() -> None:
     assert [(level.columns, level.rows) for level in pyramid.levels] == [(10, 8), (5, 4), (3, 2), (2, 1), (1, 1)]
 
 
+def test_columns_that_a_file_stores_beyond_the_level_are_passed_over() -> None:
+    ifds, _ = ifds_of(Slide(width_px=129, height_px=128))
+    level = Grid(width_px=128, height_px=128, tile_size_px=64)
+    assert list(stored_tiles(level, ifds[0])) == [(0, 0, 0), (1, 0, 1), (0, 1, 3), (1, 1, 4)]
+
+
 def test_a_level_that_lacks_its_last_column_by_rounding_is_made_anew() -> None:
     # 258 halves to 129: three columns of 64. Rounded down twice, 258 >> 1 is 129 still, but 257 >> 1 is 128: two.
     pyramid = plan(Slide(width_px=257, height_px=256, levels=(0, 1), floor=True))
@@ -86,6 +94,24 @@ def test_sparse_tiles_are_counted_and_not_published() -> None:
     assert (level.tiles, level.sparse) == (86, 2)
 
 
+def test_a_level_whose_tiles_are_all_left_out_is_made_so_that_the_thumbnail_exists() -> None:
+    pyramid = plan(Slide(width_px=128, height_px=128, levels=(0, 1), sparse=frozenset({(1, 0, 0)})))
+    assert (made(pyramid), pyramid.levels[1].tiles) == (["passthrough", "made"], 1)
+
+
+def test_a_tile_too_large_for_a_document_of_the_database_is_refused() -> None:
+    ifds, _ = ifds_of(Slide())
+    for size_bytes, taken in ((16_000_000, True), (16_000_001, False), (5 << 30, False)):
+        counts = array("Q", ifds[0].byte_counts)
+        counts[12] = size_bytes
+        slide = [replace(ifds[0], byte_counts=counts)]
+        if taken:
+            plan_pyramid(slide, size_bytes=6 << 30, tile_size=None, base_only=True)
+            continue
+        with pytest.raises(LimitError, match=rf"tile \(1, 1\) of level 0 is stored in {size_bytes} bytes"):
+            plan_pyramid(slide, size_bytes=6 << 30, tile_size=None, base_only=True)
+
+
 def test_a_base_without_any_tile_is_refused() -> None:
     every = frozenset((0, column, row) for column in range(2) for row in range(1))
     with pytest.raises(UnsupportedError, match="has no tiles"):
@@ -104,6 +130,7 @@ def test_a_base_without_any_tile_is_refused() -> None:
         ({"planar": 2}, "separate planes"),
         ({"tile_height_px": 128}, "64 x 128 px; only square"),
         ({"tile_width_px": 32, "tile_height_px": 32}, "tiles of 32 px; 64 to 4096"),
+        ({"tile_width_px": 65, "tile_height_px": 65}, "tiles of 65 px; an odd size cannot be halved"),
     ],
 )
 def test_what_is_not_supported_is_refused_with_its_name_and_a_way_out(change: dict, reason: str) -> None:
@@ -111,6 +138,15 @@ def test_what_is_not_supported_is_refused_with_its_name_and_a_way_out(change: di
     with pytest.raises(UnsupportedError, match=reason) as refused:
         plan_pyramid([replace(ifds[0], **change)], size_bytes=size_bytes, tile_size=None, base_only=False)
     assert "--bindir" in refused.value.advice
+
+
+@pytest.mark.parametrize(
+    ("compression", "name"),
+    [("lzw", "LZW"), ("deflate", "deflate"), ("none", "none"), (33005, r"JPEG 2000 \(RGB\)"), ("zstd", "zstd")],
+)
+def test_a_file_in_another_compression_is_refused_by_its_name(compression: str | int, name: str) -> None:
+    with pytest.raises(UnsupportedError, match=rf"700 x 500 px\) is compressed with {name}; only JPEG"):
+        plan(Slide(compression=compression, colour="rgb"))
 
 
 def test_another_tile_size_than_the_files_is_refused_for_now() -> None:

@@ -64,7 +64,7 @@ def test_levels_made_over_several_stages_equal_those_made_at_once(monkeypatch: p
     base_only = write(Slide(width_px=1000, height_px=700))
 
     def tiles() -> tuple[dict[str, bytes], int]:
-        world = World()
+        world = World(chunk_bytes=1 << 30)
         world.put(base_only)
         job = world.finish(world.submit())
         return world.tiles(job), len([key for key in world.memory_work.objects if "/pixels/" in key])
