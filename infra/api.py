@@ -14,6 +14,7 @@ import functools
 import importlib
 import logging
 import sys
+import urllib.parse
 from http import HTTPStatus
 
 from chalice.config import Config
@@ -24,17 +25,32 @@ from infra import template as templates
 HOST = "127.0.0.1"
 BODY_LIMIT_BYTES = 10 * 1024 * 1024
 _BACKLOG = 128
+LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def is_local(host: str) -> bool:
+    """Whether a Host header names this machine.
+
+    A web page elsewhere can have its own name resolve to loopback and then read what is served here; its requests
+    carry that name.
+    """
+    try:
+        return urllib.parse.urlsplit(f"//{host}").hostname in LOCAL_NAMES
+    except ValueError:
+        return False
 
 
 class Handler(ChaliceRequestHandler):
-    """Chalice's handler with API Gateway's limit on bodies."""
+    """Chalice's handler with API Gateway's limit on bodies, for callers on this machine only."""
 
     disable_nagle_algorithm = True
 
     def parse_request(self) -> bool:
-        """Refuse a request whose body API Gateway would not pass on."""
+        """Refuse a request whose body API Gateway would not pass on, or that means another host."""
         if not super().parse_request():
             return False
+        if not is_local(self.headers.get("host", HOST)):
+            return self._refuse(HTTPStatus.MISDIRECTED_REQUEST, b'{"message": "Misdirected Request"}')
         length = self.headers.get("content-length", "0")
         if not length.isdecimal():
             return self._refuse(HTTPStatus.BAD_REQUEST, b'{"message": "Bad Request"}')

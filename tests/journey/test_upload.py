@@ -259,3 +259,18 @@ def test_the_status_never_runs_back_and_the_page_is_there(system: LocalSystem) -
     page = system.call("GET", "/")
     assert page.status == 200
     assert "Slidehook" in page.data.decode()
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("localhost", 200), ("rebound.example.com", 421), ("127.0.0.1.example.com:8000", 421), ("[::1", 421)],
+)
+def test_a_page_elsewhere_whose_name_resolves_to_this_machine_reads_nothing(
+    system: LocalSystem, host: str, status: int
+) -> None:
+    assert system.call("GET", "/jobs", headers={"Host": host}).status == status
+
+
+def test_a_body_that_api_gateway_would_not_pass_on_is_refused(system: LocalSystem) -> None:
+    answer = system.call("POST", "/hooks/upload", b"", headers={"Content-Length": str(11 * 1024 * 1024)})
+    assert answer.status == 413
