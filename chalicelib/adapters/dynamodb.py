@@ -25,7 +25,7 @@ from chalicelib.ports import JobPage
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
-PROGRESS = ("chunks_done", "tiles_done", "bytes_done")
+PROGRESS = ("chunks_done", "tiles_done", "bytes_done", "tiles_bad")
 KEPT_FIELDS = frozenset({field.name for field in fields(Job)} | {"gsi_sweep"})
 
 
@@ -71,7 +71,12 @@ class JobTable:
         change = _Change()
         change.set("updated_at", attribute(record.ended_at))
         change.set("rescues", attribute(0))
-        change.add(chunks_done=number, tiles_done=attribute(record.tiles), bytes_done=attribute(record.source_bytes))
+        change.add(
+            chunks_done=number,
+            tiles_done=attribute(record.tiles),
+            bytes_done=attribute(record.source_bytes),
+            tiles_bad=attribute(record.tiles_bad),
+        )
         change.where_equal(state=State.TILING, attempt=job.attempt, generation=job.generation)
         change.where("NOT contains(chunks_done, :chunk)", {":chunk": attribute(record.number)})
         outcome = self._write(

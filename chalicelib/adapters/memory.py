@@ -157,6 +157,7 @@ class MemoryJobs:
                 chunks_done=stored.chunks_done if now.chunks_done == was.chunks_done else now.chunks_done,
                 tiles_done=stored.tiles_done if now.tiles_done == was.tiles_done else now.tiles_done,
                 bytes_done=stored.bytes_done if now.bytes_done == was.bytes_done else now.bytes_done,
+                tiles_bad=stored.tiles_bad if now.tiles_bad == was.tiles_bad else now.tiles_bad,
             )
             return True
 
@@ -178,6 +179,7 @@ class MemoryJobs:
                     chunks_done=stored.chunks_done | {record.number},
                     tiles_done=stored.tiles_done + record.tiles,
                     bytes_done=stored.bytes_done + record.source_bytes,
+                    tiles_bad=stored.tiles_bad + record.tiles_bad,
                     updated_at=record.ended_at,
                     rescues=0,
                 )

@@ -1,6 +1,7 @@
 """The work plan of a slide: every tile of every level, cut into chunks that one message each asks for.
 
-Two kinds of chunk: `copy` passes stored tiles through, `make` halves a square block of a finer level into the levels
+Three kinds of chunk: `copy` passes stored tiles through, `crop` cuts larger ones without decoding them, and `make`
+decodes a block of a level, publishes it anew where the level cannot be copied, and halves it into the coarser levels
 that the file lacks. A block too small to reach the next stored level hands its last pixels on to a chunk of the next
 stage. A stage starts when the one before it is complete; within a stage chunks run in any order, on any worker.
 
@@ -12,31 +13,39 @@ import base64
 import hashlib
 import json
 import struct
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from typing import Literal
 
 from chalicelib.core.geometry import Grid, level_grid
-from chalicelib.core.jpeg import tile_prefix
-from chalicelib.core.pyramid import Level, Pyramid, stored_tiles
+from chalicelib.core.pyramid import Level, Made, Pyramid, segments_of
+from chalicelib.core.storage import Storage, dump_storage, load_storage, storage_of
+from chalicelib.core.tiff import Ifd
 
-Kind = Literal["copy", "make"]
+Kind = Literal["copy", "crop", "make"]
 
 MAX_CHUNK_TILES = 8192
 BLOCK_LEVELS = 5  # a block is 32 x 32 tiles of its source level: about 25 MB of stored tiles of 256 px
 # Stage 2 and later read one object of pixels a tile; 16 x 16 of them keep a chunk short.
 LATER_BLOCK_LEVELS = 4
+MAX_UINT32 = (1 << 32) - 1
 
-RECORD = struct.Struct("<QIBII")
+# One row of tiles of a block is held in pixels, and what is decoded and encoded in one chunk has to end in time.
+BAND_BYTES = 32 * 1024 * 1024
+BLOCK_TILES = 4096
+
+RECORD = struct.Struct("<QIBBII")
 
 
 @dataclass(frozen=True, slots=True)
 class TileRecord:
-    """A stored tile: `offset` and `size_bytes` in the source, and its place in the pyramid."""
+    """A stored segment: `offset` and `size_bytes` in the source, and its place among the segments of its level. Where
+    tiles are copied its column and row are those of the published tile."""
 
     offset: int
     size_bytes: int
     level: int
+    plane: int
     column: int
     row: int
 
@@ -46,8 +55,9 @@ class Chunk:
     """A run of work that one message asks for. `first` and `last` (exclusive) are record numbers of the plan.
 
     `source_bytes` is what it reads of the source, `tiles` what it publishes. A `make` chunk covers the block
-    (`column`, `row`) of `1 << block_levels` tiles a side of `level`, and makes the `made_levels` next coarser levels;
-    with `from_pixels` its input are halved tiles that the stage before left behind, with `hands_on` it leaves its own.
+    (`column`, `row`) of `1 << block_levels` tiles a side of `level` (as wide as the level with `full_width`: strips);
+    it publishes the block with `encodes`, and makes the `made_levels` next coarser levels. With `from_pixels` its input
+    are halved tiles that the stage before left behind, with `hands_on` it leaves its own.
     """
 
     number: int
@@ -62,33 +72,36 @@ class Chunk:
     row: int = 0
     block_levels: int = 0
     made_levels: int = 0
+    full_width: bool = False
+    encodes: bool = False
     from_pixels: bool = False
     hands_on: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedLevel:
-    """A level as the workers need it. `width_px` x `height_px` is its size in the published pyramid, `stored_width_px`
-    x `stored_height_px` what the file really holds; `prefix` stands before each of its stored tiles."""
+    """A level as the workers need it. `width_px` x `height_px` is its size in the published pyramid, `storage` how the
+    file holds it, if it does."""
 
     level: int
     width_px: int
     height_px: int
-    stored_width_px: int
-    stored_height_px: int
     tiles: int
     sparse: int
-    prefix: bytes
-    subsampling: str
+    made: Made
+    storage: Storage | None
 
     @property
-    def is_made(self) -> bool:
-        return not self.prefix
+    def content_px(self) -> tuple[int, int]:
+        """(width, height) in pixels of what the file really holds of it; padding beyond the level is no content."""
+        if self.storage is None:
+            return self.width_px, self.height_px
+        return min(self.storage.width_px, self.width_px), min(self.storage.height_px, self.height_px)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All that is to be done for one generation."""
+    """All that is to be done for one generation. `blank` is the white JPEG that stands for a tile that is damaged."""
 
     width_px: int
     height_px: int
@@ -96,6 +109,7 @@ class Plan:
     depth: int
     levels: tuple[PlannedLevel, ...]
     chunks: tuple[Chunk, ...]
+    blank: bytes = b""
 
     @property
     def tiles(self) -> int:
@@ -123,7 +137,9 @@ class _Cutter:
 
     def add(self, records: list[TileRecord], **chunk: object) -> None:
         for record in records:
-            self.records += RECORD.pack(record.offset, record.size_bytes, record.level, record.column, record.row)
+            self.records += RECORD.pack(
+                record.offset, min(record.size_bytes, MAX_UINT32), record.level, record.plane, record.column, record.row
+            )
         first, self.count = self.count, self.count + len(records)
         read = sum(record.size_bytes for record in records)
         self.chunks.append(
@@ -131,20 +147,19 @@ class _Cutter:
         )
 
 
-def cut(pyramid: Pyramid, *, chunk_bytes: int) -> tuple[Plan, bytes]:
+def cut(pyramid: Pyramid, *, chunk_bytes: int, blank: bytes = b"") -> tuple[Plan, bytes]:
     """Return the plan of a pyramid and its packed tile records. The same pyramid gives the same bytes.
 
     `chunk_bytes` is how much of the source one chunk reads, at most: a single larger tile is one chunk, and a `make`
-    chunk may reach over it where tiles are larger than the level's average, or four of them are too large.
+    chunk may reach over it where tiles are larger than the level's average, or four of them are too large. Raises
+    CorruptTileError for damaged JPEG tables.
     """
     cutter = _Cutter(bytearray(), [])
-    _cut_copies(cutter, pyramid, chunk_bytes)
-    source: Level | None = None
-    for level, following in zip(pyramid.levels, (*pyramid.levels[1:], None), strict=True):
-        source = level if level.ifd is not None else source
-        if source is level and following is not None and following.ifd is None:
-            _cut_made(cutter, pyramid, level, chunk_bytes)
-    # Early stages first, so that numbers tell the order; `first` and `last` still point at each chunk's own records.
+    for kind, made in (("copy", "passthrough"), ("crop", "lossless-crop")):
+        _cut_runs(cutter, kind, [level for level in pyramid.levels if level.made == made], chunk_bytes)  # type: ignore[arg-type]
+    for level in pyramid.levels:
+        if level.ifd is not None:
+            _cut_blocks(cutter, pyramid, level, level.ifd, chunk_bytes)
     plan = Plan(
         width_px=pyramid.width_px,
         height_px=pyramid.height_px,
@@ -152,101 +167,151 @@ def cut(pyramid: Pyramid, *, chunk_bytes: int) -> tuple[Plan, bytes]:
         depth=pyramid.depth,
         levels=tuple(_planned(level) for level in pyramid.levels),
         chunks=tuple(cutter.chunks),
+        blank=blank,
     )
     return plan, bytes(cutter.records)
 
 
 def _planned(level: Level) -> PlannedLevel:
-    ifd = level.ifd
     return PlannedLevel(
         level=level.level,
         width_px=level.width_px,
         height_px=level.height_px,
-        # Padding that a file stores beyond the level is no content.
-        stored_width_px=min(ifd.width_px, level.width_px) if ifd else level.width_px,
-        stored_height_px=min(ifd.height_px, level.height_px) if ifd else level.height_px,
         tiles=level.tiles,
         sparse=level.sparse,
-        prefix=tile_prefix(ifd.jpeg_tables, ifd.photometric) if ifd else b"",
-        subsampling="420" if ifd and ifd.subsampling == (2, 2) and ifd.photometric == 6 else "444",
+        made=level.made,
+        storage=storage_of(level.ifd) if level.ifd else None,
     )
 
 
-def _records(level: Level) -> Iterator[TileRecord]:
-    assert level.ifd is not None
-    for column, row, index in stored_tiles(level.grid, level.ifd):
-        if level.ifd.byte_counts[index]:
-            yield TileRecord(level.ifd.offsets[index], level.ifd.byte_counts[index], level.level, column, row)
+def _records(level: Level, ifd: Ifd) -> Iterator[TileRecord]:
+    number, offsets, counts = level.level, ifd.offsets, ifd.byte_counts
+    for column, row, plane, index in segments_of(ifd, level.grid):
+        if counts[index]:
+            yield TileRecord(offsets[index], counts[index], number, plane, column, row)
 
 
-def _cut_copies(cutter: _Cutter, pyramid: Pyramid, chunk_bytes: int) -> None:
+def _cut_runs(cutter: _Cutter, kind: Kind, levels: list[Level], chunk_bytes: int) -> None:
     # By file offset across levels: the source is read once, front to back, in large windows.
     records = sorted(
-        (record for level in pyramid.levels if level.ifd is not None for record in _records(level)),
+        (record for level in levels if level.ifd is not None for record in _records(level, level.ifd)),
         key=lambda record: (record.offset, record.level, record.row, record.column),
     )
+    published = {level.level: _published(level) for level in levels}
     run: list[TileRecord] = []
     run_bytes = 0
     for record in records:
         if run and (run_bytes + record.size_bytes > chunk_bytes or len(run) >= MAX_CHUNK_TILES):
-            cutter.add(run, stage=0, kind="copy", tiles=len(run))
+            cutter.add(run, stage=0, kind=kind, tiles=sum(published[each.level](each) for each in run))
             run, run_bytes = [], 0
         run.append(record)
         run_bytes += record.size_bytes
-    cutter.add(run, stage=0, kind="copy", tiles=len(run))
+    if run:
+        cutter.add(run, stage=0, kind=kind, tiles=sum(published[each.level](each) for each in run))
 
 
-def _cut_made(cutter: _Cutter, pyramid: Pyramid, source: Level, chunk_bytes: int) -> None:
-    """Cut the run of missing levels above `source` into blocks, stage after stage."""
-    coarser = [level for level in pyramid.levels if level.level > source.level]
+def _published(level: Level) -> Callable[[TileRecord], int]:
+    """Return what counts the tiles that come of a stored one: those of its parts that lie inside the level."""
+    ifd, grid = level.ifd, level.grid
+    assert ifd is not None
+    across, down = ifd.tile_width_px // grid.tile_size_px, ifd.tile_height_px // grid.tile_size_px
+
+    def count(record: TileRecord) -> int:
+        columns = min(grid.columns, (record.column + 1) * across) - record.column * across
+        rows = min(grid.rows, (record.row + 1) * down) - record.row * down
+        return columns * rows
+
+    return count
+
+
+def _cut_blocks(cutter: _Cutter, pyramid: Pyramid, source: Level, ifd: Ifd, chunk_bytes: int) -> None:
+    """Cut a level that is encoded anew, and the run of missing levels above it, into blocks, stage after stage."""
+    coarser = pyramid.levels[source.level + 1 :]
     missing = next((index for index, level in enumerate(coarser) if level.ifd is not None), len(coarser))
+    encodes = source.made == "re-encoded"
     level, stage = source.level, 0
-    while missing:
-        block_levels = _block_levels(source, chunk_bytes) if stage == 0 else LATER_BLOCK_LEVELS
-        made_levels = min(missing, block_levels)
-        blocks = _blocks(source, block_levels) if stage == 0 else {}
+    while missing or (encodes and stage == 0):
+        shape = _shape(source, ifd, chunk_bytes) if stage == 0 else _Shape(LATER_BLOCK_LEVELS, full_width=False)
+        made_levels = min(missing, shape.levels)
+        records = _blocks(source, ifd, shape) if stage == 0 else {}
         grid = level_grid(pyramid.width_px, pyramid.height_px, pyramid.tile_size_px, level)
-        side = 1 << block_levels
-        for row in range(-(-grid.rows // side)):
-            for column in range(-(-grid.columns // side)):
-                cutter.add(
-                    sorted(blocks.get((column, row), []), key=lambda record: record.offset),
-                    stage=stage,
-                    kind="make",
-                    tiles=sum(
-                        _tiles_inside(pyramid, level + step, column, row, side >> step)
-                        for step in range(1, made_levels + 1)
-                    ),
-                    level=level,
-                    column=column,
-                    row=row,
-                    block_levels=block_levels,
-                    made_levels=made_levels,
-                    from_pixels=stage > 0,
-                    hands_on=missing > made_levels,
-                )
+        for column, row in shape.blocks(grid):
+            own = [] if not (encodes and stage == 0) else [0]
+            cutter.add(
+                sorted(records.get((column, row), []), key=lambda record: record.offset),
+                stage=stage,
+                kind="make",
+                tiles=sum(
+                    _tiles_inside(pyramid, level + step, column, row, shape, step)
+                    for step in (*own, *range(1, made_levels + 1))
+                ),
+                level=level,
+                column=column,
+                row=row,
+                block_levels=shape.levels,
+                made_levels=made_levels,
+                full_width=shape.full_width,
+                encodes=bool(own),
+                from_pixels=stage > 0,
+                hands_on=missing > made_levels,
+            )
         missing -= made_levels
         level += made_levels
         stage += 1
 
 
-def _block_levels(source: Level, chunk_bytes: int) -> int:
-    """Return how far a block of stored tiles may reach: its tiles are held in memory, and large ones are many bytes."""
-    tile_bytes = source.size_bytes / max(1, source.tiles)
-    fitting = (levels for levels in range(BLOCK_LEVELS, 1, -1) if 4**levels * tile_bytes <= chunk_bytes)
-    return next(fitting, 1)
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """The blocks of one stage: `1 << levels` tiles a side, or as wide as the level."""
+
+    levels: int
+    full_width: bool
+
+    def blocks(self, grid: Grid) -> Iterator[tuple[int, int]]:
+        columns = 1 if self.full_width else -(-grid.columns >> self.levels)
+        for row in range(-(-grid.rows >> self.levels)):
+            for column in range(columns):
+                yield column, row
 
 
-def _blocks(source: Level, block_levels: int) -> dict[tuple[int, int], list[TileRecord]]:
+def _shape(source: Level, ifd: Ifd, chunk_bytes: int) -> _Shape:
+    """Return how far a block of stored segments reaches: those, and a row of its tiles, are held in memory."""
+    grid, full_width = source.grid, not ifd.is_tiled
+    tile_bytes = source.size_bytes / max(1, grid.tiles)
+    raw_tile_bytes = grid.tile_size_px**2 * 3
+
+    def fits(levels: int) -> bool:
+        columns = grid.columns if full_width else 1 << levels
+        return (
+            (columns << levels) * tile_bytes <= chunk_bytes
+            and (full_width or columns * raw_tile_bytes <= BAND_BYTES)
+            and columns << levels <= BLOCK_TILES
+        )
+
+    return _Shape(next((levels for levels in range(BLOCK_LEVELS, 1, -1) if fits(levels)), 1), full_width)
+
+
+def _blocks(source: Level, ifd: Ifd, shape: _Shape) -> dict[tuple[int, int], list[TileRecord]]:
+    """Return the segments that each block needs, by (column, row) of the block. Segments that lie across the border of
+    blocks belong to each of them."""
+    side_px = source.grid.tile_size_px << shape.levels
     blocks: dict[tuple[int, int], list[TileRecord]] = {}
-    for record in _records(source):
-        blocks.setdefault((record.column >> block_levels, record.row >> block_levels), []).append(record)
+    for record in _records(source, ifd):
+        left, top = record.column * ifd.tile_width_px, record.row * ifd.tile_height_px
+        right = min(left + ifd.tile_width_px, source.width_px) - 1
+        bottom = min(top + ifd.tile_height_px, source.height_px) - 1
+        columns = range(1) if shape.full_width else range(left // side_px, right // side_px + 1)
+        for row in range(top // side_px, bottom // side_px + 1):
+            for column in columns:
+                blocks.setdefault((column, row), []).append(record)
     return blocks
 
 
-def _tiles_inside(pyramid: Pyramid, level: int, column: int, row: int, side: int) -> int:
+def _tiles_inside(pyramid: Pyramid, level: int, column: int, row: int, shape: _Shape, step: int) -> int:
+    """Return how many tiles of `level` lie in a block, which has halved its side `step` times."""
     grid = level_grid(pyramid.width_px, pyramid.height_px, pyramid.tile_size_px, level)
-    columns = min(grid.columns, (column + 1) * side) - column * side
+    side = 1 << (shape.levels - step)
+    columns = grid.columns if shape.full_width else min(grid.columns, (column + 1) * side) - column * side
     rows = min(grid.rows, (row + 1) * side) - row * side
     return max(0, columns) * max(0, rows)
 
@@ -263,7 +328,9 @@ def plan_digest(head: bytes, records: bytes) -> str:
 
 def dump_plan(plan: Plan) -> bytes:
     """Return the plan's head as JSON, the same bytes for the same plan."""
-    levels = [{**_fields(level), "prefix": base64.b64encode(level.prefix).decode()} for level in plan.levels]
+    levels = [
+        {**_fields(level), "storage": dump_storage(level.storage) if level.storage else None} for level in plan.levels
+    ]
     head = {
         "width_px": plan.width_px,
         "height_px": plan.height_px,
@@ -271,6 +338,7 @@ def dump_plan(plan: Plan) -> bytes:
         "depth": plan.depth,
         "levels": levels,
         "chunks": [_fields(chunk) for chunk in plan.chunks],
+        "blank": base64.b64encode(plan.blank).decode(),
     }
     return json.dumps(head, separators=(",", ":")).encode()
 
@@ -278,9 +346,12 @@ def dump_plan(plan: Plan) -> bytes:
 def load_plan(head: bytes) -> Plan:
     """Return the plan of a head that `dump_plan` wrote."""
     fields = json.loads(head)
-    levels = tuple(PlannedLevel(**{**level, "prefix": base64.b64decode(level["prefix"])}) for level in fields["levels"])
+    levels = tuple(
+        PlannedLevel(**{**level, "storage": load_storage(level["storage"]) if level["storage"] else None})
+        for level in fields["levels"]
+    )
     chunks = tuple(Chunk(**chunk) for chunk in fields["chunks"])
-    return Plan(**{**fields, "levels": levels, "chunks": chunks})
+    return Plan(**{**fields, "levels": levels, "chunks": chunks, "blank": base64.b64decode(fields["blank"])})
 
 
 def _fields(value: object) -> dict[str, object]:

@@ -9,6 +9,7 @@
     │   ├── NoSuchCollectionError · NoSuchSessionError · ForeignSessionError · NoImageStoreError · UnplacedKeyError
     ├── SlideError              the TIFF
     │   ├── NotTiffError · TruncatedError · NotTiledError · UnsupportedError · LimitError · CorruptTileError
+    │   ├── TooManyBadTilesError
     ├── StagingError            what was written is not what was meant
     │   ├── TileConflictError · VerificationError · WorkLostError
     ├── NoProgressError         given up after as many tries as are allowed
@@ -175,6 +176,13 @@ class LimitError(SlideError):
 class CorruptTileError(SlideError):
     code = "corrupt_tile"
     hint = "Upload the file again; if the tile is damaged in the scanner's copy too, scan or convert it again."
+
+
+class TooManyBadTilesError(SlideError):
+    code = "too_many_bad_tiles"
+    hint = (
+        "The status lists the first of them. Upload the file again; if the scanner's copy is damaged too, scan again."
+    )
 
 
 class StagingError(SlidehookError):

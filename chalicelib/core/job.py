@@ -28,6 +28,8 @@ from chalicelib.core.errors import SlidehookError
 from chalicelib.core.geometry import level_count
 from chalicelib.core.source import Source
 
+OnBadTile = Literal["fail", "skip", "blank"]
+
 
 class State(StrEnum):
     QUEUED = "queued"
@@ -73,11 +75,14 @@ class Destination:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the caller may choose. `tile_size` in pixels; None keeps the file's tiles."""
+    """What the caller may choose. `tile_size` in pixels; None keeps the file's tiles. `on_bad_tile` says what becomes
+    of a tile that cannot be read; `associated` publishes label, macro and thumbnail beside the slide."""
 
     tile_size: int | None = None
     base_only: bool = False
     overwrite: bool = False
+    on_bad_tile: OnBadTile = "blank"
+    associated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +106,17 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BadTile:
+    """A stored tile that could not be published: its place in the pyramid, its byte offset in the source, and why."""
+
+    level: int
+    column: int
+    row: int
+    offset: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LevelSummary:
     """A level as the status shows it."""
 
@@ -111,7 +127,18 @@ class LevelSummary:
     rows: int
     tiles: int
     sparse: int
-    made: Literal["passthrough", "made"]
+    made: Literal["passthrough", "lossless-crop", "re-encoded", "made"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlideSummary:
+    """What is known of the slide beside its pixels; None where the file does not say."""
+
+    mpp_x: float | None = None
+    mpp_y: float | None = None
+    magnification: float | None = None
+    vendor: str | None = None
+    icc_profile_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,13 +153,17 @@ class Published:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkRecord:
-    """A finished chunk: how many tiles it stored, and the sum of their ids (core.digest)."""
+    """A finished chunk: how many tiles it stored, and the sum of their ids (core.digest). `tiles_bad` counts what could
+    not be read, `skipped` (by level) what was left out for it, and `bad_tiles` lists the first of them."""
 
     number: int
     tiles: int
     source_bytes: int
     digest: int
     ended_at: float
+    tiles_bad: int = 0
+    skipped: tuple[int, ...] = ()
+    bad_tiles: tuple[BadTile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +192,9 @@ class Job:
     tiles_done: int = 0
     bytes_total: int = 0
     bytes_done: int = 0
+    tiles_bad: int = 0
+    bad_tiles: tuple[BadTile, ...] = ()
+    slide: SlideSummary = field(default_factory=SlideSummary)
     tiling_at: float | None = None
     rescues: int = 0
     trouble: Problem | None = None
@@ -205,9 +239,16 @@ def job_id(hook: str, source: Source, destination: Destination, options: Options
             "hook": hook,
             "source": [source.bucket, source.key, source.etag, source.size_bytes],
             "destination": [destination.collection, destination.session, destination.mongo_collection],
-            "options": [options.tile_size, options.base_only, options.overwrite],
+            "options": [options.tile_size, options.base_only, options.overwrite, *_later_options(options)],
         },
     )
+
+
+def _later_options(options: Options) -> list[object]:
+    # Left out where they say nothing: the ids of jobs from before they existed stay the same.
+    later = {"on_bad_tile": options.on_bad_tile, "associated": options.associated}
+    default = Options()
+    return [[name, value] for name, value in later.items() if value != getattr(default, name)]
 
 
 def new_job(hook: str, source: Source, destination: Destination, options: Options, *, now: float) -> Job:
@@ -248,6 +289,7 @@ def tiling(
     chunks_total: int,
     tiles_total: int,
     bytes_total: int,
+    slide: SlideSummary,
     now: float,
 ) -> Job:
     """Return the job with its plan. What an earlier attempt did under the same plan stays done."""
@@ -264,13 +306,20 @@ def tiling(
         chunks_done=job.chunks_done if same else frozenset(),
         tiles_done=job.tiles_done if same else 0,
         bytes_done=job.bytes_done if same else 0,
+        tiles_bad=job.tiles_bad if same else 0,
+        slide=slide,
         tiling_at=now,
         updated_at=now,
     )
 
 
-def finishing(job: Job, *, now: float) -> Job:
-    return _moved(job, State.FINISHING, updated_at=now)
+def finishing(job: Job, *, bad_tiles: tuple[BadTile, ...], now: float) -> Job:
+    """Return the job whose chunks are all done, with the first of the tiles that could not be read."""
+    return _moved(job, State.FINISHING, bad_tiles=bad_tiles[:MAX_BAD_TILES], updated_at=now)
+
+
+# An item of the table holds 400 kB; a hundred places show the pattern of the damage, and the count tells the rest.
+MAX_BAD_TILES = 100
 
 
 def done(job: Job, published: Published, *, now: float) -> Job:
@@ -314,6 +363,7 @@ def next_attempt(job: Job, source: Source, *, now: float) -> Job:
         rescues=0,
         trouble=None,
         error=None,
+        bad_tiles=(),
         published=None,
         sweep_at=None,
     )
@@ -330,6 +380,7 @@ def discarding(job: Job, *, look_again_at: float) -> Job:
         chunks_done=frozenset(),
         tiles_done=0,
         bytes_done=0,
+        tiles_bad=0,
         sweep_at=look_again_at,
     )
 

@@ -1,58 +1,64 @@
 """Which images of a TIFF are the levels of the slide, and how each level of the published pyramid comes to be.
 
-Geometry decides: a level is a tiled image whose size is the base's halved a whole number of times, within rounding.
-Label, macro and thumbnail images can show a patient's name; they are never levels and are not published.
+Geometry decides: a level is an image, tiled if the base is, whose size is the base's halved a whole number of times,
+within rounding. Label, macro and thumbnail images can show a patient's name; they are never levels, and are published
+beside the slide only if the caller asks for them.
+
+Each level is published in the best way that its storage allows: `passthrough` copies stored JPEG tiles,
+`lossless-crop` cuts larger JPEG tiles without decoding them, `re-encoded` decodes and encodes anew, and `made` halves
+the next finer level where the file has none, or none that can be trusted.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from chalicelib.core.errors import (
     LimitError,
-    NotTiledError,
     TruncatedError,
     UnsupportedError,
 )
 from chalicelib.core.geometry import Grid, level_count, level_grid
+from chalicelib.core.job import OnBadTile
+from chalicelib.core.storage import why_not
 from chalicelib.core.tiff import (
     COMPRESSION_JPEG,
     PHOTOMETRIC_GREY,
     PHOTOMETRIC_RGB,
     PHOTOMETRIC_YCBCR,
-    PLANAR_CONTIGUOUS,
     Ifd,
 )
 
-Made = Literal["passthrough", "made"]
+Made = Literal["passthrough", "lossless-crop", "re-encoded", "made"]
 
 ROUNDING_PX = 2  # writers round halved sizes up or down, at every step
 MIN_TILE_SIZE_PX, MAX_TILE_SIZE_PX = 64, 4096
+DEFAULT_TILE_SIZE_PX = 256
 MAX_PIXELS = 1 << 41  # a 150 mm x 60 mm glass at 0.06 micrometres per pixel
 MAX_TILES = 4_000_000
 MAX_TILE_BYTES = 16_000_000  # MongoDB takes documents of 16 MiB
-SAMPLES = {PHOTOMETRIC_GREY: 1, PHOTOMETRIC_RGB: 3, PHOTOMETRIC_YCBCR: 3}
+# A slide of which more than one tile in ten cannot be read is a damaged file, not a slide with a flaw.
+BAD_TILE_SHARE = 0.10
+PASSED = {PHOTOMETRIC_GREY: 1, PHOTOMETRIC_RGB: 3, PHOTOMETRIC_YCBCR: 3}
 ASSOCIATED = re.compile(r"\b(label|macro|thumbnail|thumb)\b", re.IGNORECASE)
 ASSOCIATED_SUBFILE_TYPE = 9  # Aperio's macro
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """One level of the published pyramid. `ifd` is where its tiles are stored, None if they are made from the next
-    finer level. `tiles` and `size_bytes` count what will be published of it (size: 0 if made); `sparse` counts the
-    tiles that the file leaves out."""
+    """One level of the published pyramid. `ifd` is where it is stored, None if it is made from the next finer level.
+    `tiles` and `size_bytes` count what will be published of it (size: what is read, 0 if made); `sparse` counts the
+    tiles that the file leaves out, `beyond` the segments that lie behind the file's end."""
 
     level: int
     grid: Grid
     ifd: Ifd | None
+    made: Made
     tiles: int
     sparse: int
     size_bytes: int
-
-    @property
-    def made(self) -> Made:
-        return "made" if self.ifd is None else "passthrough"
+    beyond: int = 0
 
     @property
     def width_px(self) -> int:
@@ -74,13 +80,15 @@ class Level:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pyramid:
     """The pyramid to publish. `levels` lists what is published, finest first; `depth` counts the complete quadtree,
-    which is what tile names are derived from, also when only the base is published."""
+    which is what tile names are derived from, also when only the base is published. `associated` names the images that
+    are no level, as (name, IFD)."""
 
     width_px: int
     height_px: int
     tile_size_px: int
     depth: int
     levels: tuple[Level, ...]
+    associated: tuple[tuple[str, Ifd], ...] = ()
 
 
 def check_tile_size(tile_size: int) -> int:
@@ -90,69 +98,106 @@ def check_tile_size(tile_size: int) -> int:
     return tile_size
 
 
-def plan_pyramid(ifds: Sequence[Ifd], *, size_bytes: int, tile_size: int | None, base_only: bool) -> Pyramid:
+def plan_pyramid(
+    ifds: Sequence[Ifd],
+    *,
+    size_bytes: int,
+    tile_size: int | None,
+    base_only: bool,
+    on_bad_tile: OnBadTile = "blank",
+    can_crop: bool = True,
+) -> Pyramid:
     """Return the pyramid that is published of a TIFF of `size_bytes` with these `ifds`.
 
-    `tile_size` is the edge of the tiles in pixels that was asked for; None takes the file's. Raises NotTiledError,
-    UnsupportedError, LimitError or TruncatedError, each naming the image at fault.
+    `tile_size` is the edge of the tiles in pixels that was asked for; None takes the file's. `can_crop` says whether
+    JPEG tiles can be cut without loss here. Raises UnsupportedError, LimitError or TruncatedError, each naming the
+    image at fault.
     """
     base = _base(ifds)
-    _check_supported(base)
-    tile_size_px = base.tile_width_px
-    if tile_size not in (None, tile_size_px):
-        problem = (
-            f"the slide's tiles are {tile_size_px} px and {tile_size} px were asked for; cutting anew is not done yet"
-        )
-        raise UnsupportedError(problem, hint=f"Leave tile_size out, or ask for {tile_size_px}.")
+    tile_size_px = tile_size or _own_tile_size(base)
     depth = level_count(base.width_px, base.height_px, tile_size_px)
     stored = {0: base} if base_only else _stored_levels(base, ifds, depth)
-    levels = tuple(
-        _level(level, level_grid(base.width_px, base.height_px, tile_size_px, level), stored.get(level), size_bytes)
-        for level in range(1 if base_only else depth)
+    levels: list[Level] = []
+    for number in range(1 if base_only else depth):
+        grid = level_grid(base.width_px, base.height_px, tile_size_px, number)
+        level = _level(number, grid, stored.get(number), size_bytes, can_crop=can_crop)
+        if number and level.ifd is not None and _is_worse_than_made(level, levels):
+            level = _level(number, grid, None, size_bytes, can_crop=can_crop)
+        levels.append(level)
+    pyramid = Pyramid(
+        width_px=base.width_px,
+        height_px=base.height_px,
+        tile_size_px=tile_size_px,
+        depth=depth,
+        levels=tuple(levels),
+        associated=tuple(_associated(ifds, base)),
     )
-    if sum(level.tiles for level in levels) > MAX_TILES:
+    _check(pyramid, size_bytes, on_bad_tile)
+    return pyramid
+
+
+def _check(pyramid: Pyramid, size_bytes: int, on_bad_tile: OnBadTile) -> None:
+    if sum(level.tiles for level in pyramid.levels) > MAX_TILES:
         raise LimitError(f"the slide has more than {MAX_TILES} tiles")
-    if not levels[0].tiles:
+    base = pyramid.levels[0]
+    assert base.ifd is not None
+    if not base.tiles:
         raise UnsupportedError("the base level of the slide has no tiles: all of them are left out")
-    return Pyramid(
-        width_px=base.width_px, height_px=base.height_px, tile_size_px=tile_size_px, depth=depth, levels=levels
-    )
+    segments = len(base.ifd.offsets)
+    if base.beyond > BAD_TILE_SHARE * segments or (base.beyond and on_bad_tile == "fail"):
+        raise TruncatedError(
+            f"{base.beyond} of the {segments} stored pieces of the base level lie behind the file's end,"
+            f" at byte {size_bytes}"
+        )
 
 
 def _base(ifds: Sequence[Ifd]) -> Ifd:
-    largest = max(ifds, key=lambda ifd: (ifd.width_px * ifd.height_px, -ifd.index))
-    if not largest.is_tiled:
-        raise NotTiledError(
-            f"image {largest.index} of the TIFF ({largest.width_px} x {largest.height_px} px) is stored in strips"
-        )
+    slides = [ifd for ifd in ifds if _associated_name(ifd) is None] or list(ifds)
+    largest = max(slides, key=lambda ifd: (ifd.width_px * ifd.height_px, -ifd.index))
+    where = f"image {largest.index} of the TIFF ({largest.width_px} x {largest.height_px} px)"
     if largest.width_px * largest.height_px > MAX_PIXELS:
         raise LimitError(f"the slide claims {largest.width_px} x {largest.height_px} px")
+    reason = why_not(largest)
+    if reason is not None:
+        raise UnsupportedError(f"{where} {reason}")
+    if not _is_complete(largest):
+        raise TruncatedError(f"{where} lists fewer strips than it has")
+    alike = [ifd for ifd in slides if (ifd.width_px, ifd.height_px) == (largest.width_px, largest.height_px)]
+    if len(alike) > 1:
+        raise UnsupportedError(
+            f"the TIFF has {len(alike)} images of {largest.width_px} x {largest.height_px} px: channels or focal"
+            " planes, of which a slide has one"
+        )
+    other = _other_region(slides, largest)
+    if other is not None:
+        raise UnsupportedError(
+            f"the TIFF has a second slide in it, image {other.index} ({other.width_px} x {other.height_px} px)"
+        )
     return largest
 
 
-def _check_supported(ifd: Ifd) -> None:
-    where = f"image {ifd.index} of the TIFF ({ifd.width_px} x {ifd.height_px} px)"
-    if ifd.compression != COMPRESSION_JPEG:
-        raise UnsupportedError(f"{where} is compressed with {ifd.compression_name}; only JPEG is published yet")
-    if SAMPLES.get(ifd.photometric) != ifd.samples:
-        raise UnsupportedError(
-            f"{where} has {ifd.samples} samples a pixel, photometric {ifd.photometric};"
-            " grey, RGB and YCbCr are published"
-        )
-    if ifd.bits != 8:
-        raise UnsupportedError(f"{where} has {ifd.bits} bits a sample; only 8 are published")
-    if ifd.samples > 1 and ifd.planar != PLANAR_CONTIGUOUS:
-        raise UnsupportedError(f"{where} stores its colours in separate planes")
-    if ifd.tile_width_px != ifd.tile_height_px:
-        raise UnsupportedError(
-            f"{where} has tiles of {ifd.tile_width_px} x {ifd.tile_height_px} px; only square ones are taken"
-        )
-    if not MIN_TILE_SIZE_PX <= ifd.tile_width_px <= MAX_TILE_SIZE_PX:
-        raise UnsupportedError(
-            f"{where} has tiles of {ifd.tile_width_px} px; {MIN_TILE_SIZE_PX} to {MAX_TILE_SIZE_PX} px are taken"
-        )
-    if ifd.tile_width_px % 2:
-        raise UnsupportedError(f"{where} has tiles of {ifd.tile_width_px} px; an odd size cannot be halved")
+# Smaller images of another shape are previews of some kind; nobody misses them.
+REGION_SHARE = 0.25
+
+
+def _other_region(slides: Sequence[Ifd], base: Ifd) -> Ifd | None:
+    """Return an image that is no level of the base and too large to be a preview: a second region of the glass."""
+    pixels = base.width_px * base.height_px
+    for ifd in slides:
+        ratio = base.width_px / ifd.width_px
+        same_shape = abs(ifd.height_px * ratio - base.height_px) <= ratio * (ROUNDING_PX + ifd.tile_height_px)
+        if ifd.is_tiled and not same_shape and ifd.width_px * ifd.height_px > REGION_SHARE * pixels:
+            return ifd
+    return None
+
+
+def _own_tile_size(base: Ifd) -> int:
+    """Return the edge of the tiles in pixels that is published unless another one is asked for: the file's own if they
+    are square JPEG tiles of a usable size."""
+    side = min(base.tile_width_px, base.tile_height_px)
+    fits = max(base.tile_width_px, base.tile_height_px) % side == 0 and side % 2 == 0
+    usable = MIN_TILE_SIZE_PX <= side <= MAX_TILE_SIZE_PX and fits
+    return side if base.is_tiled and usable else DEFAULT_TILE_SIZE_PX
 
 
 def _stored_levels(base: Ifd, ifds: Iterable[Ifd], depth: int) -> dict[int, Ifd]:
@@ -166,31 +211,46 @@ def _stored_levels(base: Ifd, ifds: Iterable[Ifd], depth: int) -> dict[int, Ifd]
 
 
 def _level_of(ifd: Ifd, base: Ifd, depth: int) -> int | None:
-    """Return which level the image is, or None: an associated image, another aspect, or unlike the base."""
-    alike = (
-        ifd.is_tiled
-        and ifd.tile_width_px == ifd.tile_height_px == base.tile_width_px
-        and (ifd.compression, ifd.bits, ifd.samples) == (base.compression, base.bits, base.samples)
-        and (ifd.photometric, ifd.planar) == (base.photometric, base.planar)
-    )
+    """Return which level the image is, or None: an associated image, another aspect, or one that cannot be read."""
+    if _associated_name(ifd) is not None or ifd.is_tiled != base.is_tiled or why_not(ifd) or not _is_complete(ifd):
+        return None
+    return next((level for level in range(1, depth) if _matches(ifd, base, level)), None)
+
+
+def _is_complete(ifd: Ifd) -> bool:
+    segments = ifd.segment_columns * ifd.segment_rows * ifd.planes
+    return len(ifd.offsets) >= segments <= len(ifd.byte_counts)
+
+
+def _associated_name(ifd: Ifd) -> str | None:
+    """Return what an image is that is no level, as its writer says; None for all others."""
     # Only the name a writer gives the image counts: Aperio puts it first after the line break, and what follows may
     # hold anything.
     first_words = ifd.description.replace("\r", "").split("\n")[-1][:40]
-    associated = ifd.subfile_type == ASSOCIATED_SUBFILE_TYPE or ASSOCIATED.search(first_words)
-    if not alike or associated:
-        return None
-    for level in range(1, depth):
-        grid = level_grid(base.width_px, base.height_px, base.tile_width_px, level)
-        stored = level_grid(ifd.width_px, ifd.height_px, base.tile_width_px, 0)
-        # A level that lacks a column or row by rounding is made anew: its last pixels exist only in the finer one.
-        if _matches(ifd, base, level) and stored.columns >= grid.columns and stored.rows >= grid.rows:
-            return level
-    return None
+    found = ASSOCIATED.search(first_words)
+    if found:
+        return {"thumb": "thumbnail"}.get(found[1].lower(), found[1].lower())
+    return "macro" if ifd.subfile_type == ASSOCIATED_SUBFILE_TYPE else None
+
+
+def _associated(ifds: Sequence[Ifd], base: Ifd) -> Iterator[tuple[str, Ifd]]:
+    """Yield the images that stand beside the slide, by name, each name once."""
+    seen: set[str] = set()
+    for ifd in ifds:
+        name = _associated_name(ifd)
+        # Aperio's thumbnail has no name: it is the image in strips that follows the base.
+        if name is None and base.is_tiled and not ifd.is_tiled and ifd.index == base.index + 1:
+            name = "thumbnail"
+        if name is not None and name not in seen and ifd is not base:
+            seen.add(name)
+            yield name, ifd
 
 
 def _matches(ifd: Ifd, base: Ifd, level: int) -> bool:
-    return _side_matches(ifd.width_px, base.width_px, level, base.tile_width_px) and _side_matches(
-        ifd.height_px, base.height_px, level, base.tile_width_px
+    """Tell whether an image is as large as a level. A tiled one that lacks a column or row of pixels by more than
+    rounding is made anew: its last pixels exist only in the finer one."""
+    return _side_matches(ifd.width_px, base.width_px, level, ifd.tile_width_px) and _side_matches(
+        ifd.height_px, base.height_px, level, ifd.tile_height_px
     )
 
 
@@ -200,31 +260,87 @@ def _side_matches(side_px: int, base_px: int, level: int, tile_size_px: int) -> 
     return abs(side_px - expected_px) <= ROUNDING_PX or side_px == padded_px
 
 
-def _level(level: int, grid: Grid, ifd: Ifd | None, size_bytes: int) -> Level:
+def _level(number: int, grid: Grid, ifd: Ifd | None, size_bytes: int, *, can_crop: bool) -> Level:
     if ifd is None:
-        return Level(level=level, grid=grid, ifd=None, tiles=grid.tiles, sparse=0, size_bytes=0)
-    counts = [ifd.byte_counts[index] for _, _, index in stored_tiles(grid, ifd)]
-    for column, row, index in stored_tiles(grid, ifd):
-        end = ifd.offsets[index] + ifd.byte_counts[index]
-        if end > size_bytes:
-            raise TruncatedError(
-                f"tile ({column}, {row}) of level {level} ends at byte {end}, and the file at byte {size_bytes}"
-            )
-        if ifd.byte_counts[index] > MAX_TILE_BYTES:
-            raise LimitError(
-                f"tile ({column}, {row}) of level {level} is stored in {ifd.byte_counts[index]} bytes;"
-                f" at most {MAX_TILE_BYTES} are taken"
-            )
-    sparse = counts.count(0)
-    return Level(level=level, grid=grid, ifd=ifd, tiles=grid.tiles - sparse, sparse=sparse, size_bytes=sum(counts))
+        return Level(level=number, grid=grid, ifd=None, made="made", tiles=grid.tiles, sparse=0, size_bytes=0)
+    made = _way(ifd, grid.tile_size_px, can_crop=can_crop)
+    offsets, counts = ifd.offsets, ifd.byte_counts
+    used = [index for _, _, _, index in segments_of(ifd, grid)]
+    beyond = sum(offsets[index] + counts[index] > size_bytes and counts[index] > 0 for index in used)
+    sparse = 0 if made == "re-encoded" else len(sparse_tiles(grid, ifd))
+    return Level(
+        level=number,
+        grid=grid,
+        ifd=ifd,
+        made=made,
+        tiles=grid.tiles - sparse,
+        sparse=sparse,
+        size_bytes=sum(counts[index] for index in used),
+        beyond=beyond,
+    )
 
 
-def stored_tiles(grid: Grid, ifd: Ifd) -> Iterable[tuple[int, int, int]]:
-    """Yield (column, row, index into the IFD's tables) of every tile of the level, row by row.
+def _way(ifd: Ifd, tile_size_px: int, *, can_crop: bool) -> Made:
+    """Return how a stored image is published in tiles of `tile_size_px`."""
+    is_jpeg = ifd.compression == COMPRESSION_JPEG and PASSED.get(ifd.photometric) == ifd.samples and ifd.bits == 8
+    if not (is_jpeg and ifd.is_tiled and (ifd.planes == 1)):
+        return "re-encoded"
+    if ifd.tile_width_px == ifd.tile_height_px == tile_size_px:
+        return "passthrough"
+    # A cut can only be made between the blocks that JPEG codes together, and a tile must be cut into whole ones.
+    across, down = ifd.subsampling if ifd.photometric == PHOTOMETRIC_YCBCR else (1, 1)
+    whole = ifd.tile_width_px % tile_size_px == 0 and ifd.tile_height_px % tile_size_px == 0
+    aligned = tile_size_px % (8 * across) == 0 and tile_size_px % (8 * down) == 0
+    return "lossless-crop" if can_crop and whole and aligned else "re-encoded"
 
-    The file may store more columns than the level has (padding); those are passed over.
-    """
-    stored_columns = -(-ifd.width_px // ifd.tile_width_px)
-    for row in range(grid.rows):
-        for column in range(grid.columns):
-            yield column, row, row * stored_columns + column
+
+def _is_worse_than_made(level: Level, finer: Sequence[Level]) -> bool:
+    """Tell whether the next finer level gives better pixels than what is stored: where the file has lost tiles of this
+    level, or leaves tiles out of which the finer level has content (known of Aperio: such levels are corrupt)."""
+    assert level.ifd is not None
+    lacks_grid = (
+        -(-level.ifd.width_px // level.grid.tile_size_px) < level.columns
+        or -(-level.ifd.height_px // level.grid.tile_size_px) < level.rows
+    )
+    if level.beyond or lacks_grid:
+        return True
+    if level.made == "re-encoded":
+        return any(not level.ifd.byte_counts[index] for _, _, _, index in segments_of(level.ifd, level.grid))
+    source = next(each for each in reversed(finer) if each.ifd is not None)
+    assert source.ifd is not None
+    if source.made == "re-encoded":
+        return level.sparse > 0
+    blank = sparse_tiles(source.grid, source.ifd)
+    side = 1 << (level.level - source.level)
+    return any(
+        (column * side + x, row * side + y) not in blank
+        for column, row in sparse_tiles(level.grid, level.ifd)
+        for x in range(min(side, source.columns - column * side))
+        for y in range(min(side, source.rows - row * side))
+    )
+
+
+def sparse_tiles(grid: Grid, ifd: Ifd) -> frozenset[tuple[int, int]]:
+    """Return (column, row) of the tiles of a grid that the file leaves out: their byte count is 0. The stored tiles are
+    those of the grid, or larger ones by a whole factor."""
+    across, down = ifd.tile_width_px // grid.tile_size_px, ifd.tile_height_px // grid.tile_size_px
+    return frozenset(
+        (column * across + x, row * down + y)
+        for column, row, _, index in segments_of(ifd, grid)
+        if not ifd.byte_counts[index]
+        for x in range(across)
+        for y in range(down)
+        if column * across + x < grid.columns and row * down + y < grid.rows
+    )
+
+
+def segments_of(ifd: Ifd, grid: Grid) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (column, row, plane, index into the IFD's tables) of the stored segments of a level, row by row, plane by
+    plane. A file may store more columns and rows than the level has (padding); those are passed over."""
+    columns = -(-min(ifd.width_px, grid.width_px) // ifd.tile_width_px)
+    rows = -(-min(ifd.height_px, grid.height_px) // ifd.tile_height_px)
+    for plane in range(ifd.planes):
+        for row in range(rows):
+            first = (plane * ifd.segment_rows + row) * ifd.segment_columns
+            for column in range(columns):
+                yield column, row, plane, first + column

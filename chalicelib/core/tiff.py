@@ -1,15 +1,17 @@
 """What a TIFF file says of itself, as values. Parsing is `tifffile`'s; here its findings are checked and named.
 
-Tags and their meaning: TIFF 6.0 (Adobe, 1992), TIFF Technical Note 2 (JPEG tables), BigTIFF.
+Tags and their meaning: TIFF 6.0 (Adobe, 1992), TIFF Technical Notes 1 (SubIFDs) and 2 (JPEG tables), BigTIFF.
+
+A stored piece of an image is called a segment here: a tile, or a strip, which is a tile as wide as the image.
 """
 
 import contextlib
 import logging
 import struct
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from chalicelib.core.errors import LimitError, NotTiffError, SlidehookError, TruncatedError
 
@@ -19,34 +21,48 @@ MAGIC_BYTES = 4
 MAX_IFDS = 512
 MAX_SIDE_PX = 2_000_000
 MAX_TILES = 4_000_000
+MAX_SAMPLES = 64
 # The tables of that many tiles are 64 MB. What is read twice counts twice: a file of a few kilobytes can name the same
 # large table in every tag of every directory.
 HEADER_BYTES = 80 * 1024 * 1024
 
+COMPRESSION_NONE = 1
 COMPRESSION_JPEG = 7
+PHOTOMETRIC_INVERTED_GREY = 0
 PHOTOMETRIC_GREY = 1
 PHOTOMETRIC_RGB = 2
+PHOTOMETRIC_PALETTE = 3
 PHOTOMETRIC_YCBCR = 6
 PLANAR_CONTIGUOUS = 1
+TAG_NDPI = 65420
+TEXT_BYTES = 4 * 1024 * 1024  # Philips keeps its label image in the description; what is longer is cut
 
 COMPRESSION_NAMES = {
-    1: "none", 5: "LZW", 6: "old JPEG", 7: "JPEG", 8: "deflate", 32946: "deflate", 33003: "JPEG 2000 (YCbCr)",
-    33005: "JPEG 2000 (RGB)", 34712: "JPEG 2000", 50000: "zstd", 50001: "WebP", 50002: "JPEG XL", 34892: "lossy JPEG",
+    1: "nothing", 2: "CCITT", 3: "CCITT", 4: "CCITT", 5: "LZW", 6: "old-style JPEG", 7: "JPEG", 8: "deflate",
+    32946: "deflate", 32773: "PackBits", 33003: "JPEG 2000 (YCbCr)", 33005: "JPEG 2000 (RGB)", 34712: "JPEG 2000",
+    50000: "zstd", 34926: "zstd", 50001: "WebP", 34927: "WebP", 50002: "JPEG XL", 34892: "lossy JPEG", 34925: "LZMA",
+    34887: "LERC", 22610: "JPEG XR", 34934: "JPEG XR",
 }  # fmt: skip
 
 
 # What `Ifd` is made of. A tag of these that is listed and cannot be read is damage; tifffile would go on without it.
 READ_TAGS = {
     254: "NewSubfileType", 256: "ImageWidth", 257: "ImageLength", 258: "BitsPerSample", 259: "Compression",
-    262: "PhotometricInterpretation", 270: "ImageDescription", 277: "SamplesPerPixel", 284: "PlanarConfiguration",
-    322: "TileWidth", 323: "TileLength", 324: "TileOffsets", 325: "TileByteCounts", 330: "SubIFDs", 347: "JPEGTables",
-    530: "YCbCrSubSampling",
+    262: "PhotometricInterpretation", 270: "ImageDescription", 277: "SamplesPerPixel", 278: "RowsPerStrip",
+    279: "StripByteCounts", 284: "PlanarConfiguration", 317: "Predictor", 320: "ColorMap",
+    322: "TileWidth", 323: "TileLength", 324: "TileOffsets", 325: "TileByteCounts", 330: "SubIFDs",
+    338: "ExtraSamples", 339: "SampleFormat", 347: "JPEGTables", 530: "YCbCrSubSampling",
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ifd:
-    """One image file directory. `offsets` and `byte_counts` hold one entry a tile (or strip), row by row."""
+    """One image file directory. `offsets` and `byte_counts` hold one entry a segment, row by row, plane by plane.
+
+    A strip is a tile of the image's width, whose `tile_height_px` is RowsPerStrip. `colour_map` holds a palette's
+    16-bit values (all red ones, then green, then blue), in this machine's byte order. `x_resolution`, `y_resolution`
+    are in pixels per `resolution_unit` (1 none, 2 inch, 3 cm).
+    """
 
     index: int
     width_px: int
@@ -65,6 +81,35 @@ class Ifd:
     jpeg_tables: bytes
     offsets: "array[int]"
     byte_counts: "array[int]"
+    byte_order: Literal["<", ">"] = "<"
+    predictor: int = 1
+    fill_order: int = 1
+    extra_samples: tuple[int, ...] = ()
+    sample_format: int = 1
+    colour_map: bytes = b""
+    x_resolution: float | None = None
+    y_resolution: float | None = None
+    resolution_unit: int = 1
+    make: str = ""
+    model: str = ""
+    software: str = ""
+    xmp: str = ""
+    icc_profile: bytes = b""
+    is_ndpi: bool = False
+    ndpi_magnification: float | None = None
+
+    @property
+    def planes(self) -> int:
+        """How many times the image's segments are stored: once, or once a sample."""
+        return self.samples if self.planar != PLANAR_CONTIGUOUS else 1
+
+    @property
+    def segment_columns(self) -> int:
+        return -(-self.width_px // self.tile_width_px)
+
+    @property
+    def segment_rows(self) -> int:
+        return -(-self.height_px // self.tile_height_px)
 
     @property
     def compression_name(self) -> str:
@@ -187,48 +232,104 @@ def _checked(ifd: Ifd) -> Ifd:
         raise LimitError(f"image {ifd.index} of the TIFF claims {ifd.width_px} x {ifd.height_px} px")
     if ifd.is_tiled and not (16 <= ifd.tile_width_px <= 16384 and 16 <= ifd.tile_height_px <= 16384):
         raise LimitError(f"image {ifd.index} of the TIFF claims tiles of {ifd.tile_width_px} x {ifd.tile_height_px} px")
-    if ifd.is_tiled:
-        planes = ifd.samples if ifd.planar != PLANAR_CONTIGUOUS else 1
-        tiles = -(-ifd.width_px // ifd.tile_width_px) * -(-ifd.height_px // ifd.tile_height_px) * planes
-        if tiles > MAX_TILES:
-            raise LimitError(f"image {ifd.index} of the TIFF has {tiles} tiles; at most {MAX_TILES} are taken")
-        if not len(ifd.offsets) == len(ifd.byte_counts) == tiles:
-            raise TruncatedError(
-                f"image {ifd.index} of the TIFF should list {tiles} tiles"
-                f" and lists {len(ifd.offsets)} offsets and {len(ifd.byte_counts)} byte counts"
-            )
+    if not 1 <= ifd.samples <= MAX_SAMPLES:
+        raise LimitError(f"image {ifd.index} of the TIFF claims {ifd.samples} samples a pixel")
+    segments = ifd.segment_columns * ifd.segment_rows * ifd.planes
+    what = "tiles" if ifd.is_tiled else "strips"
+    if segments > MAX_TILES:
+        raise LimitError(f"image {ifd.index} of the TIFF has {segments} {what}; at most {MAX_TILES} are taken")
+    # A few files list one strip too many; the surplus is nothing.
+    if ifd.is_tiled and not len(ifd.offsets) == len(ifd.byte_counts) == segments:
+        raise TruncatedError(
+            f"image {ifd.index} of the TIFF should list {segments} {what}"
+            f" and lists {len(ifd.offsets)} offsets and {len(ifd.byte_counts)} byte counts"
+        )
     return ifd
 
 
 def _translated(page: Any, index: int) -> Ifd:
     # tifffile's pages are dynamic; this is the one place that knows their attributes.
-    tags = page.tags
-
-    def tag(name: str, default: Any) -> Any:
-        found = tags.get(name)
-        return default if found is None or found.value is None else found.value
-
-    subsampling = tag("YCbCrSubSampling", (2, 2))
-    bits = tag("BitsPerSample", 1)
+    tag = _reader(page.tags)
+    subsampling = tag(530, (2, 2))
+    bits = tag(258, 1)
+    formats = tag(339, 1)
+    width_px, height_px, is_tiled = int(page.imagewidth), int(page.imagelength), bool(page.is_tiled)
     return Ifd(
         index=index,
-        width_px=int(page.imagewidth),
-        height_px=int(page.imagelength),
-        is_tiled=bool(page.is_tiled),
-        tile_width_px=int(page.tilewidth),
-        tile_height_px=int(page.tilelength),
+        width_px=width_px,
+        height_px=height_px,
+        is_tiled=is_tiled,
+        tile_width_px=int(page.tilewidth) if is_tiled else width_px,
+        tile_height_px=int(page.tilelength) if is_tiled else max(1, min(int(page.rowsperstrip), height_px)),
         compression=int(page.compression),
         photometric=int(page.photometric),
         samples=int(page.samplesperpixel),
-        bits=int(bits[0] if isinstance(bits, tuple) else bits),
+        bits=_same(bits),
         planar=int(page.planarconfig),
         subfile_type=int(page.subfiletype),
-        description=str(page.description),
+        description=str(page.description)[:TEXT_BYTES],
         subsampling=(int(subsampling[0]), int(subsampling[1])),
         jpeg_tables=bytes(page.jpegtables or b""),
         offsets=_numbers(page.dataoffsets),
         byte_counts=_numbers(page.databytecounts),
+        byte_order=page.parent.byteorder,
+        predictor=int(page.predictor),
+        fill_order=int(page.fillorder),
+        extra_samples=tuple(int(each) for each in page.extrasamples),
+        sample_format=_same(formats),
+        colour_map=_colour_map(page.colormap),
+        x_resolution=_ratio(tag(282, None)),
+        y_resolution=_ratio(tag(283, None)),
+        resolution_unit=int(tag(296, 2)),
+        make=_text(tag(271, "")),
+        model=_text(tag(272, "")),
+        software=_text(tag(305, "")),
+        xmp=_text(tag(700, "")),
+        icc_profile=_bytes(tag(34675, b"")),
+        is_ndpi=TAG_NDPI in page.tags,
+        ndpi_magnification=_number(tag(65421, None)),
     )
+
+
+def _reader(tags: Any) -> Callable[[int, Any], Any]:
+    def tag(code: int, default: Any) -> Any:
+        found = tags.get(code)
+        return default if found is None or found.value is None else found.value
+
+    return tag
+
+
+def _same(values: Any) -> int:
+    """Return the value that all samples share; 0 where they differ."""
+    if not isinstance(values, tuple):
+        return int(values)
+    return int(values[0]) if values and all(each == values[0] for each in values) else 0
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        value = value[:TEXT_BYTES].decode(errors="replace")
+    return value[:TEXT_BYTES] if isinstance(value, str) else ""
+
+
+def _bytes(value: Any) -> bytes:
+    return bytes(value[:TEXT_BYTES]) if isinstance(value, bytes) else b""
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _ratio(value: Any) -> float | None:
+    """Return a RATIONAL as a number, None where it says nothing."""
+    numbers = value if isinstance(value, tuple) else ()
+    if len(numbers) != 2 or not all(isinstance(each, int) for each in numbers) or not numbers[1]:
+        return None
+    return float(numbers[0] / numbers[1])
+
+
+def _colour_map(value: Any) -> bytes:
+    return b"" if value is None else bytes(value.astype("=u2").tobytes())
 
 
 def _numbers(values: Iterable[int]) -> "array[int]":

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 
 from chalicelib.core.errors import BucketNotAllowedError, SlidehookError, TransientError
 from chalicelib.core.event import Arrival
-from chalicelib.core.job import Destination, Job, Options, failed, new_job, problem
+from chalicelib.core.job import Destination, Job, OnBadTile, Options, failed, new_job, problem
 from chalicelib.core.pyramid import check_tile_size
 from chalicelib.core.source import OBJECT_ID, Source, destination_of_key, is_direct, parse_s3_url
 from chalicelib.hooks import Parameters, validated
@@ -47,6 +47,13 @@ class UploadParameters(Parameters):
     overwrite: bool = Field(
         default=False, description="replace a slide of the same file name that came from another source"
     )
+    on_bad_tile: OnBadTile = Field(
+        default="blank",
+        description="what stands for a tile that cannot be read: blank, nothing (skip), or fail the job",
+    )
+    associated: bool = Field(
+        default=False, description="publish label, macro and thumbnail beside the slide; they can show a patient's name"
+    )
 
 
 def upload(
@@ -64,7 +71,13 @@ def upload(
     if bucket not in source_buckets:
         raise BucketNotAllowedError(f"the bucket {bucket!r} may not be read", pointer="/source")
     destination = archive.locate(parameters.collection, parameters.session, parameters.mongo_collection)
-    options = Options(tile_size=parameters.tile_size, base_only=parameters.base_only, overwrite=parameters.overwrite)
+    options = Options(
+        tile_size=parameters.tile_size,
+        base_only=parameters.base_only,
+        overwrite=parameters.overwrite,
+        on_bad_tile=parameters.on_bad_tile,
+        associated=parameters.associated,
+    )
     return submit(
         name, bucket, key, destination, options,
         slides=slides, jobs=jobs, archive=archive, queue=queue, clock=clock,

@@ -3,9 +3,12 @@
 It may die between any two lines and be run again from the first: each looks before it acts.
 """
 
+from collections.abc import Sequence
+
 from chalicelib.core.digest import SUM_MODULUS
-from chalicelib.core.errors import VerificationError
-from chalicelib.core.job import Job, Problem, Published, State, done, finishing, superseded
+from chalicelib.core.errors import TooManyBadTilesError, VerificationError
+from chalicelib.core.job import ChunkRecord, Job, Problem, Published, State, done, finishing, superseded
+from chalicelib.core.pyramid import BAD_TILE_SHARE
 from chalicelib.core.retry import GRACE_SECONDS
 from chalicelib.ports import Archive, Clock, ImageFacts, Jobs
 
@@ -16,7 +19,8 @@ def finish(job: Job, *, jobs: Jobs, archive: Archive, clock: Clock) -> None:
     Harmless to repeat. Raises VerificationError if the tiles are not what the chunks said they wrote.
     """
     if job.state is State.TILING and job.all_chunks_done:
-        begun = finishing(job, now=clock.now())
+        bad_tiles = tuple(bad for record in jobs.chunk_records(job) for bad in record.bad_tiles)
+        begun = finishing(job, bad_tiles=bad_tiles, now=clock.now())
         if not jobs.move(job, begun):
             return
         job = begun
@@ -26,7 +30,9 @@ def finish(job: Job, *, jobs: Jobs, archive: Archive, clock: Clock) -> None:
         # What this job staged is dropped by the other one: there is nothing to verify any more.
         _give_way(job, jobs, clock)
         return
-    _verify(job, jobs, archive)
+    records = jobs.chunk_records(job)
+    _refuse_too_many(job, records)
+    _verify(job, records, archive)
     switch = archive.publish(job, _facts(job), now=clock.now())
     if not switch.won:
         _give_way(job, jobs, clock)
@@ -50,16 +56,32 @@ def _give_way(job: Job, jobs: Jobs, clock: Clock) -> None:
     jobs.move(job, superseded(job, newer, now=clock.now(), sweep_at=clock.now()))
 
 
-def _verify(job: Job, jobs: Jobs, archive: Archive) -> None:
+def _refuse_too_many(job: Job, records: Sequence[ChunkRecord]) -> None:
+    """Raise TooManyBadTilesError if so many tiles are damaged that what is left is no slide. One never is too many."""
+    bad = sum(record.tiles_bad for record in records)
+    if bad > max(1, BAD_TILE_SHARE * job.tiles_total):
+        first = job.bad_tiles[0]
+        raise TooManyBadTilesError(
+            f"{bad} of {job.tiles_total} tiles cannot be read, more than {BAD_TILE_SHARE:.0%};"
+            f" the first, ({first.column}, {first.row}) of level {first.level} at byte {first.offset}: {first.reason}"
+        )
+
+
+def _verify(job: Job, records: Sequence[ChunkRecord], archive: Archive) -> None:
     """Compare counts by level, and the digest of all tiles, with what was planned and what the chunks wrote."""
     depth = job.depth
-    expected = {depth - level.level: level.tiles for level in job.levels if level.tiles}
+    skipped = [sum(record.skipped[level.level] for record in records if record.skipped) for level in job.levels]
+    expected = {
+        depth - level.level: level.tiles - left_out
+        for level, left_out in zip(job.levels, skipped, strict=True)
+        if level.tiles > left_out
+    }
     holding = archive.holding(job)
     for tiles_depth in sorted(expected.keys() | holding.tiles_by_depth.keys()):
         planned, found = expected.get(tiles_depth, 0), holding.tiles_by_depth.get(tiles_depth, 0)
         if planned != found:
             raise VerificationError(f"level {depth - tiles_depth} should have {planned} tiles and has {found}")
-    written = sum(record.digest for record in jobs.chunk_records(job)) % SUM_MODULUS
+    written = sum(record.digest for record in records) % SUM_MODULUS
     if written != holding.digest:
         raise VerificationError("the stored tiles are not those that were written")
 

@@ -3,11 +3,13 @@
 import io
 from typing import BinaryIO, cast
 
+from chalicelib.core import crop
 from chalicelib.core.blocks import BlockStream
 from chalicelib.core.chunk import cut, dump_plan, load_plan, plan_digest
-from chalicelib.core.job import Job, LevelSummary, State, planning, tiling
+from chalicelib.core.job import Job, LevelSummary, SlideSummary, State, planning, tiling
 from chalicelib.core.message import messages_for, plan_key, records_key
 from chalicelib.core.pyramid import Pyramid, plan_pyramid
+from chalicelib.core.raster import blank
 from chalicelib.core.source import Source
 from chalicelib.core.tiff import read_ifds
 from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides, Work
@@ -38,7 +40,7 @@ def plan(
     if not jobs.move(job, started):
         return
     pyramid = read_pyramid(started, slides)
-    made, records = cut(pyramid, chunk_bytes=chunk_bytes)
+    made, records = cut(pyramid, chunk_bytes=chunk_bytes, blank=blank(pyramid.tile_size_px))
     head = dump_plan(made)
     digest = plan_digest(head, records)
     # What the chunks need stands before the job says `tiling`; a crash in between plans again, to the same bytes.
@@ -53,6 +55,7 @@ def plan(
         chunks_total=len(made.chunks),
         tiles_total=made.tiles,
         bytes_total=made.source_bytes,
+        slide=SlideSummary(),
         now=clock.now(),
     )
     if jobs.move(started, planned):
@@ -64,8 +67,14 @@ def read_pyramid(job: Job, slides: Slides) -> Pyramid:
     source = job.source
     stream = header_stream(source, slides)
     ifds = read_ifds(stream, size_bytes=source.size_bytes)
+    options = job.options
     return plan_pyramid(
-        ifds, size_bytes=source.size_bytes, tile_size=job.options.tile_size, base_only=job.options.base_only
+        ifds,
+        size_bytes=source.size_bytes,
+        tile_size=options.tile_size,
+        base_only=options.base_only,
+        on_bad_tile=options.on_bad_tile,
+        can_crop=crop.is_available(),
     )
 
 

@@ -33,7 +33,10 @@ def report(job: Job, *, now: float) -> dict[str, object]:
             "tile_size": job.options.tile_size,
             "base_only": job.options.base_only,
             "overwrite": job.options.overwrite,
+            "on_bad_tile": job.options.on_bad_tile,
+            "associated": job.options.associated,
         },
+        "slide": _slide(job),
         "levels": [
             {
                 "level": level.level,
@@ -48,6 +51,19 @@ def report(job: Job, *, now: float) -> dict[str, object]:
             for level in job.levels
         ],
         **_progress(job, now),
+        "bad_tiles": {
+            "count": job.tiles_bad,
+            "listed": [
+                {
+                    "level": bad.level,
+                    "column": bad.column,
+                    "row": bad.row,
+                    "offset": bad.offset,
+                    "reason": bad.reason,
+                }
+                for bad in job.bad_tiles
+            ],
+        },
         "submitted_at": instant(job.submitted_at),
         "started_at": instant(job.started_at),
         "updated_at": instant(job.updated_at),
@@ -66,6 +82,23 @@ def report(job: Job, *, now: float) -> dict[str, object]:
         "trouble": _problem(job.trouble) if job.is_live else None,
         "result": _result(job),
         "links": _links(job),
+    }
+
+
+def _slide(job: Job) -> dict[str, object] | None:
+    """What is known of the slide itself; None before it was looked at."""
+    if not job.levels:
+        return None
+    base, slide = job.levels[0], job.slide
+    return {
+        "width_px": base.width_px,
+        "height_px": base.height_px,
+        "tile_size_px": job.tile_size_px,
+        "mpp_x": slide.mpp_x,
+        "mpp_y": slide.mpp_y,
+        "magnification": slide.magnification,
+        "vendor": slide.vendor,
+        "icc_profile_bytes": slide.icc_profile_bytes,
     }
 
 

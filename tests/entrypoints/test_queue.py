@@ -2,6 +2,7 @@
 
 import json
 import logging
+import struct
 from typing import Any
 
 import pytest
@@ -102,8 +103,9 @@ def test_a_fault_of_ours_is_kept_with_the_job_and_tried_again(world: World, monk
 
 
 def test_a_permanent_error_fails_the_job_and_its_message_is_done_with(world: World) -> None:
-    world.put(write(Slide(width_px=300, height_px=200, compression="lzw")), "lzw.tif")
-    job = world.submit("lzw.tif")
+    data = write(Slide(width_px=300, height_px=200, compression="lzw"))
+    world.put(data.replace(struct.pack("<HHII", 259, 3, 1, 5), struct.pack("<HHII", 259, 3, 1, 6)), "old.tif")
+    job = world.submit("old.tif")
     assert world.deliver_bodies([body(job)]) == []
     ended = world.job(job)
     assert ended.error is not None

@@ -5,14 +5,16 @@ import random
 from functools import cache
 
 import pytest
+import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from chalicelib.core import chunk as chunks
-from chalicelib.core.geometry import tile_address
+from chalicelib.core.geometry import tile_address, tile_name
 from chalicelib.core.job import Job, State
 from chalicelib.core.message import Message
+from chalicelib.core.tiff import Ifd, read_ifds
 from chalicelib.ports import Tile
 from tests.slides import Slide, write
 from tests.world import DATABASE, Died, World
@@ -24,6 +26,10 @@ NAMED = "0000000000000000000a0001"
 @cache
 def small(seed: int = 0) -> bytes:
     return write(Slide(width_px=300, height_px=200, levels=(0, 2), seed=seed))
+
+
+def ifds_of(data: bytes) -> tuple[Ifd, ...]:
+    return read_ifds(io.BytesIO(data), size_bytes=len(data))
 
 
 @pytest.fixture(autouse=True)
@@ -299,41 +305,84 @@ def test_a_slide_without_some_tiles_is_published_without_them() -> None:
     assert len(world.tiles(job)) == 18 + 6 + 2 + 1
 
 
-@pytest.mark.parametrize("level", [0, 2])
-def test_a_damaged_tile_fails_the_job_with_its_place_and_leaves_nothing(level: int) -> None:
+def damaged(level: int, *, scan_only: bool = False) -> tuple[bytes, int]:
+    """Return the small slide with tile (1, 0) of a stored level overwritten, and the byte it lies at."""
     data = bytearray(small())
-    from tests.core.test_tiff import ifds_of
-
     ifd = ifds_of(bytes(data))[0 if level == 0 else 1]
-    data[ifd.offsets[1] : ifd.offsets[1] + 40] = b"\0" * 40
-    world = World()
-    world.put(bytes(data))
+    start, stop = ifd.offsets[1], ifd.offsets[1] + ifd.byte_counts[1]
+    if scan_only:
+        start = bytes(data).index(b"\xff\xda", start) + 14
+    data[start : stop - 2] = b"\xff\xd0" * ((stop - 2 - start) // 2) + b"\0" * ((stop - 2 - start) % 2)
+    return bytes(data), ifd.offsets[1]
+
+
+@pytest.mark.parametrize("level", [0, 2])
+def test_a_damaged_tile_is_white_and_listed_and_costs_nothing_else(level: int) -> None:
+    data, offset = damaged(level)
+    (whole, sound), world = published(), World()
+    world.put(data)
     job = world.finish(world.submit())
+    assert (job.state, job.tiles_bad) == (State.DONE, 1)
+    (bad,) = job.bad_tiles
+    assert (bad.level, bad.column, bad.row, bad.offset) == (level, 1, 0, offset)
+    assert bad.reason == "its bytes are no JPEG stream"
+    tiles = world.tiles(job)
+    name = tile_name(level, 1, 0, levels=job.depth)
+    assert (simplejpeg.decode_jpeg(tiles[name]) == 255).all()
+    expected = whole.tiles(sound)
+    ancestors = {f"{name[:length]}.jpg" for length in range(1, len(name) - 3)}
+    assert {each for each in expected if tiles[each] != expected[each]} <= ancestors
+
+
+@pytest.mark.parametrize("level", [0, 2])
+def test_a_damaged_tile_is_left_out_if_the_caller_says_skip(level: int) -> None:
+    world = World()
+    world.put(damaged(level)[0])
+    job = world.finish(world.submit(on_bad_tile="skip"))
+    assert (job.state, job.tiles_bad) == (State.DONE, 1)
+    assert tile_name(level, 1, 0, levels=job.depth) not in world.tiles(job)
+    assert len(world.tiles(job)) == job.tiles_total - 1
+
+
+@pytest.mark.parametrize("level", [0, 2])
+def test_a_damaged_tile_fails_the_job_with_its_place_and_leaves_nothing_if_the_caller_says_fail(level: int) -> None:
+    world = World()
+    world.put(damaged(level)[0])
+    job = world.finish(world.submit(on_bad_tile="fail"))
     assert job.error is not None
     assert (job.state, job.error.code) == (State.FAILED, "corrupt_tile")
-    assert f"tile (1, 0) of level {level} is damaged" in job.error.message
+    assert f"tile (1, 0) of level {level}, at byte" in job.error.message
     assert world.memory_archive.tiles == {}
 
 
-def test_a_tile_that_only_the_decoder_finds_damaged_is_named_as_well() -> None:
-    data = bytearray(small())
-    from tests.core.test_tiff import ifds_of
+def test_a_tile_that_only_the_decoder_finds_damaged_is_listed_and_passed_through() -> None:
+    data, offset = damaged(0, scan_only=True)
+    world = World()
+    world.put(data)
+    job = world.finish(world.submit())
+    assert (job.state, job.tiles_bad, job.bad_tiles[0].offset) == (State.DONE, 1, offset)
+    assert job.bad_tiles[0].reason.startswith("it cannot be decoded")
 
+
+def test_more_bad_tiles_than_one_in_ten_fail_the_slide() -> None:
+    data = bytearray(small())
     ifd = ifds_of(bytes(data))[0]
-    scan = bytes(data).index(b"\xff\xda", ifd.offsets[0])
-    data[scan : ifd.offsets[0] + ifd.byte_counts[0]] = b"\xff\xd9" * (
-        (ifd.offsets[0] + ifd.byte_counts[0] - scan) // 2
-    ) + (b"\0" * ((ifd.offsets[0] + ifd.byte_counts[0] - scan) % 2))
+    for offset in ifd.offsets[: len(ifd.offsets) // 4]:
+        data[offset : offset + 2] = b"\0\0"
     world = World()
     world.put(bytes(data))
     job = world.finish(world.submit())
     assert job.error is not None
-    assert job.error.message.startswith("tile (0, 0) of level 0 is damaged")
+    assert (job.state, job.error.code) == (State.FAILED, "too_many_bad_tiles")
+    assert "more than 10%" in job.error.message
+    assert len(job.bad_tiles) == len(ifd.offsets) // 4
+    assert world.memory_archive.tiles == {}
 
 
 def test_batches_are_bounded_by_bytes_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     world, job = published()
-    monkeypatch.setattr("chalicelib.steps.tile.BATCH_BYTES", 5000)
+    monkeypatch.setattr("chalicelib.steps.tile.hand.BATCH_BYTES", 5000)
+    monkeypatch.setattr("chalicelib.steps.tile.make.BATCH_BYTES", 5000)
     sizes: list[int] = []
     bounded = World()
     write_tiles = bounded.memory_archive.write

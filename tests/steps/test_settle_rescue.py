@@ -153,7 +153,7 @@ def test_a_job_in_finishing_is_finished_again() -> None:
     while any(message.do == "tile" for message in world.memory_queue.sent):
         world.deliver(world.memory_queue.sent.pop(0))
     stored = world.job(job)
-    assert world.memory_jobs.move(stored, finishing(stored, now=world.clock.now()))
+    assert world.memory_jobs.move(stored, finishing(stored, bad_tiles=(), now=world.clock.now()))
     world.memory_queue.sent.clear()
     world.clock.advance(91)
     world.minute()

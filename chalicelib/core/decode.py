@@ -1,0 +1,209 @@
+"""Segments into pixels: what the codecs give, made RGB with 8 bits.
+
+Every decoder is told beforehand how much it may give, so that a small segment that claims gigabytes is refused, not
+unpacked. 16 bits become 8 by v / 257, rounded; alpha is laid over white; palettes and inverted grey become colours.
+
+Formats: TIFF 6.0 sections 3, 9, 13, 14 and 18, TIFF Technical Note 2; ITU-T T.81 and T.800; Aperio's compression tags
+33003 (JPEG 2000 of YCbCr without a component transform) and 33005 (RGB). Aperio's photometric tag is not reliable
+there, so the compression tag decides.
+
+Frames: arrays are `uint8` of shape (height, width, 3), RGB, row 0 at the top.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+
+from chalicelib.core.errors import CorruptTileError
+from chalicelib.core.jpeg import complete_tile, frame_of
+from chalicelib.core.raster import Pixels
+from chalicelib.core.storage import (
+    ALPHA_ASSOCIATED,
+    ALPHA_UNASSOCIATED,
+    DEFLATE,
+    FILL_ORDER_LOW_FIRST,
+    JPEG_2000,
+    JPEG_2000_YCBCR,
+    LZW,
+    PACKBITS,
+    PLAIN,
+    PREDICTOR_HORIZONTAL,
+    WEBP,
+    ZSTD,
+    Storage,
+)
+from chalicelib.core.tiff import COMPRESSION_JPEG, PHOTOMETRIC_INVERTED_GREY, PHOTOMETRIC_PALETTE
+
+Samples = npt.NDArray[Any]  # uint8 or uint16
+Unpack = Callable[..., bytes | bytearray]
+
+UNPACK: dict[int, Unpack] = {
+    **dict.fromkeys(LZW, imagecodecs.lzw_decode),
+    **dict.fromkeys(DEFLATE, imagecodecs.zlib_decode),
+    **dict.fromkeys(PACKBITS, imagecodecs.packbits_decode),
+    **dict.fromkeys(ZSTD, imagecodecs.zstd_decode),
+}
+REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
+
+
+def decoded(storage: Storage, planes: Sequence[bytes], row: int) -> Pixels:
+    """Return the pixels of the segment in `row` of segments; `planes` are its stored bytes, one a plane.
+
+    Raises CorruptTileError if they cannot be decoded, or hold other dimensions than the directory says.
+    """
+    shape = storage.segment_height_px(row), storage.tile_width_px
+    try:
+        if storage.is_jpeg:
+            return decoded_jpeg(complete_tile(storage.prefix, planes[0]), shape)
+        parts = [_samples(storage, plane, shape) for plane in planes]
+    except CorruptTileError:
+        raise
+    # Every codec has errors of its own, and says little in them.
+    except Exception as error:
+        raise CorruptTileError(f"it cannot be decoded: {error}") from error
+    return _colours(storage, parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2))
+
+
+def decoded_jpeg(jpeg: bytes, shape: tuple[int, int], *, halved: bool = False) -> Pixels:
+    """Return the pixels of a complete JPEG of `shape` = (height, width), or at half size in both, by the DCT.
+
+    A stream that ends early or stumbles is damaged, also where a decoder would fill the rest with grey. Raises
+    CorruptTileError.
+    """
+    height, width = shape
+    frame = frame_of(jpeg)
+    if (frame.height_px, frame.width_px) != shape:
+        raise CorruptTileError(
+            f"it holds {frame.width_px} x {frame.height_px} px where {width} x {height} px are expected"
+        )
+    least = (height // 2, width // 2) if halved else (0, 0)
+    try:
+        pixels: Pixels = simplejpeg.decode_jpeg(
+            jpeg, "RGB", fastdct=False, fastupsample=False, min_height=least[0], min_width=least[1]
+        )
+    except ValueError as error:
+        raise CorruptTileError(f"it cannot be decoded: {error}") from error
+    return pixels
+
+
+def _samples(storage: Storage, data: bytes, shape: tuple[int, int]) -> Samples:
+    """Return what one plane of a segment holds, of shape (height, width, samples), without any change of colours."""
+    samples = 1 if storage.planes > 1 else storage.samples
+    if storage.compression in PLAIN:
+        return _plain(storage, data, (*shape, samples))
+    if storage.compression == COMPRESSION_JPEG:
+        found = decoded_grey(complete_tile(storage.prefix, data), shape)
+    elif storage.compression in JPEG_2000:
+        _expect(jpeg_2000_size(data), shape)
+        found = imagecodecs.jpeg2k_decode(data)
+    else:
+        assert storage.compression in WEBP
+        _expect(webp_size(data), shape)
+        found = imagecodecs.webp_decode(data)
+    found = found.reshape(*found.shape[:2], -1)
+    if found.shape[:2] != shape or found.shape[2] < samples or found.dtype.itemsize * 8 < storage.bits:
+        raise CorruptTileError(f"it holds {found.shape} of {found.dtype} where {(*shape, samples)} are expected")
+    return found[..., :samples]
+
+
+def decoded_grey(jpeg: bytes, shape: tuple[int, int]) -> Samples:
+    frame = frame_of(jpeg)
+    _expect((frame.width_px, frame.height_px), shape)
+    found: Samples = imagecodecs.jpeg8_decode(jpeg, outcolorspace="GRAYSCALE")
+    return found
+
+
+def _plain(storage: Storage, data: bytes, shape: tuple[int, int, int]) -> Samples:
+    dtype = np.dtype(f"{storage.byte_order}u{storage.bits // 8}")
+    size = int(np.prod(shape)) * dtype.itemsize
+    if storage.fill_order == FILL_ORDER_LOW_FIRST:
+        data = data.translate(REVERSED)
+    unpack = UNPACK.get(storage.compression)
+    plain = data if unpack is None else unpack(data, out=size)
+    if len(plain) < size:
+        raise CorruptTileError(f"it holds {len(plain)} bytes where {size} are expected")
+    stored = np.frombuffer(plain, dtype, count=size // dtype.itemsize).reshape(shape)
+    found: Samples = stored.astype(dtype.newbyteorder("="))
+    if storage.predictor == PREDICTOR_HORIZONTAL:
+        # Differences are taken between neighbours of one sample, and wrap around.
+        found = np.add.accumulate(found, axis=1, dtype=found.dtype)
+    return found
+
+
+def _expect(size: tuple[int, int], shape: tuple[int, int]) -> None:
+    width, height = size
+    if (height, width) != shape:
+        raise CorruptTileError(f"it claims {width} x {height} px where {shape[1]} x {shape[0]} px are expected")
+
+
+def jpeg_2000_size(data: bytes) -> tuple[int, int]:
+    """Return (width, height) in pixels that a JPEG 2000 codestream claims (T.800 A.5.1). Raises CorruptTileError."""
+    at = data.find(b"\xff\x4f\xff\x51")
+    header = data[at + 4 : at + 42]
+    if at < 0 or len(header) < 38:
+        raise CorruptTileError("its bytes are no JPEG 2000 codestream")
+    right, bottom, left, top = (int.from_bytes(header[start : start + 4], "big") for start in (4, 8, 12, 16))
+    if int.from_bytes(header[34:36], "big") > 4:
+        raise CorruptTileError("its JPEG 2000 codestream claims more than four components")
+    return right - left, bottom - top
+
+
+def webp_size(data: bytes) -> tuple[int, int]:
+    """Return (width, height) in pixels that a WebP file claims (RFC 9649). Raises CorruptTileError."""
+    kind, body = data[12:16], data[20:30]
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(body) < 10:
+        raise CorruptTileError("its bytes are no WebP image")
+    if kind == b"VP8X":
+        return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
+    if kind == b"VP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
+
+
+def _colours(storage: Storage, samples: Samples) -> Pixels:
+    """Return samples as RGB."""
+    if storage.photometric == PHOTOMETRIC_PALETTE:
+        return _palette(storage)[samples[..., 0]]
+    narrow = _eight_bits(samples)
+    if storage.photometric == PHOTOMETRIC_INVERTED_GREY:
+        narrow = 255 - narrow
+    if narrow.shape[2] == 1:
+        return np.repeat(narrow, 3, axis=2)
+    if storage.compression == JPEG_2000_YCBCR:
+        narrow[..., :3] = _from_ycbcr(narrow[..., :3])
+    return _over_white(storage, narrow) if narrow.shape[2] > 3 else np.ascontiguousarray(narrow)
+
+
+def _eight_bits(samples: Samples) -> Pixels:
+    if samples.dtype == np.uint8:
+        return samples.astype(np.uint8, copy=False)
+    return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _palette(storage: Storage) -> Pixels:
+    colours = np.frombuffer(storage.colour_map, np.uint16).reshape(3, 256).T
+    # Some writers put 8-bit values where the specification has 16.
+    return np.ascontiguousarray(colours.astype(np.uint8) if colours.max() < 256 else _eight_bits(colours))
+
+
+def _from_ycbcr(pixels: Pixels) -> Pixels:
+    """Return YCbCr of the full range (T.871) as RGB."""
+    luma, blue, red = (pixels[..., index].astype(np.float32) for index in range(3))
+    blue, red = blue - 128, red - 128
+    colours = np.stack((luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue), axis=2)
+    return cast(Pixels, np.clip(np.rint(colours), 0, 255).astype(np.uint8))
+
+
+def _over_white(storage: Storage, pixels: Pixels) -> Pixels:
+    colours, alpha = pixels[..., :3], pixels[..., 3:4].astype(np.uint16)
+    kind = storage.extra_samples[0] if storage.extra_samples else 0
+    if kind == ALPHA_UNASSOCIATED:
+        return cast(Pixels, ((colours * alpha + (255 - alpha) * 255 + 127) // 255).astype(np.uint8))
+    if kind == ALPHA_ASSOCIATED:
+        return cast(Pixels, np.minimum(colours + (255 - alpha), 255).astype(np.uint8))
+    return np.ascontiguousarray(colours)

@@ -1,0 +1,78 @@
+"""Tile: bring one chunk of a slide from S3 to MongoDB.
+
+Reading, splicing and inserting run on a few threads, a window of the source each, so that neither the database nor the
+network waits for the other, and memory is bounded by the windows.
+"""
+
+from chalicelib.core.chunk import Plan, load_plan
+from chalicelib.core.digest import digest_sum
+from chalicelib.core.job import MAX_BAD_TILES, ChunkRecord, Job, State
+from chalicelib.core.message import messages_for, plan_key
+from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides, Work
+from chalicelib.steps.tile.copy import copy
+from chalicelib.steps.tile.hand import Hand
+
+
+def tile(
+    job: Job,
+    number: int,
+    *,
+    threads: int,
+    slides: Slides,
+    jobs: Jobs,
+    archive: Archive,
+    work: Work,
+    queue: Queue,
+    clock: Clock,
+) -> None:
+    """Store the tiles of chunk `number` and mark it done; send what has become ready by it.
+
+    Harmless to repeat, at any moment and beside itself: the same bytes go under the same ids. Raises SourceError if
+    the object is not what was pinned, CorruptTileError for a damaged tile if the job is not to survive one,
+    OutOfTimeError, TileConflictError, WorkLostError.
+    """
+    if job.state is not State.TILING:
+        return
+    plan = load_plan(work.get(plan_key(job, job.plan_digest or "")))
+    if number in job.chunks_done:
+        # It came again: the one who did it may have died before the next messages were sent.
+        _forward(job, plan, number, queue)
+        return
+    hand = Hand(job, plan, plan.chunks[number], threads, slides, archive, work, clock)
+    _work_through(hand)
+    # Only after the database acknowledged every tile the chunk is marked: a crash in between repeats the tiles.
+    record = ChunkRecord(
+        number=number,
+        tiles=len(hand.ids),
+        source_bytes=hand.chunk.source_bytes,
+        digest=digest_sum(hand.ids),
+        ended_at=clock.now(),
+        tiles_bad=len(hand.bad),
+        skipped=tuple(hand.skipped) if any(hand.skipped) else (),
+        bad_tiles=tuple(sorted(hand.bad, key=lambda bad: (bad.level, bad.row, bad.column))[:MAX_BAD_TILES]),
+    )
+    after = jobs.finish_chunk(job, record)
+    if after is not None:
+        _forward(after, plan, number, queue)
+
+
+def _work_through(hand: Hand) -> None:
+    if hand.chunk.kind == "copy":
+        copy(hand)
+        return
+    # Codecs and numpy are paid for by those who decode only.
+    if hand.chunk.kind == "crop":
+        from chalicelib.steps.tile.cut import cut
+
+        cut(hand)
+    else:
+        from chalicelib.steps.tile.make import make
+
+        make(hand)
+
+
+def _forward(job: Job, plan: Plan, number: int, queue: Queue) -> None:
+    """Send the next stage, or `finish`, if chunk `number` was the last one of its stage."""
+    ready = plan.ready(job.chunks_done)
+    if not ready or ready[0].stage > plan.chunks[number].stage:
+        queue.send(messages_for(job, plan))

@@ -1,0 +1,135 @@
+"""What every kind of chunk needs: to read its part of the source, to name and store tiles, to note damaged ones."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from chalicelib.core.chunk import RECORD, Chunk, Plan, PlannedLevel, TileRecord, unpack_records
+from chalicelib.core.digest import tile_id
+from chalicelib.core.errors import CorruptTileError, OutOfTimeError
+from chalicelib.core.geometry import tile_name
+from chalicelib.core.job import BadTile, Job
+from chalicelib.core.message import records_key
+from chalicelib.core.pyramid import MAX_TILE_BYTES
+from chalicelib.core.storage import MAX_SEGMENT_BYTES, Storage
+from chalicelib.core.window import Window, windows
+from chalicelib.ports import Archive, Clock, Slides, Tile, Work
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# Batches are bounded by bytes: MongoDB takes 48 MB a message, and a batch is held twice while it is sent.
+BATCH_BYTES = 4 * 1024 * 1024
+# What storing the tiles in hand and saying so may take: work is not begun with less time left.
+RESERVE_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Hand:
+    """A chunk and all that is needed to work on it, and what has become of it so far: the `ids` of the stored tiles,
+    the damaged ones, and how many were left out by level. Its lists may be added to on any thread."""
+
+    job: Job
+    plan: Plan
+    chunk: Chunk
+    threads: int
+    slides: Slides
+    archive: Archive
+    work: Work
+    clock: Clock
+    ids: list[bytes] = field(default_factory=list)
+    bad: list[BadTile] = field(default_factory=list)
+    skipped: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.skipped = [0] * len(self.plan.levels)
+
+    def level(self, number: int) -> PlannedLevel:
+        return self.plan.levels[number]
+
+    def storage(self, number: int) -> Storage:
+        storage = self.plan.levels[number].storage
+        assert storage is not None
+        return storage
+
+    def records(self) -> Iterator[TileRecord]:
+        start, stop = self.chunk.first * RECORD.size, self.chunk.last * RECORD.size
+        if start == stop:
+            return iter(())
+        return unpack_records(self.work.get(records_key(self.job, self.job.plan_digest or ""), start, stop))
+
+    def windows(self) -> tuple[list[Window], list[tuple[TileRecord, str]]]:
+        """Return the windows of the source that the chunk reads, and what cannot be read of it, with the reason."""
+        whole, unreadable = [], []
+        end = self.job.source.size_bytes
+        most = MAX_TILE_BYTES if self.chunk.kind == "copy" else MAX_SEGMENT_BYTES
+        for record in self.records():
+            if record.offset + record.size_bytes > end:
+                unreadable.append((record, f"it lies behind the file's end at byte {end}"))
+            elif record.size_bytes > most:
+                unreadable.append((record, f"it is stored in {record.size_bytes} bytes; at most {most} are taken"))
+            else:
+                whole.append(record)
+        return list(windows(whole)), unreadable
+
+    def read(self, window: Window) -> memoryview:
+        """Return the bytes of a window."""
+        self.check_time()
+        return memoryview(self.slides.read(self.job.source, window.start, window.stop))
+
+    def named(self, level: int, column: int, row: int, jpeg: bytes) -> Tile:
+        name = tile_name(level, column, row, levels=self.plan.depth)
+        return Tile(name, self.plan.depth - level, jpeg, tile_id(name, jpeg))
+
+    def write(self, tiles: Sequence[Tile]) -> None:
+        """Store tiles, and remember that they are."""
+        for batch in _batches(tiles):
+            self.archive.write(self.job, self.job.generation, batch)
+            self.ids += [tile.id for tile in batch]
+
+    def note_bad(self, record: TileRecord, reason: str) -> None:
+        """Keep where a damaged piece lies. Raises CorruptTileError if the job is not to survive one."""
+        place = f"tile ({record.column}, {record.row}) of level {record.level}"
+        if self.job.options.on_bad_tile == "fail":
+            raise CorruptTileError(f"{place}, at byte {record.offset}, is damaged: {reason}")
+        self.bad.append(
+            BadTile(level=record.level, column=record.column, row=record.row, offset=record.offset, reason=reason)
+        )
+
+    def stand_in(self, level: int, column: int, row: int) -> list[Tile]:
+        """Return what is stored in place of a damaged tile, as the job's options say: a white one, or none."""
+        if self.job.options.on_bad_tile == "skip":
+            self.skipped[level] += 1
+            return []
+        return [self.named(level, column, row, self.plan.blank)]
+
+    def spread(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """Return the function's results, in order, computed on the chunk's threads (on this one, if it has only it)."""
+        if self.threads <= 1:
+            return [function(item) for item in items]
+        with ThreadPoolExecutor(self.threads) as pool:
+            futures = [pool.submit(function, item) for item in items]
+            try:
+                return [future.result() for future in futures]
+            finally:
+                # The first error ends the chunk: what has not begun is not begun any more.
+                for future in futures:
+                    future.cancel()
+
+    def check_time(self) -> None:
+        if self.clock.remaining_seconds() < RESERVE_SECONDS:
+            raise OutOfTimeError(f"chunk {self.chunk.number} was not finished within the time of one invocation")
+
+
+def _batches(tiles: Iterable[Tile]) -> Iterator[list[Tile]]:
+    batch: list[Tile] = []
+    size_bytes = 0
+    for tile in tiles:
+        if batch and size_bytes + len(tile.jpeg) > BATCH_BYTES:
+            yield batch
+            batch, size_bytes = [], 0
+        batch.append(tile)
+        size_bytes += len(tile.jpeg)
+    if batch:
+        yield batch
