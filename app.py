@@ -66,6 +66,11 @@ def thumbnail() -> Response:
     return answer(http.show_thumbnail)
 
 
+@app.route("/beside/{image_store}/{image}/{name}")
+def beside(image_store: str, image: str, name: str) -> Response:
+    return answer(http.show_beside, image_store, image, name)
+
+
 @app.route("/client")
 def client_settings() -> Response:
     return answer(http.client_settings)

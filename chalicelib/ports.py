@@ -6,10 +6,10 @@ patience; nothing else of boto3, pymongo or the network comes through.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from chalicelib.core.job import ChunkRecord, Destination, Job, Problem, State
+from chalicelib.core.job import ChunkRecord, Destination, Job, Problem, SlideSummary, State
 from chalicelib.core.message import Message
 from chalicelib.core.source import Source
 
@@ -123,14 +123,25 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AssociatedImage:
+    """A picture that is no level, such as `label`, `macro` or `thumbnail`."""
+
+    name: str
+    jpeg: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """What the image document says of a slide."""
+    """What the image document says of a slide. `icc_profile` is empty if there is none."""
 
     file_name: str
     width_px: int
     height_px: int
     tile_size_px: int
     levels: int
+    slide: SlideSummary = field(default_factory=SlideSummary)
+    icc_profile: bytes = b""
+    associated: tuple[AssociatedImage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +216,10 @@ class Archive(Protocol):
 
     def tile(self, image_store: str, image: str, name: str) -> bytes | None:
         """Return the JPEG of a tile, None if there is no such tile, image or store."""
+
+    def beside(self, image_store: str, image: str, name: str) -> bytes | None:
+        """Return what is kept beside a slide: `icc` is its colour profile, other names are associated images (JPEG).
+        None if there is no such thing, image or store."""
 
     def collection(self, collection: str) -> CollectionFacts:
         """Return a collection with its sessions. Raises NoSuchCollectionError."""

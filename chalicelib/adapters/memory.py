@@ -557,6 +557,13 @@ class MemoryArchive:
         found = self.tiles.get((self._stores.get(image_store, ""), image), {}).get(name)
         return None if found is None else found.jpeg
 
+    def beside(self, image_store: str, image: str, name: str) -> bytes | None:
+        found = self.images.get((self._stores.get(image_store, ""), image))
+        if found is None or found.facts is None:
+            return None
+        kept = {each.name: each.jpeg for each in found.facts.associated} | {"icc": found.facts.icc_profile}
+        return kept.get(name) or None
+
     def collection(self, collection: str) -> CollectionFacts:
         if collection not in self._collections:
             raise NoSuchCollectionError(f"there is no collection {collection}")

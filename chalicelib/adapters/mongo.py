@@ -195,7 +195,9 @@ class MongoArchive:
 
     def _put_image(self, job: Job, facts: ImageFacts, now: float) -> None:
         self._store(job.destination.database).images.update_one(
-            {"_id": ObjectId(job.image)}, {"$set": {**_image(facts, now), "slidehook": _trace(job)}}, upsert=True
+            {"_id": ObjectId(job.image)},
+            {"$set": {**_image(facts, now), "slidehook": {**_trace(job), **_known(facts)}}},
+            upsert=True,
         )
 
     def _replace_image(self, job: Job, facts: ImageFacts, now: float) -> bool:
@@ -219,7 +221,8 @@ class MongoArchive:
                 if error.code != NAMESPACE_NOT_FOUND:
                     raise
         facts_and_trace: dict[str, object] = dict(_image(facts, now))
-        facts_and_trace |= {f"slidehook.{name}": value for name, value in {**_trace(job), "published": claim}.items()}
+        ours = {**_trace(job), **_known(facts), "published": claim}
+        facts_and_trace |= {f"slidehook.{name}": value for name, value in ours.items()}
         stored = database.images.update_one({"_id": image_id, "slidehook.publishing": claim}, {"$set": facts_and_trace})
         return stored.matched_count == 1
 
@@ -348,6 +351,18 @@ class MongoArchive:
                 return None
             found = self._client[store["dbname"]][image].find_one({"name": name}, {"file": 1})
         return None if found is None else bytes(found["file"])
+
+    def beside(self, image_store: str, image: str, name: str) -> bytes | None:
+        field = "icc" if name == "icc" else f"associated.{name}"
+        with _patience(f"{name} of image {image}"):
+            store = self._admin.databases.find_one({"_id": ObjectId(image_store)}, {"dbname": 1})
+            if store is None:
+                return None
+            images = self._client[store["dbname"]].images
+            found = images.find_one({"_id": ObjectId(image)}, {f"slidehook.{field}": 1})
+        kept = _ours(found or {})
+        stored = kept.get("icc") if name == "icc" else (kept.get("associated") or {}).get(name)
+        return bytes(stored) if stored else None
 
     def collection(self, collection: str) -> CollectionFacts:
         with _patience(f"collection {collection}"):
@@ -480,7 +495,7 @@ def _image(facts: ImageFacts, now: float) -> dict[str, object]:
         "filename": facts.file_name,
         "label": facts.file_name,
         "origin": [0, 0, 0],
-        "spacing": [1, 1, 1],
+        "spacing": _spacing(facts),
         "dimensions": [facts.width_px, facts.height_px, 1],
         "levels": facts.levels,
         "components": 3,
@@ -489,6 +504,27 @@ def _image(facts: ImageFacts, now: float) -> dict[str, object]:
         "bounds": [0, facts.width_px, 0, facts.height_px],
         "metadataready": True,
         "uploaded_at": datetime.fromtimestamp(now, UTC),
+    }
+
+
+NANOMETRES = 1000.0  # in a micrometre
+
+
+def _spacing(facts: ImageFacts) -> list[float]:
+    """Return the distance of pixels in nanometres; SlideAtlas writes 1 where it is not known."""
+    x, y = facts.slide.mpp_x, facts.slide.mpp_y
+    return [1, 1, 1] if x is None or y is None else [x * NANOMETRES, y * NANOMETRES, 1]
+
+
+def _known(facts: ImageFacts) -> dict[str, object]:
+    """Return what is kept of a slide beside SlideAtlas' own fields. Every field is always written: nothing of an image
+    that is replaced, such as its label, stays."""
+    return {
+        "mpp": [facts.slide.mpp_x, facts.slide.mpp_y],
+        "magnification": facts.slide.magnification,
+        "vendor": facts.slide.vendor,
+        "icc": Binary(facts.icc_profile),
+        "associated": {each.name: Binary(each.jpeg) for each in facts.associated},
     }
 
 

@@ -49,6 +49,17 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "-m", "--mongo-collection", type=_object_id, help="id of an image to replace, atomically; a new one if left out"
     )
     add("-b", "--base-only", action="store_true", help="publish the full resolution level only")
+    add(
+        "--on-bad-tile",
+        choices=("blank", "skip", "fail"),
+        default="blank",
+        help="what stands for a tile that cannot be read: a white one (blank), nothing (skip), or the job fails (fail)",
+    )
+    add(
+        "--associated",
+        action="store_true",
+        help="publish label, macro and thumbnail beside the slide; they can show a patient's name",
+    )
     add("-n", "--dry-run", action="store_true", help="write nothing anywhere; show what would be done")
     add("--recreate-session", action="store_true", help="first take all slides out of the session (asks; see --yes)")
     add("-o", "--overwrite", action="store_true", help="replace a slide of the same file name from another source")

@@ -33,10 +33,10 @@ from chalicelib.cli.failures import (
 )
 from chalicelib.cli.follow import bar, follow
 from chalicelib.cli.inputs import Inputs, find_inputs, folders_of, key_of, opened, peeked, why_not_tiled
-from chalicelib.cli.preview import plan_text, preview, preview_object
+from chalicelib.cli.preview import plan_text, preview, preview_object, why_not_published
 from chalicelib.cli.upload import Bucket, incoming_bucket, upload
 from chalicelib.config import find_service
-from chalicelib.core.job import ENDED, State
+from chalicelib.core.job import ENDED, Options, State
 from chalicelib.core.source import parse_s3_url
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -162,6 +162,17 @@ class Command:
         done = self.api.post(f"/sessions/{session['id']}/recreate")
         self.say(f"{done['views_removed']} slides were taken out of session {session['id']}")
 
+    @property
+    def slide_options(self) -> Options:
+        """What the caller chose of how a slide is published."""
+        options = self.options
+        return Options(
+            tile_size=options.tilesize,
+            base_only=options.base_only,
+            on_bad_tile=options.on_bad_tile,
+            associated=options.associated,
+        )
+
     # -- slides --------------------------------------------------------------------------------------------------------
 
     def _each(self, names: Sequence[str], handle: Callable[[str], dict[str, Any]]) -> None:
@@ -182,16 +193,16 @@ class Command:
         if not self.options.dry_run:
             return {"source": source, "job": self._submit(source, session)}
         bucket, key = parse_s3_url(source)
-        plan = preview_object(
-            self.bucket.client, bucket, key, tile_size=self.options.tilesize, base_only=self.options.base_only
-        )
-        return {"source": source, "plan": plan}
+        return {"source": source, "plan": preview_object(self.bucket.client, bucket, key, self.slide_options)}
 
     def _member(
         self, inputs: Inputs, member: str, session: dict[str, Any], converter: Converter | None
     ) -> dict[str, Any]:
         with peeked(inputs, member) as (file, size_bytes):
+            # Who names a converter has it used for all that is no tiled TIFF; else the service does what it can.
             reason = why_not_tiled(file, size_bytes)
+            if reason is None or converter is None:
+                reason = why_not_published(file, size_bytes, self.slide_options)
             if reason is not None and converter is None:
                 raise SlideFailure(
                     reason,
@@ -204,9 +215,7 @@ class Command:
             if self.options.dry_run and reason is not None and converter is not None:
                 return {"source": source, "plan": {"converter": str(converter.program), "reason": reason}}
             if self.options.dry_run:
-                options = self.options
-                plan = preview(file, size_bytes, tile_size=options.tilesize, base_only=options.base_only)
-                return {"source": source, "plan": plan}
+                return {"source": source, "plan": preview(file, size_bytes, self.slide_options)}
         with opened(inputs, member) as path:
             self._send(path, key, converter if reason is not None else None)
         return {"source": source, "job": self._submit(source, session)}
@@ -237,6 +246,8 @@ class Command:
             "mongo_collection": options.mongo_collection,
             "base_only": options.base_only,
             "overwrite": options.overwrite,
+            "on_bad_tile": options.on_bad_tile,
+            "associated": options.associated,
         }
         job = self.api.post("/hooks/upload", {name: value for name, value in request.items() if value is not None})
         self.say(f"submitted {source}\n  {job['state']}, see {self._address(job)}")

@@ -6,28 +6,41 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.cli.failures import SlideFailure, plain
 from chalicelib.core.blocks import BlockStream
-from chalicelib.core.errors import SlidehookError
-from chalicelib.core.pyramid import Pyramid, plan_pyramid
-from chalicelib.core.tiff import read_ifds
+from chalicelib.core.errors import SlidehookError, TruncatedError
+from chalicelib.core.inspection import described
+from chalicelib.core.job import Options
+from chalicelib.core.survey import survey
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
+# As the service cuts its work unless it is told otherwise.
+CHUNK_BYTES = 32 * 1024 * 1024
 
-def preview(file: BinaryIO, size_bytes: int, *, tile_size: int | None, base_only: bool) -> dict[str, Any]:
+
+def preview(file: BinaryIO, size_bytes: int, options: Options) -> dict[str, Any]:
     """Return what would be published of a file. Raises SlideFailure if it would be refused."""
     try:
         file.seek(0)
-        ifds = read_ifds(file, size_bytes=size_bytes)
-        pyramid = plan_pyramid(ifds, size_bytes=size_bytes, tile_size=tile_size, base_only=base_only)
+        found = survey(file, size_bytes=size_bytes, options=options)
+        return described(found, size_bytes=size_bytes, chunk_bytes=CHUNK_BYTES)
     except SlidehookError as error:
         raise SlideFailure(str(error), code=error.code, hint=error.advice) from error
-    return _described(pyramid, size_bytes)
 
 
-def preview_object(
-    client: "S3Client", bucket: str, key: str, *, tile_size: int | None, base_only: bool
-) -> dict[str, Any]:
+def why_not_published(file: BinaryIO, size_bytes: int, options: Options) -> str | None:
+    """Return why the service would refuse a file as it is, None if it would not, or if no converter could help."""
+    try:
+        file.seek(0)
+        survey(file, size_bytes=size_bytes, options=options)
+    except TruncatedError:
+        return None
+    except SlidehookError as error:
+        return str(error)
+    return None
+
+
+def preview_object(client: "S3Client", bucket: str, key: str, options: Options) -> dict[str, Any]:
     """Return what would be published of an object."""
     try:
         head = client.head_object(Bucket=bucket, Key=key)
@@ -38,7 +51,7 @@ def preview_object(
             return answer["Body"].read()
 
         stream = cast(BinaryIO, BlockStream(fetch, size_bytes))
-        return preview(stream, size_bytes, tile_size=tile_size, base_only=base_only)
+        return preview(stream, size_bytes, options)
     except (ClientError, BotoCoreError) as error:
         raise SlideFailure(
             f"s3://{bucket}/{key} cannot be read: {plain(error)}",
@@ -47,42 +60,38 @@ def preview_object(
         ) from error
 
 
-def _described(pyramid: Pyramid, size_bytes: int) -> dict[str, Any]:
-    return {
-        "size_bytes": size_bytes,
-        "width_px": pyramid.width_px,
-        "height_px": pyramid.height_px,
-        "tile_size_px": pyramid.tile_size_px,
-        "tiles": sum(level.tiles for level in pyramid.levels),
-        "tile_bytes": sum(level.size_bytes for level in pyramid.levels),
-        "levels": [
-            {
-                "level": level.level,
-                "width_px": level.width_px,
-                "height_px": level.height_px,
-                "columns": level.columns,
-                "rows": level.rows,
-                "tiles": level.tiles,
-                "sparse": level.sparse,
-                "size_bytes": level.size_bytes,
-                "made": level.made,
-            }
-            for level in pyramid.levels
-        ],
-    }
-
-
 def plan_text(plan: dict[str, Any]) -> list[str]:
     """Return a plan in lines for a reader."""
     if "converter" in plan:
         return [f"  first converted by {plan['converter']} ({plan['reason']}); its levels are known after that"]
     pixels = f"{plan['width_px']} x {plan['height_px']} px in {plan['size_bytes']} bytes"
     lines = [f"  {pixels}: {plan['tiles']} tiles of {plan['tile_size_px']} px"]
-    for level in plan["levels"]:
-        how = f"{level['size_bytes']} bytes, passed through" if level["made"] == "passthrough" else level["made"]
-        sparse = f", {level['sparse']} left out by the file" if level["sparse"] else ""
-        lines.append(
-            f"  level {level['level']}: {level['width_px']} x {level['height_px']} px,"
-            f" {level['columns']} x {level['rows']}, {level['tiles']} tiles{sparse}, {how}"
-        )
+    slide = plan["slide"]
+    known = [
+        f"{slide['mpp_x']:g} micrometres per pixel" if slide["mpp_x"] else "",
+        f"{slide['magnification']:g} x" if slide["magnification"] else "",
+        slide["vendor"] or "",
+    ]
+    if any(known):
+        lines.append(f"  {', '.join(each for each in known if each)}")
+    lines += [_level_text(level) for level in plan["levels"]]
+    if plan["associated"]:
+        lines.append(f"  {', '.join(plan['associated'])}: held back unless --associated is given")
+    estimate = plan["estimate"]
+    lines.append(f"  about {estimate['seconds']:g} s and {estimate['dollars']:.4f} USD at AWS (MongoDB not counted)")
     return lines
+
+
+HOW = {"passthrough": "passed through", "lossless-crop": "cut without loss", "re-encoded": "encoded anew"}
+
+
+def _level_text(level: dict[str, Any]) -> str:
+    how = level["made"]
+    if how in HOW:
+        stored = level["stored"]
+        how = f"{level['size_bytes']} bytes, {stored['compression']} in {stored['kind']}, {HOW[how]}"
+    sparse = f", {level['sparse']} left out by the file" if level["sparse"] else ""
+    return (
+        f"  level {level['level']}: {level['width_px']} x {level['height_px']} px,"
+        f" {level['columns']} x {level['rows']}, {level['tiles']} tiles{sparse}, {how}"
+    )

@@ -5,11 +5,12 @@ unpacked. 16 bits become 8 by v / 257, rounded; alpha is laid over white; palett
 
 Formats: TIFF 6.0 sections 3, 9, 13, 14 and 18, TIFF Technical Note 2; ITU-T T.81 and T.800; Aperio's compression tags
 33003 (JPEG 2000 of YCbCr without a component transform) and 33005 (RGB). Aperio's photometric tag is not reliable
-there, so the compression tag decides.
+there, so the compression tag decides, with the codec's name in the description beside it (core.storage).
 
 Frames: arrays are `uint8` of shape (height, width, 3), RGB, row 0 at the top.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -27,7 +28,6 @@ from chalicelib.core.storage import (
     DEFLATE,
     FILL_ORDER_LOW_FIRST,
     JPEG_2000,
-    JPEG_2000_YCBCR,
     LZW,
     PACKBITS,
     PLAIN,
@@ -36,7 +36,7 @@ from chalicelib.core.storage import (
     ZSTD,
     Storage,
 )
-from chalicelib.core.tiff import COMPRESSION_JPEG, PHOTOMETRIC_INVERTED_GREY, PHOTOMETRIC_PALETTE
+from chalicelib.core.tiff import COMPRESSION_JPEG, PHOTOMETRIC_INVERTED_GREY, PHOTOMETRIC_PALETTE, PHOTOMETRIC_YCBCR
 
 Samples = npt.NDArray[Any]  # uint8 or uint16
 Unpack = Callable[..., bytes | bytearray]
@@ -82,12 +82,25 @@ def decoded_jpeg(jpeg: bytes, shape: tuple[int, int], *, halved: bool = False) -
         )
     least = (height // 2, width // 2) if halved else (0, 0)
     try:
-        pixels: Pixels = simplejpeg.decode_jpeg(
-            jpeg, "RGB", fastdct=False, fastupsample=False, min_height=least[0], min_width=least[1]
-        )
+        return _pixels(jpeg, least, strict=True)
     except ValueError as error:
-        raise CorruptTileError(f"it cannot be decoded: {error}") from error
-    return pixels
+        if not HARMLESS.search(str(error)):
+            raise CorruptTileError(f"it cannot be decoded: {error}") from error
+    return _pixels(jpeg, least, strict=False)
+
+
+# What decoders complain of in tiles of some scanners that are whole: a few bytes of filling before the end marker, and
+# scan parameters that mean nothing in a baseline stream. More bytes than that are the trace of damage.
+HARMLESS = re.compile(r"Corrupt JPEG data: \d extraneous bytes before marker 0xd9|Invalid SOS parameters")
+
+
+def _pixels(jpeg: bytes, least: tuple[int, int], *, strict: bool) -> Pixels:
+    return cast(
+        Pixels,
+        simplejpeg.decode_jpeg(
+            jpeg, "RGB", fastdct=False, fastupsample=False, min_height=least[0], min_width=least[1], strict=strict
+        ),
+    )
 
 
 def _samples(storage: Storage, data: bytes, shape: tuple[int, int]) -> Samples:
@@ -174,7 +187,7 @@ def _colours(storage: Storage, samples: Samples) -> Pixels:
         narrow = 255 - narrow
     if narrow.shape[2] == 1:
         return np.repeat(narrow, 3, axis=2)
-    if storage.compression == JPEG_2000_YCBCR:
+    if storage.compression in JPEG_2000 and storage.photometric == PHOTOMETRIC_YCBCR:
         narrow[..., :3] = _from_ycbcr(narrow[..., :3])
     return _over_white(storage, narrow) if narrow.shape[2] > 3 else np.ascontiguousarray(narrow)
 

@@ -14,7 +14,7 @@
     │   ├── TileConflictError · VerificationError · WorkLostError
     ├── NoProgressError         given up after as many tries as are allowed
     └── TransientError          worth another try: throttling, network, failover
-        ├── StorageBusyError · ArchiveBusyError · OutOfTimeError
+        ├── StorageBusyError · ArchiveBusyError · OutOfTimeError · InspectionTimeError
 
 `permanent` errors end a job at once; the others are tried again until the queue gives up.
 """
@@ -231,3 +231,8 @@ class ArchiveBusyError(TransientError):
 
 class OutOfTimeError(TransientError):
     code = "out_of_time"
+
+
+class InspectionTimeError(TransientError):
+    code = "inspection_time"
+    hint = "Try again, or upload the slide: planning it may take longer than an inspection."

@@ -132,13 +132,15 @@ class LevelSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlideSummary:
-    """What is known of the slide beside its pixels; None where the file does not say."""
+    """What is known of the slide beside its pixels; None where the file does not say. `associated` names the pictures
+    that are published with it."""
 
     mpp_x: float | None = None
     mpp_y: float | None = None
     magnification: float | None = None
     vendor: str | None = None
     icc_profile_bytes: int = 0
+    associated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

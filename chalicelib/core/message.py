@@ -34,6 +34,11 @@ def records_key(job: Job, plan_digest: str) -> str:
     return f"jobs/{job.id}/{plan_digest}/records.bin"
 
 
+def beside_key(job: Job, plan_digest: str) -> str:
+    """The key of what is published beside the tiles: the colour profile and associated images."""
+    return f"jobs/{job.id}/{plan_digest}/beside.json"
+
+
 def pixels_key(job: Job, level: int, column: int, row: int) -> str:
     """The key of a made tile's halved pixels that one stage hands on to the next."""
     return f"jobs/{job.id}/{job.plan_digest}/pixels/{level}/{column}_{row}"

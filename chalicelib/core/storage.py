@@ -99,7 +99,7 @@ def storage_of(ifd: Ifd) -> Storage:
         tile_height_px=ifd.tile_height_px,
         is_tiled=ifd.is_tiled,
         compression=ifd.compression,
-        photometric=ifd.photometric,
+        photometric=_photometric(ifd),
         samples=ifd.samples,
         bits=ifd.bits,
         planar=ifd.planar,
@@ -111,6 +111,16 @@ def storage_of(ifd: Ifd) -> Storage:
         chroma=_chroma(ifd),
         prefix=tile_prefix(ifd.jpeg_tables, ifd.photometric) if is_jpeg else b"",
     )
+
+
+def _photometric(ifd: Ifd) -> int:
+    """Return how colours are to be understood. In JPEG 2000 the directory's tag is not reliable: a codestream knows its
+    own transform, and Aperio's compression 33003 is YCbCr without one. Its description names the codec as well:
+    "J2K/YUV16" beside 33003, "J2K/KDU" beside 33005. Where the two contradict each other the name is believed."""
+    if ifd.compression not in JPEG_2000:
+        return ifd.photometric
+    is_ycbcr = ifd.compression == JPEG_2000_YCBCR and "J2K/KDU" not in ifd.description
+    return PHOTOMETRIC_YCBCR if is_ycbcr and ifd.samples >= 3 else min(ifd.photometric, PHOTOMETRIC_RGB)
 
 
 def _chroma(ifd: Ifd) -> Chroma:

@@ -25,6 +25,7 @@ from chalicelib.core.errors import (
 from chalicelib.core.job import State
 from chalicelib.core.source import OBJECT_ID
 from chalicelib.hooks import validated
+from chalicelib.hooks.inspect import InspectParameters, inspect
 from chalicelib.hooks.upload import UploadParameters, upload
 from chalicelib.ports import CollectionFacts, SessionFacts
 from chalicelib.steps.control import recreate_session
@@ -119,9 +120,13 @@ def health(_request: Request, _system: System) -> Response:
 
 def call_hook(request: Request, system: System, name: str) -> Response:
     _may_submit(request, system)
-    if name != "upload":
-        raise NotFoundError(f"there is no hook {name!r}", hint="The hooks are: upload.")
-    parameters = validated(UploadParameters, _body(request))
+    if name not in HOOKS:
+        raise NotFoundError(f"there is no hook {name!r}", hint=f"The hooks are: {', '.join(sorted(HOOKS))}.")
+    return HOOKS[name](_body(request), system)
+
+
+def _upload(body: object, system: System) -> Response:
+    parameters = validated(UploadParameters, body)
     job = upload(
         parameters,
         source_buckets=system.settings.source_buckets,
@@ -133,6 +138,20 @@ def call_hook(request: Request, system: System, name: str) -> Response:
     )
     headers = {"Location": f"/jobs/{job.id}", "Retry-After": str(POLL_SECONDS)}
     return _json(report(job, now=system.clock.now()), status=202, headers=headers)
+
+
+def _inspect(body: object, system: System) -> Response:
+    found = inspect(
+        validated(InspectParameters, body),
+        source_buckets=system.settings.source_buckets,
+        chunk_bytes=system.settings.chunk_bytes,
+        slides=system.slides,
+        clock=system.clock,
+    )
+    return _json(found)
+
+
+HOOKS: dict[str, Callable[[object, System], Response]] = {"inspect": _inspect, "upload": _upload}
 
 
 def show_job(request: Request, system: System, job_id: str) -> Response:
@@ -183,6 +202,26 @@ def show_tile_by_query(request: Request, system: System) -> Response:
 def show_thumbnail(request: Request, system: System) -> Response:
     query: Mapping[str, str] = request.query_params or {}
     return show_tile(request, system, query.get("db", ""), query.get("img", ""), "t.jpg")
+
+
+def show_beside(request: Request, system: System, image_store: str, image: str, name: str) -> Response:
+    """What is kept beside a slide: an associated image, or its ICC profile."""
+    _may_read(request, system)
+    kept = None
+    if OBJECT_ID.fullmatch(image_store) and OBJECT_ID.fullmatch(image) and name in BESIDE:
+        kept = system.archive.beside(image_store, image, name)
+    if kept is None:
+        raise NotFoundError(f"image {image} has no {name:.64}", hint=f"There may be: {', '.join(BESIDE)}.")
+    headers: Headers = {"Content-Type": BESIDE[name], "Cache-Control": "private, no-cache"}
+    return Response(body=kept, status_code=200, headers=headers)
+
+
+BESIDE = {
+    "label": "image/jpeg",
+    "macro": "image/jpeg",
+    "thumbnail": "image/jpeg",
+    "icc": "application/octet-stream",
+}
 
 
 def client_settings(request: Request, system: System) -> Response:

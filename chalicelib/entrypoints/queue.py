@@ -146,7 +146,7 @@ def _step(message: Message, job: Job, clock: Clock, system: System) -> None:
             clock=clock,
         )  # fmt: skip
     else:
-        finish(job, jobs=system.jobs, archive=system.archive, clock=clock)
+        finish(job, jobs=system.jobs, archive=system.archive, work=system.work, clock=clock)
 
 
 def _settle(job_id: str, error: SlidehookError, system: System) -> None:

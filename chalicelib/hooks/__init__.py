@@ -1,10 +1,19 @@
 """One module a webhook: a name, the class of its parameters, and what is done with them."""
 
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from chalicelib.core.errors import FieldProblem, InvalidRequestError
+from chalicelib.core.source import parse_s3_url
+
+
+def _s3_url(text: str) -> str:
+    parse_s3_url(text)
+    return text
+
+
+S3Url = Annotated[str, AfterValidator(_s3_url)]
 
 
 class Parameters(BaseModel):

@@ -10,7 +10,7 @@ from chalicelib.core.event import Arrival
 from chalicelib.core.job import Destination, Job, OnBadTile, Options, failed, new_job, problem
 from chalicelib.core.pyramid import check_tile_size
 from chalicelib.core.source import OBJECT_ID, Source, destination_of_key, is_direct, parse_s3_url
-from chalicelib.hooks import Parameters, validated
+from chalicelib.hooks import Parameters, S3Url, validated
 from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides
 from chalicelib.steps.submit import submit
 
@@ -23,18 +23,13 @@ def _object_id(text: str) -> str:
     return text.lower()
 
 
-def _s3_url(text: str) -> str:
-    parse_s3_url(text)
-    return text
-
-
 ObjectIdText = Annotated[str, AfterValidator(_object_id)]
 
 
 class UploadParameters(Parameters):
     """`source` is `s3://bucket/key` in a bucket that may be read; the ids are ObjectIds of SlideAtlas."""
 
-    source: Annotated[str, AfterValidator(_s3_url)] = Field(description="s3://bucket/key of a pyramidal TIFF")
+    source: S3Url = Field(description="s3://bucket/key of a pyramidal TIFF")
     collection: ObjectIdText = Field(description="id of the collection")
     session: ObjectIdText = Field(description="id of a session of that collection")
     tile_size: Annotated[int, AfterValidator(check_tile_size)] | None = Field(

@@ -5,15 +5,17 @@ It may die between any two lines and be run again from the first: each looks bef
 
 from collections.abc import Sequence
 
+from chalicelib.core.beside import Beside, load_beside
 from chalicelib.core.digest import SUM_MODULUS
 from chalicelib.core.errors import TooManyBadTilesError, VerificationError
 from chalicelib.core.job import ChunkRecord, Job, Problem, Published, State, done, finishing, superseded
+from chalicelib.core.message import beside_key
 from chalicelib.core.pyramid import BAD_TILE_SHARE
 from chalicelib.core.retry import GRACE_SECONDS
-from chalicelib.ports import Archive, Clock, ImageFacts, Jobs
+from chalicelib.ports import Archive, AssociatedImage, Clock, ImageFacts, Jobs, Work
 
 
-def finish(job: Job, *, jobs: Jobs, archive: Archive, clock: Clock) -> None:
+def finish(job: Job, *, jobs: Jobs, archive: Archive, work: Work, clock: Clock) -> None:
     """Bring a job whose chunks are all done to `done`, or to `superseded` if readers already see something newer.
 
     Harmless to repeat. Raises VerificationError if the tiles are not what the chunks said they wrote.
@@ -33,7 +35,7 @@ def finish(job: Job, *, jobs: Jobs, archive: Archive, clock: Clock) -> None:
     records = jobs.chunk_records(job)
     _refuse_too_many(job, records)
     _verify(job, records, archive)
-    switch = archive.publish(job, _facts(job), now=clock.now())
+    switch = archive.publish(job, _facts(job, work), now=clock.now())
     if not switch.won:
         _give_way(job, jobs, clock)
         return
@@ -86,12 +88,18 @@ def _verify(job: Job, records: Sequence[ChunkRecord], archive: Archive) -> None:
         raise VerificationError("the stored tiles are not those that were written")
 
 
-def _facts(job: Job) -> ImageFacts:
-    base = job.levels[0]
+def _facts(job: Job, work: Work) -> ImageFacts:
+    base, slide = job.levels[0], job.slide
+    beside = Beside()
+    if slide.icc_profile_bytes or slide.associated:
+        beside = load_beside(work.get(beside_key(job, job.plan_digest or "")))
     return ImageFacts(
         file_name=job.source.file_name,
         width_px=base.width_px,
         height_px=base.height_px,
         tile_size_px=job.tile_size_px,
         levels=job.depth,
+        slide=slide,
+        icc_profile=beside.icc_profile,
+        associated=tuple(AssociatedImage(name=name, jpeg=jpeg) for name, jpeg in beside.pictures),
     )

@@ -1,18 +1,19 @@
 """Plan: read the slide's header, list its tiles, cut them into chunks, make the staging collection, send the chunks."""
 
 import io
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
-from chalicelib.core import crop
+from chalicelib.core.beside import dump_beside
 from chalicelib.core.blocks import BlockStream
 from chalicelib.core.chunk import cut, dump_plan, load_plan, plan_digest
-from chalicelib.core.job import Job, LevelSummary, SlideSummary, State, planning, tiling
-from chalicelib.core.message import messages_for, plan_key, records_key
-from chalicelib.core.pyramid import Pyramid, plan_pyramid
-from chalicelib.core.raster import blank
+from chalicelib.core.job import Job, LevelSummary, State, planning, tiling
+from chalicelib.core.message import beside_key, messages_for, plan_key, records_key
+from chalicelib.core.pyramid import Pyramid
 from chalicelib.core.source import Source
-from chalicelib.core.tiff import read_ifds
 from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides, Work
+
+if TYPE_CHECKING:
+    from chalicelib.core.survey import Survey
 
 
 def plan(
@@ -39,13 +40,18 @@ def plan(
     started = planning(job, now=clock.now())
     if not jobs.move(job, started):
         return
-    pyramid = read_pyramid(started, slides)
+    # Parser and codecs: paid for by the planner, not by who only finishes or copies.
+    from chalicelib.core.raster import blank
+
+    found = surveyed(started, slides)
+    pyramid = found.pyramid
     made, records = cut(pyramid, chunk_bytes=chunk_bytes, blank=blank(pyramid.tile_size_px))
     head = dump_plan(made)
     digest = plan_digest(head, records)
     # What the chunks need stands before the job says `tiling`; a crash in between plans again, to the same bytes.
     work.put(plan_key(started, digest), head)
     work.put(records_key(started, digest), records)
+    work.put(beside_key(started, digest), dump_beside(found.beside))
     archive.stage(started)
     planned = tiling(
         started,
@@ -55,27 +61,18 @@ def plan(
         chunks_total=len(made.chunks),
         tiles_total=made.tiles,
         bytes_total=made.source_bytes,
-        slide=SlideSummary(),
+        slide=found.slide,
         now=clock.now(),
     )
     if jobs.move(started, planned):
         queue.send(messages_for(planned, made))
 
 
-def read_pyramid(job: Job, slides: Slides) -> Pyramid:
-    """Return the pyramid that the job's options ask of its source, by a few range reads."""
-    source = job.source
-    stream = header_stream(source, slides)
-    ifds = read_ifds(stream, size_bytes=source.size_bytes)
-    options = job.options
-    return plan_pyramid(
-        ifds,
-        size_bytes=source.size_bytes,
-        tile_size=options.tile_size,
-        base_only=options.base_only,
-        on_bad_tile=options.on_bad_tile,
-        can_crop=crop.is_available(),
-    )
+def surveyed(job: Job, slides: Slides) -> "Survey":
+    """Return how the job's source is published as its options ask, by a few range reads."""
+    from chalicelib.core.survey import survey
+
+    return survey(header_stream(job.source, slides), size_bytes=job.source.size_bytes, options=job.options)
 
 
 def header_stream(source: Source, slides: Slides) -> BinaryIO:

@@ -99,6 +99,7 @@ def _slide(job: Job) -> dict[str, object] | None:
         "magnification": slide.magnification,
         "vendor": slide.vendor,
         "icc_profile_bytes": slide.icc_profile_bytes,
+        "associated": list(slide.associated),
     }
 
 

@@ -24,13 +24,15 @@ def test_a_slide_is_uploaded_and_submitted(run, slide, service: Service, objects
             "session": SESSION,
             "base_only": False,
             "overwrite": False,
+            "on_bad_tile": "blank",
+            "associated": False,
         }
     ]
     assert f"{service.url}/jobs/" in ended.err
 
 
 def test_every_option_of_the_slide_reaches_the_service(run_slide, service: Service):
-    run_slide("-t", 256, "-m", IMAGE, "-b", "-o")
+    run_slide("-t", 256, "-m", IMAGE, "-b", "-o", "--on-bad-tile", "skip", "--associated")
 
     (sent,) = service.submitted()
     assert (sent["tile_size"], sent["mongo_collection"], sent["base_only"], sent["overwrite"]) == (
@@ -39,6 +41,7 @@ def test_every_option_of_the_slide_reaches_the_service(run_slide, service: Servi
         True,
         True,
     )
+    assert (sent["on_bad_tile"], sent["associated"]) == ("skip", True)
 
 
 def test_an_object_is_submitted_where_it_is(run, service: Service, objects):

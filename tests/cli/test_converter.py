@@ -4,7 +4,9 @@ import shutil
 import sys
 import time
 
+import numpy as np
 import pytest
+import tifffile
 
 from chalicelib.cli.converter import Converter, find_converter
 from chalicelib.cli.failures import SlideFailure, UsageError
@@ -161,9 +163,18 @@ def test_a_converter_that_may_not_be_run_is_told(bindir):
         find_converter(str(folder), None)
 
 
-def test_what_is_no_tiled_tiff_needs_a_converter(run, slide, service: Service, objects):
-    ended = run("-i", slide("strips.tif", tiled=False), "-s", SESSION)
+def test_what_the_service_cannot_publish_needs_a_converter(run, service: Service, objects, tmp_path):
+    path = tmp_path / "floats.tif"
+    tifffile.imwrite(path, np.zeros((300, 300), np.float32), tile=(64, 64))
+
+    ended = run("-i", path, "-s", SESSION)
 
     assert ended.code == 1
-    assert "it is stored in strips, not in tiles (not_a_tiled_tiff). Give --bindir" in ended.err
+    assert "32 bits a sample (floating-point); 8 and 16 unsigned bits are published (not_a_tiled_tiff)" in ended.err
+    assert "Give --bindir" in ended.err
     assert (service.writes(), objects()) == ([], {})
+
+
+def test_strips_need_no_converter(run, slide, service: Service):
+    assert run("-i", slide("strips.tif", tiled=False), "-s", SESSION).code == 0
+    assert service.submitted()[0]["source"].endswith("/strips.tif")

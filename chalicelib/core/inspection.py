@@ -1,0 +1,109 @@
+"""What an upload would do, in plain values: for the `inspect` hook, and for the command line's dry run."""
+
+from dataclasses import dataclass
+
+from chalicelib.core.chunk import cut
+from chalicelib.core.pyramid import Level, Pyramid
+from chalicelib.core.survey import Survey
+from chalicelib.core.window import WINDOW_BYTES
+
+# Tiles of 256 px a second. Copying waits for the database, however many workers there are; what is decoded and encoded
+# waits for a worker's core. Measured by `make bench` (docs/performance.md), rounded down.
+COPIED_PER_SECOND = 6000.0
+CUT_PER_SECOND = 3000.0
+ENCODED_PER_SECOND = 1000.0
+REFERENCE_TILE_PX = 256
+WORKERS = 10  # as infra/resources.yaml lets MongoDB be asked by
+START_SECONDS = 2.0
+# US dollars in us-east-1, on demand, as of 2026; MongoDB, which is not AWS', is not in it.
+DOLLARS_PER_WORKER_SECOND = 1769 / 1024 * 0.0000166667
+DOLLARS_PER_READ = 0.0000004
+DOLLARS_PER_MESSAGE = 3 * 0.0000004  # sent, received, deleted
+DOLLARS_PER_TABLE_WRITE = 0.000000625
+WRITES_PER_CHUNK, WRITES_PER_JOB = 2, 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What publishing costs: seconds from the call, seconds of workers, US dollars at AWS."""
+
+    seconds: float
+    worker_seconds: float
+    dollars: float
+
+
+def described(survey: Survey, *, size_bytes: int, chunk_bytes: int) -> dict[str, object]:
+    """Return how a slide of `size_bytes` would be published, ready for JSON."""
+    pyramid, slide = survey.pyramid, survey.slide
+    plan, _ = cut(pyramid, chunk_bytes=chunk_bytes)
+    estimate = estimated(pyramid, chunks=len(plan.chunks), source_bytes=plan.source_bytes)
+    return {
+        "size_bytes": size_bytes,
+        "width_px": pyramid.width_px,
+        "height_px": pyramid.height_px,
+        "tile_size_px": pyramid.tile_size_px,
+        "slide": {
+            "mpp_x": slide.mpp_x,
+            "mpp_y": slide.mpp_y,
+            "magnification": slide.magnification,
+            "vendor": slide.vendor,
+            "icc_profile_bytes": slide.icc_profile_bytes,
+        },
+        "tiles": plan.tiles,
+        "tile_bytes": plan.source_bytes,
+        "chunks": len(plan.chunks),
+        "levels": [_level(level) for level in pyramid.levels],
+        "associated": [name for name, _ in pyramid.associated],
+        "estimate": {
+            "seconds": round(estimate.seconds, 1),
+            "worker_seconds": round(estimate.worker_seconds, 1),
+            "dollars": round(estimate.dollars, 6),
+        },
+    }
+
+
+def _level(level: Level) -> dict[str, object]:
+    ifd = level.ifd
+    return {
+        "level": level.level,
+        "width_px": level.width_px,
+        "height_px": level.height_px,
+        "columns": level.columns,
+        "rows": level.rows,
+        "tiles": level.tiles,
+        "sparse": level.sparse,
+        "size_bytes": level.size_bytes,
+        "made": level.made,
+        "stored": None
+        if ifd is None
+        else {
+            "compression": ifd.compression_name,
+            "kind": "tiles" if ifd.is_tiled else "strips",
+            "width_px": ifd.tile_width_px,
+            "height_px": ifd.tile_height_px,
+        },
+        "beyond_end": level.beyond,
+    }
+
+
+def estimated(pyramid: Pyramid, *, chunks: int, source_bytes: int) -> Estimate:
+    """Return what publishing a pyramid takes, in `chunks` messages that read `source_bytes`."""
+    rates = {
+        "passthrough": COPIED_PER_SECOND,
+        "lossless-crop": CUT_PER_SECOND,
+        "re-encoded": ENCODED_PER_SECOND,
+        "made": ENCODED_PER_SECOND,
+    }
+    area = (pyramid.tile_size_px / REFERENCE_TILE_PX) ** 2
+    stored = sum(level.tiles for level in pyramid.levels) * area / COPIED_PER_SECOND
+    worked = sum(level.tiles * area / rates[level.made] for level in pyramid.levels)
+    waited = max(stored, worked / min(WORKERS, max(1, chunks)))
+    reads = source_bytes / WINDOW_BYTES + 3 * chunks
+    return Estimate(
+        seconds=START_SECONDS + waited,
+        worker_seconds=START_SECONDS + worked,
+        dollars=(START_SECONDS + worked) * DOLLARS_PER_WORKER_SECOND
+        + reads * DOLLARS_PER_READ
+        + (chunks + 2) * DOLLARS_PER_MESSAGE
+        + (chunks * WRITES_PER_CHUNK + WRITES_PER_JOB) * DOLLARS_PER_TABLE_WRITE,
+    )

@@ -1,0 +1,46 @@
+"""A look at a few stored pieces before work begins: what no decoder here takes is refused at once, not tile by tile."""
+
+from collections.abc import Callable
+
+from chalicelib.core.decode import decoded
+from chalicelib.core.errors import CorruptTileError, UnsupportedError
+from chalicelib.core.pyramid import Pyramid, segments_of
+from chalicelib.core.storage import MAX_SEGMENT_BYTES, storage_of
+
+LOOKS = 3
+
+
+def probe(pyramid: Pyramid, read: Callable[[int, int], bytes], *, size_bytes: int) -> None:
+    """Decode the first stored piece of the base; if it fails, the middle and the last one, since one may be damaged.
+
+    `read(start, stop)` gives bytes of the file. Raises UnsupportedError if none of them can be decoded.
+    """
+    base = pyramid.levels[0]
+    ifd = base.ifd
+    assert ifd is not None
+    storage = storage_of(ifd)
+    places = [
+        (column, row, index)
+        for column, row, plane, index in segments_of(ifd, base.grid)
+        if plane == 0 and ifd.byte_counts[index] and ifd.offsets[index] + ifd.byte_counts[index] <= size_bytes
+    ]
+    reason = "all of it lies behind the end of the file"
+    for column, row, index in (places[(len(places) - 1) * step // (LOOKS - 1)] for step in range(LOOKS) if places):
+        indices = [index + plane * ifd.segment_columns * ifd.segment_rows for plane in range(ifd.planes)]
+        try:
+            planes = [_read(ifd.offsets[each], ifd.byte_counts[each], read) for each in indices]
+            decoded(storage, planes, row)
+        except CorruptTileError as error:
+            reason = f"tile ({column}, {row}): {error}"
+            continue
+        return
+    raise UnsupportedError(
+        f"image {ifd.index} of the TIFF ({ifd.width_px} x {ifd.height_px} px, {ifd.compression_name}) cannot be"
+        f" decoded: {reason}"
+    )
+
+
+def _read(offset: int, size_bytes: int, read: Callable[[int, int], bytes]) -> bytes:
+    if size_bytes > MAX_SEGMENT_BYTES:
+        raise CorruptTileError(f"it is stored in {size_bytes} bytes")
+    return read(offset, offset + size_bytes)

@@ -1,0 +1,50 @@
+"""Inspect: say what an upload would do, within the request, by a few range reads. Nothing is written anywhere."""
+
+import io
+from collections.abc import Callable
+from typing import BinaryIO, cast
+
+from chalicelib.core.blocks import BlockStream
+from chalicelib.core.errors import InspectionTimeError, NotTiffError, SlideError
+from chalicelib.core.job import Options, problem
+from chalicelib.core.source import Source
+from chalicelib.core.tiff import MAGIC_BYTES, looks_like_tiff
+from chalicelib.ports import Clock, Slides
+
+# API Gateway gives up on an answer after 29 s; the caller's patience is shorter.
+TIME_BOX_SECONDS = 15.0
+
+
+def inspect(
+    bucket: str, key: str, options: Options, *, chunk_bytes: int, slides: Slides, clock: Clock
+) -> dict[str, object]:
+    """Return what an upload of the object would do: `verdict` is "publish", with all levels, or "refuse", with the
+    reason. Raises NoSuchSourceError, EmptySourceError, and InspectionTimeError if its header cannot be read in time."""
+    from chalicelib.core.inspection import described
+    from chalicelib.core.survey import survey
+
+    source, first_bytes = slides.pin(bucket, key, first_bytes=MAGIC_BYTES)
+    blocks = BlockStream(_boxed(source, slides, clock), source.size_bytes)
+    stream = cast(BinaryIO, cast(io.RawIOBase, blocks))
+    about: dict[str, object] = {"source": str(source), "etag": source.etag, "size_bytes": source.size_bytes}
+    try:
+        if not looks_like_tiff(first_bytes):
+            raise NotTiffError(f"{source} does not begin like a TIFF")
+        found = survey(stream, size_bytes=source.size_bytes, options=options)
+        details = described(found, size_bytes=source.size_bytes, chunk_bytes=chunk_bytes)
+    except SlideError as error:
+        refusal = problem(error)
+        reason = {"code": refusal.code, "message": refusal.message, "hint": refusal.hint}
+        return {"verdict": "refuse", **about, "reason": reason, "requests": blocks.requests + 1}
+    return {"verdict": "publish", **about, **details, "requests": blocks.requests + 1}
+
+
+def _boxed(source: Source, slides: Slides, clock: Clock) -> Callable[[int, int], bytes]:
+    until = clock.now() + TIME_BOX_SECONDS
+
+    def fetch(start: int, stop: int) -> bytes:
+        if clock.now() > until:
+            raise InspectionTimeError(f"the header of {source} could not be read within {TIME_BOX_SECONDS:.0f} s")
+        return slides.read(source, start, stop)
+
+    return fetch

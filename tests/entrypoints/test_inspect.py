@@ -1,0 +1,89 @@
+"""The inspect hook: what an upload would do, and nothing of it done."""
+
+from collections.abc import Callable
+
+import pytest
+from chalice.test import HTTPResponse
+
+from chalicelib.core.blocks import BLOCK_BYTES
+from chalicelib.steps.inspect import TIME_BOX_SECONDS
+from tests.slides import Slide, write
+from tests.world import BUCKET, World
+
+Call = Callable[..., HTTPResponse]
+SOURCE = {"source": f"s3://{BUCKET}/slide.svs"}
+
+
+def test_an_inspection_shows_what_the_upload_then_does(world: World, call: Call) -> None:
+    world.put(write(Slide(width_px=300, height_px=200, levels=(0, 2), associated=True, colour="rgb", tables=True)))
+    found = call("POST", "/hooks/inspect", SOURCE).json_body
+    job = world.finish(world.submit())
+    assert found["verdict"] == "publish"
+    assert [(level["made"], level["tiles"]) for level in found["levels"]] == [
+        (level.made, level.tiles) for level in job.levels
+    ]
+    assert (found["tiles"], found["tile_bytes"], found["tile_size_px"]) == (job.tiles_total, job.bytes_total, 64)
+    assert found["levels"][0]["stored"] == {"compression": "JPEG", "kind": "tiles", "width_px": 64, "height_px": 64}
+    assert found["levels"][1]["stored"] is None
+    assert found["slide"]["mpp_x"] == job.slide.mpp_x == 0.5
+    assert (found["slide"]["magnification"], found["slide"]["vendor"]) == (20.0, "Aperio")
+    assert found["associated"] == ["thumbnail", "label", "macro"]
+    assert found["chunks"] == job.chunks_total
+    assert found["estimate"]["seconds"] > 0
+    assert 0 < found["estimate"]["dollars"] < 0.01
+    assert found["requests"] <= 3
+
+
+@pytest.mark.parametrize(("tile_size", "made"), [(None, "passthrough"), (128, "re-encoded"), (64, "passthrough")])
+def test_an_inspection_takes_the_options_of_an_upload(
+    world: World, call: Call, tile_size: int | None, made: str
+) -> None:
+    options = {"base_only": True} | ({"tile_size": tile_size} if tile_size else {})
+    found = call("POST", "/hooks/inspect", SOURCE | options).json_body
+    assert [level["made"] for level in found["levels"]] == [made]
+
+
+def test_an_inspection_writes_nothing(world: World, call: Call) -> None:
+    call("POST", "/hooks/inspect", SOURCE)
+    assert world.memory_work.objects == {}
+    assert world.memory_queue.sent == []
+    assert world.memory_archive.tiles == {}
+    assert call("GET", "/jobs").json_body["jobs"] == []
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [(b"no TIFF at all", "not_a_tiff"), (write(Slide())[:2000], "truncated")],
+)
+def test_an_inspection_tells_why_an_upload_would_be_refused(world: World, call: Call, data: bytes, code: str) -> None:
+    world.put(data)
+    answer = call("POST", "/hooks/inspect", SOURCE)
+    assert answer.status_code == 200
+    assert (answer.json_body["verdict"], answer.json_body["reason"]["code"]) == ("refuse", code)
+    assert answer.json_body["reason"]["hint"]
+
+
+def test_an_inspection_is_refused_like_an_upload_where_there_is_nothing_to_inspect(world: World, call: Call) -> None:
+    assert call("POST", "/hooks/inspect", {"source": f"s3://{BUCKET}/none.svs"}).json_body["code"] == "no_such_source"
+    assert call("POST", "/hooks/inspect", {"source": "s3://other/slide.svs"}).status_code == 403
+    assert call("POST", "/hooks/inspect", SOURCE | {"tile_size": 3}).status_code == 422
+    assert call("POST", "/hooks/inspect", SOURCE | {"session": "x"}).json_body["errors"][0]["pointer"] == "/session"
+    assert call("POST", "/hooks/inspect", SOURCE, token=None).status_code == 401
+
+
+def test_an_inspection_that_takes_too_long_is_given_up(
+    world: World, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = world.memory_slides.read
+
+    def slow(*arguments: object) -> bytes:
+        world.clock.advance(TIME_BOX_SECONDS + 1)
+        return read(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(world.memory_slides, "read", slow)
+    # The second directory lies behind the tiles of the first one, blocks away.
+    data = write(Slide(width_px=2500, height_px=2000, levels=(0, 1)))
+    assert len(data) > 2 * BLOCK_BYTES
+    world.put(data)
+    answer = call("POST", "/hooks/inspect", SOURCE)
+    assert (answer.status_code, answer.json_body["code"]) == (503, "inspection_time")
