@@ -160,7 +160,7 @@ def jpeg_2000_size(data: bytes) -> tuple[int, int]:
     if at < 0 or len(header) < 38:
         raise CorruptTileError("its bytes are no JPEG 2000 codestream")
     right, bottom, left, top = (int.from_bytes(header[start : start + 4], "big") for start in (4, 8, 12, 16))
-    if int.from_bytes(header[34:36], "big") > 4:
+    if int.from_bytes(header[36:38], "big") > 4:
         raise CorruptTileError("its JPEG 2000 codestream claims more than four components")
     return right - left, bottom - top
 

@@ -162,14 +162,16 @@ def _base(ifds: Sequence[Ifd]) -> Ifd:
         raise UnsupportedError(f"{where} {reason}")
     if not _is_complete(largest):
         raise TruncatedError(f"{where} lists fewer strips than it has")
-    alike = [ifd for ifd in slides if (ifd.width_px, ifd.height_px) == (largest.width_px, largest.height_px)]
-    if len(alike) > 1:
+    others = [ifd for ifd in slides if ifd is not largest and not _is_some_level(ifd, largest)]
+    alike = [ifd for ifd in others if (ifd.width_px, ifd.height_px) == (largest.width_px, largest.height_px)]
+    if alike:
         raise UnsupportedError(
-            f"the TIFF has {len(alike)} images of {largest.width_px} x {largest.height_px} px: channels or focal"
+            f"the TIFF has {len(alike) + 1} images of {largest.width_px} x {largest.height_px} px: channels or focal"
             " planes, of which a slide has one"
         )
-    other = _other_region(slides, largest)
-    if other is not None:
+    pixels = largest.width_px * largest.height_px
+    regions = (ifd for ifd in others if ifd.is_tiled and ifd.width_px * ifd.height_px > REGION_SHARE * pixels)
+    for other in regions:
         raise UnsupportedError(
             f"the TIFF has a second slide in it, image {other.index} ({other.width_px} x {other.height_px} px)"
         )
@@ -180,15 +182,13 @@ def _base(ifds: Sequence[Ifd]) -> Ifd:
 REGION_SHARE = 0.25
 
 
-def _other_region(slides: Sequence[Ifd], base: Ifd) -> Ifd | None:
-    """Return an image that is no level of the base and too large to be a preview: a second region of the glass."""
-    pixels = base.width_px * base.height_px
-    for ifd in slides:
-        ratio = base.width_px / ifd.width_px
-        same_shape = abs(ifd.height_px * ratio - base.height_px) <= ratio * (ROUNDING_PX + ifd.tile_height_px)
-        if ifd.is_tiled and not same_shape and ifd.width_px * ifd.height_px > REGION_SHARE * pixels:
-            return ifd
-    return None
+def _is_some_level(ifd: Ifd, base: Ifd) -> bool:
+    """Tell whether an image is as large as a level of the base, or has its shape: a preview of the whole glass."""
+    ratio = base.width_px / ifd.width_px
+    same_shape = ratio > 1 and abs(ifd.height_px * ratio - base.height_px) <= ratio * (ROUNDING_PX + ifd.tile_height_px)
+    return same_shape or any(
+        _matches(ifd, base, level) for level in range(1, max(base.width_px, base.height_px).bit_length() + 1)
+    )
 
 
 def _own_tile_size(base: Ifd) -> int:

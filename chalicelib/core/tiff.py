@@ -34,7 +34,7 @@ PHOTOMETRIC_RGB = 2
 PHOTOMETRIC_PALETTE = 3
 PHOTOMETRIC_YCBCR = 6
 PLANAR_CONTIGUOUS = 1
-TAG_NDPI = 65420
+TAG_NDPI, TAG_TILE_OFFSETS = 65420, 324
 TEXT_BYTES = 4 * 1024 * 1024  # Philips keeps its label image in the description; what is longer is cut
 
 COMPRESSION_NAMES = {
@@ -254,6 +254,8 @@ def _translated(page: Any, index: int) -> Ifd:
     bits = tag(258, 1)
     formats = tag(339, 1)
     width_px, height_px, is_tiled = int(page.imagewidth), int(page.imagelength), bool(page.is_tiled)
+    if TAG_TILE_OFFSETS in page.tags and not is_tiled:
+        raise TruncatedError(f"image {index} of the TIFF lists tiles and does not say how large they are")
     return Ifd(
         index=index,
         width_px=width_px,

@@ -18,6 +18,7 @@ from chalicelib.core.job import (
     Options,
     Problem,
     Published,
+    SlideSummary,
     State,
 )
 from chalicelib.core.message import Message, messages_for, pixels_key, plan_key, records_key
@@ -46,6 +47,7 @@ def tiling(job: Job, digest: str = "d") -> Job:
         chunks_total=2,
         tiles_total=165,
         bytes_total=9,
+        slide=SlideSummary(mpp_x=0.5),
         now=8.0,
     )
 
@@ -77,7 +79,7 @@ def test_the_id_follows_from_source_destination_and_options_alone() -> None:
 def test_a_job_walks_from_queued_to_done() -> None:
     job = tiling(moves.planning(queued(), now=6.0))
     assert (job.state, job.depth, job.tile_size_px, job.tiling_at) == (State.TILING, 5, 240, 8.0)
-    job = moves.finishing(replace(job, chunks_done=frozenset({0, 1})), now=9.0)
+    job = moves.finishing(replace(job, chunks_done=frozenset({0, 1})), bad_tiles=(), now=9.0)
     job = moves.done(job, Published(image="i", view="v", image_store="s", database="d"), now=10.0)
     assert (job.state, job.ended_at, job.error) == (State.DONE, 10.0, None)
     assert [(each.attempt, each.outcome, each.started_at, each.ended_at) for each in job.history] == [
@@ -182,7 +184,7 @@ def in_state(state: State) -> Job:
 FUNCTIONS = {
     State.PLANNING: lambda job: moves.planning(job, now=9.0),
     State.TILING: tiling,
-    State.FINISHING: lambda job: moves.finishing(job, now=9.0),
+    State.FINISHING: lambda job: moves.finishing(job, bad_tiles=(), now=9.0),
     State.DONE: lambda job: moves.done(job, Published(image="i", view="v", image_store="s", database="d"), now=9.0),
     State.FAILED: ENDINGS[0],
     State.SUPERSEDED: ENDINGS[1],

@@ -1,4 +1,6 @@
 import io
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -7,7 +9,16 @@ import tifffile
 from PIL import Image
 
 from chalicelib.core.errors import CorruptTileError
-from chalicelib.core.jpeg import ADOBE_RGB, JFIF, complete_tile, tile_prefix
+from chalicelib.core.jpeg import (
+    ADOBE_RGB,
+    JFIF,
+    Frame,
+    Splicer,
+    colour_prefix,
+    complete_tile,
+    frame_of,
+    tile_prefix,
+)
 from chalicelib.core.tiff import PHOTOMETRIC_RGB, PHOTOMETRIC_YCBCR
 from tests.slides import PHOTOMETRIC, Slide, jpeg_tile, picture, segments, split_tables, write
 
@@ -48,7 +59,7 @@ def with_segment(tile: bytes, segment: bytes) -> bytes:
 ADOBE_YCBCR = ADOBE_RGB[:-1] + b"\x01"
 
 
-@pytest.mark.parametrize("wrong", [JFIF, ADOBE_YCBCR, JFIF + ADOBE_YCBCR])
+@pytest.mark.parametrize("wrong", [ADOBE_YCBCR, ADOBE_YCBCR + JFIF])
 def test_markers_in_the_stream_that_would_turn_rgb_into_something_else_are_taken_out(wrong: bytes) -> None:
     tile = jpeg_tile(picture(64, 64), "rgb")
     plain = complete_tile(tile_prefix(b"", PHOTOMETRIC_RGB), tile)
@@ -57,6 +68,69 @@ def test_markers_in_the_stream_that_would_turn_rgb_into_something_else_are_taken
     marked = tile_prefix(with_segment(tables, wrong), PHOTOMETRIC_RGB)
     assert marked == tile_prefix(tables, PHOTOMETRIC_RGB)
     assert np.array_equal(pillow(complete_tile(marked, short)), pillow(plain))
+
+
+def test_a_tile_that_begins_as_jfif_is_ycbcr_whatever_the_directory_says() -> None:
+    tile = jpeg_tile(picture(64, 64), "ycbcr")
+    assert tile[6:10] == b"JFIF"
+    jpeg = complete_tile(tile_prefix(b"", PHOTOMETRIC_RGB), tile)
+    assert jpeg == complete_tile(tile_prefix(b"", PHOTOMETRIC_YCBCR), tile)
+    assert np.array_equal(pillow(jpeg), pillow(tile))
+
+
+def test_a_splicer_tells_tiles_with_other_headers_apart() -> None:
+    red, green = picture(64, 64), picture(64, 64, seed=1)
+    tiles = [simplejpeg.encode_jpeg(pixels, quality, "RGB", "444") for pixels in (red, green) for quality in (50, 90)]
+    splicer = Splicer(tile_prefix(b"", PHOTOMETRIC_YCBCR), (64, 64))
+    for tile in tiles + tiles[::-1]:
+        assert np.array_equal(pillow(splicer.complete(memoryview(tile))), pillow(tile))
+
+
+def test_a_splicer_serves_many_threads() -> None:
+    tiles = [simplejpeg.encode_jpeg(picture(64, 64, seed), 50 + seed, "RGB", "444") for seed in range(8)]
+    splicer = Splicer(tile_prefix(b"", PHOTOMETRIC_YCBCR), (64, 64))
+    expected = [Splicer(splicer.prefix).complete(tile) for tile in tiles]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(splicer.complete, tiles * 50)) == expected * 50
+
+
+def frame(tile: bytes) -> int:
+    return tile.index(b"\xff\xc0")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda tile: tile[: len(tile) // 2], "no end: it was cut off"),
+        (lambda tile: tile[:-2] + b"\0" * 70, "no end: it was cut off"),
+        (lambda tile: jpeg_tile(picture(128, 64), "ycbcr"), "holds 128 x 64 px where 64 x 64 px are expected"),
+        (lambda tile: tile.replace(b"\xff\xc0", b"\xff\xc9", 1), r"kind that is not published \(SOF9"),
+        (lambda tile: tile[: frame(tile) + 4] + b"\x0c" + tile[frame(tile) + 5 :], "12 bits"),
+        (lambda tile: tile[: frame(tile)] + tile[tile.index(b"\xff\xda") :], "no frame header"),
+        (lambda tile: tile[: tile.index(b"\xff\xda")] + b"\xff\xd9", "no scan"),
+    ],
+)
+def test_a_tile_that_no_viewer_could_show_is_damaged(change: Callable[[bytes], bytes], reason: str) -> None:
+    splicer = Splicer(tile_prefix(b"", PHOTOMETRIC_YCBCR), (64, 64))
+    with pytest.raises(CorruptTileError, match=reason):
+        splicer.complete(change(jpeg_tile(picture(64, 64), "ycbcr")))
+
+
+def test_filling_behind_the_end_of_a_tile_is_harmless() -> None:
+    tile = jpeg_tile(picture(64, 64), "ycbcr")
+    assert np.array_equal(pillow(complete_tile(tile_prefix(b"", PHOTOMETRIC_YCBCR), tile + b"\0")), pillow(tile))
+
+
+def test_the_frame_of_a_tile_tells_size_bits_and_sampling() -> None:
+    assert frame_of(jpeg_tile(picture(64, 32), "ycbcr")) == Frame(64, 32, 8, ((2, 2), (1, 1), (1, 1)))
+    with pytest.raises(CorruptTileError, match="no JPEG stream"):
+        frame_of(b"no JPEG")
+
+
+@pytest.mark.parametrize("colour", ["rgb", "ycbcr"])
+def test_the_colour_of_a_completed_tile_is_read_from_its_beginning(colour: str) -> None:
+    tile = complete_tile(tile_prefix(b"", PHOTOMETRIC[colour]), jpeg_tile(picture(64, 64), colour))
+    assert colour_prefix(tile) == tile_prefix(b"", PHOTOMETRIC[colour])
 
 
 def test_an_adobe_marker_that_calls_ycbcr_rgb_is_taken_out() -> None:

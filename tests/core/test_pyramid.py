@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from chalicelib.core.errors import LimitError, NotTiledError, TruncatedError, UnsupportedError
+from chalicelib.core.errors import LimitError, TruncatedError, UnsupportedError
 from chalicelib.core.geometry import Grid
-from chalicelib.core.pyramid import Pyramid, check_tile_size, plan_pyramid, stored_tiles
+from chalicelib.core.pyramid import Pyramid, check_tile_size, plan_pyramid, segments_of
 from chalicelib.core.tiff import Ifd, read_ifds
 from tests.slides import Slide, write
 
@@ -54,7 +54,14 @@ def test_padding_to_whole_tiles_is_not_published() -> None:
 def test_columns_that_a_file_stores_beyond_the_level_are_passed_over() -> None:
     ifds, _ = ifds_of(Slide(width_px=129, height_px=128))
     level = Grid(width_px=128, height_px=128, tile_size_px=64)
-    assert list(stored_tiles(level, ifds[0])) == [(0, 0, 0), (1, 0, 1), (0, 1, 3), (1, 1, 4)]
+    assert list(segments_of(ifds[0], level)) == [(0, 0, 0, 0), (1, 0, 0, 1), (0, 1, 0, 3), (1, 1, 0, 4)]
+
+
+def test_segments_of_separate_planes_come_plane_by_plane() -> None:
+    ifds, _ = ifds_of(Slide(width_px=128, height_px=64))
+    level = Grid(width_px=128, height_px=64, tile_size_px=64)
+    planes = list(segments_of(replace(ifds[0], planar=2), level))
+    assert planes == [(0, 0, 0, 0), (1, 0, 0, 1), (0, 0, 1, 2), (1, 0, 1, 3), (0, 0, 2, 4), (1, 0, 2, 5)]
 
 
 def test_a_level_that_lacks_its_last_column_by_rounding_is_made_anew() -> None:
@@ -99,17 +106,13 @@ def test_a_level_whose_tiles_are_all_left_out_is_made_so_that_the_thumbnail_exis
     assert (made(pyramid), pyramid.levels[1].tiles) == (["passthrough", "made"], 1)
 
 
-def test_a_tile_too_large_for_a_document_of_the_database_is_refused() -> None:
-    ifds, _ = ifds_of(Slide())
-    for size_bytes, taken in ((16_000_000, True), (16_000_001, False), (5 << 30, False)):
-        counts = array("Q", ifds[0].byte_counts)
-        counts[12] = size_bytes
-        slide = [replace(ifds[0], byte_counts=counts)]
-        if taken:
-            plan_pyramid(slide, size_bytes=6 << 30, tile_size=None, base_only=True)
-            continue
-        with pytest.raises(LimitError, match=rf"tile \(1, 1\) of level 0 is stored in {size_bytes} bytes"):
-            plan_pyramid(slide, size_bytes=6 << 30, tile_size=None, base_only=True)
+def test_a_coarser_level_that_leaves_out_what_the_finer_one_has_is_made_anew() -> None:
+    consistent = {(0, column, row) for column in (2, 3) for row in (2, 3)} | {(1, 1, 1)}
+    pyramid = plan(Slide(width_px=512, height_px=512, levels=(0, 1), sparse=frozenset(consistent)))
+    assert (made(pyramid)[1], pyramid.levels[1].sparse) == ("passthrough", 1)
+    corrupt = consistent - {(0, 3, 3)}
+    pyramid = plan(Slide(width_px=512, height_px=512, levels=(0, 1), sparse=frozenset(corrupt)))
+    assert (made(pyramid)[1], pyramid.levels[1].sparse) == ("made", 0)
 
 
 def test_a_base_without_any_tile_is_refused() -> None:
@@ -121,16 +124,22 @@ def test_a_base_without_any_tile_is_refused() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"compression": 5}, "compressed with LZW; only JPEG"),
-        ({"compression": 33003}, "JPEG 2000"),
+        ({"compression": 6}, "compressed with old-style JPEG, which is not published"),
         ({"compression": 12345}, "compression 12345"),
-        ({"photometric": 3}, "photometric 3"),
-        ({"samples": 4}, "4 samples a pixel"),
-        ({"bits": 16}, "16 bits a sample"),
-        ({"planar": 2}, "separate planes"),
-        ({"tile_height_px": 128}, "64 x 128 px; only square"),
-        ({"tile_width_px": 32, "tile_height_px": 32}, "tiles of 32 px; 64 to 4096"),
-        ({"tile_width_px": 65, "tile_height_px": 65}, "tiles of 65 px; an odd size cannot be halved"),
+        ({"photometric": 5}, "stored as CMYK; grey, palette, RGB and YCbCr"),
+        ({"photometric": 12345}, "photometric interpretation 12345"),
+        ({"samples": 4}, "JPEG of 4 samples a pixel; 1 and 3 are published"),
+        ({"samples": 5}, "5 samples a pixel, where 3 are expected"),
+        ({"bits": 16}, r"16 bits a sample \(unsigned\)"),
+        ({"bits": 0}, "differing bits a sample"),
+        ({"compression": 1, "photometric": 2, "bits": 32, "sample_format": 3}, r"32 bits a sample \(floating-point\)"),
+        ({"compression": 5, "photometric": 2, "predictor": 3}, "predictor 3; none and horizontal"),
+        ({"compression": 5}, "YCbCr compressed with LZW"),
+        ({"compression": 5, "photometric": 3, "samples": 1}, "a palette that is not one of 256 colours"),
+        ({"compression": 33005, "photometric": 2, "planar": 2}, r"JPEG 2000 \(RGB\) in separate planes"),
+        ({"tile_width_px": 16384, "tile_height_px": 16384}, "tiles of 768 MiB each; at most 64 MiB"),
+        ({"is_tiled": False, "width_px": 140_000, "tile_width_px": 140_000}, "strips of 140000 px"),
+        ({"is_ndpi": True}, "Hamamatsu's NDPI"),
     ],
 )
 def test_what_is_not_supported_is_refused_with_its_name_and_a_way_out(change: dict, reason: str) -> None:
@@ -140,39 +149,106 @@ def test_what_is_not_supported_is_refused_with_its_name_and_a_way_out(change: di
     assert "--bindir" in refused.value.advice
 
 
+@pytest.mark.parametrize("compression", ["lzw", "deflate", "none", 33005, "zstd"])
+def test_a_file_in_another_compression_is_encoded_anew(compression: str | int) -> None:
+    pyramid = plan(Slide(compression=compression, colour="rgb", levels=(0, 1)))
+    assert made(pyramid) == ["re-encoded", "re-encoded", "made", "made", "made"]
+
+
 @pytest.mark.parametrize(
-    ("compression", "name"),
-    [("lzw", "LZW"), ("deflate", "deflate"), ("none", "none"), (33005, r"JPEG 2000 \(RGB\)"), ("zstd", "zstd")],
+    ("tiles", "wanted", "way"),
+    [
+        ((64, 64), None, "passthrough"), ((64, 64), 64, "passthrough"), ((128, 128), 64, "lossless-crop"),
+        ((128, 64), 64, "lossless-crop"), ((128, 128), 96, "re-encoded"), ((64, 64), 128, "re-encoded"),
+    ],
+)  # fmt: skip
+def test_another_tile_size_is_cut_without_loss_where_tiles_allow(
+    tiles: tuple[int, int], wanted: int | None, way: str
+) -> None:
+    ifds, size_bytes = ifds_of(Slide(width_px=128, height_px=128, tile_size_px=128))
+    ifd = replace(ifds[0], tile_width_px=tiles[0], tile_height_px=tiles[1])
+    count = ifd.segment_columns * ifd.segment_rows
+    ifd = replace(ifd, offsets=array("Q", [8] * count), byte_counts=array("Q", [9] * count))
+    pyramid = plan_pyramid([ifd], size_bytes=size_bytes, tile_size=wanted, base_only=True)
+    assert (pyramid.levels[0].made, pyramid.tile_size_px) == (way, wanted or 64)
+
+
+@pytest.mark.parametrize(
+    ("change", "way"),
+    [
+        # 80 is no whole number of the 16 px blocks that 4:2:0 codes together; of 8 px blocks it is.
+        ({"photometric": 6, "subsampling": (2, 2)}, "lossless-crop"),
+        ({"photometric": 6, "subsampling": (4, 4)}, "re-encoded"),
+        ({"photometric": 2}, "lossless-crop"),
+        ({"planar": 2}, "re-encoded"),
+    ],
 )
-def test_a_file_in_another_compression_is_refused_by_its_name(compression: str | int, name: str) -> None:
-    with pytest.raises(UnsupportedError, match=rf"700 x 500 px\) is compressed with {name}; only JPEG"):
-        plan(Slide(compression=compression, colour="rgb"))
+def test_tiles_are_cut_between_the_blocks_that_jpeg_codes_together(change: dict, way: str) -> None:
+    ifds, size_bytes = ifds_of(Slide(width_px=160, height_px=160, tile_size_px=160))
+    counts = array("Q", [9] * 3)
+    ifd = replace(ifds[0], offsets=counts, byte_counts=counts, **change)
+    pyramid = plan_pyramid([ifd], size_bytes=size_bytes, tile_size=80, base_only=True)
+    assert pyramid.levels[0].made == way
+    cannot = plan_pyramid([ifd], size_bytes=size_bytes, tile_size=80, base_only=True, can_crop=False)
+    assert cannot.levels[0].made == "re-encoded"
 
 
-def test_another_tile_size_than_the_files_is_refused_for_now() -> None:
-    assert plan(Slide(), tile_size=64).tile_size_px == 64
-    with pytest.raises(UnsupportedError, match="tiles are 64 px and 256 px were asked for") as refused:
-        plan(Slide(), tile_size=256)
-    assert "64" in refused.value.advice
+@pytest.mark.parametrize(("width", "height"), [(32, 32), (66, 65), (4200, 4200)])
+def test_tiles_of_a_size_that_no_viewer_wants_are_published_in_256_px(width: int, height: int) -> None:
+    ifds, _ = ifds_of(Slide(width_px=128, height_px=128, tile_size_px=128))
+    ifd = replace(ifds[0], tile_width_px=width, tile_height_px=height)
+    count = ifd.segment_columns * ifd.segment_rows
+    ifd = replace(ifd, offsets=array("Q", [8] * count), byte_counts=array("Q", [9] * count))
+    pyramid = plan_pyramid([ifd], size_bytes=100, tile_size=None, base_only=True)
+    assert (pyramid.tile_size_px, pyramid.levels[0].made) == (256, "re-encoded")
 
 
-def test_strips_are_refused() -> None:
+def test_strips_are_published_in_tiles_of_256_px_and_their_levels_are_found() -> None:
     file = io.BytesIO()
-    tifffile.imwrite(file, np.zeros((300, 300, 3), np.uint8), photometric="rgb", rowsperstrip=16)
+    with tifffile.TiffWriter(file) as writer:
+        for side in (600, 300):
+            writer.write(np.zeros((side, side, 3), np.uint8), photometric="rgb", rowsperstrip=16, metadata=None)
     data = file.getvalue()
-    with pytest.raises(NotTiledError, match=r"300 x 300 px\) is stored in strips"):
-        plan_pyramid(
-            read_ifds(io.BytesIO(data), size_bytes=len(data)), size_bytes=len(data), tile_size=None, base_only=False
-        )
+    ifds = read_ifds(io.BytesIO(data), size_bytes=len(data))
+    pyramid = plan_pyramid(ifds, size_bytes=len(data), tile_size=None, base_only=False)
+    assert (made(pyramid), pyramid.tile_size_px) == (["re-encoded", "re-encoded", "made"], 256)
+    short = replace(ifds[0], offsets=ifds[0].offsets[:-1])
+    with pytest.raises(TruncatedError, match="fewer strips than it has"):
+        plan_pyramid([short], size_bytes=len(data), tile_size=None, base_only=False)
 
 
-def test_a_tile_beyond_the_end_of_the_file_is_named() -> None:
+def test_several_images_of_full_size_are_no_slide() -> None:
+    ifds, size_bytes = ifds_of(Slide())
+    with pytest.raises(UnsupportedError, match="has 2 images of 700 x 500 px: channels or focal planes"):
+        plan_pyramid([ifds[0], replace(ifds[0], index=1)], size_bytes=size_bytes, tile_size=None, base_only=False)
+
+
+def test_a_second_region_of_the_glass_is_not_passed_over_in_silence() -> None:
+    ifds, size_bytes = ifds_of(Slide())
+    region = replace(ifds[0], index=1, width_px=400)
+    with pytest.raises(UnsupportedError, match=r"second slide in it, image 1 \(400 x 500 px\)"):
+        plan_pyramid([ifds[0], region], size_bytes=size_bytes, tile_size=None, base_only=False)
+
+
+def ends(ifd: Ifd) -> list[int]:
+    return sorted(offset + size for offset, size in zip(ifd.offsets, ifd.byte_counts, strict=True))
+
+
+def test_tiles_beyond_the_end_of_the_file_are_bad_tiles_while_they_are_few() -> None:
     ifds, _ = ifds_of(Slide())
-    end = max(offset + size for offset, size in zip(ifds[0].offsets, ifds[0].byte_counts, strict=True))
-    with pytest.raises(
-        TruncatedError, match=rf"tile \(10, 7\) of level 0 ends at byte {end}, and the file at byte {end - 1}"
-    ):
-        plan_pyramid(ifds, size_bytes=end - 1, tile_size=None, base_only=False)
+    few, many = ends(ifds[0])[-3], ends(ifds[0])[-20]
+    pyramid = plan_pyramid(ifds, size_bytes=few, tile_size=None, base_only=False)
+    assert (pyramid.levels[0].beyond, pyramid.levels[0].tiles) == (2, 88)
+    with pytest.raises(TruncatedError, match=rf"19 of the 88 stored pieces .* behind the file's end, at byte {many}"):
+        plan_pyramid(ifds, size_bytes=many, tile_size=None, base_only=False)
+    with pytest.raises(TruncatedError, match="2 of the 88 stored pieces"):
+        plan_pyramid(ifds, size_bytes=few, tile_size=None, base_only=False, on_bad_tile="fail")
+
+
+def test_a_coarser_level_that_has_lost_tiles_is_made_anew() -> None:
+    ifds, _ = ifds_of(Slide(levels=(0, 1)))
+    lost = ends(ifds[1])[-1] - 1
+    assert made(plan_pyramid(ifds, size_bytes=lost, tile_size=None, base_only=False))[1] == "made"
 
 
 def test_absurd_slides_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

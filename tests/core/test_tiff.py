@@ -15,7 +15,7 @@ from PIL import Image
 from chalicelib.core.blocks import BlockStream
 from chalicelib.core.errors import LimitError, NotTiffError, SlidehookError, StorageBusyError, TruncatedError
 from chalicelib.core.jpeg import complete_tile, tile_prefix
-from chalicelib.core.pyramid import plan_pyramid, stored_tiles
+from chalicelib.core.pyramid import plan_pyramid, segments_of
 from chalicelib.core.tiff import Ifd, read_ifds
 from tests.slides import Slide, bigtiff, directory, write
 
@@ -221,9 +221,10 @@ def test_a_file_that_was_cut_short_is_refused_or_lacks_nothing_that_is_published
             found = planned(data[:length])
         except (TruncatedError, NotTiffError):
             continue
-        # The macro's last strip is short, and the macro is not published.
-        assert kind.get("associated")
-        assert found == whole
+        # The macro's last strip is short, which is not published; or a few tiles are lost, and that is known.
+        lost = [level.level for level in found.levels if level != whole.levels[level.level]]
+        assert all(found.levels[level].made == "made" or found.levels[level].beyond for level in lost)
+        assert lost or kind.get("associated")
 
 
 def test_shared_tables_that_cannot_be_read_are_damage_and_not_absence() -> None:
@@ -332,7 +333,7 @@ def test_every_tile_of_the_real_scan_decodes_to_what_tifffile_decodes() -> None:
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         expected = tiff.pages[0].asarray()
     prefix = tile_prefix(base.ifd.jpeg_tables, base.ifd.photometric)
-    for column, row, index in stored_tiles(base.grid, base.ifd):
+    for column, row, _, index in segments_of(base.ifd, base.grid):
         offset, size = base.ifd.offsets[index], base.ifd.byte_counts[index]
         jpeg = complete_tile(prefix, data[offset : offset + size])
         region = expected[row * 240 : row * 240 + 240, column * 240 : column * 240 + 240]
