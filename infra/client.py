@@ -21,6 +21,7 @@ from infra.children import LocalError
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+MADE = {"made": " made", "re-encoded": " re-encoded", "lossless-crop": " cut"}
 ENDED = frozenset({"done", "failed", "cancelled", "superseded"})
 _POLL_SECONDS = 0.2
 _PATIENCE_SECONDS = 30.0
@@ -176,9 +177,7 @@ def summary(job: Mapping[str, Any], stack: Stack, seconds: float | None) -> str:
     lines += [f"  page    {stack.api}/", f"  status  {stack.api}/jobs/{job['id']}"]
     levels = job.get("levels") or []
     if levels:
-        grid = ", ".join(
-            f"{level['columns']}x{level['rows']}" + (" made" if level.get("made") == "made" else "") for level in levels
-        )
+        grid = ", ".join(f"{level['columns']}x{level['rows']}" + (MADE.get(level.get("made"), "")) for level in levels)
         lines.append(f"  levels  {len(levels)}: {grid}")
     result = job.get("result")
     if result:

@@ -11,6 +11,38 @@ function element(tag, text, attributes = {}) {
   return made;
 }
 
+const HOW = { passthrough: "passed through", "lossless-crop": "cut without loss", "re-encoded": "encoded anew", made: "made" };
+
+function levels(job) {
+  const made = element("details", "", { "data-key": `levels ${job.id}` });
+  const known = [
+    job.slide.mpp_x ? `${job.slide.mpp_x} µm per pixel` : "",
+    job.slide.magnification ? `${job.slide.magnification} x` : "",
+    job.slide.vendor || "",
+  ].filter(Boolean);
+  made.append(element("summary", `${job.levels.length} levels, ${[`${job.slide.width_px} x ${job.slide.height_px} px`, ...known].join(", ")}`));
+  const list = element("ul");
+  for (const level of job.levels) {
+    const sparse = level.sparse ? `, ${level.sparse} left out by the file` : "";
+    list.append(element("li", `level ${level.level}: ${level.columns} x ${level.rows}, ${HOW[level.made]}${sparse}`));
+  }
+  made.append(list);
+  return made;
+}
+
+function badTiles(job) {
+  const { count, listed } = job.bad_tiles;
+  const made = element("details", "", { class: "bad", "data-key": `bad ${job.id}` });
+  made.append(element("summary", count === 1 ? "1 damaged tile" : `${count} damaged tiles`));
+  const list = element("ul");
+  for (const tile of listed) {
+    list.append(element("li", `level ${tile.level}, column ${tile.column}, row ${tile.row}, byte ${tile.offset}: ${tile.reason}`));
+  }
+  if (count > listed.length) list.append(element("li", `and ${count - listed.length} more`));
+  made.append(list);
+  return made;
+}
+
 function row(job) {
   const name = job.source.key.split("/").pop();
   const slide = element("td");
@@ -24,8 +56,11 @@ function row(job) {
   const wait = job.eta_seconds ? `about ${Math.ceil(job.eta_seconds)} s left` : "";
   const trouble = job.error || job.trouble;
   const details = trouble ? `${trouble.message} (${trouble.code}). ${trouble.hint}` : wait;
+  const told = element("td", details);
+  if (job.slide) told.append(levels(job));
+  if (job.bad_tiles.count) told.append(badTiles(job));
   const line = element("tr");
-  line.append(slide, element("td", job.state, { class: job.state }), progress, element("td", details));
+  line.append(slide, element("td", job.state, { class: job.state }), progress, told);
   return line;
 }
 
@@ -35,7 +70,9 @@ async function look() {
     const answer = await fetch("jobs");
     const body = await answer.json();
     if (!answer.ok) throw new Error(`${body.detail} ${body.hint}`);
+    const open = new Set([...rows.querySelectorAll("details[open]")].map((each) => each.dataset.key));
     rows.replaceChildren(...body.jobs.map(row));
+    for (const each of rows.querySelectorAll("details")) each.open = open.has(each.dataset.key);
     empty.hidden = body.jobs.length > 0;
     const live = body.jobs.filter((job) => LIVE.has(job.state)).length;
     summary.textContent = `${live} at work, ${body.jobs.length - live} ended${body.next ? ", older ones not shown" : ""}`;
