@@ -202,7 +202,7 @@ def _own_tile_size(base: Ifd) -> int:
 
 def _stored_levels(base: Ifd, ifds: Iterable[Ifd], depth: int) -> dict[int, Ifd]:
     stored = {0: base}
-    for ifd in ifds:
+    for ifd in (each for each in ifds if each is not base):
         level = _level_of(ifd, base, depth)
         # A level whose tiles are all left out is made: the coarsest must exist, it is the thumbnail.
         if level is not None and level not in stored and any(ifd.byte_counts):
@@ -249,8 +249,11 @@ def _associated(ifds: Sequence[Ifd], base: Ifd) -> Iterator[tuple[str, Ifd]]:
 def _matches(ifd: Ifd, base: Ifd, level: int) -> bool:
     """Tell whether an image is as large as a level. A tiled one that lacks a column or row of pixels by more than
     rounding is made anew: its last pixels exist only in the finer one."""
-    return _side_matches(ifd.width_px, base.width_px, level, ifd.tile_width_px) and _side_matches(
-        ifd.height_px, base.height_px, level, ifd.tile_height_px
+    if (ifd.width_px, ifd.height_px) == (base.width_px, base.height_px) and max(base.width_px, base.height_px) > 1:
+        return False
+    across, down = (ifd.tile_width_px, ifd.tile_height_px) if ifd.is_tiled else (1, 1)
+    return _side_matches(ifd.width_px, base.width_px, level, across) and _side_matches(
+        ifd.height_px, base.height_px, level, down
     )
 
 

@@ -100,7 +100,7 @@ class _Making:
             for record, data in part:
                 self.stored.setdefault((record.column, record.row), {})[record.plane] = data
                 self.records[record.column, record.row] = record
-        for record, reason in unreadable:
+        for record, reason in unreadable if hand.chunk.encodes else ():  # else the chunk that copies them says so
             self._note_bad(record, reason)
 
     def _note_bad(self, record: TileRecord, reason: str) -> None:
@@ -180,6 +180,8 @@ class _Making:
         planes = self.stored.pop(place, {})
         if not planes:
             return None
+        if not self.hand.chunk.encodes and not _is_whole(storage, planes[0]):
+            return None  # the chunk that cuts it says so
         try:
             if len(planes) < storage.planes:
                 raise CorruptTileError("a plane of it is missing")
@@ -211,6 +213,15 @@ class _Making:
     def _hand_on(self, column: int, row: int, half: Pixels) -> None:
         level = self.hand.chunk.level + self.hand.chunk.made_levels
         self.hand.work.put(pixels_key(self.hand.job, level, column, row), pixel_bytes(half))
+
+
+def _is_whole(storage: Storage, stored: bytes) -> bool:
+    """Tell whether a stored JPEG tile has all that who copies or cuts it looks for."""
+    try:
+        complete_tile(storage.prefix, stored)
+    except CorruptTileError:
+        return False
+    return True
 
 
 def _paste(band: Pixels, pixels: Pixels, left: int, top: int) -> None:
