@@ -5,7 +5,7 @@ PYTHON := $(VENV)/bin/python
 export PY
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format lock package clean distclean
+.PHONY: help setup run test bench lint format lock package clean distclean
 
 help: ## List what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ else
 	$(PYTHON) -m pytest --cov --cov-report=term --cov-report=json:.coverage.json
 	$(PYTHON) -m tests.coverage_gate .coverage.json
 endif
+
+bench: setup ## Measure speed and memory side by side with others; SLIDE=path measures your own slide
+	@exec $(PYTHON) -m benchmarks $(if $(SLIDE),--slide "$$SLIDE") $(ARGS)
 
 lint: setup ## Check style, types and the direction of imports
 	$(VENV)/bin/ruff check

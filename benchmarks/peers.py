@@ -1,8 +1,10 @@
 """Other programs of the field, in a virtual environment of their own. They are no dependency of the project."""
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -30,11 +32,11 @@ def python(folder: Path) -> Path | None:
     return found
 
 
-def run(peers: Path, script: str, *arguments: str) -> dict[str, float]:
+def run(peers: Path, script: str, *arguments: str, environment: Mapping[str, str]) -> dict[str, float]:
     """Return the figures that a peer's script prints. Raises RuntimeError with its last words."""
     ended = subprocess.run(
         [str(peers), str(HERE / "peer" / f"{script}.py"), *arguments],
-        check=False, capture_output=True, text=True, timeout=PEER_SECONDS,
+        check=False, capture_output=True, text=True, timeout=PEER_SECONDS, env=os.environ | environment,
     )  # fmt: skip
     if ended.returncode != 0:
         last = (ended.stderr.strip().splitlines() or ["it said nothing"])[-1]

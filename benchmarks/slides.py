@@ -93,7 +93,7 @@ def large(folder: Path, source: Path) -> Path:
             region = _region(page, number)
             tiles = _repeated(region, columns, rows)
             writer.write(
-                tqdm(tiles, total=columns * rows, desc=f"large slide, level {number}", disable=None),
+                iter(tqdm(tiles, total=columns * rows, desc=f"large slide, level {number}", disable=None)),
                 shape=(rows * TILE_PX, columns * TILE_PX, 3), dtype="uint8", tile=(TILE_PX, TILE_PX),
                 compression="jpeg", photometric="ycbcr", subsampling=page.subsampling or (2, 2),
                 jpegtables=page.jpegtables, metadata=None, contiguous=False,

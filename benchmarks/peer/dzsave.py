@@ -14,8 +14,7 @@ image = pyvips.Image.new_from_file(slide, access="sequential")
 image.dzsave(os.path.join(folder, "slide"), tile_size=tile_size, overlap=0, suffix=f".jpg[Q={quality}]", layout="dz")
 wall = time.perf_counter() - begun
 used = resource.getrusage(resource.RUSAGE_SELF)
-# Deep Zoom goes down to one pixel; SlideAtlas' pyramid ends with one tile. What is smaller is not counted.
-tiles = sum(len(files) for _, _, files in os.walk(os.path.join(folder, "slide_files")) if len(files) > 1 or files)
+tiles = sum(len(files) for _, _, files in os.walk(os.path.join(folder, "slide_files")))
 cpu = used.ru_utime + used.ru_stime
 print(
     json.dumps(

@@ -1,4 +1,4 @@
-"""opentile, the lossless peer, into a MongoDB: opentile_insert.py SLIDE MONGO_URI DATABASE. Prints its figures as JSON."""
+"""opentile, the lossless peer, into MongoDB: opentile_insert.py SLIDE MONGO_URI DATABASE. Prints figures as JSON."""
 
 import json
 import resource

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from chalicelib.core.errors import LimitError
 
-BLOCK_BYTES = 256 * 1024
+BLOCK_BYTES = 512 * 1024
 # Offset tables of the largest slide that is taken fill less; what asks for more is a damaged or hostile header.
 BUDGET_BYTES = 128 * 1024 * 1024
 

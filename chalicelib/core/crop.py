@@ -71,7 +71,7 @@ def cut(jpeg: bytes, regions: Sequence[Region]) -> list[bytes]:
 
 @cache
 def _library() -> Any:
-    for path in _candidates():
+    for path in candidates():
         try:
             library = ctypes.CDLL(path)
             library.tjInitTransform.restype = ctypes.c_void_p
@@ -88,7 +88,8 @@ def _library() -> Any:
     return None
 
 
-def _candidates() -> list[str]:
+def candidates() -> list[str]:
+    """Return where the library may be, the best place first."""
     wheel = find_spec("turbojpeg")
     folder = Path(wheel.origin).parent / "turbojpeg.libs" if wheel is not None and wheel.origin else None
     bundled = sorted(str(path) for path in folder.glob("libturbojpeg*")) if folder is not None else []

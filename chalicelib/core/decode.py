@@ -20,7 +20,7 @@ import numpy.typing as npt
 import simplejpeg
 
 from chalicelib.core.errors import CorruptTileError
-from chalicelib.core.jpeg import complete_tile, frame_of
+from chalicelib.core.jpeg import Splicer, complete_tile, frame_of
 from chalicelib.core.raster import Pixels
 from chalicelib.core.storage import (
     ALPHA_ASSOCIATED,
@@ -50,13 +50,16 @@ UNPACK: dict[int, Unpack] = {
 REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 
 
-def decoded(storage: Storage, planes: Sequence[bytes], row: int) -> Pixels:
+def decoded(storage: Storage, planes: Sequence[bytes], row: int, splicer: Splicer | None = None) -> Pixels:
     """Return the pixels of the segment in `row` of segments; `planes` are its stored bytes, one a plane.
 
+    `splicer` is what completes the JPEG tiles of this storage, if it is at hand: it need not look at each header again.
     Raises CorruptTileError if they cannot be decoded, or hold other dimensions than the directory says.
     """
     shape = storage.segment_height_px(row), storage.tile_width_px
     try:
+        if storage.is_jpeg and splicer is not None and splicer.size == shape[::-1]:
+            return whole_jpeg(splicer.complete(planes[0]))
         if storage.is_jpeg:
             return decoded_jpeg(complete_tile(storage.prefix, planes[0]), shape)
         parts = [_samples(storage, plane, shape) for plane in planes]
@@ -80,7 +83,12 @@ def decoded_jpeg(jpeg: bytes, shape: tuple[int, int], *, halved: bool = False) -
         raise CorruptTileError(
             f"it holds {frame.width_px} x {frame.height_px} px where {width} x {height} px are expected"
         )
-    least = (height // 2, width // 2) if halved else (0, 0)
+    return whole_jpeg(jpeg, (height // 2, width // 2) if halved else (0, 0))
+
+
+def whole_jpeg(jpeg: bytes, least: tuple[int, int] = (0, 0)) -> Pixels:
+    """Return the pixels of a JPEG whose frame was looked at, halved as long as they are not less than `least`, which is
+    (height, width). Raises CorruptTileError."""
     try:
         return _pixels(jpeg, least, strict=True)
     except ValueError as error:

@@ -215,7 +215,7 @@ def test_jpeg_tiles_that_cannot_be_cut_are_encoded_anew(width: int, height: int,
 
 
 def test_without_the_library_that_cuts_tiles_are_encoded_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crop, "_candidates", list)
+    monkeypatch.setattr(crop, "candidates", list)
     crop._library.cache_clear()
     try:
         _, job = published(jpeg_slide(256, 256, "rgb"), tile_size=128)

@@ -240,7 +240,7 @@ def test_steps_do_nothing_for_a_job_that_is_elsewhere() -> None:
     done = world.finish(job)
     before = world.tiles(done)
     plan(done, chunk_bytes=1, **ports(world, "slides", "jobs", "archive", "work", "queue", "clock"))
-    tile(done, 0, threads=1, **ports(world, "slides", "jobs", "archive", "work", "queue", "clock"))
+    tile(done, 0, threads=1, cores=1, **ports(world, "slides", "jobs", "archive", "work", "queue", "clock"))
     finish(done, **ports(world, *ALL, "work"))
     # An old view of the job: somebody else has moved it since.
     plan(
@@ -259,7 +259,7 @@ def test_a_chunk_of_an_attempt_that_is_over_changes_nothing() -> None:
     settle(job, ArchiveBusyError("away"), **ports(world, *ALL))
     missing = next(number for number in range(job.chunks_total) if number not in job.chunks_done)
     world.memory_queue.sent.clear()
-    tile(job, missing, threads=3, **ports(world, "slides", "jobs", "archive", "work", "queue", "clock"))
+    tile(job, missing, threads=3, cores=1, **ports(world, "slides", "jobs", "archive", "work", "queue", "clock"))
     assert world.job(job).chunks_done == job.chunks_done
     assert world.memory_queue.sent == []
 

@@ -1,0 +1,78 @@
+"""What the benchmark makes of its runs."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from benchmarks import figures, plot, slides
+from chalicelib.core.pyramid import plan_pyramid
+from chalicelib.core.tiff import read_ifds
+
+RUNS = {
+    "slidehook medium": [
+        {"wall_s": 1.0, "cpu_s": 1.0, "peak_rss_mib": 120.0}, {"wall_s": 2.0, "cpu_s": 1.2, "peak_rss_mib": 140.0},
+        {"wall_s": 9.0, "cpu_s": 1.1, "peak_rss_mib": 130.0},
+    ],
+    "bare insert medium, 1 thread": [{"wall_s": 4.0}, {"wall_s": 5.0}, {"wall_s": 6.0}],
+    "bare insert medium, 2 threads": [{"wall_s": 3.0}, {"wall_s": 1.0}, {"wall_s": 2.0}],
+    "pyvips dzsave 256 px": [{"wall_s": 20.0, "cpu_s": 44.0}],
+    "cold import": [{"wall_ms": 150.0}],
+}  # fmt: skip
+
+
+def test_ratios_compare_medians_with_the_best_of_the_thread_counts() -> None:
+    found = figures.figures_of(RUNS)
+    assert found["wall_over_bare_insert"] == 2.0 / 2.0
+    assert found["cpu_over_dzsave"] == 1.1 / 44.0
+    assert found["peak_rss_mib_small"] == 140.0
+
+
+def test_what_was_not_measured_is_no_figure_and_no_failure() -> None:
+    document = figures.results(RUNS, {"cores": 2}, {"opentile into mongod": "not installed"})
+    assert document["figures"]["wall_over_opentile"] is None
+    assert document["bars"]["wall_over_opentile"]["met"] is None
+    assert "| opentile into mongod | not measured: not installed | | | |" in figures.run_table(document)
+    assert any("| not measured |" in line for line in figures.table(document))
+
+
+def test_the_document_names_every_figure_and_says_whether_its_bar_is_met() -> None:
+    document = figures.results(RUNS, {}, {})
+    assert set(document["figures"]) == {
+        "wall_over_bare_insert", "wall_over_bare_insert_3gb", "cpu_over_dzsave", "wall_over_opentile",
+        "peak_rss_mib_small", "peak_rss_mib_large", "header_requests", "cold_import_ms",
+        "reencode_over_dzsave_per_core", "small_slide_overhead_s",
+    }  # fmt: skip
+    assert document["bars"]["cpu_over_dzsave"] == {"bar": 0.05, "at_least": False, "met": True}
+    assert document["spread"]["slidehook medium"]["wall_s"] == {"minimum": 1.0, "median": 2.0, "maximum": 9.0}
+    assert len(document["runs"]["slidehook medium"]) == 3
+
+
+def test_a_bar_that_asks_for_more_is_met_from_above() -> None:
+    more = next(each for each in figures.FIGURES if each.name == "reencode_over_dzsave_per_core")
+    assert (more.met(1.6), more.met(1.4)) == (True, False)
+
+
+def test_the_plot_shows_a_bar_for_each_run_that_there_is() -> None:
+    drawn = plot.plot(figures.results(RUNS, {}, {}), ["slidehook medium", "pyvips dzsave 256 px", "absent <&>"])
+    assert drawn.count("<rect") == 2
+    assert 'class="ours"' in drawn
+    assert "absent" not in drawn
+
+
+def test_the_slides_that_it_writes_are_passed_through_at_every_level(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "synthetic.tif"
+    slides.synthetic(path, 2100, 1100)
+    monkeypatch.setattr(slides, "REGION_TILES", (4, 4))
+    monkeypatch.setattr(slides, "REPEATS", (2, 3))
+    monkeypatch.setattr(slides, "LEVELS", 3)
+    large = slides.large(tmp_path, path)
+    for written, size in ((path, (2100, 1100)), (large, (2048, 3072))):
+        data = written.read_bytes()
+        ifds = read_ifds(io.BytesIO(data), size_bytes=len(data))
+        pyramid = plan_pyramid(ifds, size_bytes=len(data), tile_size=None, base_only=False)
+        assert {level.made for level in pyramid.levels} == {"passthrough"}
+        assert (pyramid.width_px, pyramid.height_px) == size
+    base = tifffile.imread(large, key=0)
+    assert np.array_equal(base[:256, :256], base[1024:1280, 1024:1280])
