@@ -13,9 +13,9 @@ import base64
 import hashlib
 import json
 import struct
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from chalicelib.core.geometry import Grid, level_grid
 from chalicelib.core.pyramid import Level, Made, Pyramid, segments_of
@@ -140,8 +140,14 @@ class _Cutter:
             self.records += RECORD.pack(
                 record.offset, min(record.size_bytes, MAX_UINT32), record.level, record.plane, record.column, record.row
             )
-        first, self.count = self.count, self.count + len(records)
-        read = sum(record.size_bytes for record in records)
+        self._number(len(records), sum(record.size_bytes for record in records), **chunk)
+
+    def add_packed(self, packed: bytes, count: int, source_bytes: int, **chunk: object) -> None:
+        self.records += packed
+        self._number(count, source_bytes, **chunk)
+
+    def _number(self, count: int, read: int, **chunk: object) -> None:
+        first, self.count = self.count, self.count + count
         self.chunks.append(
             Chunk(number=len(self.chunks), first=first, last=self.count, source_bytes=read, **chunk)  # type: ignore[arg-type]
         )
@@ -192,36 +198,59 @@ def _records(level: Level, ifd: Ifd) -> Iterator[TileRecord]:
 
 
 def _cut_runs(cutter: _Cutter, kind: Kind, levels: list[Level], chunk_bytes: int) -> None:
-    # By file offset across levels: the source is read once, front to back, in large windows.
-    records = sorted(
-        (record for level in levels if level.ifd is not None for record in _records(level, level.ifd)),
-        key=lambda record: (record.offset, record.level, record.row, record.column),
+    """Cut tiles that are copied or cut into runs by file offset across levels: the source is read once, front to back,
+    in large windows. A slide has hundreds of thousands of tiles; they are handled as arrays."""
+    import numpy as np  # the planner's alone; it has read the directories with it
+
+    tables = [_table(level, level.ifd) for level in levels if level.ifd is not None]
+    if not tables:
+        return
+    records, published = (np.concatenate(columns) for columns in zip(*tables, strict=True))
+    # Stable: tiles that share an offset stay in the order of their levels, rows and columns.
+    order = np.argsort(records["offset"], kind="stable")
+    records, published = records[order], published[order]
+    ends = np.cumsum(records["size_bytes"], dtype=np.uint64)
+    first = 0
+    while first < len(records):
+        before = int(ends[first - 1]) if first else 0
+        last = int(np.searchsorted(ends, before + chunk_bytes, side="right"))
+        last = min(max(last, first + 1), first + MAX_CHUNK_TILES, len(records))
+        cutter.add_packed(
+            records[first:last].tobytes(),
+            last - first,
+            int(ends[last - 1]) - before,
+            stage=0,
+            kind=kind,
+            tiles=int(published[first:last].sum()),
+        )
+        first = last
+
+
+def _table(level: Level, ifd: Ifd) -> "tuple[Any, Any]":
+    """Return the records of a level as an array of RECORD's layout, and how many tiles come of each: of those parts
+    that lie inside the level."""
+    import numpy as np
+
+    grid = level.grid
+    layout = np.dtype(
+        [("offset", "<u8"), ("size_bytes", "<u4"), ("level", "u1"), ("plane", "u1"), ("column", "<u4"), ("row", "<u4")]
     )
-    published = {level.level: _published(level) for level in levels}
-    run: list[TileRecord] = []
-    run_bytes = 0
-    for record in records:
-        if run and (run_bytes + record.size_bytes > chunk_bytes or len(run) >= MAX_CHUNK_TILES):
-            cutter.add(run, stage=0, kind=kind, tiles=sum(published[each.level](each) for each in run))
-            run, run_bytes = [], 0
-        run.append(record)
-        run_bytes += record.size_bytes
-    if run:
-        cutter.add(run, stage=0, kind=kind, tiles=sum(published[each.level](each) for each in run))
-
-
-def _published(level: Level) -> Callable[[TileRecord], int]:
-    """Return what counts the tiles that come of a stored one: those of its parts that lie inside the level."""
-    ifd, grid = level.ifd, level.grid
-    assert ifd is not None
+    rows, columns = np.mgrid[
+        : -(-min(ifd.height_px, grid.height_px) // ifd.tile_height_px),
+        : -(-min(ifd.width_px, grid.width_px) // ifd.tile_width_px),
+    ]
+    index = (rows * ifd.segment_columns + columns).ravel()
+    counts = np.frombuffer(ifd.byte_counts, np.uint64)[index]
+    stored = counts > 0
+    found = np.zeros(int(stored.sum()), layout)
+    found["offset"] = np.frombuffer(ifd.offsets, np.uint64)[index][stored]
+    found["size_bytes"] = np.minimum(counts[stored], MAX_UINT32)
+    found["level"] = level.level
+    found["column"], found["row"] = columns.ravel()[stored], rows.ravel()[stored]
     across, down = ifd.tile_width_px // grid.tile_size_px, ifd.tile_height_px // grid.tile_size_px
-
-    def count(record: TileRecord) -> int:
-        columns = min(grid.columns, (record.column + 1) * across) - record.column * across
-        rows = min(grid.rows, (record.row + 1) * down) - record.row * down
-        return columns * rows
-
-    return count
+    wide = np.minimum(grid.columns, (columns + 1) * across) - columns * across
+    high = np.minimum(grid.rows, (rows + 1) * down) - rows * down
+    return found, (wide * high).ravel()[stored]
 
 
 def _cut_blocks(cutter: _Cutter, pyramid: Pyramid, source: Level, ifd: Ifd, chunk_bytes: int) -> None:
