@@ -6,7 +6,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SQSEvent
 
 from chalicelib.config import read_settings
-from chalicelib.entrypoints import http, pages, queue
+from chalicelib.entrypoints import pages, queue
 from chalicelib.wiring import System
 
 app = Chalice(app_name="slidehook")
@@ -14,8 +14,11 @@ app.log.setLevel(logging.INFO)
 system = System(read_settings())
 
 
-def answer(handler: http.Handler, *arguments: str) -> Response:
-    return http.answer(app.current_request, system, handler, *arguments)
+def answer(handler: str, *arguments: str) -> Response:
+    # Loaded by the first request: the consumers of the queues need nothing of it, and start sooner.
+    from chalicelib.entrypoints import http
+
+    return http.answer(app.current_request, system, getattr(http, handler), *arguments)
 
 
 # -- routes ----------------------------------------------------------------------------------------------------------
@@ -33,67 +36,67 @@ def static(name: str) -> Response:
 
 @app.route("/health")
 def health() -> Response:
-    return answer(http.health)
+    return answer("health")
 
 
 @app.route("/hooks/{name}", methods=["POST"])
 def hook(name: str) -> Response:
-    return answer(http.call_hook, name)
+    return answer("call_hook", name)
 
 
 @app.route("/jobs")
 def list_jobs() -> Response:
-    return answer(http.list_jobs)
+    return answer("list_jobs")
 
 
 @app.route("/jobs/{job_id}")
 def show_job(job_id: str) -> Response:
-    return answer(http.show_job, job_id)
+    return answer("show_job", job_id)
 
 
 @app.route("/tile")
 def tile_by_query() -> Response:
-    return answer(http.show_tile_by_query)
+    return answer("show_tile_by_query")
 
 
 @app.route("/tile/{image_store}/{image}/{name}")
 def tile(image_store: str, image: str, name: str) -> Response:
-    return answer(http.show_tile, image_store, image, name)
+    return answer("show_tile", image_store, image, name)
 
 
 @app.route("/thumb")
 def thumbnail() -> Response:
-    return answer(http.show_thumbnail)
+    return answer("show_thumbnail")
 
 
 @app.route("/beside/{image_store}/{image}/{name}")
 def beside(image_store: str, image: str, name: str) -> Response:
-    return answer(http.show_beside, image_store, image, name)
+    return answer("show_beside", image_store, image, name)
 
 
 @app.route("/client")
 def client_settings() -> Response:
-    return answer(http.client_settings)
+    return answer("client_settings")
 
 
 @app.route("/collections/{collection}")
 def show_collection(collection: str) -> Response:
-    return answer(http.show_collection, collection)
+    return answer("show_collection", collection)
 
 
 @app.route("/collections/{collection}/sessions", methods=["POST"])
 def make_session(collection: str) -> Response:
-    return answer(http.make_session, collection)
+    return answer("make_session", collection)
 
 
 @app.route("/sessions/{session}")
 def show_session(session: str) -> Response:
-    return answer(http.show_session, session)
+    return answer("show_session", session)
 
 
 @app.route("/sessions/{session}/recreate", methods=["POST"])
 def recreate_session(session: str) -> Response:
-    return answer(http.recreate, session)
+    return answer("recreate", session)
 
 
 # -- queues and timer (infra/resources.yaml names the queues and how they are read) ------------------------------------

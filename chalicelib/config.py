@@ -28,6 +28,7 @@ class Settings:
     open_reads: bool
     chunk_bytes: int
     threads: int
+    cores: int
     region: str
     aws_endpoint: str | None
 
@@ -58,6 +59,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         open_reads=values.get("SLIDEHOOK_OPEN_READS", "").lower() == "true",
         chunk_bytes=int(values.get("SLIDEHOOK_CHUNK_BYTES", str(32 * 1024 * 1024))),
         threads=int(values.get("SLIDEHOOK_THREADS", "3")),
+        cores=int(values.get("SLIDEHOOK_CORES") or os.cpu_count() or 1),
         region=values.get("AWS_DEFAULT_REGION") or values.get("AWS_REGION", "us-east-1"),
         aws_endpoint=values.get("AWS_ENDPOINT_URL") or None,
     )

@@ -3,14 +3,17 @@ start pays for each of them."""
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.adapters.clock import SystemClock
 from chalicelib.config import Settings
 
 if TYPE_CHECKING:
+    from botocore.session import Session
+
     from chalicelib.adapters.dynamodb import JobTable
     from chalicelib.adapters.mongo import MongoArchive
     from chalicelib.adapters.s3 import S3Slides, S3Work
@@ -24,9 +27,17 @@ class System:
     """The service's outside, by port."""
 
     settings: Settings
+    # botocore's sessions are not made for threads; its clients are.
+    _one_by_one: Lock = field(default_factory=Lock, repr=False)
+
+    @cached_property
+    def _session(self) -> "Session":
+        # What boto3 adds to it (transfers, resources) is not used here, and takes a tenth of a cold start.
+        from botocore.session import get_session
+
+        return get_session()
 
     def _aws(self, service: str) -> Any:
-        import boto3
         from botocore.config import Config
 
         # Bounded waits: what does not answer in time is tried again by the queue, not by a hanging worker.
@@ -36,12 +47,10 @@ class System:
             retries={"mode": "standard", "max_attempts": 3},
             max_pool_connections=CONNECTIONS,
         )
-        return boto3.client(
-            service,  # type: ignore[call-overload]
-            region_name=self.settings.region,
-            endpoint_url=self.settings.aws_endpoint,
-            config=patience,
-        )
+        with self._one_by_one:
+            return self._session.create_client(
+                service, region_name=self.settings.region, endpoint_url=self.settings.aws_endpoint, config=patience
+            )
 
     @cached_property
     def _s3(self) -> Any:

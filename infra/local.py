@@ -42,6 +42,8 @@ from infra.seed import Seeded, seed
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".local"
 DEFAULT_PORT = 8000
+# Of each worker. S3 keeps a thread waiting, for which the functions have one more; here it would be memory only.
+WORKER_THREADS = "2"
 # How long the message of a killed worker stays hidden. Workers renew it while they work.
 VISIBILITY_SECONDS = 15
 _QUICK_DEATH_SECONDS = 2.0
@@ -168,12 +170,18 @@ def start(options: Options, system: System) -> Stack:
         | chosen_parameters(os.environ),
     )
     seeded = seed(uri, made.environment["SLIDEHOOK_ADMIN_DB"])
-    environment = child_environment() | dict(made.environment)
+    share = {"SLIDEHOOK_THREADS": WORKER_THREADS, "SLIDEHOOK_CORES": str(max(1, cores() // options.workers))}
+    environment = share | child_environment() | dict(made.environment)
     start_workers(options.workers, system, environment, prefix(ours=endpoint.child is not None))
     port = start_api(port, system, environment, may_move=options.port is None)
     system.document = describe(made, seeded, endpoint.endpoint, token, port)
     system.write()
     return Stack.from_json(system.document)
+
+
+def cores() -> int:
+    """Return how many cores this process may use; the workers share them."""
+    return len(os.sched_getaffinity(0))
 
 
 def start_stores(options: Options, system: System) -> emulator.Emulator:

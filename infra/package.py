@@ -69,8 +69,10 @@ def _environment() -> dict[str, str]:
     template = templates.load()
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SLIDEHOOK_"))}
     for name, value in template.environment.items():
-        parameter = value.get("Ref", "")
-        kept[name] = template.parameter_defaults.get(parameter, _NOT_NEEDED_YET)
+        if isinstance(value, str):  # what it is everywhere
+            kept[name] = value
+        else:
+            kept[name] = template.parameter_defaults.get(value.get("Ref", ""), _NOT_NEEDED_YET)
     return kept | {"AWS_DEFAULT_REGION": os.environ.get("AWS_DEFAULT_REGION") or REGION}
 
 

@@ -95,6 +95,7 @@ class World:
             open_reads=True,
             chunk_bytes=chunk_bytes,
             threads=1,
+            cores=1,
             region="us-east-1",
             aws_endpoint=None,
         )

@@ -1,8 +1,9 @@
 """SlideAtlas' MongoDB: its catalogue and its tiles. Documents are those of SlideAtlas; ours is the sub-document
 `slidehook` of images and views, which its server ignores."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,7 +39,12 @@ Document = Mapping[str, Any]
 DUPLICATE_KEY = 11000
 NAMESPACE_NOT_FOUND = 26
 BAD_HINT = 2
+# WiredTiger's pages of 32 KiB hold two tiles each. On larger ones it takes a sixth less time to put them away, and what
+# comes along with a tile that is read are its neighbours: tiles lie in the order in which the file has them.
+LARGE_PAGES = {"wiredTiger": {"configString": "leaf_page_max=128KB"}}
 DIGEST_BATCH = 20_000
+# A document that holds nothing but an ObjectId: its size, the field's type and name, the id, the end.
+ID_DOCUMENT = struct.Struct(f"<4x5x{ID_BYTES}sx")
 
 
 @contextmanager
@@ -94,16 +100,20 @@ class MongoArchive:
     # -- tiles -------------------------------------------------------------------------------------------------------
 
     def stage(self, job: Job) -> None:
+        tiles = self._tiles(job, job.generation)
         with _patience(f"the staging of job {job.id}"):
-            self._tiles(job, job.generation).create_index([("name", ASCENDING)], unique=True)
+            # It may stand already, or the server know no such pages: then the index makes it, with the server's own.
+            with suppress(OperationFailure):
+                tiles.database.create_collection(tiles.name, check_exists=False, storageEngine=LARGE_PAGES)
+            tiles.create_index([("name", ASCENDING)], unique=True)
 
     def _tiles(self, job: Job, generation: int) -> "Collection[dict[str, Any]]":
         return self._store(job.destination.database)[job.staging(generation)]
 
     def write(self, job: Job, generation: int, tiles: Sequence[Tile]) -> None:
+        # Bytes are stored as binary data as they are; a `Binary` made of them would be one more copy of each tile.
         documents = [
-            {"_id": ObjectId(tile.id), "name": tile.name, "level": tile.depth, "file": Binary(tile.jpeg)}
-            for tile in tiles
+            {"_id": ObjectId(tile.id), "name": tile.name, "level": tile.depth, "file": tile.jpeg} for tile in tiles
         ]
         with _patience(f"the tiles of job {job.id}"):
             try:
@@ -443,9 +453,12 @@ def _tiles_by_depth(tiles: "Collection[dict[str, Any]]") -> dict[int, int]:
 
 
 def _digest(tiles: "Collection[dict[str, Any]]") -> int:
+    """Return the sum of all ids. They come as the server sends them: a slide of 3 GB has a quarter of a million,
+    and an object for each would take longer than the reading."""
     total = 0
-    for found in tiles.find({}, {"_id": 1}, batch_size=DIGEST_BATCH).hint("_id_"):
-        total += int.from_bytes(found["_id"].binary[:ID_BYTES], "big")
+    batches: Iterable[Any] = tiles.find_raw_batches({}, {"_id": 1}, batch_size=DIGEST_BATCH).hint("_id_")
+    for batch in batches:
+        total += sum([int.from_bytes(found, "big") for (found,) in ID_DOCUMENT.iter_unpack(batch)])
     return total % SUM_MODULUS
 
 

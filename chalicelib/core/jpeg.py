@@ -20,6 +20,8 @@ FILL = 0xFF
 # Baseline, extended and progressive, all with Huffman coding: what browsers and codecs decode.
 FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 OTHER_FRAMES = frozenset({0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
+# Tables, restart interval, applications' data, comments: all that may stand before a scan.
+KNOWN = FRAMES | {0xC4, 0xCC, 0xDB, 0xDD, SOS, 0xFE} | set(range(0xE0, 0xF0))
 ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 JFIF = b"\xff\xe0\x00\x10JFIF\x00\x01\x02\x00\x00\x01\x00\x01\x00\x00"
 # Some writers fill tiles up to an even or whole length behind their end.
@@ -100,6 +102,9 @@ class Splicer:
         marker, scan, _ = segments[-1]
         if marker != SOS:
             raise CorruptTileError("its JPEG stream has no scan")
+        strange = next((each for each, _, _ in segments if each not in KNOWN), None)
+        if strange is not None:
+            raise CorruptTileError(f"its JPEG header holds a segment of no known kind (0x{strange:02X})")
         kept = [head[start:end] for marker, start, end in segments[:-1] if marker not in (APP0, APP14)]
         prefix = self.prefix
         if head[6:10] == b"JFIF" and ADOBE_RGB in prefix:
@@ -145,6 +150,8 @@ def _frame(head: bytes, segments: list[tuple[int, int, int]]) -> Frame:
     if marker in OTHER_FRAMES or body[0] != 8:
         raise CorruptTileError(f"its JPEG stream is of a kind that is not published (SOF{marker & 15}, {body[0]} bits)")
     sampling = tuple((body[at] >> 4, body[at] & 15) for at in range(7, 6 + 3 * body[5], 3))
+    if len(sampling) not in (1, 3) or not all(1 <= factor <= 4 for pair in sampling for factor in pair):
+        raise CorruptTileError(f"its JPEG frame has {len(sampling)} components, sampled {sampling}")
     return Frame(int.from_bytes(body[3:5], "big"), int.from_bytes(body[1:3], "big"), body[0], sampling)
 
 

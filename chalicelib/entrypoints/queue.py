@@ -14,10 +14,8 @@ from chalicelib.core.event import arrivals
 from chalicelib.core.job import Job, Problem, problem
 from chalicelib.core.message import Message
 from chalicelib.core.retry import retry_after_seconds
-from chalicelib.hooks.upload import arrive
 from chalicelib.ports import Clock
 from chalicelib.steps.finish import finish
-from chalicelib.steps.plan import plan
 from chalicelib.steps.rescue import given_up, rescue, silent_jobs
 from chalicelib.steps.settle import settle, sweep
 from chalicelib.steps.tile import tile
@@ -97,6 +95,10 @@ def _receives(record: Record) -> int:
 
 
 def _submit_arrivals(record: Record, system: System) -> None:
+    # What checks a request's fields, and what reads slides below, is loaded by those who need it: a worker that copies
+    # chunks starts sooner without.
+    from chalicelib.hooks.upload import arrive
+
     for arrival in arrivals(json.loads(record["body"])):
         job = arrive(
             arrival,
@@ -135,11 +137,13 @@ def _work(record: Record, clock: Clock, system: System) -> None:
 def _step(message: Message, job: Job, clock: Clock, system: System) -> None:
     if message.do == "tile" and message.chunk is not None:
         tile(
-            job, message.chunk, threads=system.settings.threads,
+            job, message.chunk, threads=system.settings.threads, cores=system.settings.cores,
             slides=system.slides, jobs=system.jobs, archive=system.archive, work=system.work, queue=system.queue,
             clock=clock,
         )  # fmt: skip
     elif message.do == "plan":
+        from chalicelib.steps.plan import plan
+
         plan(
             job, chunk_bytes=system.settings.chunk_bytes,
             slides=system.slides, jobs=system.jobs, archive=system.archive, work=system.work, queue=system.queue,

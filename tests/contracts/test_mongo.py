@@ -8,7 +8,9 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 
+from chalicelib.adapters import mongo
 from chalicelib.adapters.mongo import MongoArchive
+from chalicelib.core.digest import digest_sum
 from chalicelib.core.errors import ArchiveBusyError
 from tests.contracts.archives import MongoBench
 from tests.contracts.samples import COLLECTION, NAMED_IMAGE, SESSION, STORE, a_job, a_tile, facts_of
@@ -66,6 +68,36 @@ def test_the_documents_are_those_of_slideatlas(bench: MongoBench, mongo_collecti
         {"_id": None, "name": "tq.jpg", "level": 2, "file": b"corner"},
     ]
     assert tiles.index_information()["name_1"]["unique"] is True
+
+
+def test_tiles_are_staged_on_large_pages(bench: MongoBench) -> None:
+    job = a_job(database=bench.database)
+    bench.archive.stage(job)
+    assert bench.tiles[job.image].options() == {
+        "storageEngine": {"wiredTiger": {"configString": "leaf_page_max=128KB"}}
+    }
+
+
+def test_a_server_that_refuses_large_pages_stages_on_its_own(
+    bench: MongoBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mongo, "LARGE_PAGES", {"wiredTiger": {"configString": "no_such_setting=1"}})
+    job = a_job(database=bench.database)
+    bench.archive.stage(job)
+    bench.archive.write(job, 0, [a_tile("t.jpg")])
+    assert bench.tiles[job.image].options() == {}
+    assert bench.tiles[job.image].index_information()["name_1"]["unique"] is True
+
+
+def test_more_tiles_than_come_in_one_answer_are_in_the_digest(
+    bench: MongoBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mongo, "DIGEST_BATCH", 2)
+    job = a_job(database=bench.database)
+    tiles = [a_tile(name) for name in ("t.jpg", "tq.jpg", "tr.jpg", "tt.jpg", "ts.jpg")]
+    bench.archive.stage(job)
+    bench.archive.write(job, 0, tiles)
+    assert bench.archive.holding(job).digest == digest_sum(tile.id for tile in tiles)
 
 
 def test_a_made_session_is_one_of_slideatlas(bench: MongoBench) -> None:

@@ -204,6 +204,7 @@ def test_functions_get_the_memory_and_settings_that_they_need(template: dict[str
     assert environment["SLIDEHOOK_CHUNKS_QUEUE"] == {"Ref": "ChunksQueue"}
     assert environment["SLIDEHOOK_INCOMING_BUCKET"] == {"Ref": "IncomingBucket"}
     assert environment["SLIDEHOOK_WORK_BUCKET"] == {"Ref": "WorkBucket"}
+    assert environment["MALLOC_ARENA_MAX"] == "1"
 
 
 def test_secrets_are_parameters_that_are_not_echoed(template: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ def tile(
     number: int,
     *,
     threads: int,
+    cores: int,
     slides: Slides,
     jobs: Jobs,
     archive: Archive,
@@ -27,6 +28,7 @@ def tile(
 ) -> None:
     """Store the tiles of chunk `number` and mark it done; send what has become ready by it.
 
+    `threads` read and write at once, `cores` of them decode and encode.
     Harmless to repeat, at any moment and beside itself: the same bytes go under the same ids. Raises SourceError if
     the object is not what was pinned, CorruptTileError for a damaged tile if the job is not to survive one,
     OutOfTimeError, TileConflictError, WorkLostError.
@@ -38,7 +40,7 @@ def tile(
         # It came again: the one who did it may have died before the next messages were sent.
         _forward(job, plan, number, queue)
         return
-    hand = Hand(job, plan, plan.chunks[number], threads, slides, archive, work, clock)
+    hand = Hand(job, plan, plan.chunks[number], threads, cores, slides, archive, work, clock)
     _work_through(hand)
     # Only after the database acknowledged every tile the chunk is marked: a crash in between repeats the tiles.
     record = ChunkRecord(

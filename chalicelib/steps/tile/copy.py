@@ -1,5 +1,8 @@
 """A chunk of stored tiles that are passed through: read in windows, completed, stored. No codec, no numpy."""
 
+from threading import Lock
+
+from chalicelib.core.chunk import TileRecord
 from chalicelib.core.errors import CorruptTileError
 from chalicelib.core.jpeg import Splicer
 from chalicelib.core.window import Window
@@ -9,30 +12,48 @@ from chalicelib.steps.tile.hand import Hand
 
 def copy(hand: Hand) -> None:
     """Store the chunk's tiles as they are in the file, each a JPEG file of its own."""
-    splicers = {
-        level.level: Splicer(level.storage.prefix, (level.storage.tile_width_px, level.storage.tile_height_px))
-        for level in hand.plan.levels
-        if level.storage is not None
-    }
-
-    def copy_window(window: Window) -> None:
-        view = hand.read(window)
-        tiles: list[Tile] = []
-        for record in window.records:
-            start = record.offset - window.start
-            try:
-                jpeg = splicers[record.level].complete(view[start : start + record.size_bytes])
-            except CorruptTileError as error:
-                hand.note_bad(record, str(error))
-                tiles += hand.stand_in(record.level, record.column, record.row)
-                continue
-            tiles.append(hand.named(record.level, record.column, record.row, jpeg))
-        hand.write(tiles)
-
     found, unreadable = hand.windows()
     lost: list[Tile] = []
     for record, reason in unreadable:
-        hand.note_bad(record, reason)
-        lost += hand.stand_in(record.level, record.column, record.row)
+        lost += _stand_in(hand, record, reason)
     hand.write(lost)
-    hand.spread(copy_window, found)
+    window_copy = _WindowCopy(hand)
+    hand.spread(window_copy.copy, found)
+
+
+class _WindowCopy:
+    """Copies windows on several threads, so that reading, completing and inserting go on side by side."""
+
+    def __init__(self, hand: Hand) -> None:
+        self._hand = hand
+        self._splicers = {
+            level.level: Splicer(level.storage.prefix, (level.storage.tile_width_px, level.storage.tile_height_px))
+            for level in hand.plan.levels
+            if level.storage is not None
+        }
+        # One thread completes tiles while the others wait for the network. Each tile's hash lets go of the interpreter:
+        # with two at it they would pass it to and fro for every tile, which takes longer than the work.
+        self._completing = Lock()
+
+    def copy(self, window: Window) -> None:
+        # The window itself is gone before its tiles are sent: a thread holds the bytes twice, not three times.
+        self._hand.write(self._completed(window))
+
+    def _completed(self, window: Window) -> list[Tile]:
+        stored = self._hand.read(window)
+        tiles: list[Tile] = []
+        with self._completing:
+            for record in window.records:
+                start = record.offset - window.start
+                try:
+                    jpeg = self._splicers[record.level].complete(stored[start : start + record.size_bytes])
+                except CorruptTileError as error:
+                    tiles += _stand_in(self._hand, record, str(error))
+                else:
+                    tiles.append(self._hand.named(record.level, record.column, record.row, jpeg))
+        return tiles
+
+
+def _stand_in(hand: Hand, record: TileRecord, reason: str) -> list[Tile]:
+    hand.note_bad(record, reason)
+    return hand.stand_in(record.level, record.column, record.row)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeVar
 
 from chalicelib.core.chunk import RECORD, Chunk, Plan, PlannedLevel, TileRecord, unpack_records
@@ -13,14 +14,15 @@ from chalicelib.core.job import BadTile, Job
 from chalicelib.core.message import records_key
 from chalicelib.core.pyramid import MAX_TILE_BYTES
 from chalicelib.core.storage import MAX_SEGMENT_BYTES, Storage
-from chalicelib.core.window import Window, windows
+from chalicelib.core.window import WINDOW_BYTES, Window, windows
 from chalicelib.ports import Archive, Clock, Slides, Tile, Work
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Batches are bounded by bytes: MongoDB takes 48 MB a message, and a batch is held twice while it is sent.
-BATCH_BYTES = 4 * 1024 * 1024
+# Batches are bounded by bytes: MongoDB takes 48 MB a message, and a batch is held three times while it is sent. Two of
+# them take a window's tiles, each of which has the tables now that it shared before.
+BATCH_BYTES = WINDOW_BYTES * 5 // 8
 # What storing the tiles in hand and saying so may take: work is not begun with less time left.
 RESERVE_SECONDS = 5.0
 
@@ -34,6 +36,7 @@ class Hand:
     plan: Plan
     chunk: Chunk
     threads: int
+    cores: int
     slides: Slides
     archive: Archive
     work: Work
@@ -79,7 +82,7 @@ class Hand:
         return memoryview(self.slides.read(self.job.source, window.start, window.stop))
 
     def named(self, level: int, column: int, row: int, jpeg: bytes) -> Tile:
-        name = tile_name(level, column, row, levels=self.plan.depth)
+        name = _name(level, column, row, self.plan.depth)
         return Tile(name, self.plan.depth - level, jpeg, tile_id(name, jpeg))
 
     def write(self, tiles: Sequence[Tile]) -> None:
@@ -104,11 +107,15 @@ class Hand:
             return []
         return [self.named(level, column, row, self.plan.blank)]
 
-    def spread(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        """Return the function's results, in order, computed on the chunk's threads (on this one, if it has only it)."""
-        if self.threads <= 1:
+    def spread(
+        self, function: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None
+    ) -> list[Result]:
+        """Return the function's results, in order, computed on so many threads, or the chunk's (on this one, if it is
+        one)."""
+        threads = threads or self.threads
+        if threads <= 1:
             return [function(item) for item in items]
-        with ThreadPoolExecutor(self.threads) as pool:
+        with ThreadPoolExecutor(threads) as pool:
             futures = [pool.submit(function, item) for item in items]
             try:
                 return [future.result() for future in futures]
@@ -120,6 +127,30 @@ class Hand:
     def check_time(self) -> None:
         if self.clock.remaining_seconds() < RESERVE_SECONDS:
             raise OutOfTimeError(f"chunk {self.chunk.number} was not finished within the time of one invocation")
+
+
+# Nearly all of a name is that of the tile a few levels above, which many tiles share.
+SHARED_LEVELS = 4
+SHARED_MASK = (1 << SHARED_LEVELS) - 1
+
+
+def _name(level: int, column: int, row: int, levels: int) -> str:
+    """Return what `tile_name` returns, put together of two parts that are kept."""
+    above = level + SHARED_LEVELS
+    if above >= levels:
+        return tile_name(level, column, row, levels=levels)
+    stem = _stem(above, column >> SHARED_LEVELS, row >> SHARED_LEVELS, levels)
+    return stem + _last_steps(column & SHARED_MASK, row & SHARED_MASK)
+
+
+@lru_cache(maxsize=4096)
+def _stem(level: int, column: int, row: int, levels: int) -> str:
+    return tile_name(level, column, row, levels=levels).removesuffix(".jpg")
+
+
+@lru_cache(maxsize=1 << (2 * SHARED_LEVELS))
+def _last_steps(column: int, row: int) -> str:
+    return tile_name(0, column, row, levels=SHARED_LEVELS + 1)[1:]
 
 
 def _batches(tiles: Iterable[Tile]) -> Iterator[list[Tile]]:

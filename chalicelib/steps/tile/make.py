@@ -1,16 +1,17 @@
 """A chunk that decodes a block of a level: published anew where it cannot be copied, and halved into the levels above
 it that the file lacks. One row of tiles is held in pixels at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import Any
 
 from chalicelib.core.bands import Bands, Part
 from chalicelib.core.chunk import PlannedLevel, TileRecord
-from chalicelib.core.decode import decoded, decoded_jpeg
+from chalicelib.core.decode import decoded, whole_jpeg
 from chalicelib.core.errors import CorruptTileError
 from chalicelib.core.geometry import Grid
-from chalicelib.core.jpeg import complete_tile
+from chalicelib.core.jpeg import Splicer, complete_tile
 from chalicelib.core.message import pixels_key
 from chalicelib.core.raster import Pixels, encoded, extended, halved, pixel_bytes, pixels_of, white
 from chalicelib.core.storage import Storage
@@ -35,14 +36,15 @@ class _Making:
     pending: list[Tile] = field(default_factory=list)
     pending_bytes: int = 0
     lock: Lock = field(default_factory=Lock)
+    splicer: Splicer | None = None
 
     def run(self) -> None:
-        hand, chunk = self.hand, self.hand.chunk
+        chunk = self.hand.chunk
         source = self._source()
         fast = self._is_halved_by_its_decoder(source)
         first = chunk.level + 1 if chunk.from_pixels or fast else chunk.level
         parts = [self._part(level, source) for level in range(first, chunk.level + chunk.made_levels + 1)]
-        bands = Bands(parts, self._publish, hand.spread, self._hand_on if chunk.hands_on else None)
+        bands = Bands(parts, self._publish, self._spread, self._hand_on if chunk.hands_on else None)
         if not chunk.from_pixels:
             self._read()
         block = self._part(chunk.level, source)
@@ -83,6 +85,16 @@ class _Making:
     def _rows(self, block: Part) -> range:
         side = 1 << self.hand.chunk.block_levels
         return range(block.row, min(block.grid.rows, block.row + side))
+
+    def _spread(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+        """Decode or encode on all cores of the worker. More threads than cores would only contend."""
+        return self.hand.spread(function, items, threads=min(self.hand.threads, self.hand.cores))
+
+    def _completing(self, storage: Storage) -> Splicer:
+        """What completes the level's JPEG tiles."""
+        if self.splicer is None:
+            self.splicer = Splicer(storage.prefix, (storage.tile_width_px, storage.tile_height_px))
+        return self.splicer
 
     # -- what comes in -----------------------------------------------------------------------------------------------
 
@@ -131,20 +143,20 @@ class _Making:
                 return
             inside = block.content.inside_px(column, row)
             try:
-                jpeg = complete_tile(storage.prefix, segment[0])
+                jpeg = self._completing(storage).complete(segment[0])
             except CorruptTileError:
                 return  # the chunk that copies it says so
             try:
                 # Beyond the slide's edge there are other pixels than those that may be averaged.
                 whole = inside == (size, size)
-                pixels = decoded_jpeg(jpeg, (size, size), halved=whole)
+                pixels = whole_jpeg(jpeg, (half, half) if whole else (0, 0))
             except CorruptTileError as error:
                 self._note_bad(self.records[column, row], str(error))
                 return
             at = (column - block.column) * half
             target[:, at : at + half] = pixels if whole else halved(extended(pixels, inside))
 
-        self.hand.spread(decode, range(block.column, block.column + block.columns))
+        self._spread(decode, range(block.column, block.column + block.columns))
 
     def _band(self, block: Part, row: int) -> Pixels:
         """Return one row of tiles, joined from the segments that it crosses; white where there are none."""
@@ -157,7 +169,7 @@ class _Making:
             if pixels is not None:
                 _paste(band, pixels, place[0] * storage.tile_width_px - left, place[1] * storage.tile_height_px - top)
 
-        self.hand.spread(paste, list(self._crossed(storage, block, row)))
+        self._spread(paste, self._crossed(storage, block, row))
         return band
 
     def _crossed(self, storage: Storage, block: Part, row: int) -> Iterator[Place]:
@@ -185,7 +197,8 @@ class _Making:
         try:
             if len(planes) < storage.planes:
                 raise CorruptTileError("a plane of it is missing")
-            return decoded(storage, [planes[plane] for plane in range(storage.planes)], place[1])
+            stored = [planes[plane] for plane in range(storage.planes)]
+            return decoded(storage, stored, place[1], self._completing(storage) if storage.is_jpeg else None)
         except CorruptTileError as error:
             self._note_bad(self.records[place], str(error))
             return None
