@@ -9,7 +9,6 @@ system's own.
 """
 
 import ctypes
-import ctypes.util
 from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -88,10 +87,13 @@ def _library() -> Any:
     return None
 
 
+# As Debian and others name it; looking further would ask compilers and write temporary files.
+SYSTEM_NAMES = ("libturbojpeg.so.0", "libturbojpeg.so", "libturbojpeg.dylib")
+
+
 def candidates() -> list[str]:
     """Return where the library may be, the best place first."""
     wheel = find_spec("turbojpeg")
     folder = Path(wheel.origin).parent / "turbojpeg.libs" if wheel is not None and wheel.origin else None
     bundled = sorted(str(path) for path in folder.glob("libturbojpeg*")) if folder is not None else []
-    system = ctypes.util.find_library("turbojpeg")
-    return bundled + ([system] if system else [])
+    return [*bundled, *SYSTEM_NAMES]

@@ -167,6 +167,9 @@ def test_old_plans_and_unfinished_uploads_are_forgotten(clients: Clients, provis
 def test_the_environment_names_what_was_made(clients: Clients) -> None:
     made = provision(clients, parameters={"MongoUri": "mongodb://db/", "OpenReads": "true"})
     assert made.environment == {
+        "MALLOC_ARENA_MAX": "1",
+        "MALLOC_MMAP_THRESHOLD_": "33554432",
+        "MALLOC_TRIM_THRESHOLD_": "67108864",
         "SLIDEHOOK_STAGE": "dev",
         "SLIDEHOOK_SOURCE_BUCKETS": INCOMING,
         "SLIDEHOOK_INCOMING_BUCKET": INCOMING,

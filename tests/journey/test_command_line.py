@@ -51,7 +51,7 @@ def test_a_folder_becomes_a_session_and_a_bad_file_costs_the_others_nothing(
     assert by_input["bad.svs"]["error"]["hint"]
     for name, data in slides.items():
         job = system.job(by_input[name]["job"]["id"])
-        assert job["state"] == "done"
+        assert (job["state"], job["error"]) == ("done", None)
         assert_exact(system, job, data)
     views = system.call("GET", f"/sessions/{found['session']['id']}").json()["views"]
     assert len(views) == 2

@@ -82,7 +82,7 @@ class Hand:
         return memoryview(self.slides.read(self.job.source, window.start, window.stop))
 
     def named(self, level: int, column: int, row: int, jpeg: bytes) -> Tile:
-        name = _name(level, column, row, self.plan.depth)
+        name = name_of(level, column, row, self.plan.depth)
         return Tile(name, self.plan.depth - level, jpeg, tile_id(name, jpeg))
 
     def write(self, tiles: Sequence[Tile]) -> None:
@@ -134,10 +134,10 @@ SHARED_LEVELS = 4
 SHARED_MASK = (1 << SHARED_LEVELS) - 1
 
 
-def _name(level: int, column: int, row: int, levels: int) -> str:
+def name_of(level: int, column: int, row: int, levels: int) -> str:
     """Return what `tile_name` returns, put together of two parts that are kept."""
     above = level + SHARED_LEVELS
-    if above >= levels:
+    if level < 0 or above >= levels:
         return tile_name(level, column, row, levels=levels)
     stem = _stem(above, column >> SHARED_LEVELS, row >> SHARED_LEVELS, levels)
     return stem + _last_steps(column & SHARED_MASK, row & SHARED_MASK)
