@@ -33,7 +33,7 @@ else
 endif
 
 bench: setup ## Measure speed and memory side by side with others; SLIDE=path measures your own slide
-	@exec $(PYTHON) -m benchmarks $(if $(SLIDE),--slide "$$SLIDE") $(ARGS)
+	@exec $(PYTHON) -m benchmarks $(if $(SLIDE),--slide "$$SLIDE") $(if $(RUNS),--runs "$$RUNS") $(ARGS)
 
 lint: setup ## Check style, types and the direction of imports
 	$(VENV)/bin/ruff check

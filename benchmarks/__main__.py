@@ -1,11 +1,11 @@
 """Measure everything side by side: `make bench [SLIDE=path]`. Ends with 0 when everything was measured."""
 
 import argparse
+import functools
 import json
 import os
-import platform
 import shutil
-import statistics
+import signal
 import subprocess
 import sys
 import time
@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import psutil
+from botocore.exceptions import BotoCoreError, ClientError
 
-from benchmarks import figures, peers, plot, slides
+from benchmarks import figures, machines, page, peers, plot, slides
 from benchmarks.system import ROOT, System, running
 from chalicelib.core import crop
+from infra.children import LocalError
+from infra.local import only_launcher
 
 STATE = ROOT / ".local" / "bench"
 RESULTS = ROOT / "benchmarks" / "results.json"
@@ -32,14 +34,20 @@ PLOTTED = (
     "opentile into mongod", "pyvips dzsave 256 px", "large_image getTile (a part, scaled)",
     "slidehook re-encoding to 512 px", "pyvips dzsave 512 px",
 )  # fmt: skip
-# What a worker of the chunks queue has in memory before its first copy chunk, without the clients' connections.
+# What a worker of the chunks queue does before its first copy chunk: the application, the step, and the client of each
+# service that it talks to, without connections. The process ends at once: MongoDB's client looks for its server.
 COLD_IMPORT = """
 import time
 begun = time.perf_counter()
 import app
-import chalicelib.adapters.dynamodb, chalicelib.adapters.mongo, chalicelib.adapters.s3, chalicelib.adapters.sqs
 import chalicelib.steps.tile
-print((time.perf_counter() - begun) * 1000)
+imported = time.perf_counter()
+for port in ("slides", "work", "jobs", "queue", "archive"):
+    getattr(app.system, port)
+ready = time.perf_counter()
+import os
+print((ready - begun) * 1000, (imported - begun) * 1000, flush=True)
+os._exit(0)
 """
 
 
@@ -69,29 +77,62 @@ class Bench:
 
 def main() -> int:
     options = _parse()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(143))  # the system is stopped on the way out
     STATE.mkdir(parents=True, exist_ok=True)
+    with only_launcher(STATE / "lock") as alone:
+        if not alone:
+            print("error: another benchmark of this checkout is running", file=sys.stderr)
+            return 1
+        try:
+            return _run(options)
+        except (RuntimeError, OSError, LocalError, subprocess.SubprocessError, BotoCoreError, ClientError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+
+
+def _run(options: argparse.Namespace) -> int:
     bench = Bench(options.runs)
     peer = peers.python(STATE / "peers")
     medium = options.slide or slides.medium(STATE, peer)
-    with running(STATE / "system") as system:
-        _measure_medium(bench, system, medium, peer, own=options.slide is None)
+    machine = machines.describe(peer) | {"run": {"slide": medium.name, "times": options.runs}}
+    with_large = not options.without_3gb and options.slide is None
+    with running(STATE / "system", _first(STATE)) as system:
+        source = system.put(medium)
+        # What decodes comes last: a worker keeps the codecs that it has loaded, and copying is measured without them.
+        _measure_medium(bench, system, source, medium, peer, own=options.slide is None)
+        if with_large:
+            _measure_large(bench, system, medium)
         _measure_small(bench, system)
-        if not options.without_3gb and options.slide is None:
-            _measure_large(bench, system, slides.large(STATE, medium))
+        _measure_encoding(bench, system, source, medium, peer)
     _measure_start(bench, medium)
-    shutil.rmtree(STATE / "system", ignore_errors=True)
-    document = figures.results(bench.runs, _machine(), bench.notes)
+    document = figures.results(bench.runs, machine, bench.notes)
+    _tell(document)
+    left_out = frozenset() if with_large else figures.OF_LARGE
+    lacking = figures.lacking(document, left_out if _scan().is_file() else left_out | figures.OF_SMALL)
+    if lacking:
+        print(f"error: not measured: {', '.join(lacking)}", file=sys.stderr)
+    return 1 if lacking else 0
+
+
+def _tell(document: dict[str, Any]) -> None:
+    """Write the results, the page and the plot, which are always of the same run, and print the tables."""
     RESULTS.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    if options.slide is None and not options.without_3gb:
-        _write_page(document)
+    PAGE.write_text(page.written(PAGE.read_text(encoding="utf-8"), document), encoding="utf-8")
+    PLOT.write_text(plot.plot(document, PLOTTED), encoding="utf-8")
     print("\n".join(["", *figures.run_table(document), "", *figures.table(document)]))
     print(f"\n{RESULTS.relative_to(ROOT)}")
-    missing = [name for name, value in document["figures"].items() if value is None]
-    expected = {"wall_over_bare_insert_3gb"} if options.without_3gb or options.slide else set()
-    expected |= {"peak_rss_mib_large"} if expected else set()
-    needs_peers = {"cpu_over_dzsave", "wall_over_opentile", "reencode_over_dzsave_per_core"}
-    lacking = set(missing) - expected - needs_peers - {"small_slide_overhead_s"}
-    return 1 if lacking else 0
+
+
+def _first(folder: Path) -> Path:
+    """Return the slide that the system publishes at its start: tiny, and copied, so that no codec is loaded by it."""
+    path = folder / "first.tif"
+    slides.synthetic(path, 2048, 1536)
+    return path
+
+
+def _scan() -> Path:
+    return slides.shared_folder() / "CMU-1-Small-Region.svs"
 
 
 def _parse() -> argparse.Namespace:
@@ -102,35 +143,50 @@ def _parse() -> argparse.Namespace:
     options = parser.parse_args()
     if options.slide is not None and not options.slide.is_file():
         parser.error(f"{options.slide} is no file")
+    if options.runs < 1:
+        parser.error("at least one run is needed")
+    options.slide = options.slide and options.slide.resolve()
     return options
 
 
-def _measure_medium(bench: Bench, system: System, slide: Path, peer: Path | None, *, own: bool) -> None:
-    source = system.put(slide)
-    twin = slides.aperio(STATE, peer) if own else slide
-    system.publish(source)  # connections are made, caches are warm: as with any slide but the first
+def _measure_medium(bench: Bench, system: System, source: str, slide: Path, peer: Path | None, *, own: bool) -> None:
+    twin = slides.aperio(STATE, slide) if own else slide
+    _, first = system.publish(source)  # connections are made, caches are warm: as with any slide but the first
+    system.drop(first)
+
+    def opentile(storage: str) -> dict[str, float]:
+        return _peer(peer, "opentile_insert", str(twin), system.stack.mongo_uri, "opentile", storage)
+
     for _ in range(bench.times):
         run, job = system.publish(source)
         bench.add("slidehook medium", run)
+        storage = json.dumps(system.storage(job))
         _insert(bench, system, job, "medium")
+        bench.attempt("opentile into mongod", functools.partial(opentile, storage))
+        bench.attempt("pyvips dzsave 256 px", lambda: _dzsave(peer, slide, 256))
+        tiles = str(int(run["tiles"]))
+        part = functools.partial(_peer, peer, "large_image_tiles", str(slide), tiles)
+        bench.attempt("large_image getTile (a part, scaled)", part)
+
+
+def _measure_encoding(bench: Bench, system: System, source: str, slide: Path, peer: Path | None) -> None:
+    for _ in range(bench.times):
+        run, job = system.publish(source, tile_size=512)
+        bench.add("slidehook re-encoding to 512 px", run)
         system.drop(job)
-        bench.attempt("opentile into mongod", lambda: _opentile(system, peer, twin))
-        for size in (256, 512):
-            bench.attempt(f"pyvips dzsave {size} px", lambda size=size: _dzsave(peer, slide, size))  # type: ignore[misc]
-        bench.attempt(
-            "large_image getTile (a part, scaled)",
-            lambda tiles=run["tiles"]: _peer(peer, "large_image_tiles", str(slide), str(int(tiles))),  # type: ignore[misc]
-        )
-        again, job = system.publish(source, tile_size=512)
-        bench.add("slidehook re-encoding to 512 px", again)
-        system.drop(job)
+        bench.attempt("pyvips dzsave 512 px", lambda: _dzsave(peer, slide, 512))
 
 
 def _insert(bench: Bench, system: System, job: dict[str, Any], size: str, threads: tuple[int, ...] = (1, 2, 4)) -> None:
     """Insert the very documents of a job into a collection of their own, from a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.bare_insert", system.stack["mongo_uri"], job["result"]["database"]]
+    result, mongod = job["result"], str(system.document()["pids"]["mongod"])
+    script = [sys.executable, "-m", "benchmarks.bare_insert", system.stack.mongo_uri]
     ended = subprocess.run(
-        [*command, job["result"]["image"], *map(str, threads)], check=True, capture_output=True, text=True, cwd=ROOT
+        [*script, result["database"], result["image"], mongod, *map(str, threads)],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
     )
     for line in ended.stdout.splitlines():
         found = json.loads(line)
@@ -146,12 +202,6 @@ def _peer(peer: Path | None, script: str, *arguments: str) -> dict[str, float]:
     return peers.run(peer, script, *arguments, environment={"TURBOJPEG": library})
 
 
-def _opentile(system: System, peer: Path | None, slide: Path | None) -> dict[str, float]:
-    if slide is None:
-        raise RuntimeError("it reads vendors' files only, and the generator of the shared slides is absent")
-    return _peer(peer, "opentile_insert", str(slide), system.stack["mongo_uri"], "opentile")
-
-
 def _dzsave(peer: Path | None, slide: Path, size: int) -> dict[str, float]:
     folder = STATE / "dzsave"
     shutil.rmtree(folder, ignore_errors=True)
@@ -163,27 +213,32 @@ def _dzsave(peer: Path | None, slide: Path, size: int) -> dict[str, float]:
 
 
 def _measure_small(bench: Bench, system: System) -> None:
-    scan = slides.shared_folder() / "CMU-1-Small-Region.svs"
+    scan = _scan()
     if not scan.is_file():
         bench.notes["slidehook small"] = (
             f"{scan.name} is missing; SLIDEHOOK_SHARED names the folder of slides/{scan.name}"
         )
         return
     source = system.put(scan)
+    _, first = system.publish(source)  # codecs are loaded
+    system.drop(first)
     for _ in range(max(5, bench.times)):
         run, job = system.publish(source)
         bench.add("slidehook small", run)
         _insert(bench, system, job, "small", (1,))
-        system.drop(job)
 
 
-def _measure_large(bench: Bench, system: System, slide: Path) -> None:
+def _measure_large(bench: Bench, system: System, medium: Path) -> None:
+    try:
+        slide = slides.large(STATE, medium)
+    except RuntimeError as error:
+        bench.notes["slidehook large"] = str(error)
+        return
     source = system.put(slide)
     for _ in range(max(1, bench.times - 1)):
         run, job = system.publish(source)
         bench.add("slidehook large", run)
         _insert(bench, system, job, "large")
-        system.drop(job)
 
 
 def _measure_start(bench: Bench, slide: Path) -> None:
@@ -202,46 +257,16 @@ def _measure_start(bench: Bench, slide: Path) -> None:
         read_ifds(cast(BinaryIO, stream), size_bytes=size_bytes)
         # One more pins the object when the job is submitted.
         bench.add("header", {"requests": stream.requests + 1.0, "parse_ms": (time.perf_counter() - begun) * 1000})
-    settings = {
-        f"SLIDEHOOK_{name}": "x"
-        for name in ("INCOMING_BUCKET", "WORK_BUCKET", "JOBS_TABLE", "JOBS_QUEUE", "CHUNKS_QUEUE", "MONGO_URI")
-    }
+    names = ("INCOMING_BUCKET", "WORK_BUCKET", "JOBS_TABLE", "JOBS_QUEUE", "CHUNKS_QUEUE")
+    settings = {f"SLIDEHOOK_{name}": "x" for name in names} | {"SLIDEHOOK_MONGO_URI": "mongodb://127.0.0.1:1/"}
+    settings |= {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
     for _ in range(COLD_RUNS):
         ended = subprocess.run(
             [sys.executable, "-c", COLD_IMPORT], check=True, capture_output=True, text=True, cwd=ROOT,
             env=os.environ | settings,
         )  # fmt: skip
-        bench.add("cold import", {"wall_ms": float(ended.stdout)})
-
-
-def _machine() -> dict[str, Any]:
-    model = next(
-        (
-            line.split(":", 1)[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.processor(),
-    )
-    return {
-        "cores": os.cpu_count(),
-        "processor": model,
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "system": platform.platform(terse=True),
-        "python": platform.python_version(),
-        "load_before": round(statistics.fmean(os.getloadavg()), 2),
-    }
-
-
-def _write_page(document: dict[str, Any]) -> None:
-    """Put the figures between the marks of the page, so that they cannot be older than the results."""
-    text = PAGE.read_text(encoding="utf-8")
-    for mark, lines in (("figures", figures.table(document)), ("runs", figures.run_table(document))):
-        head, rest = text.split(f"<!-- {mark} -->\n", 1)
-        tail = rest.split(f"<!-- end of {mark} -->", 1)[1]
-        text = "\n".join([f"{head}<!-- {mark} -->", "", *lines, "", f"<!-- end of {mark} -->{tail}"])
-    PAGE.write_text(text, encoding="utf-8")
-    PLOT.write_text(plot.plot(document, PLOTTED), encoding="utf-8")
+        ready, imported = map(float, ended.stdout.split())
+        bench.add("cold import", {"wall_ms": ready, "imports_only_ms": imported})
 
 
 if __name__ == "__main__":

@@ -123,6 +123,17 @@ def _fields(runs: Sequence[Run]) -> set[str]:
     return {field for run in runs for field in run}
 
 
+NEEDS_PEERS = frozenset({"cpu_over_dzsave", "wall_over_opentile", "reencode_over_dzsave_per_core"})
+OF_LARGE = frozenset({"wall_over_bare_insert_3gb", "peak_rss_mib_large"})
+OF_SMALL = frozenset({"small_slide_overhead_s"})
+
+
+def lacking(document: Mapping[str, Any], left_out: frozenset[str]) -> list[str]:
+    """Return the figures that should have been measured and were not. A missing peer is no failure."""
+    missing = {name for name, value in document["figures"].items() if value is None}
+    return sorted(missing - NEEDS_PEERS - left_out)
+
+
 def table(document: Mapping[str, Any]) -> list[str]:
     """Return the figures as lines of a Markdown table."""
     lines = ["| figure | measured | bar | |", "|---|---:|---:|---|"]
@@ -147,6 +158,17 @@ def run_table(document: Mapping[str, Any]) -> list[str]:
         lines.append(f"| {name} | {' | '.join(cells)} |")
     for name, reason in document["not_measured"].items():
         lines.append(f"| {name} | not measured: {reason} | | | |")
+    return lines
+
+
+def share_table(document: Mapping[str, Any]) -> list[str]:
+    """Return who used how much CPU in each kind of run, as lines of a Markdown table: medians."""
+    columns = ("wall_s", "cpu_s", "mongod_cpu_s", "emulator_cpu_s", "api_cpu_s")
+    lines = ["| run | wall, s | its own CPU, s | mongod | emulator | API |", f"|---|{'---:|' * len(columns)}"]
+    for name, fields in document["spread"].items():
+        if "mongod_cpu_s" in fields:
+            cells = [_short(fields[column]["median"]) if column in fields else "" for column in columns]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 
 

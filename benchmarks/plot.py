@@ -1,4 +1,4 @@
-"""The plot of docs/performance.md: wall seconds of each way to bring the medium slide into a viewer, as plain SVG."""
+"""The plot of docs/performance.md: wall seconds of each way to bring the slide into a viewer, as plain SVG."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -16,11 +16,12 @@ def plot(document: Mapping[str, Any], names: Sequence[str]) -> str:
     rows = [(name, document["spread"][name]["wall_s"]) for name in names if name in document["spread"]]
     most = max((values["maximum"] for _, values in rows), default=1.0)
     scale = (WIDTH - LABEL - RIGHT) / most
+    slide = escape(str(document["machine"].get("run", {}).get("slide", "the slide")))
     height = ROW * (len(rows) + 1) + 16
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">',
-        f"<title>Wall seconds for the medium slide</title><style>{STYLE}</style>",
-        '<text x="10" y="24">Medium slide, 24 796 tiles: wall seconds (median, minimum to maximum)</text>',
+        f"<title>Wall seconds for {slide}</title><style>{STYLE}</style>",
+        f'<text x="10" y="24">{slide}: wall seconds (median, minimum to maximum)</text>',
     ]
     for number, (name, values) in enumerate(rows):
         y = ROW * (number + 1) + 8

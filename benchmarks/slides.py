@@ -5,6 +5,7 @@ of the same size, tiles and levels.
 """
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,9 @@ MEDIUM_PX = (40_000, 30_000)
 REGION_TILES = (128, 64)
 REPEATS = (4, 6)
 LEVELS = 7
+LARGE_BYTES = 35 * 10**8
+# Of the large slide: the object and the parts that it arrives in, the tiles in the database, and its journal.
+LARGE_NEEDS_BYTES = 4 * LARGE_BYTES
 
 
 def shared_folder() -> Path:
@@ -31,29 +35,69 @@ def shared_folder() -> Path:
 def medium(folder: Path, peers: Path | None) -> Path:
     """Return the medium slide, made now if it is not there."""
     path = folder / "medium-ycbcr256.tif"
-    if not path.is_file():
-        _generate(folder, peers, "ycbcr256.tif") or synthetic(path, *MEDIUM_PX)
+    if not path.is_file() and not _generate(path, peers):
+        # Written beside and renamed: half a slide is never taken for one.
+        partial = path.with_suffix(".partial")
+        synthetic(partial, *MEDIUM_PX)
+        partial.rename(path)
     return path
 
 
-def aperio(folder: Path, peers: Path | None) -> Path | None:
-    """Return the same tiles in an Aperio file, which the lossless peer reads; None where the generator is absent."""
+def aperio(folder: Path, source: Path) -> Path:
+    """Return the tiles of a slide in an Aperio file, which the lossless peer reads; made now if it is not there."""
     path = folder / "medium-aperio256.svs"
-    if not path.is_file():
-        _generate(folder, peers, "aperio256.svs")
-    return path if path.is_file() else None
+    if path.is_file():
+        return path
+    partial = path.with_suffix(".partial")
+    with tifffile.TiffFile(source) as tiff, tifffile.TiffWriter(partial, bigtiff=True) as writer:
+        base: Any = tiff.pages[0]
+        whole = f"Aperio Image Library v11.2.1 \r\n{base.imagewidth}x{base.imagelength} ({TILE_PX}x{TILE_PX}) "
+        pages: list[Any] = list(tiff.pages)
+        for number, page in enumerate(pages):
+            _restyle(writer, page, whole + ("" if number == 0 else f"-> {page.imagewidth}x{page.imagelength} "))
+            if number == 0:  # the second image of an Aperio file is its thumbnail, in strips
+                writer.write(
+                    np.full((768, 1024, 3), 240, np.uint8), photometric="rgb", compression="jpeg", rowsperstrip=16,
+                    description=f"{whole}-> 1024x768 -|AppMag = 20|MPP = 0.4990", metadata=None, contiguous=False,
+                )  # fmt: skip
+    partial.rename(path)
+    return path
 
 
-def _generate(folder: Path, peers: Path | None, name: str) -> bool:
+def _restyle(writer: Any, page: Any, description: str) -> None:
+    writer.write(
+        _stored_tiles(page), shape=page.shape, dtype="uint8", tile=(page.tilelength, page.tilewidth),
+        compression="jpeg", photometric="ycbcr", subsampling=page.subsampling or (2, 2), jpegtables=page.jpegtables,
+        description=f"{description}JPEG/YCC Q=85|AppMag = 20|MPP = 0.4990", metadata=None, contiguous=False,
+    )  # fmt: skip
+
+
+def _stored_tiles(page: Any) -> Iterator[bytes]:
+    file = page.parent.filehandle
+    for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
+        file.seek(offset)
+        yield bytes(file.read(size))
+
+
+def _generate(path: Path, peers: Path | None) -> bool:
+    """Let the generator of the shared slides make the medium one; tell whether it did."""
     generator, scan = shared_folder() / "make_slides.py", shared_folder() / "CMU-1-Small-Region.svs"
     if peers is None or not generator.is_file() or not scan.is_file():
         return False
-    print(f"making {name} of the medium slide", flush=True)
-    command = [str(peers), str(generator), str(scan), str(folder), "--medium", "--only", name]
-    return subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode == 0
+    print("making the medium slide (a few minutes, once)", flush=True)
+    making = path.parent / "making"
+    shutil.rmtree(making, ignore_errors=True)
+    command = [str(peers), str(generator), str(scan), str(making), "--medium", "--only", "ycbcr256.tif"]
+    try:
+        if subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode != 0:
+            return False
+        (making / path.name).rename(path)
+        return True
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
 
 
-def synthetic(path: Path, width_px: int, height_px: int) -> bool:
+def synthetic(path: Path, width_px: int, height_px: int) -> None:
     """Write a pyramid of JPEG tiles with a texture that compresses about like tissue."""
     dice = np.random.default_rng(1)
     coarse = dice.integers(110, 240, (72, 72, 3)).repeat(16, 0).repeat(16, 1)
@@ -75,13 +119,21 @@ def synthetic(path: Path, width_px: int, height_px: int) -> bool:
                 compression="jpeg", photometric="ycbcr", subsampling=(2, 2), metadata=None, contiguous=False,
             )  # fmt: skip
             if columns == rows == 1:
-                return True
+                return
             width_px, height_px = -(-width_px // 2), -(-height_px // 2)
+
+
+def require_room(folder: Path, needed_bytes: int) -> None:
+    """Raise RuntimeError if the disk has no room: a full one would take other programs down too."""
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes:
+        raise RuntimeError(f"it needs {needed_bytes / 1e9:.0f} GB of disk, and {free / 1e9:.0f} GB are free")
 
 
 def large(folder: Path, source: Path) -> Path:
     """Return a slide of about 3 GB: a region of the medium one repeated, all levels stored, made if it is not there."""
     path = folder / "large.tif"
+    require_room(folder, LARGE_NEEDS_BYTES + (0 if path.is_file() else LARGE_BYTES))
     if path.is_file():
         return path
     partial = path.with_suffix(".partial")

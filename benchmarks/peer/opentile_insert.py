@@ -1,20 +1,26 @@
-"""opentile, the lossless peer, into MongoDB: opentile_insert.py SLIDE MONGO_URI DATABASE. Prints figures as JSON."""
+"""opentile, the lossless peer, into MongoDB: opentile_insert.py SLIDE MONGO_URI DATABASE OPTIONS.
+
+OPTIONS (JSON) are those of the collection that the service makes, so that the storage is the same. Prints figures as
+JSON."""
 
 import json
-import resource
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
-from opentile import OpenTile
+from opentile import OpenTile  # type: ignore[import-not-found]
 from pymongo import MongoClient
 
 BATCH_BYTES = 4 * 1024 * 1024
 
-slide, uri, database = sys.argv[1:4]
-collection = MongoClient(uri)[database]["opentile"]
+slide, uri, database, options = sys.argv[1:5]
+client: MongoClient[dict[str, Any]] = MongoClient(uri)
+collection = client[database]["opentile"]
 collection.drop()
+client[database].create_collection(collection.name, **json.loads(options))
 collection.create_index("name", unique=True)
-begun = time.perf_counter()
+begun, begun_cpu = time.perf_counter(), time.process_time()
 tiles = 0
 with OpenTile.open(slide) as tiler:
     for number, level in enumerate(tiler.levels):
@@ -31,13 +37,15 @@ with OpenTile.open(slide) as tiler:
         if batch:
             collection.insert_many(batch, ordered=False)
             tiles += len(batch)
-wall = time.perf_counter() - begun
-used = resource.getrusage(resource.RUSAGE_SELF)
+wall, cpu = time.perf_counter() - begun, time.process_time() - begun_cpu
+# Not ru_maxrss: that of the process which started this one is handed on by exec.
+status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 1024
 collection.drop()
 print(
     json.dumps(
         {
-            "wall_s": wall, "cpu_s": used.ru_utime + used.ru_stime, "peak_rss_mib": used.ru_maxrss / 1024,
+            "wall_s": wall, "cpu_s": cpu, "peak_rss_mib": peak,
             "tiles": tiles, "tiles_per_s": tiles / wall,
         }
     )

@@ -4,9 +4,10 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tifffile
 
-from benchmarks import figures, plot, slides
+from benchmarks import bare_insert, figures, page, plot, slides
 from chalicelib.core.pyramid import plan_pyramid
 from chalicelib.core.tiff import read_ifds
 
@@ -59,6 +60,74 @@ def test_the_plot_shows_a_bar_for_each_run_that_there_is() -> None:
     assert drawn.count("<rect") == 2
     assert 'class="ours"' in drawn
     assert "absent" not in drawn
+
+
+def test_a_missing_peer_is_no_failure_and_a_missing_run_of_ours_is() -> None:
+    document = figures.results({name: runs for name, runs in RUNS.items() if "pyvips" not in name}, {}, {})
+    left_out = figures.OF_LARGE | figures.OF_SMALL
+    assert figures.lacking(document, left_out) == ["header_requests"]
+    assert "wall_over_bare_insert_3gb" in figures.lacking(document, figures.OF_SMALL)
+
+
+MACHINE = {
+    "cores": 2, "processor": "a processor", "memory_gib": 8.0, "load_before": 0.5, "versions": {"mongod": "6.0.5"},
+    "run": {"slide": "some.tif", "times": 3},
+}  # fmt: skip
+
+
+def test_the_page_shows_the_last_run_and_nothing_of_the_one_before() -> None:
+    marks = ("run", "figures", "runs", "shares")
+    text = (
+        "# Title\n" + "".join(f"<!-- {mark} -->\nlast year\n<!-- end of {mark} -->\n" for mark in marks) + "The end.\n"
+    )
+    document = figures.results(RUNS, MACHINE, {"opentile into mongod": "not installed"})
+    once = page.written(text, document)
+    assert "last year" not in once
+    assert all(line in once.splitlines() for line in [*figures.table(document), *figures.run_table(document)])
+    assert "`some.tif`, measured 3 times" in once
+    assert once.startswith("# Title\n")
+    assert once.endswith("The end.\n")
+    assert page.written(once, document) == once
+
+
+def test_the_page_that_is_kept_has_every_place_that_is_written() -> None:
+    kept = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
+    assert "webhook to done / bare insert, 0.3 GB | 1 |" in page.written(
+        kept.read_text(encoding="utf-8"), figures.results(RUNS, MACHINE, {})
+    )
+
+
+def test_documents_are_inserted_once_each_in_batches_of_bounded_bytes() -> None:
+    documents = [{"_id": number, "file": bytes(1 << 20)} for number in range(11)]
+    found = list(bare_insert.batches(documents))
+    assert [len(batch) for batch in found] == [4, 4, 3]
+    assert [document["_id"] for batch in found for document in batch] == list(range(11))
+    assert [len(piece) for piece in bare_insert.pieces(found, 2 * bare_insert.BATCH_BYTES)] == [2, 1]
+    assert [len(piece) for piece in bare_insert.pieces(found, 1)] == [1, 1, 1]
+
+
+def test_who_used_the_processors_is_told_for_each_run_that_knows() -> None:
+    runs = {"slidehook medium": [{"wall_s": 2.0, "cpu_s": 1.0, "mongod_cpu_s": 1.5, "emulator_cpu_s": 0.5}], **{
+        name: each for name, each in RUNS.items() if name.startswith("pyvips")
+    }}  # fmt: skip
+    assert figures.share_table(figures.results(runs, {}, {}))[2:] == ["| slidehook medium | 2 | 1 | 1.5 | 0.5 |  |"]
+
+
+def test_a_slide_for_which_the_disk_has_no_room_is_not_begun(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="GB of disk, and"):
+        slides.require_room(tmp_path, 1 << 60)
+
+
+def test_the_aperio_twin_has_the_very_tiles_of_the_slide(tmp_path: Path) -> None:
+    path = tmp_path / "synthetic.tif"
+    slides.synthetic(path, 2100, 1100)
+    twin = slides.aperio(tmp_path, path)
+    with tifffile.TiffFile(path) as ours, tifffile.TiffFile(twin) as theirs:
+        assert theirs.is_svs
+        levels = [theirs.pages[0], *theirs.pages[2:]]  # the second is the thumbnail
+        assert [list(slides._stored_tiles(one)) for one in ours.pages] == [
+            list(slides._stored_tiles(one)) for one in levels
+        ]
 
 
 def test_the_slides_that_it_writes_are_passed_through_at_every_level(tmp_path: Path, monkeypatch) -> None:
