@@ -11,7 +11,9 @@ Frames: arrays are `uint8` of shape (height, width, 3), RGB, row 0 at the top.
 """
 
 import re
+import struct
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import imagecodecs
@@ -37,6 +39,10 @@ from chalicelib.core.storage import (
     Storage,
 )
 from chalicelib.core.tiff import COMPRESSION_JPEG, PHOTOMETRIC_INVERTED_GREY, PHOTOMETRIC_PALETTE, PHOTOMETRIC_YCBCR
+
+JP2_SIGNATURE, SYCC = b"jP  ", (18).to_bytes(4, "big")
+# A decoder keeps some kilobytes of each. Slides have one tile of JPEG 2000 in a tile of the TIFF.
+MAX_JPEG_2000_TILES = 256
 
 Samples = npt.NDArray[Any]  # uint8 or uint16
 Unpack = Callable[..., bytes | bytearray]
@@ -112,23 +118,31 @@ def _pixels(jpeg: bytes, least: tuple[int, int], *, strict: bool) -> Pixels:
 
 
 def _samples(storage: Storage, data: bytes, shape: tuple[int, int]) -> Samples:
-    """Return what one plane of a segment holds, of shape (height, width, samples), without any change of colours."""
+    """Return what one plane of a segment holds, of shape (height, width, samples). Only YCbCr has become RGB."""
     samples = 1 if storage.planes > 1 else storage.samples
     if storage.compression in PLAIN:
         return _plain(storage, data, (*shape, samples))
+    is_ycbcr = False
     if storage.compression == COMPRESSION_JPEG:
         found = decoded_grey(complete_tile(storage.prefix, data), shape)
     elif storage.compression in JPEG_2000:
-        _expect(jpeg_2000_size(data), shape)
+        claimed = codestream_of(data)
+        _expect((claimed.width_px, claimed.height_px), shape)
         found = imagecodecs.jpeg2k_decode(data)
+        is_ycbcr = storage.photometric == PHOTOMETRIC_YCBCR and not claimed.becomes_rgb
     else:
         assert storage.compression in WEBP
         _expect(webp_size(data), shape)
-        found = imagecodecs.webp_decode(data)
+        found = imagecodecs.webp_decode(data, hasalpha=samples > 3)
     found = found.reshape(*found.shape[:2], -1)
-    if found.shape[:2] != shape or found.shape[2] < samples or found.dtype.itemsize * 8 < storage.bits:
+    fits = found.shape[:2] == shape and found.shape[2] >= samples
+    if not fits or found.dtype.kind != "u" or found.dtype.itemsize * 8 < storage.bits:
         raise CorruptTileError(f"it holds {found.shape} of {found.dtype} where {(*shape, samples)} are expected")
-    return found[..., :samples]
+    found = found[..., :samples]
+    if is_ycbcr:
+        found = _eight_bits(found)
+        found[..., :3] = _from_ycbcr(found[..., :3])
+    return found
 
 
 def decoded_grey(jpeg: bytes, shape: tuple[int, int]) -> Samples:
@@ -161,16 +175,50 @@ def _expect(size: tuple[int, int], shape: tuple[int, int]) -> None:
         raise CorruptTileError(f"it claims {width} x {height} px where {shape[1]} x {shape[0]} px are expected")
 
 
-def jpeg_2000_size(data: bytes) -> tuple[int, int]:
-    """Return (width, height) in pixels that a JPEG 2000 codestream claims (T.800 A.5.1). Raises CorruptTileError."""
-    at = data.find(b"\xff\x4f\xff\x51")
-    header = data[at + 4 : at + 42]
-    if at < 0 or len(header) < 38:
+@dataclass(frozen=True, slots=True)
+class Codestream:
+    """What the header of a JPEG 2000 stream claims: size in pixels, and whether its decoder gives RGB of what is YCbCr
+    (where the boxes around it say so, or the components differ in size and so can be nothing else)."""
+
+    width_px: int
+    height_px: int
+    becomes_rgb: bool
+
+
+def codestream_of(data: bytes) -> Codestream:
+    """Return what a JPEG 2000 stream claims, bare (T.800 A.5.1) or in the boxes of a JP2 file (T.800 I.5). Raises
+    CorruptTileError, also for what a decoder would take much memory for."""
+    start, is_sycc = (0, False) if data[4:8] != JP2_SIGNATURE else _in_boxes(data)
+    size = data[start + 4 : start + 42]
+    if start < 0 or data[start : start + 4] != b"\xff\x4f\xff\x51" or len(size) < 38:
         raise CorruptTileError("its bytes are no JPEG 2000 codestream")
-    right, bottom, left, top = (int.from_bytes(header[start : start + 4], "big") for start in (4, 8, 12, 16))
-    if int.from_bytes(header[36:38], "big") > 4:
+    right, bottom, left, top, tile_width, tile_height = struct.unpack_from(">6I", size, 4)
+    components = int.from_bytes(size[36:38], "big")
+    if components > 4:
         raise CorruptTileError("its JPEG 2000 codestream claims more than four components")
-    return right - left, bottom - top
+    if not tile_width or not tile_height or -(-right // tile_width) * -(-bottom // tile_height) > MAX_JPEG_2000_TILES:
+        raise CorruptTileError(f"its JPEG 2000 codestream claims more than {MAX_JPEG_2000_TILES} tiles of its own")
+    sampling = data[start + 42 : start + 42 + 3 * components]
+    is_subsampled = any(sampling[at : at + 2] != b"\x01\x01" for at in range(1, len(sampling), 3))
+    return Codestream(right - left, bottom - top, is_sycc or (components >= 3 and is_subsampled))
+
+
+def _in_boxes(data: bytes) -> tuple[int, bool]:
+    """Return where the codestream of a JP2 file starts (-1: nowhere), and whether its colours are sYCC."""
+    at, is_sycc = 0, False
+    while at + 8 <= len(data):
+        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        head = 16 if length == 1 else 8
+        end = at + int.from_bytes(data[at + 8 : at + 16], "big") if length == 1 else at + (length or len(data))
+        if kind == b"jp2c":
+            return at + head, is_sycc
+        if end <= at + head - 1:
+            break
+        if kind == b"jp2h":  # holds boxes itself
+            end = at + head
+        is_sycc = is_sycc or (kind == b"colr" and data[at + head] == 1 and data[at + head + 3 : at + head + 7] == SYCC)
+        at = end
+    return -1, False
 
 
 def webp_size(data: bytes) -> tuple[int, int]:
@@ -195,8 +243,6 @@ def _colours(storage: Storage, samples: Samples) -> Pixels:
         narrow = 255 - narrow
     if narrow.shape[2] == 1:
         return np.repeat(narrow, 3, axis=2)
-    if storage.compression in JPEG_2000 and storage.photometric == PHOTOMETRIC_YCBCR:
-        narrow[..., :3] = _from_ycbcr(narrow[..., :3])
     return _over_white(storage, narrow) if narrow.shape[2] > 3 else np.ascontiguousarray(narrow)
 
 

@@ -20,8 +20,11 @@ FILL = 0xFF
 # Baseline, extended and progressive, all with Huffman coding: what browsers and codecs decode.
 FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 OTHER_FRAMES = frozenset({0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
-# Tables, restart interval, applications' data, comments: all that may stand before a scan.
-KNOWN = FRAMES | {0xC4, 0xCC, 0xDB, 0xDD, SOS, 0xFE} | set(range(0xE0, 0xF0))
+# Quantization, Huffman and arithmetic coding tables, restart interval; applications' data and comments.
+TABLES = frozenset({0xC4, 0xCC, 0xDB, 0xDD})
+APPLICATIONS = frozenset({*range(0xE0, 0xF0), 0xFE})
+# All that may stand before a scan.
+KNOWN = FRAMES | TABLES | APPLICATIONS | {SOS}
 ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 JFIF = b"\xff\xe0\x00\x10JFIF\x00\x01\x02\x00\x00\x01\x00\x01\x00\x00"
 # Some writers fill tiles up to an even or whole length behind their end.
@@ -51,10 +54,20 @@ def tile_prefix(jpeg_tables: bytes, photometric: int) -> bytes:
         return SOI + colour
     if not (jpeg_tables.startswith(SOI) and len(jpeg_tables) >= 4):
         raise CorruptTileError("the shared JPEG tables of the level are damaged")
-    tables = jpeg_tables[2:]
-    if tables.endswith(EOI):
-        tables = tables[:-2]
-    return SOI + colour + _without_colour_markers(tables)
+    tables = []
+    position = 2
+    while position < len(jpeg_tables) and jpeg_tables[position : position + 2] != EOI:
+        marker, end = _segment(jpeg_tables, position)
+        if marker == FILL:
+            position += 1
+            continue
+        # An image among the tables would be decoded in the place of every tile.
+        if marker not in TABLES | APPLICATIONS or end > len(jpeg_tables):
+            raise CorruptTileError("the shared JPEG tables of the level are damaged")
+        if marker in TABLES:
+            tables.append(jpeg_tables[position:end])
+        position = end
+    return b"".join((SOI, colour, *tables))
 
 
 def complete_tile(prefix: bytes, stored: bytes | memoryview) -> bytes:
@@ -125,6 +138,12 @@ def frame_of(jpeg: bytes) -> Frame:
     return _frame(head, _segments(head))
 
 
+def _segment(data: bytes, position: int) -> tuple[int, int]:
+    """Return the marker at a position, 0 if there is none, and where its segment ends."""
+    marker = data[position + 1] if data[position] == FILL and position + 1 < len(data) else 0
+    return marker, position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+
+
 def _segments(head: bytes) -> list[tuple[int, int, int]]:
     """Return (marker, start, end) of the segments after SOI up to the start of scan, as far as they can be followed."""
     found = []
@@ -134,7 +153,7 @@ def _segments(head: bytes) -> list[tuple[int, int, int]]:
         if marker == FILL:
             position += 1
             continue
-        end = position + 2 + int.from_bytes(head[position + 2 : position + 4], "big")
+        end = _segment(head, position)[1]
         found.append((marker, position, end))
         if marker == SOS or end == position + 2:
             break
@@ -153,21 +172,3 @@ def _frame(head: bytes, segments: list[tuple[int, int, int]]) -> Frame:
     if len(sampling) not in (1, 3) or not all(1 <= factor <= 4 for pair in sampling for factor in pair):
         raise CorruptTileError(f"its JPEG frame has {len(sampling)} components, sampled {sampling}")
     return Frame(int.from_bytes(body[3:5], "big"), int.from_bytes(body[1:3], "big"), body[0], sampling)
-
-
-def _without_colour_markers(segments: bytes) -> bytes:
-    kept = []
-    position = 0
-    while position + 4 <= len(segments) and segments[position] == FILL:
-        marker = segments[position + 1]
-        if marker == FILL:  # a fill byte
-            position += 1
-            continue
-        if marker == SOS:
-            break
-        end = position + 2 + int.from_bytes(segments[position + 2 : position + 4], "big")
-        if marker not in (APP0, APP14):
-            kept.append(segments[position:end])
-        position = end
-    kept.append(segments[position:])
-    return b"".join(kept)

@@ -43,8 +43,9 @@ PHOTOMETRIC_NAMES = {5: "CMYK", 8: "CIELab", 9: "ICCLab", 10: "ITULab", 32803: "
 MAX_SEGMENT_BYTES = 64 * 1024 * 1024
 MAX_STRIP_WIDTH_PX = 131_072
 
-Chroma = Literal["444", "422", "420", "440"]
-CHROMA: dict[tuple[int, int], Chroma] = {(1, 1): "444", (2, 1): "422", (2, 2): "420", (1, 2): "440"}
+Chroma = Literal["444", "422", "420"]
+# Other factors are kept as 4:4:4: no encoder halves rows alone without a shift in colour.
+CHROMA: dict[tuple[int, int], Chroma] = {(1, 1): "444", (2, 1): "422", (2, 2): "420"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +165,11 @@ def _wrong_samples(ifd: Ifd) -> str | None:
         return f"has {ifd.samples} samples a pixel, where {colours} are expected"
     if ifd.samples > colours and ifd.compression == COMPRESSION_JPEG:
         return f"is a JPEG of {ifd.samples} samples a pixel; 1 and 3 are published"
+    if ifd.compression == COMPRESSION_JPEG and ifd.photometric in (PHOTOMETRIC_INVERTED_GREY, PHOTOMETRIC_PALETTE):
+        kind = "inverted grey" if ifd.photometric == PHOTOMETRIC_INVERTED_GREY else "palette indices"
+        return f"is a JPEG of {kind}; JPEGs of YCbCr, RGB and grey are published"
+    if ifd.compression == COMPRESSION_JPEG and ifd.planes > 1 and ifd.photometric != PHOTOMETRIC_RGB:
+        return "is a JPEG of YCbCr in separate planes; such planes are published from RGB only"
     if ifd.photometric == PHOTOMETRIC_YCBCR and ifd.compression not in JPEG_2000 | {COMPRESSION_JPEG} | WEBP:
         return f"is stored as YCbCr compressed with {ifd.compression_name}; YCbCr is published from JPEG only"
     if ifd.photometric == PHOTOMETRIC_PALETTE and (ifd.bits != 8 or len(ifd.colour_map) != 3 * 256 * 2):

@@ -180,7 +180,7 @@ def test_another_tile_size_is_cut_without_loss_where_tiles_allow(
         ({"photometric": 6, "subsampling": (2, 2)}, "lossless-crop"),
         ({"photometric": 6, "subsampling": (4, 4)}, "re-encoded"),
         ({"photometric": 2}, "lossless-crop"),
-        ({"planar": 2}, "re-encoded"),
+        ({"planar": 2, "photometric": 2}, "re-encoded"),
     ],
 )
 def test_tiles_are_cut_between_the_blocks_that_jpeg_codes_together(change: dict, way: str) -> None:
