@@ -107,7 +107,7 @@ def _run(options: argparse.Namespace) -> int:
         _measure_encoding(bench, system, source, medium, peer)
     _measure_start(bench, medium)
     document = figures.results(bench.runs, machine, bench.notes)
-    _tell(document)
+    _tell(document, standard=options.slide is None)
     left_out = frozenset() if with_large else figures.OF_LARGE
     lacking = figures.lacking(document, left_out if _scan().is_file() else left_out | figures.OF_SMALL)
     if lacking:
@@ -115,11 +115,13 @@ def _run(options: argparse.Namespace) -> int:
     return 1 if lacking else 0
 
 
-def _tell(document: dict[str, Any]) -> None:
-    """Write the results, the page and the plot, which are always of the same run, and print the tables."""
+def _tell(document: dict[str, Any], *, standard: bool) -> None:
+    """Write the results and print the tables. The page and the plot are written together, by runs of the standard slide
+    only: they are the project's, not those of somebody's file."""
     RESULTS.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    PAGE.write_text(page.written(PAGE.read_text(encoding="utf-8"), document), encoding="utf-8")
-    PLOT.write_text(plot.plot(document, PLOTTED), encoding="utf-8")
+    if standard:
+        PAGE.write_text(page.written(PAGE.read_text(encoding="utf-8"), document), encoding="utf-8")
+        PLOT.write_text(plot.plot(document, PLOTTED), encoding="utf-8")
     print("\n".join(["", *figures.run_table(document), "", *figures.table(document)]))
     print(f"\n{RESULTS.relative_to(ROOT)}")
 
