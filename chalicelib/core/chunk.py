@@ -15,7 +15,7 @@ import json
 import struct
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from chalicelib.core.geometry import Grid, level_grid
 from chalicelib.core.pyramid import Level, Made, Pyramid, segments_of
@@ -37,8 +37,7 @@ BLOCK_TILES = 4096
 RECORD = struct.Struct("<QIBBII")
 
 
-@dataclass(frozen=True, slots=True)
-class TileRecord:
+class TileRecord(NamedTuple):
     """A stored segment: `offset` and `size_bytes` in the source, and its place among the segments of its level. Where
     tiles are copied its column and row are those of the published tile."""
 
@@ -347,7 +346,7 @@ def _tiles_inside(pyramid: Pyramid, level: int, column: int, row: int, shape: _S
 
 def unpack_records(packed: bytes) -> Iterator[TileRecord]:
     """Yield the records of a packed run."""
-    return (TileRecord(*fields) for fields in RECORD.iter_unpack(packed))
+    return map(TileRecord._make, RECORD.iter_unpack(packed))
 
 
 def plan_digest(head: bytes, records: bytes) -> str:
