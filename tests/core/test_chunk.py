@@ -143,7 +143,7 @@ RECORD = TileRecord(0, 1, 0, 0, 0, 0)
 def test_windows_cover_every_tile_once_and_stay_bounded(runs: list[tuple[int, int]]) -> None:
     records, offset = [], 0
     for gap, size in runs:
-        records.append(replace(RECORD, offset=offset + gap, size_bytes=size))
+        records.append(RECORD._replace(offset=offset + gap, size_bytes=size))
         offset += gap + size
     found = list(windows(records))
     assert [record for window in found for record in window.records] == records
@@ -155,7 +155,7 @@ def test_windows_cover_every_tile_once_and_stay_bounded(runs: list[tuple[int, in
 
 def test_a_window_bridges_small_gaps_and_stops_at_wide_ones_and_at_its_bound() -> None:
     def at(offset: int, size: int = 1000) -> TileRecord:
-        return replace(RECORD, offset=offset, size_bytes=size)
+        return RECORD._replace(offset=offset, size_bytes=size)
 
     near, far = [at(0), at(1000 + GAP_BYTES)], [at(0), at(1001 + GAP_BYTES)]
     assert [len(window.records) for window in windows(near)] == [2]
