@@ -1,5 +1,6 @@
 """S3: the slides, and the work bucket."""
 
+import io
 from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
@@ -112,7 +113,8 @@ class S3Work:
         self._lock = Lock()
 
     def put(self, key: str, data: bytes) -> None:
-        self._call(key, lambda: self._client.put_object(Bucket=self._bucket, Key=key, Body=data))
+        # As a file: bytes would be copied behind the request's header.
+        self._call(key, lambda: self._client.put_object(Bucket=self._bucket, Key=key, Body=io.BytesIO(data)))
 
     def get(self, key: str, start: int = 0, stop: int | None = None) -> bytes:
         if start == 0 and stop is None:

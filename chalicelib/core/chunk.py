@@ -12,13 +12,14 @@ reads its own run only. Neither TIFF parser nor numpy is needed to work through 
 import base64
 import hashlib
 import json
+import math
 import struct
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from chalicelib.core.geometry import Grid, level_grid
-from chalicelib.core.pyramid import Level, Made, Pyramid, segments_of
+from chalicelib.core.pyramid import Level, Made, Pyramid, inside
 from chalicelib.core.storage import Storage, dump_storage, load_storage, storage_of
 from chalicelib.core.tiff import Ifd
 
@@ -35,6 +36,11 @@ BAND_BYTES = 32 * 1024 * 1024
 BLOCK_TILES = 4096
 
 RECORD = struct.Struct("<QIBBII")
+# The same for numpy.
+LAYOUT = [
+    ("offset", "<u8"), ("size_bytes", "<u4"), ("level", "u1"), ("plane", "u1"), ("column", "<u4"), ("row", "<u4"),
+]  # fmt: skip
+Records = Any  # an array of LAYOUT
 
 
 class TileRecord(NamedTuple):
@@ -130,23 +136,14 @@ class Plan:
 
 @dataclass(slots=True)
 class _Cutter:
-    records: bytearray
+    records: list[bytes]
     chunks: list[Chunk]
     count: int = 0
 
-    def add(self, records: list[TileRecord], **chunk: object) -> None:
-        for record in records:
-            self.records += RECORD.pack(
-                record.offset, min(record.size_bytes, MAX_UINT32), record.level, record.plane, record.column, record.row
-            )
-        self._number(len(records), sum(record.size_bytes for record in records), **chunk)
-
-    def add_packed(self, packed: bytes, count: int, source_bytes: int, **chunk: object) -> None:
-        self.records += packed
-        self._number(count, source_bytes, **chunk)
-
-    def _number(self, count: int, read: int, **chunk: object) -> None:
-        first, self.count = self.count, self.count + count
+    def add(self, records: "Records", **chunk: object) -> None:
+        first, self.count = self.count, self.count + len(records)
+        self.records.append(records.tobytes())
+        read = int(records["size_bytes"].sum(dtype="u8"))
         self.chunks.append(
             Chunk(number=len(self.chunks), first=first, last=self.count, source_bytes=read, **chunk)  # type: ignore[arg-type]
         )
@@ -159,7 +156,7 @@ def cut(pyramid: Pyramid, *, chunk_bytes: int, blank: bytes = b"") -> tuple[Plan
     chunk may reach over it where tiles are larger than the level's average, or four of them are too large. Raises
     CorruptTileError for damaged JPEG tables.
     """
-    cutter = _Cutter(bytearray(), [])
+    cutter = _Cutter([], [])
     for kind, made in (("copy", "passthrough"), ("crop", "lossless-crop")):
         _cut_runs(cutter, kind, [level for level in pyramid.levels if level.made == made], chunk_bytes)  # type: ignore[arg-type]
     for level in pyramid.levels:
@@ -174,7 +171,7 @@ def cut(pyramid: Pyramid, *, chunk_bytes: int, blank: bytes = b"") -> tuple[Plan
         chunks=tuple(cutter.chunks),
         blank=blank,
     )
-    return plan, bytes(cutter.records)
+    return plan, b"".join(cutter.records)
 
 
 def _planned(level: Level) -> PlannedLevel:
@@ -189,71 +186,78 @@ def _planned(level: Level) -> PlannedLevel:
     )
 
 
-def _records(level: Level, ifd: Ifd) -> Iterator[TileRecord]:
-    number, offsets, counts = level.level, ifd.offsets, ifd.byte_counts
-    for column, row, plane, index in segments_of(ifd, level.grid):
-        if counts[index]:
-            yield TileRecord(offsets[index], counts[index], number, plane, column, row)
+# Only the planner has numpy: it has read the directories with it, and a slide has hundreds of thousands of segments.
+
+
+def _segments(level: Level, ifd: Ifd) -> "Records":
+    """Return the records of the stored segments of a level, row by row, plane by plane. A file may store more columns
+    and rows than the level has (padding); those are passed over."""
+    import numpy as np
+
+    columns, rows = inside(ifd, level.grid)
+    shape = (ifd.planes, ifd.segment_rows, ifd.segment_columns)
+    tables = (
+        np.frombuffer(each, np.uint64, count=math.prod(shape)).reshape(shape) for each in (ifd.offsets, ifd.byte_counts)
+    )
+    offsets, counts = (table[:, :rows, :columns] for table in tables)
+    stored = counts > 0
+    found = np.empty(np.count_nonzero(stored), LAYOUT)
+    found["offset"] = offsets[stored]
+    found["size_bytes"] = np.minimum(counts[stored], MAX_UINT32)
+    found["level"] = level.level
+    places = {"plane": ifd.planes, "row": rows, "column": columns}
+    for axis, (name, length) in enumerate(places.items()):
+        numbers = np.arange(length, dtype=np.uint32).reshape([-1 if each == axis else 1 for each in range(3)])
+        found[name] = np.broadcast_to(numbers, stored.shape)[stored]
+    return found
 
 
 def _cut_runs(cutter: _Cutter, kind: Kind, levels: list[Level], chunk_bytes: int) -> None:
     """Cut tiles that are copied or cut into runs by file offset across levels: the source is read once, front to back,
-    in large windows. A slide has hundreds of thousands of tiles; they are handled as arrays."""
-    import numpy as np  # the planner's alone; it has read the directories with it
+    in large windows."""
+    import numpy as np
 
-    tables = [_table(level, level.ifd) for level in levels if level.ifd is not None]
-    if not tables:
+    if not levels:
         return
-    records, published = (np.concatenate(columns) for columns in zip(*tables, strict=True))
-    # Stable: tiles that share an offset stay in the order of their levels, rows and columns.
-    order = np.argsort(records["offset"], kind="stable")
-    records, published = records[order], published[order]
+    records = np.concatenate([_segments(level, level.ifd) for level in levels if level.ifd is not None])
+    if (records["offset"][1:] < records["offset"][:-1]).any():
+        # Stable: tiles that share an offset stay in the order of their levels, rows and columns.
+        records = records[np.argsort(records["offset"], kind="stable")]
+    published = _published(records, levels)
     ends = np.cumsum(records["size_bytes"], dtype=np.uint64)
     first = 0
     while first < len(records):
         before = int(ends[first - 1]) if first else 0
         last = int(np.searchsorted(ends, before + chunk_bytes, side="right"))
         last = min(max(last, first + 1), first + MAX_CHUNK_TILES, len(records))
-        cutter.add_packed(
-            records[first:last].tobytes(),
-            last - first,
-            int(ends[last - 1]) - before,
-            stage=0,
-            kind=kind,
-            tiles=int(published[first:last].sum()),
-        )
+        cutter.add(records[first:last], stage=0, kind=kind, tiles=int(published[first:last].sum()))
         first = last
 
 
-def _table(level: Level, ifd: Ifd) -> "tuple[Any, Any]":
-    """Return the records of a level as an array of RECORD's layout, and how many tiles come of each: of those parts
-    that lie inside the level."""
+def _published(records: "Records", levels: list[Level]) -> "Records":
+    """Return how many tiles come of each record: of those parts that lie inside its level."""
     import numpy as np
 
-    grid = level.grid
-    layout = np.dtype(
-        [("offset", "<u8"), ("size_bytes", "<u4"), ("level", "u1"), ("plane", "u1"), ("column", "<u4"), ("row", "<u4")]
-    )
-    rows, columns = np.mgrid[
-        : -(-min(ifd.height_px, grid.height_px) // ifd.tile_height_px),
-        : -(-min(ifd.width_px, grid.width_px) // ifd.tile_width_px),
-    ]
-    index = (rows * ifd.segment_columns + columns).ravel()
-    counts = np.frombuffer(ifd.byte_counts, np.uint64)[index]
-    stored = counts > 0
-    found = np.zeros(int(stored.sum()), layout)
-    found["offset"] = np.frombuffer(ifd.offsets, np.uint64)[index][stored]
-    found["size_bytes"] = np.minimum(counts[stored], MAX_UINT32)
-    found["level"] = level.level
-    found["column"], found["row"] = columns.ravel()[stored], rows.ravel()[stored]
-    across, down = ifd.tile_width_px // grid.tile_size_px, ifd.tile_height_px // grid.tile_size_px
-    wide = np.minimum(grid.columns, (columns + 1) * across) - columns * across
-    high = np.minimum(grid.rows, (rows + 1) * down) - rows * down
-    return found, (wide * high).ravel()[stored]
+    found = np.ones(len(records), np.uint32)
+    for level in levels:
+        assert level.ifd is not None
+        grid = level.grid
+        across, down = level.ifd.tile_width_px // grid.tile_size_px, level.ifd.tile_height_px // grid.tile_size_px
+        if across == down == 1:
+            continue
+        own = records["level"] == level.level
+        wide, high = (
+            np.minimum(length - records[name][own] * factor, factor)
+            for name, length, factor in (("column", grid.columns, across), ("row", grid.rows, down))
+        )
+        found[own] = wide * high
+    return found
 
 
 def _cut_blocks(cutter: _Cutter, pyramid: Pyramid, source: Level, ifd: Ifd, chunk_bytes: int) -> None:
     """Cut a level that is encoded anew, and the run of missing levels above it, into blocks, stage after stage."""
+    import numpy as np
+
     coarser = pyramid.levels[source.level + 1 :]
     missing = next((index for index, level in enumerate(coarser) if level.ifd is not None), len(coarser))
     encodes = source.made == "re-encoded"
@@ -262,11 +266,12 @@ def _cut_blocks(cutter: _Cutter, pyramid: Pyramid, source: Level, ifd: Ifd, chun
         shape = _shape(source, ifd, chunk_bytes) if stage == 0 else _Shape(LATER_BLOCK_LEVELS, full_width=False)
         made_levels = min(missing, shape.levels)
         records = _blocks(source, ifd, shape) if stage == 0 else {}
+        none = np.empty(0, LAYOUT)
         grid = level_grid(pyramid.width_px, pyramid.height_px, pyramid.tile_size_px, level)
         for column, row in shape.blocks(grid):
             own = [] if not (encodes and stage == 0) else [0]
             cutter.add(
-                sorted(records.get((column, row), []), key=lambda record: record.offset),
+                records.get((column, row), none),
                 stage=stage,
                 kind="make",
                 tiles=sum(
@@ -319,20 +324,36 @@ def _shape(source: Level, ifd: Ifd, chunk_bytes: int) -> _Shape:
     return _Shape(next((levels for levels in range(BLOCK_LEVELS, 1, -1) if fits(levels)), 1), full_width)
 
 
-def _blocks(source: Level, ifd: Ifd, shape: _Shape) -> dict[tuple[int, int], list[TileRecord]]:
-    """Return the segments that each block needs, by (column, row) of the block. Segments that lie across the border of
-    blocks belong to each of them."""
+def _blocks(source: Level, ifd: Ifd, shape: _Shape) -> "dict[tuple[int, int], Records]":
+    """Return the segments that each block needs, by file offset, under (column, row) of the block. Segments that lie
+    across the border of blocks belong to each of them."""
+    import numpy as np
+
     side_px = source.grid.tile_size_px << shape.levels
-    blocks: dict[tuple[int, int], list[TileRecord]] = {}
-    for record in _records(source, ifd):
-        left, top = record.column * ifd.tile_width_px, record.row * ifd.tile_height_px
-        right = min(left + ifd.tile_width_px, source.width_px) - 1
-        bottom = min(top + ifd.tile_height_px, source.height_px) - 1
-        columns = range(1) if shape.full_width else range(left // side_px, right // side_px + 1)
-        for row in range(top // side_px, bottom // side_px + 1):
-            for column in columns:
-                blocks.setdefault((column, row), []).append(record)
-    return blocks
+    segments = _segments(source, ifd)
+
+    def reach(name: str, segment_px: int, level_px: int) -> "tuple[Records, Records]":
+        """Return the first and the last block of each segment along one side."""
+        start = segments[name].astype(np.int64) * segment_px
+        return start // side_px, (np.minimum(start + segment_px, level_px) - 1) // side_px
+
+    top, bottom = reach("row", ifd.tile_height_px, source.height_px)
+    left, right = reach("column", ifd.tile_width_px, source.width_px)
+    if shape.full_width:
+        left, right = np.zeros_like(left), np.zeros_like(right)
+    in_blocks = []
+    for down in range(int((bottom - top).max(initial=-1)) + 1):
+        for across in range(int((right - left).max(initial=-1)) + 1):
+            (those,) = np.nonzero((top + down <= bottom) & (left + across <= right))
+            in_blocks.append((those, top[those] + down, left[those] + across))
+    if not in_blocks:
+        return {}
+    those, rows, columns = (np.concatenate(parts) for parts in zip(*in_blocks, strict=True))
+    order = np.lexsort((those, segments["offset"][those], columns, rows))
+    those, rows, columns = those[order], rows[order], columns[order]
+    starts = np.flatnonzero(np.diff(rows, prepend=-1) | np.diff(columns, prepend=-1))
+    pieces = np.split(those, starts[1:])
+    return {(int(columns[at]), int(rows[at])): segments[piece] for at, piece in zip(starts, pieces, strict=True)}
 
 
 def _tiles_inside(pyramid: Pyramid, level: int, column: int, row: int, shape: _Shape, step: int) -> int:
@@ -351,7 +372,9 @@ def unpack_records(packed: bytes) -> Iterator[TileRecord]:
 
 def plan_digest(head: bytes, records: bytes) -> str:
     """Return the digest of a plan: equal digests mean equal work, so what is done stays done."""
-    return hashlib.sha256(hashlib.sha256(head).digest() + records).hexdigest()[:32]
+    found = hashlib.sha256(hashlib.sha256(head).digest())
+    found.update(records)
+    return found.hexdigest()[:32]
 
 
 def dump_plan(plan: Plan) -> bytes:

@@ -267,9 +267,11 @@ def _level(number: int, grid: Grid, ifd: Ifd | None, size_bytes: int, *, can_cro
     if ifd is None:
         return Level(level=number, grid=grid, ifd=None, made="made", tiles=grid.tiles, sparse=0, size_bytes=0)
     made = _way(ifd, grid.tile_size_px, can_crop=can_crop)
-    offsets, counts = ifd.offsets, ifd.byte_counts
-    used = [index for _, _, _, index in segments_of(ifd, grid)]
-    beyond = sum(offsets[index] + counts[index] > size_bytes and counts[index] > 0 for index in used)
+    beyond = used_bytes = 0
+    for _, _, _, index in segments_of(ifd, grid):  # not kept: a slide has hundreds of thousands of them
+        count = ifd.byte_counts[index]
+        used_bytes += count
+        beyond += count > 0 and ifd.offsets[index] + count > size_bytes
     sparse = 0 if made == "re-encoded" else len(sparse_tiles(grid, ifd))
     return Level(
         level=number,
@@ -278,7 +280,7 @@ def _level(number: int, grid: Grid, ifd: Ifd | None, size_bytes: int, *, can_cro
         made=made,
         tiles=grid.tiles - sparse,
         sparse=sparse,
-        size_bytes=sum(counts[index] for index in used),
+        size_bytes=used_bytes,
         beyond=beyond,
     )
 
@@ -337,11 +339,18 @@ def sparse_tiles(grid: Grid, ifd: Ifd) -> frozenset[tuple[int, int]]:
     )
 
 
+def inside(ifd: Ifd, grid: Grid) -> tuple[int, int]:
+    """Return how many columns and rows of stored segments lie inside a level."""
+    return (
+        -(-min(ifd.width_px, grid.width_px) // ifd.tile_width_px),
+        -(-min(ifd.height_px, grid.height_px) // ifd.tile_height_px),
+    )
+
+
 def segments_of(ifd: Ifd, grid: Grid) -> Iterator[tuple[int, int, int, int]]:
     """Yield (column, row, plane, index into the IFD's tables) of the stored segments of a level, row by row, plane by
     plane. A file may store more columns and rows than the level has (padding); those are passed over."""
-    columns = -(-min(ifd.width_px, grid.width_px) // ifd.tile_width_px)
-    rows = -(-min(ifd.height_px, grid.height_px) // ifd.tile_height_px)
+    columns, rows = inside(ifd, grid)
     for plane in range(ifd.planes):
         for row in range(rows):
             first = (plane * ifd.segment_rows + row) * ifd.segment_columns

@@ -35,6 +35,7 @@ PHOTOMETRIC_PALETTE = 3
 PHOTOMETRIC_YCBCR = 6
 PLANAR_CONTIGUOUS = 1
 TAG_NDPI, TAG_TILE_OFFSETS = 65420, 324
+LONG_TAGS = frozenset({273, 279, 324, 325})  # offsets and byte counts, of strips and tiles
 TEXT_BYTES = 4 * 1024 * 1024  # Philips keeps its label image in the description; what is longer is cut
 
 COMPRESSION_NAMES = {
@@ -224,7 +225,13 @@ def _directory(tiff: Any, offset: int, seen: set[int]) -> tuple[Any, int]:
 
 
 def _ifd(page: Any, index: int) -> Ifd:
-    return _checked(_translated(page, index))
+    found = _checked(_translated(page, index))
+    # tifffile keeps an object of 32 bytes for each number, in pages that refer to each other: they would stay until the
+    # garbage is collected, and a large slide has half a million of them.
+    page.dataoffsets = page.databytecounts = ()
+    for code in LONG_TAGS.intersection(page.tags.keys()):
+        page.tags[code].value = ()
+    return found
 
 
 def _checked(ifd: Ifd) -> Ifd:

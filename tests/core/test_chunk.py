@@ -1,6 +1,5 @@
 import io
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
