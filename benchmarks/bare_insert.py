@@ -9,6 +9,7 @@ What does not fit into a third of the free memory is read and inserted in pieces
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -74,6 +75,7 @@ def main() -> None:
         target.drop()
         client[database].create_collection(target.name, **options)
         target.create_index("name", unique=True)
+        os.sync()  # what was written before is no part of this run
         before = {field: sum(process.cpu_times()[:2]) for field, process in processes.items()}
         with ThreadPoolExecutor(count) as pool:
             done = [insert(target, piece, pool) for piece in whole or pieces(batches(source.find()), most_bytes)]

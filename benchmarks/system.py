@@ -25,7 +25,7 @@ from infra.client import ENDED, Stack
 from infra.emulator import ensure_ministack
 
 ROOT = Path(__file__).resolve().parents[1]
-START_SECONDS, JOB_SECONDS = 120, 900
+START_SECONDS, JOB_SECONDS, QUIET_SECONDS = 120, 900, 60
 # Servers of the user's own are left alone: collections are dropped here, and memory and CPU are those of our processes.
 NOT_HANDED_ON = ("SLIDEHOOK_", "AWS_", "LOCALSTACK_", "MONGO_URI", "MAKELEVEL")
 CLEAR_PEAK = "5"  # of /proc/<pid>/clear_refs: the peak of the resident set starts anew (proc(5))
@@ -57,12 +57,22 @@ class System:
         key = f"direct/{self.stack.collection}/{self.stack.session}/{slide.name}"
         parts = TransferConfig(multipart_chunksize=64 << 20, max_concurrency=2)
         client.upload_file(str(slide), self.stack.bucket, key, Config=parts)
+        self._quiet()
         return f"s3://{self.stack.bucket}/{key}"
+
+    def _quiet(self) -> None:
+        """Wait until the emulator has done with what it was sent: it goes on for seconds after its answer."""
+        for _ in range(QUIET_SECONDS):
+            before = self._beside()["emulator"]
+            time.sleep(1)
+            if self._beside()["emulator"] - before < 0.05:
+                return
 
     def publish(self, source: str, **options: Any) -> tuple[dict[str, float], dict[str, Any]]:
         """Publish a slide into an image of its own, so that it is a job of its own; return figures and status. Raises
         RuntimeError."""
         workers = [psutil.Process(pid) for pid in self.document()["pids"]["workers"]]
+        os.sync()  # what was written before is no part of this run
         for worker in workers:
             Path(f"/proc/{worker.pid}/clear_refs").write_text(CLEAR_PEAK)
         before, before_beside = sum(_cpu(worker) for worker in workers), self._beside()
