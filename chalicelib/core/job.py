@@ -26,6 +26,7 @@ from typing import Literal
 from chalicelib.core.digest import content_id, object_id
 from chalicelib.core.errors import SlidehookError
 from chalicelib.core.geometry import level_count
+from chalicelib.core.retry import LATE_SECONDS
 from chalicelib.core.source import Source
 
 OnBadTile = Literal["fail", "skip", "blank"]
@@ -171,7 +172,8 @@ class ChunkRecord:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One slide on its way. `chunks_done` is a set, so a chunk finished twice is done once; `generation` counts the
-    places its tiles were written to: one that was given to the sweeper is never written again."""
+    places its tiles were written to: one that was given to the sweeper (`discarded`, the last time after `swept_attempt`)
+    is never written again."""
 
     id: str
     hook: str
@@ -205,6 +207,7 @@ class Job:
     published: Published | None = None
     sweep_at: float | None = None
     discarded: tuple[int, ...] = ()
+    swept_attempt: int = 0
 
     @property
     def is_live(self) -> bool:
@@ -343,6 +346,9 @@ def cancelled(job: Job, *, now: float, sweep_at: float) -> Job:
 def _ended(job: Job, state: State, error: Problem | None, *, now: float, **changes: object) -> Job:
     attempt = Attempt(attempt=job.attempt, started_at=job.started_at, ended_at=now, outcome=state, error=error)
     history = (*job.history, attempt)[-MAX_HISTORY:]
+    # Beginning this attempt took the sweeper's second look at an earlier one's leftovers off: it is due again.
+    if job.discarded and changes.get("sweep_at") is None:
+        changes["sweep_at"] = now + LATE_SECONDS
     return _moved(job, state, error=error, ended_at=now, updated_at=now, history=history, **changes)
 
 
@@ -350,13 +356,20 @@ def _ended(job: Job, state: State, error: Problem | None, *, now: float, **chang
 MAX_HISTORY = 20
 
 
-def next_attempt(job: Job, source: Source, *, now: float) -> Job:
-    """Return an ended job queued again. `source` is the same object as it stands now (a revert has a newer date)."""
+def next_attempt(job: Job, source: Source, *, now: float, destination: Destination | None = None) -> Job:
+    """Return an ended job queued again. `source` is the same object as it stands now (a revert has a newer date), and
+    `destination` the same place as the catalogue has it now (None: as before): an arrival that was refused knew no
+    database, and a collection may have been given another one. What was stored in the old one is of no use then."""
+    place = destination or job.destination
+    # What was staged for an image that the caller named may have become that image, and be gone with it.
+    if place.database != job.destination.database or (place.mongo_collection and job.all_chunks_done):
+        job = _elsewhere(job)
     return _moved(
         job,
         State.QUEUED,
         attempt=job.attempt + 1,
         source=source,
+        destination=place,
         submitted_at=now,
         started_at=now,
         updated_at=now,
@@ -373,9 +386,13 @@ def next_attempt(job: Job, source: Source, *, now: float) -> Job:
 
 def discarding(job: Job, *, look_again_at: float) -> Job:
     """Return an ended job whose generation is given to the sweeper: whatever comes next writes to a new place."""
-    return _moved(
+    return _moved(_elsewhere(job), job.state, swept_attempt=job.attempt, sweep_at=look_again_at)
+
+
+def _elsewhere(job: Job) -> Job:
+    """Return the job with nothing done, in its next generation; the sweeper gets what it has staged so far."""
+    return replace(
         job,
-        job.state,
         generation=job.generation + 1,
         discarded=(*job.discarded, job.generation),
         plan_digest=None,
@@ -383,7 +400,6 @@ def discarding(job: Job, *, look_again_at: float) -> Job:
         tiles_done=0,
         bytes_done=0,
         tiles_bad=0,
-        sweep_at=look_again_at,
     )
 
 

@@ -10,6 +10,8 @@ MAX_RESCUES = 64
 
 # Readers who opened a slide that was replaced go on with it for a while: its tiles are kept that long.
 GRACE_SECONDS = 15 * 60.0
+# By then every worker of an attempt that is over has ended: Lambda's longest run, and as much again.
+LATE_SECONDS = 30 * 60.0
 
 
 def retry_after_seconds(receives: int, *, dice: float) -> float:

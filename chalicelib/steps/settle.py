@@ -7,12 +7,11 @@ write to a dropped name again; nobody reads it, and the sweeper comes back once.
 
 from chalicelib.core.errors import SlidehookError, SourceChangedError
 from chalicelib.core.job import Job, discarding, failed, problem, superseded, swept
+from chalicelib.core.retry import LATE_SECONDS
 from chalicelib.ports import Archive, Clock, Jobs
 
 # What a transient failure left is kept for the next attempt, which does only what is missing.
 KEEP_SECONDS = 24 * 3600.0
-# By then every worker of the attempt has ended: Lambda's longest run, and as much again.
-LATE_SECONDS = 30 * 60.0
 
 
 def settle(job: Job, error: SlidehookError, *, jobs: Jobs, archive: Archive, clock: Clock) -> None:
@@ -34,13 +33,10 @@ def sweep(job: Job, *, jobs: Jobs, archive: Archive, clock: Clock) -> None:
     """Drop what an ended job staged and nobody sees. Harmless to repeat."""
     if job.is_live or job.sweep_at is None or job.sweep_at > clock.now():
         return
-    if job.discarded:
-        # The second look.
-        for generation in job.discarded:
-            archive.discard(job, generation)
-        jobs.move(job, swept(job))
-        return
-    if archive.shows(job):
+    for generation in job.discarded:  # the second look
+        archive.discard(job, generation)
+    # Of an attempt that began after the first look there is more than that.
+    if job.swept_attempt == job.attempt or archive.shows(job):
         jobs.move(job, swept(job))
         return
     given_up = discarding(job, look_again_at=clock.now() + LATE_SECONDS)

@@ -49,7 +49,7 @@ def enqueue(job: Job, *, jobs: Jobs, archive: Archive, queue: Queue) -> Job:
         return stored
     if not _has_to_run_again(stored, archive):
         return stored
-    again = next_attempt(stored, job.source, now=job.submitted_at)
+    again = next_attempt(stored, job.source, now=job.submitted_at, destination=job.destination)
     if jobs.move(stored, again):
         queue.send([Message(do="plan", job=again.id, attempt=again.attempt)])
     return jobs.get(job.id) or again

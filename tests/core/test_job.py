@@ -121,6 +121,14 @@ def test_an_ended_job_starts_its_next_attempt_clean_and_keeps_its_history(end: o
     assert again.order > running.order
 
 
+def test_an_attempt_in_another_database_has_nothing_to_go_on_with() -> None:
+    ended = moves.failed(tiling(moves.planning(queued(), now=6.0)), ERROR, now=9.0, sweep_at=None)
+    elsewhere = replace(ended.destination, database="another")
+    again = moves.next_attempt(ended, SOURCE, now=10.0, destination=elsewhere)
+    assert (again.destination, again.plan_digest, again.chunks_done) == (elsewhere, None, frozenset())
+    assert (again.generation, again.discarded) == (ended.generation + 1, (*ended.discarded, ended.generation))
+
+
 def test_history_is_bounded() -> None:
     job = queued()
     for _ in range(30):

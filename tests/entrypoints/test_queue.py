@@ -1,5 +1,6 @@
 """What the consumers make of messages: nothing is lost, and one bad record costs the others nothing."""
 
+import hashlib
 import json
 import logging
 import struct
@@ -258,3 +259,18 @@ def test_lambda_is_asked_for_the_time_that_is_left(world: World) -> None:
     chunk = body(job, "tile", 0)
     answer = consumers.on_work(sqs_event([chunk]), Context(1), world)  # type: ignore[arg-type]
     assert answer == {"batchItemFailures": [{"itemIdentifier": "message-0"}]}
+
+
+def test_an_arrival_that_was_refused_is_published_once_its_object_is_there() -> None:
+    # What was refused at the door knew no database yet; the same bytes make the same job.
+    world = World()
+    key = f"{COLLECTION}/{SESSION}/slide.svs"
+    etag = hashlib.md5(SLIDE, usedforsecurity=False).hexdigest()
+    body = notification(key, etag=etag).replace('"size": 1,', f'"size": {len(SLIDE)},')
+    assert arrive(world, body) == []
+    (refused,) = jobs(world)
+    assert (refused.state, refused.destination.database) == (State.FAILED, "")
+    world.put(SLIDE, key)
+    again = world.finish(world.submit(key))
+    assert (again.id, again.state, again.attempt) == (refused.id, State.DONE, 2)
+    assert len(world.tiles(again)) == again.tiles_total

@@ -7,13 +7,13 @@ import pytest
 from chalicelib.core.errors import ArchiveBusyError, NoProgressError, NotTiledError, VerificationError, WorkLostError
 from chalicelib.core.job import Job, Problem, State
 from chalicelib.core.message import Message
-from chalicelib.core.retry import GRACE_SECONDS, MAX_RESCUES
+from chalicelib.core.retry import GRACE_SECONDS, LATE_SECONDS, MAX_RESCUES
 from chalicelib.steps.control import recreate_session
 from chalicelib.steps.finish import finish
 from chalicelib.steps.plan import plan
 from chalicelib.steps.report import instant, report
 from chalicelib.steps.rescue import given_up, rescue, silent_jobs
-from chalicelib.steps.settle import KEEP_SECONDS, LATE_SECONDS, settle, sweep
+from chalicelib.steps.settle import KEEP_SECONDS, settle, sweep
 from chalicelib.steps.tile import tile
 from tests.slides import Slide, write
 from tests.world import DATABASE, SESSION, World
@@ -89,6 +89,43 @@ def test_an_attempt_that_begins_while_the_sweeper_is_at_it_loses_nothing() -> No
     world.minute()
     assert (again.state, again.generation) == (State.DONE, 1)
     assert len(world.tiles(again)) == again.tiles_total
+
+
+def test_the_tiles_of_an_attempt_after_the_first_are_swept_as_well() -> None:
+    world, job = tiling()
+    settle(job, NotTiledError("x"), **ports(world, *ALL))
+    again = world.finish(world.submit())
+    world.put(write(Slide(width_px=300, height_px=200, seed=7)))
+    newer = world.finish(world.submit())
+    for _ in range(2):
+        world.clock.advance(LATE_SECONDS)
+        world.minute()
+    assert (again.attempt, world.tiles(again)) == (2, {})
+    assert list(world.memory_archive.tiles) == [(DATABASE, newer.image)]
+
+
+def test_what_a_worker_of_an_earlier_attempt_leaves_is_swept_also_where_the_next_one_went_well() -> None:
+    world, job = tiling()
+    settle(job, NotTiledError("x"), **ports(world, *ALL))
+    again = world.finish(world.submit())
+    world.memory_archive.stage(job)  # of the first attempt, late
+    world.clock.advance(LATE_SECONDS)
+    world.minute()
+    assert list(world.memory_archive.tiles) == [(DATABASE, again.image)]
+    assert (world.job(again).discarded, world.job(again).sweep_at) == ((), None)
+
+
+def test_a_slide_for_a_named_image_that_another_one_has_taken_can_be_submitted_again() -> None:
+    world = World()
+    named = {"mongo_collection": "00000000000000000000aaaa"}
+    for key in ("a.svs", "b.svs"):
+        world.put(write(Slide(width_px=300, height_px=200, seed=ord(key[0]))), key)
+    first = world.finish(world.submit("a.svs", **named))
+    tiles = world.tiles(first)
+    world.finish(world.submit("b.svs", **named))
+    again = world.finish(world.submit("a.svs", **named))
+    assert (again.id, again.state, again.attempt) == (first.id, State.DONE, 2)
+    assert world.tiles(again) == tiles
 
 
 def test_what_readers_see_is_never_swept() -> None:

@@ -1,0 +1,295 @@
+"""The machine that the service runs on in a history: virtual time, actors that give way before every effect, queues
+with visibility and dead letters, and ports that fail.
+
+An actor is whoever calls ports: a function that got a message, the minute timer, a user's call. Before each effect of
+each port, and between the writes of one call, it hands over; the scheduler decides who goes on, who dies and who
+sleeps. What lies between two effects cannot be seen by others, so nothing is lost by not stopping there.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from greenlet import getcurrent, greenlet
+
+from chalicelib.core.errors import ArchiveBusyError, StorageBusyError
+from chalicelib.core.message import Message
+from chalicelib.ports import Tile
+from tests.simulation.choices import Choices
+from tests.world import Died
+
+VISIBILITY_SECONDS = {"arrivals": 360.0, "jobs": 360.0, "chunks": 1080.0, "dead": 720.0}
+TIMEOUT_SECONDS = {"arrivals": 60.0, "jobs": 60.0, "chunks": 180.0, "dead": 60.0}
+MAX_RECEIVES = 5
+# A step of an actor takes so long, in virtual seconds.
+STEP_SECONDS = 0.02
+
+
+@dataclass(slots=True)
+class Faults:
+    """How likely each fault is, at each opportunity; 0 switches it off. Each history has a few of them: with all of them
+    at once nothing would ever get far."""
+
+    killed: float = 0.0
+    asleep: float = 0.0
+    refused: float = 0.0  # before the effect
+    answer_lost: float = 0.0  # after it
+    half_inserted: float = 0.0
+    doubled: float = 0.0  # a message
+    delayed: float = 0.0
+    acknowledgement_lost: float = 0.0
+    reordered: float = 0.0
+    short_of_time: float = 0.0
+    rolled_back: float = 0.0  # tiles that were acknowledged are gone
+    away: float = 0.0  # MongoDB, for a while
+    clock_jumps: float = 0.0
+
+    NAMES = (
+        "killed", "asleep", "refused", "answer_lost", "half_inserted", "doubled", "delayed", "acknowledgement_lost",
+        "reordered", "short_of_time", "rolled_back", "away", "clock_jumps",
+    )  # fmt: skip
+
+
+@dataclass(slots=True, eq=False)
+class Actor:
+    """Somebody at work. `deadline` is when its invocation is ended from outside; a sleeper outlives it."""
+
+    name: str
+    body: Callable[[], None]
+    thread: Any = None
+    deadline: float = float("inf")
+    asleep_until: float = 0.0
+    outlives: bool = False
+    calls: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Letter:
+    """A message in a queue, as SQS keeps it."""
+
+    queue: str
+    body: str
+    number: int
+    visible_at: float = 0.0
+    receives: int = 0
+
+
+@dataclass(slots=True)
+class Machine:
+    choices: Choices
+    faults: Faults = field(default_factory=Faults)
+    now: float = 1_000_000.0
+    actors: list[Actor] = field(default_factory=list)
+    letters: list[Letter] = field(default_factory=list)
+    away_until: float = 0.0
+    sent: int = 0
+    current: Actor | None = None
+    seen: Counter[str] = field(default_factory=Counter)
+    log: list[str] = field(default_factory=list)
+    touched: bool = False
+
+    # -- actors ---------------------------------------------------------------------------------------------------------
+
+    def start(self, name: str, body: Callable[[], None], *, seconds: float = float("inf")) -> None:
+        actor = Actor(name, body, deadline=self.now + seconds)
+        actor.thread = greenlet(lambda: self._run(actor))
+        self.actors.append(actor)
+
+    def _run(self, actor: Actor) -> None:
+        try:
+            actor.body()
+        except Died:
+            pass
+        finally:
+            self.actors.remove(actor)
+
+    def awake(self) -> list[Actor]:
+        return [actor for actor in self.actors if actor.asleep_until <= self.now]
+
+    def resume(self, actor: Actor) -> None:
+        """Let an actor have its next effect; or let it die, or fall asleep, before it."""
+        if self.now > actor.deadline and not actor.outlives:
+            self.note("timed out", actor.name)
+            self._switch(actor, die=True)
+            return
+        if actor.calls and self.choices.chance(self.faults.killed):
+            self.note("killed", actor.name)
+            self._switch(actor, die=True)
+            return
+        if actor.calls and self.choices.chance(self.faults.asleep):
+            # Past every visibility, and back before the sweeper's last look (core.retry.LATE_SECONDS).
+            seconds = (100.0, 400.0, 1200.0)[self.choices.pick((1, 1, 2))]
+            self.note("asleep", f"{actor.name} for {seconds:.0f} s")
+            actor.asleep_until, actor.outlives = self.now + seconds, True
+            return
+        self.now += STEP_SECONDS
+        self._switch(actor)
+
+    def _switch(self, actor: Actor, *, die: bool = False) -> None:
+        self.current = actor
+        try:
+            if die and not actor.thread:
+                self.actors.remove(actor)  # it had not begun
+            elif die:
+                actor.thread.throw(Died)
+            else:
+                actor.thread.switch()
+        finally:
+            self.current = None
+
+    def give_way(self, what: str) -> None:
+        """Hand over before an effect. Whoever is no actor goes on at once."""
+        actor = self.current
+        if actor is None or getcurrent() is not actor.thread:
+            return
+        actor.calls += 1
+        actor.thread.parent.switch()
+        self.log.append(f"{self.now:.2f} {actor.name}: {what}")
+
+    def note(self, kind: str, text: str) -> None:
+        self.seen[kind] += 1
+        self.log.append(f"{self.now:.2f} [{kind}] {text}")
+
+    # -- queues ---------------------------------------------------------------------------------------------------------
+
+    def post(self, queue: str, body: str, *, delay: float = 0.0) -> None:
+        for _ in range(2 if self.choices.chance(self.faults.doubled) else 1):
+            wait = delay
+            if self.choices.chance(self.faults.delayed):
+                wait += 300.0
+                self.note("delayed", body)
+            self.sent += 1
+            self.letters.append(Letter(queue, body, self.sent, visible_at=self.now + wait))
+
+    def deliverable(self) -> list[Letter]:
+        return [letter for letter in self.letters if letter.visible_at <= self.now]
+
+    def receive(self, letter: Letter) -> int:
+        """Take a message as a consumer does; return which receipt it is, 0 if it went to the dead letters."""
+        letter.receives += 1
+        if letter.receives > MAX_RECEIVES and letter.queue != "dead":
+            self.note("dead letter", letter.body)
+            self.letters.remove(letter)
+            self.sent += 1
+            self.letters.append(Letter("dead", letter.body, self.sent, visible_at=self.now))
+            return 0
+        if letter.receives > 1:
+            self.seen["received again"] += 1
+        letter.visible_at = self.now + VISIBILITY_SECONDS[letter.queue]
+        return letter.receives
+
+    def acknowledge(self, letter: Letter, receipt: int) -> None:
+        self.give_way("acknowledge")
+        if self.choices.chance(self.faults.acknowledgement_lost):
+            self.note("acknowledgement lost", letter.body)
+            return
+        # A receipt that was followed by another one counts for nothing.
+        if letter in self.letters and letter.receives == receipt:
+            self.letters.remove(letter)
+
+
+class Port:
+    """A port in memory whose every call is an effect that may fail before or after it happened."""
+
+    def __init__(self, machine: Machine, name: str, port: Any) -> None:
+        self._machine, self._name, self._port = machine, name, port
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._port, name)
+        if not callable(found):
+            return found
+        machine, port = self._machine, self._name
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            machine.give_way(f"{port}.{name}")
+            self._refuse(name)
+            machine.touched = True
+            answer = found(*arguments, **options)
+            self._lose_answer(name)
+            return answer
+
+        setattr(self, name, call)
+        return call
+
+    def _refuse(self, name: str) -> None:
+        machine = self._machine
+        if self._name == "archive" and machine.now < machine.away_until:
+            machine.seen["MongoDB away"] += 1
+            raise ArchiveBusyError("MongoDB is away")
+        if machine.choices.chance(machine.faults.refused):
+            machine.note("refused", f"{self._name}.{name}")
+            raise self._busy(name)
+
+    def _lose_answer(self, name: str) -> None:
+        machine = self._machine
+        if machine.choices.chance(machine.faults.answer_lost):
+            machine.note("answer lost", f"{self._name}.{name}")
+            raise self._busy(name)
+
+    def _busy(self, name: str) -> ArchiveBusyError | StorageBusyError:
+        kind = ArchiveBusyError if self._name == "archive" else StorageBusyError
+        return kind(f"{self._name}.{name} asks for patience")
+
+
+class Archive(Port):
+    """Of a bulk insert, only a part may arrive."""
+
+    def write(self, job: Any, generation: int, tiles: Sequence[Tile]) -> None:
+        machine = self._machine
+        machine.give_way("archive.write")
+        self._refuse("write")
+        machine.touched = True
+        if machine.choices.chance(machine.faults.half_inserted):
+            machine.note("half inserted", job.id)
+            self._port.write(job, generation, tiles[: len(tiles) // 2])
+            raise self._busy("write")
+        self._port.write(job, generation, tiles)
+        self._lose_answer("write")
+
+
+class Queue:
+    """The two work queues as the steps see them."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def send(self, messages: Sequence[Message]) -> None:
+        machine = self._machine
+        for message in messages:
+            machine.give_way(f"queue.send {message.do} {message.chunk if message.chunk is not None else ''}")
+            if machine.choices.chance(machine.faults.refused):
+                machine.note("refused", "queue.send")
+                raise StorageBusyError("SQS asks for patience")
+            queue = "chunks" if message.do == "tile" else "jobs"
+            body = {"do": message.do, "job": message.job, "attempt": message.attempt, "chunk": message.chunk}
+            machine.post(queue, json.dumps(body))
+        if machine.choices.chance(machine.faults.answer_lost):
+            machine.note("answer lost", "queue.send")
+            raise StorageBusyError("SQS asks for patience")
+
+    def delay(self, queue: str, receipt_handle: str, seconds: int) -> None:
+        machine = self._machine
+        machine.give_way("queue.delay")
+        number, receipt = map(int, receipt_handle.split("/"))
+        for letter in machine.letters:
+            if letter.number == number and letter.receives == receipt:
+                letter.visible_at = machine.now + seconds
+
+
+class Clock:
+    """Virtual time, for an actor with a deadline or without."""
+
+    def __init__(self, machine: Machine, deadline: Callable[[], float] = lambda: float("inf")) -> None:
+        self._machine, self._deadline = machine, deadline
+
+    def now(self) -> float:
+        return self._machine.now
+
+    def remaining_seconds(self) -> float:
+        return self._deadline() - self._machine.now
+
+
+def in_order(letters: Sequence[Letter]) -> Iterator[Letter]:
+    yield from sorted(letters, key=lambda letter: letter.number)

@@ -1,0 +1,501 @@
+"""One history: users, scanners and the service on a machine that fails, and what must hold all the while.
+
+Safety is checked after every effect: readers see one complete generation and its bytes are the reference's, states move
+as the table says, progress neither runs back nor over, the session lists a slide once, a view never goes back to older
+bytes, and nothing fails for a reason that is not there. Liveness at the end: without further faults every job ends,
+queues run empty, and nothing is left over.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from chalicelib.adapters.memory import MemoryArchive, MemoryJobs, MemorySlides, MemoryWork
+from chalicelib.config import Settings
+from chalicelib.core.errors import SlidehookError, TransientError
+from chalicelib.core.job import ENDED, LEGAL_MOVES, Job, Options, State
+from chalicelib.entrypoints import queue as consumers
+from chalicelib.hooks.upload import UploadParameters, upload
+from chalicelib.steps import control
+from tests.simulation.choices import Choices
+from tests.simulation.machine import (
+    TIMEOUT_SECONDS,
+    Archive,
+    Clock,
+    Faults,
+    Letter,
+    Machine,
+    Port,
+    Queue,
+)
+from tests.slides import Slide, write
+from tests.world import BUCKET, COLLECTION, DATABASE, SESSION, STORE, World
+
+KEYS = (f"{COLLECTION}/{SESSION}/a.svs", f"{COLLECTION}/{SESSION}/b.svs")
+NAMED = "00000000000000000000aaaa"
+STEPS = 220
+# Long enough for the last rescue (three days) and the sweeper's second look.
+LONGEST_SECONDS = 14 * 24 * 3600.0
+MOST_ROUNDS = 6000
+
+FAULTS = {
+    "killed": 0.04, "asleep": 0.02, "refused": 0.04, "answer_lost": 0.04, "half_inserted": 0.5, "doubled": 0.2,
+    "delayed": 0.15, "acknowledgement_lost": 0.3, "reordered": 0.5, "short_of_time": 0.2, "rolled_back": 0.08,
+    "away": 0.02, "clock_jumps": 0.02,
+}  # fmt: skip
+
+# What a job may fail for in a history, beside what its bytes are to blame for.
+REASONS = frozenset({"no_progress", "source_gone", "source_changed", "newer_generation", "no_such_source"})
+
+
+class Violation(AssertionError):  # noqa: N818 - it is not an error of the program that finds it
+    """Something that must hold did not."""
+
+
+@cache
+def slides() -> tuple[bytes, ...]:
+    """Return the versions that scanners write: sound ones, one of which lacks a level, and a damaged one."""
+    small: dict[str, Any] = {"width_px": 150, "height_px": 100, "tile_size_px": 64}
+    sound = [write(Slide(**small, levels=(0, 1, 2), seed=seed)) for seed in (1, 2)]
+    return (*sound, write(Slide(**small, levels=(0, 1), seed=3)), sound[0][: len(sound[0]) // 3])
+
+
+def etag_of(data: bytes) -> str:
+    return f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
+
+
+@cache
+def reference(version: int) -> Mapping[str, bytes] | None:
+    """Return the tiles of a version by name, made without any fault; None if it cannot be published."""
+    world = World(chunk_bytes=CHUNK_BYTES)
+    world.put(slides()[version])
+    ended = world.finish(world.submit())
+    return world.tiles(ended) if ended.state is State.DONE else None
+
+
+CHUNK_BYTES = 6000
+
+
+@cache
+def _versions() -> Mapping[str, int]:
+    return {etag_of(data): version for version, data in enumerate(slides())}
+
+
+class _Alarm(logging.Handler):
+    """Hears what the entry points report as a fault of the program."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, TransientError):
+            self.heard.append(f"{record.getMessage()[:200]}: {error!r}")
+
+
+@dataclass(slots=True, frozen=True)
+class _Context:
+    machine: Machine
+    deadline: float
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int((self.deadline - self.machine.now) * 1000)
+
+
+class Story:
+    """The service over ports in memory, on a machine. It has what the entry points take for the wired system."""
+
+    def __init__(self, choices: Choices, *, faults: tuple[str, ...] = tuple(FAULTS)) -> None:
+        self.choices = choices
+        self.machine = Machine(choices)
+        machine = self.machine
+        self.memory_jobs = MemoryJobs(before_write=machine.give_way)
+        self.memory_archive = MemoryArchive(before_write=machine.give_way)
+        self.memory_slides, self.memory_work = MemorySlides(), MemoryWork()
+        self.memory_archive.add_store(STORE, database=DATABASE)
+        self.memory_archive.add_collection(COLLECTION, image_store=STORE)
+        self.memory_archive.add_session(SESSION, collection=COLLECTION)
+        self.slides: Any = Port(machine, "slides", self.memory_slides)
+        self.jobs: Any = Port(machine, "jobs", self.memory_jobs)
+        self.work: Any = Port(machine, "work", self.memory_work)
+        self.archive: Any = Archive(machine, "archive", self.memory_archive)
+        self.queue: Any = Queue(machine)
+        self.clock = Clock(machine)
+        self.settings = Settings(
+            source_buckets=frozenset({BUCKET}), incoming_bucket=BUCKET, work_bucket="work", jobs_table="jobs",
+            jobs_queue="jobs", chunks_queue="chunks", mongo_uri="mongodb://nowhere", admin_db="slideatlas",
+            token_hashes=frozenset(), open_reads=True, chunk_bytes=CHUNK_BYTES, threads=1, cores=1,
+            region="us-east-1", aws_endpoint=None,
+        )  # fmt: skip
+        self._wanted = faults
+        self._known: dict[str, Job] = {}
+        self._orders: dict[str, str] = {}
+        self._slept = False
+
+    @property
+    def dice(self) -> float:
+        return (0.1, 0.5, 0.9)[self.choices.pick((1, 1, 1))]
+
+    def clock_until(self, remaining_millis: Callable[[], int]) -> Clock:
+        return Clock(self.machine, lambda: self.machine.now + remaining_millis() / 1000)
+
+    # -- the history ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Run the history. Raises Violation."""
+        alarm = _Alarm()
+        logger = logging.getLogger("slidehook")
+        before = logger.propagate, logger.level
+        logger.propagate = False
+        logger.setLevel(logging.ERROR)
+        logger.addHandler(alarm)
+        try:
+            self._arm()
+            for _ in range(STEPS):
+                self._step()
+                self._check(alarm)
+            self._calm()
+            self._end(alarm)
+        finally:
+            logger.removeHandler(alarm)
+            logger.propagate, logger.level = before
+            for actor in list(self.machine.actors):
+                self.machine._switch(actor, die=True)  # noqa: SLF001 - nobody is left standing
+
+    def _arm(self) -> None:
+        """Choose the faults of this history."""
+        for name in self._wanted:
+            rate = (0.0, FAULTS[name] / 3, FAULTS[name])[self.choices.pick((2, 1, 1))]
+            setattr(self.machine.faults, name, rate)
+
+    def _step(self) -> None:
+        """Let one thing happen."""
+        machine = self.machine
+        awake = machine.awake()
+        letters = machine.deliverable()
+        busy = 12 if awake else 0
+        # Where somebody is at work time passes seldom in leaps: it would only end them.
+        kind = self.choices.pick((busy, 6 if letters else 0, 0.8, 1.0, 0.4, 0.1 if awake else 1.0, 0.4))
+        if kind == 0 and awake:
+            actor = awake[self.choices.pick([1] * len(awake))]
+            machine.resume(actor)
+        elif kind == 1 or (kind == 0 and letters):
+            self._deliver(letters)
+        elif kind == 2 or kind == 0:
+            self._user()
+        elif kind == 3:
+            self._pass(1.0)
+        elif kind == 4:
+            self._scanner()
+        elif kind == 5:
+            self._pass((10.0, 60.0, 1200.0)[self.choices.pick((4, 2, 1))])
+            self._minute()
+        else:
+            self._misfortune()
+
+    def _pass(self, seconds: float) -> None:
+        self.machine.now += seconds
+
+    def _misfortune(self) -> None:
+        machine, faults = self.machine, self.machine.faults
+        if self.choices.chance(faults.away * 10):
+            machine.away_until = machine.now + (20.0, 600.0)[self.choices.pick((1, 1))]
+            machine.note("away", f"MongoDB until {machine.away_until:.0f}")
+        if self.choices.chance(faults.clock_jumps * 10):
+            for actor in machine.actors:  # a machine that stood still for so long ends what ran on it
+                actor.outlives = False
+            self._pass(7200.0)
+            machine.note("clock jumps", "two hours on")
+        if self.choices.chance(faults.rolled_back * 10):
+            self._roll_back()
+
+    def _roll_back(self) -> None:
+        """Lose tiles that were acknowledged: a primary whose writes did not reach the others. Never published ones: it
+        is what `verify` is for that those may be lost."""
+        shown = {view.image for view in self.memory_archive.views.values()} | {NAMED}
+        staged = [
+            (place, tiles) for place, tiles in self.memory_archive.tiles.items() if place[1] not in shown and tiles
+        ]
+        if staged:
+            place, tiles = staged[self.choices.pick([1] * len(staged))]
+            name = sorted(tiles)[self.choices.pick([1] * len(tiles))]
+            del tiles[name]
+            self.machine.note("rolled back", f"{place[1]} {name}")
+
+    # -- who does something --------------------------------------------------------------------------------------------
+
+    def _scanner(self) -> None:
+        """Write, overwrite or delete an object; S3 may tell of it late, twice, or not at all."""
+        machine = self.machine
+        key = KEYS[self.choices.pick((3, 1))]
+        version = self.choices.pick((4, 3, 2, 1))
+        machine.now += 1
+        if self.choices.chance(0.15):
+            self.memory_slides.delete(BUCKET, key)
+            machine.note("deleted", key)
+            return
+        source = self.memory_slides.put(BUCKET, key, slides()[version], at=machine.now)
+        machine.note("written", f"{key} version {version}")
+        if self.choices.chance(0.3):
+            machine.note("event lost", key)
+            return
+        at = datetime.fromtimestamp(machine.now, UTC).isoformat().replace("+00:00", "Z")
+        thing = {
+            "key": key,
+            "eTag": source.etag.strip('"'),
+            "size": source.size_bytes,
+            "sequencer": f"{machine.sent:016X}",
+        }
+        record = {
+            "eventName": "ObjectCreated:Put",
+            "eventTime": at,
+            "s3": {"bucket": {"name": BUCKET}, "object": thing},
+        }
+        machine.post("arrivals", json.dumps({"Records": [record]}))
+
+    def _user(self) -> None:
+        key = KEYS[self.choices.pick((3, 1))]
+        kind = self.choices.pick((6, 1, 1, 0.3))
+        calls: tuple[tuple[str, Callable[[], Any]], ...] = (
+            ("submit", lambda: self._submit(key)),
+            ("submit to a named image", lambda: self._submit(key, mongo_collection=NAMED)),
+            ("submit, overwriting", lambda: self._submit(key, overwrite=True)),
+            ("empty the session", self._recreate),
+        )
+        name, call = calls[kind]
+        self.machine.start(name, lambda: self._asked(name, call), seconds=29)
+
+    def _asked(self, name: str, call: Callable[[], Any]) -> None:
+        """A user's call: an error is an answer."""
+        try:
+            call()
+        except SlidehookError as error:
+            self.machine.note("answered", f"{name}: {error.code}")
+
+    def _submit(self, key: str, **options: Any) -> Job:
+        address = {"source": f"s3://{BUCKET}/{key}", "collection": COLLECTION, "session": SESSION}
+        return upload(
+            UploadParameters(**(address | options)), source_buckets=self.settings.source_buckets,
+            slides=self.slides, jobs=self.jobs, archive=self.archive, queue=self.queue, clock=self.clock,
+        )  # fmt: skip
+
+    def _recreate(self) -> None:
+        control.recreate_session(SESSION, jobs=self.jobs, archive=self.archive, clock=self.clock)
+        self._orders.clear()
+
+    def _minute(self) -> None:
+        def look() -> None:
+            # The timer that fails is called again a minute later.
+            with suppress(TransientError):
+                consumers.on_minute(self)  # type: ignore[arg-type]
+
+        self.machine.start("minute", look, seconds=60)
+
+    def _deliver(self, letters: list[Letter]) -> None:
+        """Give a message to its function."""
+        machine = self.machine
+        chosen = 0
+        if machine.faults.reordered:
+            chosen = self.choices.pick([1] * len(letters))
+        letter = letters[chosen]
+        receipt = machine.receive(letter)
+        if not receipt:
+            return
+        seconds = TIMEOUT_SECONDS[letter.queue]
+        if machine.choices.chance(machine.faults.short_of_time):
+            machine.note("short of time", letter.body)
+            seconds = 2.0
+        context = _Context(machine, machine.now + seconds)
+        record = {
+            "messageId": f"m{letter.number}", "receiptHandle": f"{letter.number}/{receipt}", "body": letter.body,
+            "attributes": {"ApproximateReceiveCount": str(receipt)}, "eventSourceARN": letter.queue,
+        }  # fmt: skip
+        event = {"Records": [record]}
+        handlers: dict[str, Callable[[], Any]] = {
+            "arrivals": lambda: consumers.on_arrivals(event, self),  # type: ignore[arg-type]
+            "jobs": lambda: consumers.on_work(event, context, self),  # type: ignore[arg-type]
+            "chunks": lambda: consumers.on_work(event, context, self),  # type: ignore[arg-type]
+            "dead": lambda: consumers.on_dead_letters(event, self),  # type: ignore[arg-type]
+        }
+
+        def invoke() -> None:
+            failures = handlers[letter.queue]()["batchItemFailures"]
+            if not failures:
+                machine.acknowledge(letter, receipt)
+
+        machine.start(f"{letter.queue} m{letter.number}/{receipt}", invoke, seconds=seconds)
+
+    # -- what must hold ------------------------------------------------------------------------------------------------
+
+    def _check(self, alarm: _Alarm) -> None:
+        if alarm.heard:
+            raise Violation(f"a fault of the program: {alarm.heard[0]}")
+        if not self.machine.touched:
+            return
+        self.machine.touched = False
+        self._check_jobs()
+        self._check_readers()
+
+    def _check_jobs(self) -> None:
+        stored = self.memory_jobs._jobs  # noqa: SLF001 - all at once, as no port tells them
+        live: dict[tuple[object, ...], str] = {}
+        for job in stored.values():
+            if job.is_live:
+                asked = (job.source.key, job.source.etag, job.destination, job.options)
+                if live.setdefault(asked, job.id) != job.id:
+                    raise Violation(f"two jobs do the same: {job.id} and {live[asked]}")
+            before = self._known.get(job.id)
+            if before is not job:
+                self._check_move(before, job)
+                self._known[job.id] = job
+
+    def _check_move(self, before: Job | None, job: Job) -> None:
+        what = f"job {job.id}"
+        if before is None:
+            return
+        if job.state is not before.state and job.state not in LEGAL_MOVES[before.state]:
+            raise Violation(f"{what} went from {before.state} to {job.state}")
+        if job.attempt not in (before.attempt, before.attempt + 1) or job.generation < before.generation:
+            raise Violation(f"{what} went from attempt {before.attempt} to {job.attempt}")
+        if job.attempt == before.attempt and before.state in ENDED and job.state is not before.state:
+            raise Violation(f"{what} began again without a new attempt")
+        if job.tiles_done > job.tiles_total or job.bytes_done > job.bytes_total:
+            raise Violation(f"{what} did {job.tiles_done} of {job.tiles_total} tiles")
+        same = (job.attempt, job.generation, job.plan_digest) == (before.attempt, before.generation, before.plan_digest)
+        if same and job.tiles_done < before.tiles_done:
+            raise Violation(f"{what} went back from {before.tiles_done} tiles to {job.tiles_done}")
+        if job.state is State.FAILED and before.state is not State.FAILED:
+            self._check_reason(job)
+
+    def _check_reason(self, job: Job) -> None:
+        if job.error is None:
+            raise Violation(f"job {job.id} failed without a reason")
+        is_sound = reference(_versions()[job.source.etag]) is not None if job.source.etag in _versions() else True
+        allowed = job.error.code in REASONS or not is_sound
+        if job.error.code == "verification_failed" and self.machine.seen["rolled back"]:
+            allowed = True
+        if not allowed:
+            raise Violation(f"job {job.id} failed for no reason: {job.error.code}, {job.error.message}")
+
+    def _check_readers(self) -> None:
+        archive = self.memory_archive
+        listed = archive.session(SESSION).views
+        shown = [archive.views[view] for view in listed if view in archive.views]
+        slides_shown = [view.trace.slide for view in shown if view.trace]
+        if len(set(listed)) != len(listed) or len(set(slides_shown)) != len(slides_shown):
+            raise Violation(f"the session lists a slide twice: {listed}")
+        for name in listed:
+            view = archive.views.get(name)
+            if view is None or view.trace is None:
+                continue
+            job = self.memory_jobs.get(view.trace.job)
+            if job is None:
+                raise Violation(f"view {name} shows the unknown job {view.trace.job}")
+            self._check_tiles(name, view.image, job)
+            if view.trace.order < self._orders.get(view.trace.slide, ""):
+                raise Violation(f"view {name} went back to older bytes")
+            self._orders[view.trace.slide] = view.trace.order
+
+    def _check_tiles(self, view: str, image: str, job: Job) -> None:
+        tiles = {name: tile.jpeg for name, tile in self.memory_archive.tiles.get((DATABASE, image), {}).items()}
+        if image == NAMED:
+            # Its tiles change by the rename, the view after that: in between it shows any complete generation.
+            if not any(tiles == reference(version) for version in range(len(slides()))):
+                raise Violation(f"view {view} shows {len(tiles)} tiles that are no version of its slide")
+            return
+        expected = reference(_versions()[job.source.etag])
+        if tiles != expected:
+            raise Violation(f"view {view} shows {len(tiles)} tiles that are not those of {job.source} (job {job.id})")
+
+    # -- how it must end -----------------------------------------------------------------------------------------------
+
+    def _calm(self) -> None:
+        """No more faults, no more calls."""
+        self.machine.note("calm", "")
+        self.machine.faults = Faults()
+        self.machine.away_until = 0.0
+
+    def _end(self, alarm: _Alarm) -> None:
+        """Let everything come to rest. Raises Violation if it does not."""
+        machine = self.machine
+        begun, last_minute = machine.now, machine.now
+        for _ in range(MOST_ROUNDS):
+            self._drain(alarm)
+            if self._is_at_rest():
+                break
+            if machine.now - begun > LONGEST_SECONDS:
+                raise Violation(f"after {LONGEST_SECONDS / 86400:.0f} days {self._unrest()}")
+            due = [letter.visible_at for letter in machine.letters] + [actor.asleep_until for actor in machine.actors]
+            soonest = min([at for at in due if at > machine.now], default=float("inf"))
+            # Nothing happens for a while: then the minutes need not be told one by one.
+            idle = 60.0 if machine.letters or machine.actors else 1800.0
+            machine.now = max(machine.now + 0.5, min(soonest, last_minute + idle))
+            if machine.now - last_minute >= 60.0:
+                last_minute = machine.now
+                self._minute()
+        else:
+            raise Violation(f"it does not come to rest: {self._unrest()}")
+        self._check_left_over()
+
+    def _drain(self, alarm: _Alarm) -> None:
+        """Let everybody do what can be done now."""
+        machine = self.machine
+        while True:
+            if awake := machine.awake():
+                machine.resume(awake[0])
+            elif letters := machine.deliverable():
+                self._deliver(letters)
+            else:
+                return
+            self._check(alarm)
+
+    def _is_at_rest(self) -> bool:
+        stored = self.memory_jobs._jobs.values()  # noqa: SLF001
+        busy = self.machine.actors or self.machine.letters
+        return not busy and all(not job.is_live and job.sweep_at is None for job in stored)
+
+    def _unrest(self) -> str:
+        stored = self.memory_jobs._jobs.values()  # noqa: SLF001
+        jobs = [
+            f"{job.id} {job.state} sweep {job.sweep_at}" for job in stored if job.is_live or job.sweep_at is not None
+        ]
+        return f"{len(self.machine.letters)} messages, {len(self.machine.actors)} at work, jobs {jobs}"
+
+    def _check_left_over(self) -> None:
+        archive = self.memory_archive
+        shown = {view.image for view in archive.views.values()}
+        # A named image keeps its tiles, as the user's own collection, also when no view shows it.
+        left = [place for place in (*archive.tiles, *archive.images) if place[1] not in shown | {NAMED}]
+        if left:
+            raise Violation(f"left over: {sorted(set(left))}")
+        for job in self.memory_jobs._jobs.values():  # noqa: SLF001
+            if job.state is State.DONE and job.destination.mongo_collection is None:
+                self._check_shown(job)
+
+    def _check_shown(self, done: Job) -> None:
+        """What is done is what readers see, or something newer, unless the session was emptied."""
+        for view in self.memory_archive.views.values():
+            if view.trace and view.trace.slide == done.source.slide and view.trace.order < done.order:
+                raise Violation(f"job {done.id} is done, and readers see something older")
+
+
+def told(seed: int | None = None, given: list[int] | None = None, **options: Any) -> tuple[Story, Violation | None]:
+    """Run one history; return it, and what did not hold."""
+    story = Story(Choices(seed, given or ()), **options)
+    try:
+        story.run()
+    except Violation as violation:
+        return story, violation
+    except Exception as error:  # noqa: BLE001 - whatever escapes an actor is a fault of the program
+        return story, Violation(f"a fault of the program: {error!r}")
+    return story, None
+
+
+__all__ = ["FAULTS", "Options", "Story", "Violation", "told"]
