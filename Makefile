@@ -5,7 +5,7 @@ PYTHON := $(VENV)/bin/python
 export PY
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench lint format lock package clean distclean
+.PHONY: help setup run test bench simulate mutants lint format lock package clean distclean
 
 help: ## List what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,12 @@ endif
 
 bench: setup ## Measure speed and memory side by side with others; SLIDE=path measures your own slide
 	@exec $(PYTHON) -m benchmarks $(if $(SLIDE),--slide "$$SLIDE") $(if $(RUNS),--runs "$$RUNS") $(ARGS)
+
+simulate: setup ## Run histories of the service on a machine that fails; SEEDS=1000 FIRST=0, or SEED=n plays one again
+	@exec $(PYTHON) -m tests.simulation $(if $(SEED),--seed "$$SEED") $(if $(SEEDS),--seeds "$$SEEDS") $(if $(FIRST),--first "$$FIRST")
+
+mutants: setup ## Switch each guard of the service off in turn: the simulator has to find out
+	@exec $(PYTHON) -m tests.simulation --mutants
 
 lint: setup ## Check style, types and the direction of imports
 	$(VENV)/bin/ruff check

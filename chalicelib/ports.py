@@ -96,7 +96,8 @@ class Jobs(Protocol):
         """Add one to `rescues` and set `updated_at`, if the job still has `job`'s state, attempt and rescues."""
 
     def schedule_sweep(self, job_id: str, at: float) -> None:
-        """Ask the sweeper to look at an ended job at this instant; nothing happens to a live or unknown one."""
+        """Ask the sweeper to look at an ended job at this instant, or later if it is to look later anyway; nothing
+        happens to a live or unknown one."""
 
     def list(self, *, state: State | None, session: str | None, cursor: str | None, limit: int) -> JobPage:
         """Return a page of jobs: of a state, of a session (the latest submitted first), or all.
@@ -152,10 +153,15 @@ class Holding:
     digest: int
 
 
+# How many of the jobs that the shown one replaced are told again to the one that replaces it.
+KEPT_REPLACED = 8
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switch:
     """The outcome of a switch. `won` is False if readers already see a newer generation; `view` is what shows the
-    slide. `replaced` names the jobs whose generations readers no longer see."""
+    slide. `replaced` names the jobs whose generations readers no longer see: those shown until now, and the last of
+    those that they had replaced."""
 
     won: bool
     view: str
@@ -195,11 +201,16 @@ class Archive(Protocol):
         content stands under its name.
         """
 
-    def holding(self, job: Job) -> Holding:
-        """Return what the staging collection holds (or, after the rename, the collection it became)."""
+    def holding(self, job: Job, expected: Holding | None = None) -> Holding:
+        """Return what the staging collection holds (or, after the rename, the collection it became).
 
-    def publish(self, job: Job, facts: ImageFacts, *, now: float) -> Switch:
+        `expected` tells the two apart where a late worker has staged a part of it again after the rename.
+        """
+
+    def publish(self, job: Job, facts: ImageFacts, *, now: float, verified: Holding | None = None) -> Switch:
         """Let readers see the job's generation: image document, atomic switch, session entry (newest first, once).
+
+        `verified` is what was found to be complete: nothing else is put in the place of an image that the caller named.
 
         Each part looks before it acts, so that running it again from the start ends in the same. A view that shows a
         newer generation of the slide (Job.order) is left alone: `won` is False.

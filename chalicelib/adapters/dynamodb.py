@@ -135,6 +135,7 @@ class JobTable:
         change.set("sweep_at", attribute(at))
         change.set("gsi_sweep", attribute("due"))
         change.where_state_in(frozenset(State) - LIVE)
+        change.where("(attribute_not_exists(#sweep_at) OR #sweep_at < :at)", {":at": attribute(at)})
         self._apply(job_id, change)
 
     def _apply(self, job_id: str, change: "_Change") -> bool:

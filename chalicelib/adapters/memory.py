@@ -28,7 +28,7 @@ from chalicelib.core.errors import (
 from chalicelib.core.job import ChunkRecord, Destination, Job, Problem, State
 from chalicelib.core.message import Message
 from chalicelib.core.source import Source
-from chalicelib.ports import CollectionFacts, Holding, ImageFacts, JobPage, SessionFacts, Switch, Tile
+from chalicelib.ports import KEPT_REPLACED, CollectionFacts, Holding, ImageFacts, JobPage, SessionFacts, Switch, Tile
 
 if TYPE_CHECKING:
     from chalicelib import ports
@@ -208,7 +208,7 @@ class MemoryJobs:
 
     def schedule_sweep(self, job_id: str, at: float) -> None:
         self._before_write("schedule sweep")
-        self._change(job_id, lambda stored: not stored.is_live, {"sweep_at": at})
+        self._change(job_id, lambda stored: not stored.is_live and (stored.sweep_at or 0.0) < at, {"sweep_at": at})
 
     def _change(self, job_id: str, condition: Callable[[Job], bool], changes: dict[str, object]) -> bool:
         with self._lock:
@@ -366,11 +366,13 @@ class MemoryArchive:
         if refused:
             raise TileConflictError(f"two contents for tile {refused[0]} of job {job.id}")
 
-    def holding(self, job: Job) -> Holding:
+    def holding(self, job: Job, expected: Holding | None = None) -> Holding:
+        is_renamed = job.destination.mongo_collection is not None and self._is_renamed(job, expected)
+        return self._held(job, job.image if is_renamed else job.staging())
+
+    def _held(self, job: Job, collection: str) -> Holding:
         with self._lock:
-            target = job.destination.mongo_collection
-            place = target if target is not None and self._is_renamed(job) else job.staging()
-            tiles = list(self.tiles.get((job.destination.database, place), {}).values())
+            tiles = list(self.tiles.get((job.destination.database, collection), {}).values())
         depths = [len(tile.name) - len(".jpg") for tile in tiles]
         return Holding(
             tiles_by_depth={depth: depths.count(depth) for depth in set(depths)},
@@ -379,14 +381,21 @@ class MemoryArchive:
 
     # -- publishing --------------------------------------------------------------------------------------------------
 
-    def publish(self, job: Job, facts: ImageFacts, *, now: float) -> Switch:  # noqa: ARG002 - uploaded_at is not kept
+    def publish(
+        self,
+        job: Job,
+        facts: ImageFacts,
+        *,
+        now: float,  # noqa: ARG002 - when it was uploaded is not kept
+        verified: Holding | None = None,
+    ) -> Switch:
         candidates = self._candidates(job, facts.file_name)
         newer = next((view for view in candidates if self._is_newer(view, job)), None)
         if newer is not None:
             return Switch(won=False, view=newer)
         if job.destination.mongo_collection is None:
             self._put_image(job, MemoryImage(facts=facts, trace=_trace(job)))
-        elif not self._replace_image(job, facts):
+        elif not self._replace_image(job, facts, verified):
             return Switch(won=False, view="")
         view = candidates[0] if candidates else object_id("view", job.destination.session, job.source.slide)
         trace = self._switch(job, view, facts, candidates[1:])
@@ -434,17 +443,19 @@ class MemoryArchive:
         self._before_write("image document")
         self.images[job.destination.database, job.image] = image
 
-    def _replace_image(self, job: Job, facts: ImageFacts) -> bool:
+    def _replace_image(self, job: Job, facts: ImageFacts, verified: Holding | None) -> bool:
         """Put the staged tiles in the place of those of the image that the caller named, unless a job that was
         submitted later has claimed it."""
         place = (job.destination.database, job.image)
-        if not self._is_renamed(job):
+        if not self._is_renamed(job, verified):
             if not self._claim_image(job):
                 return False
             if overtook := self.images[place].overtook:
                 self._before_write("drop of what was overtaken")
                 self.tiles.pop((job.destination.database, overtook), None)
-            self._rename(job)
+            self._rename(job, verified)
+            if verified is not None and self._held(job, job.image) != verified:
+                return False
         self._before_write("image document")
         with self._lock:
             image = self.images[place]
@@ -469,20 +480,24 @@ class MemoryArchive:
             )
         return True
 
-    def _rename(self, job: Job) -> None:
+    def _rename(self, job: Job, verified: Holding | None) -> None:
         self._before_write("rename")
         database = job.destination.database
         with self._lock:
+            if verified is not None and self._held(job, job.staging()) != verified:
+                return  # a late worker has staged a part of it again
             staged = self.tiles.pop((database, job.staging()), None)
             if staged is not None:  # else another run of this step has renamed it, or a later job has dropped it
                 self.tiles[database, job.image] = staged
 
-    def _is_renamed(self, job: Job) -> bool:
+    def _is_renamed(self, job: Job, verified: Holding | None = None) -> bool:
         database = job.destination.database
         image = self.images.get((database, job.image), MemoryImage())
         if image.published == _claim(job):
             return True
-        # Claimed, and the staging collection is gone: the crash came between the rename and the note of it.
+        # Claimed, and it is there, or the staging collection is gone: the crash came before the note of the rename.
+        if verified is not None:
+            return image.publishing == _claim(job) and self._held(job, job.image) == verified
         return image.publishing == _claim(job) and (database, job.staging()) not in self.tiles
 
     def _switch(self, job: Job, view: str, facts: ImageFacts, others: Sequence[str]) -> MemoryTrace | None:
@@ -499,7 +514,8 @@ class MemoryArchive:
                 replaced, takes_out = shown.replaced, shown.takes_out
             else:
                 traces = (shown, *(self.views[other].trace for other in others if other in self.views))
-                replaced = tuple(trace.job for trace in traces if trace is not None)
+                before = () if shown is None else shown.replaced[:KEPT_REPLACED]
+                replaced = (*(trace.job for trace in traces if trace is not None), *before)
                 takes_out = tuple(others)
             trace = replace(_trace(job), replaced=replaced, takes_out=takes_out)
             self.views[view] = MemoryView(

@@ -32,7 +32,7 @@ from chalicelib.core.errors import (
     TileConflictError,
 )
 from chalicelib.core.job import Destination, Job
-from chalicelib.ports import CollectionFacts, Holding, ImageFacts, SessionFacts, Switch, Tile
+from chalicelib.ports import KEPT_REPLACED, CollectionFacts, Holding, ImageFacts, SessionFacts, Switch, Tile
 
 Document = Mapping[str, Any]
 
@@ -133,19 +133,17 @@ class MongoArchive:
         if error.details.get("writeConcernErrors"):
             raise ArchiveBusyError("MongoDB did not acknowledge the tiles by a majority") from error
 
-    def holding(self, job: Job) -> Holding:
+    def holding(self, job: Job, expected: Holding | None = None) -> Holding:
         database = self._store(job.destination.database)
         with _patience(f"the tiles of job {job.id}"):
-            tiles = self._tiles(job, job.generation)
             target = job.destination.mongo_collection
-            if target is not None and self._is_renamed(database, job):
-                tiles = database[target]
-            # Both are answered from an index alone; the tiles themselves are not read.
-            return Holding(tiles_by_depth=_tiles_by_depth(tiles), digest=_digest(tiles))
+            if target is not None and self._is_renamed(database, job, expected):
+                return _held(database[target])
+            return _held(self._tiles(job, job.generation))
 
     # -- publishing --------------------------------------------------------------------------------------------------
 
-    def publish(self, job: Job, facts: ImageFacts, *, now: float) -> Switch:
+    def publish(self, job: Job, facts: ImageFacts, *, now: float, verified: Holding | None = None) -> Switch:
         with _patience(f"publishing job {job.id}"):
             candidates = self._candidates(job, facts.file_name)
             blocked = next((view for view in candidates if self._is_newer(view, job)), None)
@@ -153,7 +151,7 @@ class MongoArchive:
                 return Switch(won=False, view=str(blocked["_id"]))
             if job.destination.mongo_collection is None:
                 self._put_image(job, facts, now)
-            elif not self._replace_image(job, facts, now):
+            elif not self._replace_image(job, facts, now, verified):
                 return Switch(won=False, view="")
             switch, others = self._switch(job, facts, candidates)
             if switch.won:
@@ -210,7 +208,7 @@ class MongoArchive:
             upsert=True,
         )
 
-    def _replace_image(self, job: Job, facts: ImageFacts, now: float) -> bool:
+    def _replace_image(self, job: Job, facts: ImageFacts, now: float, verified: Holding | None) -> bool:
         """Rename the staging collection onto the image the caller named; return whether this job may.
 
         The image document says who is publishing before the rename and what is published after it: a rerun knows where
@@ -218,23 +216,31 @@ class MongoArchive:
         """
         database = self._store(job.destination.database)
         image_id, claim = ObjectId(job.image), _claim(job)
-        if not self._is_renamed(database, job):
+        if not self._is_renamed(database, job, verified):
             claimed = self._claim_image(database, job)
             if claimed is None:
                 return False
             if overtook := _ours(claimed).get("overtook"):
                 database.drop_collection(overtook)
-            try:
-                database[job.staging()].rename(str(image_id), dropTarget=True)
-            except OperationFailure as error:
-                # Another run of this step has renamed it, or a later job has dropped it: the claim tells which.
-                if error.code != NAMESPACE_NOT_FOUND:
-                    raise
+            self._rename(database, job, verified)
+            if verified is not None and _held(database[job.image]) != verified:
+                return False
         facts_and_trace: dict[str, object] = dict(_image(facts, now))
         ours = {**_trace(job), **_known(facts), "published": claim}
         facts_and_trace |= {f"slidehook.{name}": value for name, value in ours.items()}
         stored = database.images.update_one({"_id": image_id, "slidehook.publishing": claim}, {"$set": facts_and_trace})
         return stored.matched_count == 1
+
+    def _rename(self, database: "Database[dict[str, Any]]", job: Job, verified: Holding | None) -> None:
+        # A worker that comes late may have staged a part of it again, after another run of this step has renamed it.
+        if verified is not None and _held(database[job.staging()]) != verified:
+            return
+        try:
+            database[job.staging()].rename(job.image, dropTarget=True)
+        except OperationFailure as error:
+            # Another run of this step has renamed it, or a later job has dropped it: the claim tells which.
+            if error.code != NAMESPACE_NOT_FOUND:
+                raise
 
     def _claim_image(self, database: "Database[dict[str, Any]]", job: Job) -> Document | None:
         """Note that this job is publishing the image; return its document, None if a later submitted job is at it."""
@@ -262,12 +268,14 @@ class MongoArchive:
         except DuplicateKeyError:
             return None
 
-    def _is_renamed(self, database: "Database[dict[str, Any]]", job: Job) -> bool:
+    def _is_renamed(self, database: "Database[dict[str, Any]]", job: Job, verified: Holding | None = None) -> bool:
         image = database.images.find_one({"_id": ObjectId(job.image)}) or {}
         shown = _ours(image)
         if shown.get("published") == _claim(job):
             return True
-        # Claimed, and the staging collection is gone: the crash came between the rename and the note of it.
+        # Claimed, and it is there, or the staging collection is gone: the crash came before the note of the rename.
+        if verified is not None:
+            return shown.get("publishing") == _claim(job) and _held(database[job.image]) == verified
         return shown.get("publishing") == _claim(job) and not database.list_collection_names(
             filter={"name": job.staging()}
         )
@@ -282,7 +290,9 @@ class MongoArchive:
         others = candidates[1:]
         other_jobs = sorted({_ours(view)["job"] for view in others if _ours(view).get("job")})
         claim = _claim(job)
-        replaced = {"$concatArrays": [_list_of("$slidehook.job"), {"$literal": other_jobs}]}
+        # Those that the shown job itself replaced come along: it may have died before it said so to the sweeper.
+        before = {"$slice": [{"$ifNull": ["$slidehook.replaced", []]}, KEPT_REPLACED]}
+        replaced = {"$concatArrays": [_list_of("$slidehook.job"), {"$literal": other_jobs}, before]}
         shown = {"Image": ObjectId(job.image), "Database": ObjectId(job.destination.image_store)}
         update = [
             {
@@ -438,6 +448,11 @@ class MongoArchive:
             self._client.admin.command("ping")
         except PyMongoError as error:
             raise ArchiveBusyError(f"MongoDB does not answer: {error}") from error
+
+
+def _held(tiles: "Collection[dict[str, Any]]") -> Holding:
+    """Return what a collection holds. Both are answered from an index alone; the tiles themselves are not read."""
+    return Holding(tiles_by_depth=_tiles_by_depth(tiles), digest=_digest(tiles))
 
 
 def _tiles_by_depth(tiles: "Collection[dict[str, Any]]") -> dict[int, int]:

@@ -24,7 +24,7 @@ from enum import StrEnum
 from typing import Literal
 
 from chalicelib.core.digest import content_id, object_id
-from chalicelib.core.errors import SlidehookError
+from chalicelib.core.errors import NoProgressError, SlidehookError
 from chalicelib.core.geometry import level_count
 from chalicelib.core.retry import LATE_SECONDS
 from chalicelib.core.source import Source
@@ -172,8 +172,8 @@ class ChunkRecord:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One slide on its way. `chunks_done` is a set, so a chunk finished twice is done once; `generation` counts the
-    places its tiles were written to: one that was given to the sweeper (`discarded`, the last time after `swept_attempt`)
-    is never written again."""
+    places its tiles were written to: one that was given to the sweeper (`discarded`, the last time after
+    `swept_attempt`) is never written again."""
 
     id: str
     hook: str
@@ -346,8 +346,10 @@ def cancelled(job: Job, *, now: float, sweep_at: float) -> Job:
 def _ended(job: Job, state: State, error: Problem | None, *, now: float, **changes: object) -> Job:
     attempt = Attempt(attempt=job.attempt, started_at=job.started_at, ended_at=now, outcome=state, error=error)
     history = (*job.history, attempt)[-MAX_HISTORY:]
-    # Beginning this attempt took the sweeper's second look at an earlier one's leftovers off: it is due again.
-    if job.discarded and changes.get("sweep_at") is None:
+    # The sweeper looks at everything once it has ended, also at what is done. Another job may have replaced it before
+    # it was, a late worker may stage again what has become a named image, and beginning this attempt took the second
+    # look at the leftovers of an earlier one off.
+    if changes.get("sweep_at") is None:
         changes["sweep_at"] = now + LATE_SECONDS
     return _moved(job, state, error=error, ended_at=now, updated_at=now, history=history, **changes)
 
@@ -361,8 +363,7 @@ def next_attempt(job: Job, source: Source, *, now: float, destination: Destinati
     `destination` the same place as the catalogue has it now (None: as before): an arrival that was refused knew no
     database, and a collection may have been given another one. What was stored in the old one is of no use then."""
     place = destination or job.destination
-    # What was staged for an image that the caller named may have become that image, and be gone with it.
-    if place.database != job.destination.database or (place.mongo_collection and job.all_chunks_done):
+    if place.database != job.destination.database or _is_of_no_use(job):
         job = _elsewhere(job)
     return _moved(
         job,
@@ -387,6 +388,13 @@ def next_attempt(job: Job, source: Source, *, now: float, destination: Destinati
 def discarding(job: Job, *, look_again_at: float) -> Job:
     """Return an ended job whose generation is given to the sweeper: whatever comes next writes to a new place."""
     return _moved(_elsewhere(job), job.state, swept_attempt=job.attempt, sweep_at=look_again_at)
+
+
+def _is_of_no_use(job: Job) -> bool:
+    """Tell whether what an ended job has staged is complete and still nothing to go on with: what was staged for a
+    named image may have become that image, and be gone with it; what was refused when complete would be again."""
+    was_refused = job.state is not State.DONE and job.error is not None and job.error.code != NoProgressError.code
+    return job.all_chunks_done and (job.destination.mongo_collection is not None or was_refused)
 
 
 def _elsewhere(job: Job) -> Job:

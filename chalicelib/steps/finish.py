@@ -11,8 +11,8 @@ from chalicelib.core.errors import TooManyBadTilesError, VerificationError
 from chalicelib.core.job import ChunkRecord, Job, Problem, Published, State, done, finishing, superseded
 from chalicelib.core.message import beside_key
 from chalicelib.core.pyramid import BAD_TILE_SHARE
-from chalicelib.core.retry import GRACE_SECONDS
-from chalicelib.ports import Archive, AssociatedImage, Clock, ImageFacts, Jobs, Work
+from chalicelib.core.retry import GRACE_SECONDS, LATE_SECONDS
+from chalicelib.ports import Archive, AssociatedImage, Clock, Holding, ImageFacts, Jobs, Work
 
 
 def finish(job: Job, *, jobs: Jobs, archive: Archive, work: Work, clock: Clock) -> None:
@@ -34,8 +34,8 @@ def finish(job: Job, *, jobs: Jobs, archive: Archive, work: Work, clock: Clock) 
         return
     records = jobs.chunk_records(job)
     _refuse_too_many(job, records)
-    _verify(job, records, archive)
-    switch = archive.publish(job, _facts(job, work), now=clock.now())
+    verified = _verify(job, records, archive)
+    switch = archive.publish(job, _facts(job, work), now=clock.now(), verified=verified)
     if not switch.won:
         _give_way(job, jobs, clock)
         return
@@ -55,7 +55,7 @@ def _give_way(job: Job, jobs: Jobs, clock: Clock) -> None:
         message=f"readers see, or are about to see, something newer than this version of {job.source}",
         hint="Nothing to do. To show these bytes after all, submit them again.",
     )
-    jobs.move(job, superseded(job, newer, now=clock.now(), sweep_at=clock.now()))
+    jobs.move(job, superseded(job, newer, now=clock.now(), sweep_at=clock.now() + LATE_SECONDS))
 
 
 def _refuse_too_many(job: Job, records: Sequence[ChunkRecord]) -> None:
@@ -69,23 +69,26 @@ def _refuse_too_many(job: Job, records: Sequence[ChunkRecord]) -> None:
         )
 
 
-def _verify(job: Job, records: Sequence[ChunkRecord], archive: Archive) -> None:
-    """Compare counts by level, and the digest of all tiles, with what was planned and what the chunks wrote."""
+def _verify(job: Job, records: Sequence[ChunkRecord], archive: Archive) -> Holding:
+    """Compare counts by level, and the digest of all tiles, with what was planned and what the chunks wrote; return
+    what is there. Raises VerificationError."""
     depth = job.depth
     skipped = [sum(record.skipped[level.level] for record in records if record.skipped) for level in job.levels]
-    expected = {
+    planned = {
         depth - level.level: level.tiles - left_out
         for level, left_out in zip(job.levels, skipped, strict=True)
         if level.tiles > left_out
     }
-    holding = archive.holding(job)
-    for tiles_depth in sorted(expected.keys() | holding.tiles_by_depth.keys()):
-        planned, found = expected.get(tiles_depth, 0), holding.tiles_by_depth.get(tiles_depth, 0)
-        if planned != found:
-            raise VerificationError(f"level {depth - tiles_depth} should have {planned} tiles and has {found}")
     written = sum(record.digest for record in records) % SUM_MODULUS
+    expected = Holding(tiles_by_depth=planned, digest=written)
+    holding = archive.holding(job, expected)
+    for tiles_depth in sorted(planned.keys() | holding.tiles_by_depth.keys()):
+        wanted, found = planned.get(tiles_depth, 0), holding.tiles_by_depth.get(tiles_depth, 0)
+        if wanted != found:
+            raise VerificationError(f"level {depth - tiles_depth} should have {wanted} tiles and has {found}")
     if written != holding.digest:
         raise VerificationError("the stored tiles are not those that were written")
+    return holding
 
 
 def _facts(job: Job, work: Work) -> ImageFacts:

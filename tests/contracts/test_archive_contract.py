@@ -541,6 +541,34 @@ def test_a_named_image_whose_replacement_breaks_off_anywhere_is_complete_at_ever
     assert bench.archive.shows(new)
 
 
+def test_what_a_late_worker_stages_again_never_takes_the_place_of_what_was_published(bench: ArchiveBench) -> None:
+    job = staged(bench, named(bench, 1))
+    verified = bench.archive.holding(job)
+    assert bench.archive.publish(job, facts_of(job), now=1.0, verified=verified).won
+    bench.archive.write(job, 0, [a_tile("tqqq.jpg", b"a part")])
+    assert bench.archive.publish(job, facts_of(job), now=2.0, verified=verified).won
+    assert bench.archive.tile(STORE, NAMED_IMAGE, "t.jpg") == root_of(job)
+    assert bench.archive.holding(job, verified) == verified
+
+
+def test_what_is_staged_and_not_what_was_verified_is_not_published_under_a_name(bench: ArchiveBench) -> None:
+    old, new = named(bench, 1), named(bench, 2)
+    published(bench, old)
+    staged(bench, new)
+    verified = bench.archive.holding(new)
+    bench.archive.discard(new, 0)
+    bench.archive.write(new, 0, [a_tile("t.jpg", b"a part")])
+    assert not bench.archive.publish(new, facts_of(new), now=1.0, verified=verified).won
+    assert bench.archive.tile(STORE, NAMED_IMAGE, "t.jpg") == root_of(old)
+
+
+def test_a_switch_names_what_the_generation_before_it_had_replaced_as_well(bench: ArchiveBench) -> None:
+    # That one may have died before it told the sweeper.
+    jobs = [version(bench, number) for number in (1, 2, 3)]
+    switches = [published(bench, job) for job in jobs]
+    assert switches[2].replaced == tuple(sorted((jobs[0].id, jobs[1].id)))
+
+
 # -- taking away ------------------------------------------------------------------------------------------------------
 
 

@@ -330,6 +330,14 @@ def test_an_ended_job_is_swept_when_its_time_has_come(jobs: Jobs) -> None:
     assert jobs.to_sweep(now=1700000200.5, limit=10) == (replace(job, sweep_at=1700000200.5),)
 
 
+def test_of_two_instants_for_the_sweeper_the_later_one_stands(jobs: Jobs) -> None:
+    job = an_ended_job()
+    jobs.create(job)
+    for instant in (200.0, 100.0, 300.0, 250.0):
+        jobs.schedule_sweep(job.id, instant)
+    assert jobs.get(job.id) == replace(job, sweep_at=300.0)
+
+
 def test_a_live_or_unknown_job_is_not_scheduled_for_sweeping(jobs: Jobs) -> None:
     job = a_tiling_job()
     jobs.create(job)

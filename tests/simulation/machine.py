@@ -25,6 +25,9 @@ TIMEOUT_SECONDS = {"arrivals": 60.0, "jobs": 60.0, "chunks": 180.0, "dead": 60.0
 MAX_RECEIVES = 5
 # A step of an actor takes so long, in virtual seconds.
 STEP_SECONDS = 0.02
+BETWEEN = 5.0
+# Calls that come after a write which belongs with them.
+DELICATE = frozenset({"archive.discard", "jobs.schedule_sweep", "queue.send plan "})
 
 
 @dataclass(slots=True)
@@ -63,6 +66,7 @@ class Actor:
     asleep_until: float = 0.0
     outlives: bool = False
     calls: int = 0
+    is_between: bool = False  # two writes that belong together: there, faults strike more often
 
 
 @dataclass(slots=True, eq=False)
@@ -89,6 +93,7 @@ class Machine:
     seen: Counter[str] = field(default_factory=Counter)
     log: list[str] = field(default_factory=list)
     touched: bool = False
+    buried: list[str] = field(default_factory=list)
 
     # -- actors ---------------------------------------------------------------------------------------------------------
 
@@ -114,12 +119,13 @@ class Machine:
             self.note("timed out", actor.name)
             self._switch(actor, die=True)
             return
-        if actor.calls and self.choices.chance(self.faults.killed):
+        more = BETWEEN if actor.is_between else 1.0
+        if actor.calls and self.choices.chance(min(0.5, self.faults.killed * more)):
             self.note("killed", actor.name)
             self._switch(actor, die=True)
             return
-        if actor.calls and self.choices.chance(self.faults.asleep):
-            # Past every visibility, and back before the sweeper's last look (core.retry.LATE_SECONDS).
+        if actor.calls and not actor.outlives and self.choices.chance(min(0.5, self.faults.asleep * more)):
+            # Once, past every visibility, and back before the sweeper's last look (core.retry.LATE_SECONDS).
             seconds = (100.0, 400.0, 1200.0)[self.choices.pick((1, 1, 2))]
             self.note("asleep", f"{actor.name} for {seconds:.0f} s")
             actor.asleep_until, actor.outlives = self.now + seconds, True
@@ -145,6 +151,7 @@ class Machine:
         if actor is None or getcurrent() is not actor.thread:
             return
         actor.calls += 1
+        actor.is_between = "." not in what or what in DELICATE
         actor.thread.parent.switch()
         self.log.append(f"{self.now:.2f} {actor.name}: {what}")
 
@@ -155,7 +162,9 @@ class Machine:
     # -- queues ---------------------------------------------------------------------------------------------------------
 
     def post(self, queue: str, body: str, *, delay: float = 0.0) -> None:
-        for _ in range(2 if self.choices.chance(self.faults.doubled) else 1):
+        copies = 2 if self.choices.chance(self.faults.doubled) else 1
+        self.seen["doubled"] += copies - 1
+        for _ in range(copies):
             wait = delay
             if self.choices.chance(self.faults.delayed):
                 wait += 300.0
@@ -171,6 +180,7 @@ class Machine:
         letter.receives += 1
         if letter.receives > MAX_RECEIVES and letter.queue != "dead":
             self.note("dead letter", letter.body)
+            self.buried.append(letter.body)
             self.letters.remove(letter)
             self.sent += 1
             self.letters.append(Letter("dead", letter.body, self.sent, visible_at=self.now))

@@ -14,6 +14,7 @@ from chalicelib.core import chunk as chunks
 from chalicelib.core.geometry import tile_address, tile_name
 from chalicelib.core.job import Job, State
 from chalicelib.core.message import Message
+from chalicelib.core.retry import LATE_SECONDS
 from chalicelib.core.tiff import Ifd, read_ifds
 from chalicelib.ports import Tile
 from tests.slides import Slide, write
@@ -176,7 +177,7 @@ def test_new_bytes_are_a_new_generation_of_the_same_slide() -> None:
     assert world.views() == (new.published.view,)
     assert not world.memory_archive.shows(old)
     assert len(world.tiles(old)) == 29  # readers who are at it go on for a while
-    world.clock.advance(16 * 60)
+    world.clock.advance(31 * 60)
     world.minute()
     assert world.tiles(old) == {}
     assert len(world.tiles(new)) == 29
@@ -186,7 +187,7 @@ def test_old_bytes_that_come_back_are_shown_again() -> None:
     world, first = published()
     world.put(small(seed=7))
     world.finish(world.submit())
-    world.clock.advance(16 * 60)
+    world.clock.advance(31 * 60)
     world.minute()
     world.put(small())
     again = world.finish(world.submit())
@@ -258,8 +259,9 @@ def test_the_older_of_two_versions_never_wins_even_if_it_finishes_last() -> None
     assert ended.error is not None
     assert (world.job(new).state, ended.state, ended.error.code) == (State.DONE, State.SUPERSEDED, "newer_generation")
     assert world.memory_archive.shows(world.job(new))
+    world.clock.advance(LATE_SECONDS)
     world.minute()
-    assert world.tiles(ended) == {}
+    assert list(world.memory_archive.tiles) == [(DATABASE, world.job(new).image)]
 
 
 def test_of_two_jobs_for_one_image_the_later_submitted_wins() -> None:
@@ -376,6 +378,9 @@ def test_more_bad_tiles_than_one_in_ten_fail_the_slide() -> None:
     assert (job.state, job.error.code) == (State.FAILED, "too_many_bad_tiles")
     assert "more than 10%" in job.error.message
     assert len(job.bad_tiles) == len(ifd.offsets) // 4
+    assert world.views() == ()
+    world.clock.advance(LATE_SECONDS)
+    world.minute()
     assert world.memory_archive.tiles == {}
 
 

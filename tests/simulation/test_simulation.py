@@ -1,0 +1,79 @@
+"""A few histories with every run of the tests; thousands with `make simulate`, and the guards with `make mutants`."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.simulation.choices import Choices
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.shrink import shortest
+from tests.simulation.story import FAULTS, told
+
+
+@pytest.mark.parametrize("first", range(0, 200, 25))
+def test_whatever_goes_wrong_every_slide_ends_published_exactly_or_failed_with_a_reason(first: int) -> None:
+    for seed in range(first, first + 25):
+        _, violation = told(seed)
+        assert violation is None, seed
+
+
+def test_without_faults_everything_ends_as_well() -> None:
+    for seed in range(20):
+        history, violation = told(seed, faults=())
+        assert violation is None, seed
+        assert not set(history.machine.seen) & {"killed", "asleep", "refused", "answer lost", "dead letter"}
+
+
+def test_a_seed_tells_the_same_history_again() -> None:
+    one, other = told(7)[0], told(7)[0]
+    assert one.machine.log == other.machine.log
+    replayed, _ = told(given=one.choices.made)
+    assert replayed.machine.log == one.machine.log
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_guard_that_is_switched_off_is_found(name: str) -> None:
+    for seed in range(500):
+        with MUTANTS[name]():
+            if told(seed)[1] is not None:
+                return
+    pytest.fail(f"nobody notices when this guard is off: {name}")
+
+
+def test_each_kind_of_fault_strikes() -> None:
+    seen: set[str] = set()
+    for seed in range(60):
+        seen |= {kind for kind, times in told(seed)[0].machine.seen.items() if times}
+    assert {name.replace("_", " ") for name in FAULTS} <= seen
+
+
+def test_a_violation_is_told_by_its_shortest_history() -> None:
+    with MUTANTS["session entry once"]():
+        seed = next(seed for seed in range(100) if told(seed)[1] is not None)
+        history, _ = told(seed)
+        made = shortest(history.choices.made, lambda given: told(given=given)[1] is not None, seconds=5)
+        short, violation = told(given=made)
+    assert violation is not None
+    assert "twice" in str(violation)
+    assert len(made) < len(history.choices.made) / 2
+    assert len(short.machine.log) < len(history.machine.log)
+
+
+def test_choices_that_are_given_are_followed_and_end_harmlessly() -> None:
+    choices = Choices(given=[1, 5, 2])
+    assert [choices.pick((1, 1)), choices.pick((1, 1)), choices.pick((1, 0, 0))] == [1, 0, 0]
+    assert (choices.chance(0.5), choices.chance(0.0), choices.made) == (False, False, [1, 0, 0, 0])
+
+
+def test_the_command_tells_its_figures_last_and_plays_a_seed_again() -> None:
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "tests.simulation", *options]
+        return subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+
+    many = run("--seeds", "5", "--first", "100")
+    assert (many.returncode, many.stdout.splitlines()[-1].split(",")[0]) == (0, "5 histories without a violation")
+    one = run("--seed", "100")
+    assert (one.returncode, one.stdout.splitlines()[-1]) == (0, "seed 100: no violation")
+    assert "[calm]" in one.stdout
