@@ -54,6 +54,21 @@ def show_job(job_id: str) -> Response:
     return answer("show_job", job_id)
 
 
+@app.route("/jobs/{job_id}/cancel", methods=["POST"])
+def cancel_job(job_id: str) -> Response:
+    return answer("cancel_job", job_id)
+
+
+@app.route("/jobs/{job_id}/retry", methods=["POST"])
+def retry_job(job_id: str) -> Response:
+    return answer("retry_job", job_id)
+
+
+@app.route("/redrive", methods=["POST"])
+def redrive_jobs() -> Response:
+    return answer("redrive_jobs")
+
+
 @app.route("/tile")
 def tile_by_query() -> Response:
     return answer("show_tile_by_query")

@@ -62,6 +62,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add("-n", "--dry-run", action="store_true", help="write nothing anywhere; show what would be done")
     add("--recreate-session", action="store_true", help="first take all slides out of the session (asks; see --yes)")
+    add("--force", action="store_true", help="do it again, also when the slide is published already")
     add("-o", "--overwrite", action="store_true", help="replace a slide of the same file name from another source")
     add("-v", "--verbose", action="count", default=0, help="say more, each time it is given (-vv: requests)")
     add("--wait", action="store_true", help="follow the jobs to their end")

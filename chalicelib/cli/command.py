@@ -246,6 +246,7 @@ class Command:
             "mongo_collection": options.mongo_collection,
             "base_only": options.base_only,
             "overwrite": options.overwrite,
+            "force": options.force,
             "on_bad_tile": options.on_bad_tile,
             "associated": options.associated,
         }

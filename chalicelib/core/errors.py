@@ -81,6 +81,16 @@ class ConflictError(RequestError):
     hint = "Look at the job's state and decide anew."
 
 
+class NotCancellableError(ConflictError):
+    code = "not_cancellable"
+    hint = "Look at the job's state: what has ended can be submitted again, and what is published can be replaced."
+
+
+class NotRetryableError(ConflictError):
+    code = "not_retryable"
+    hint = "Look at the job's state and decide anew."
+
+
 class SourceError(SlidehookError):
     code = "bad_source"
     hint = "Check the bucket and the key."

@@ -6,13 +6,13 @@
 
 | state      | who moves a job in                      | who moves it out                                     |
 |------------|-----------------------------------------|------------------------------------------------------|
-| queued     | submit (new, or the next attempt)       | plan                                                 |
+| queued     | submit (new, or the next attempt: again, retry, force) | plan                                  |
 | planning   | plan, when it takes the message         | plan, when chunks and staging stand                  |
 | tiling     | plan                                    | finish, when the set of done chunks is complete      |
 | finishing  | finish                                  | finish, when readers see the new generation          |
-| done       | finish                                  | submit, if readers no longer see it                  |
-| failed     | the step that met the error; rescue; the dead letter handler | submit                          |
-| cancelled  | control                                 | submit                                               |
+| done       | finish                                  | submit, if readers no longer see it or by force      |
+| failed     | the step that met the error; rescue; the dead letter handler | submit, retry                   |
+| cancelled  | cancel                                  | submit, retry                                        |
 | superseded | plan or tile (source changed); finish (a newer one is shown) | submit                          |
 
 All functions are pure: they take a job and return the job after the move. Storing it is one conditional write.
@@ -24,7 +24,7 @@ from enum import StrEnum
 from typing import Literal
 
 from chalicelib.core.digest import content_id, object_id
-from chalicelib.core.errors import NoProgressError, SlidehookError
+from chalicelib.core.errors import NoProgressError, NotFoundError, SlidehookError
 from chalicelib.core.geometry import level_count
 from chalicelib.core.retry import LATE_SECONDS
 from chalicelib.core.source import Source
@@ -270,6 +270,13 @@ def new_job(hook: str, source: Source, destination: Destination, options: Option
     )
 
 
+def known(job_id: str, job: Job | None) -> Job:
+    """Return what was looked up as `job_id`. Raises NotFoundError."""
+    if job is None:
+        raise NotFoundError(f"there is no job {job_id:.64}", hint="Check the id; jobs are listed at /jobs.")
+    return job
+
+
 def problem(error: SlidehookError) -> Problem:
     """Return an error as it is kept."""
     return Problem(code=error.code, message=str(error), hint=error.advice)
@@ -358,12 +365,15 @@ def _ended(job: Job, state: State, error: Problem | None, *, now: float, **chang
 MAX_HISTORY = 20
 
 
-def next_attempt(job: Job, source: Source, *, now: float, destination: Destination | None = None) -> Job:
+def next_attempt(
+    job: Job, source: Source, *, now: float, destination: Destination | None = None, anew: bool = False
+) -> Job:
     """Return an ended job queued again. `source` is the same object as it stands now (a revert has a newer date), and
     `destination` the same place as the catalogue has it now (None: as before): an arrival that was refused knew no
-    database, and a collection may have been given another one. What was stored in the old one is of no use then."""
+    database, and a collection may have been given another one. What was stored in the old one is of no use then;
+    `anew` uses nothing of it in any case."""
     place = destination or job.destination
-    if place.database != job.destination.database or _is_of_no_use(job):
+    if anew or place.database != job.destination.database or _is_of_no_use(job):
         job = _elsewhere(job)
     return _moved(
         job,
@@ -411,6 +421,7 @@ def _elsewhere(job: Job) -> Job:
     )
 
 
-def swept(job: Job) -> Job:
-    """Return an ended job of which nothing is left to sweep."""
-    return _moved(job, job.state, discarded=(), sweep_at=None)
+def swept(job: Job, *, kept: tuple[int, ...] = ()) -> Job:
+    """Return an ended job of which nothing is left to sweep but the generations `kept`: readers see them, and who
+    replaces them asks the sweeper to come back."""
+    return _moved(job, job.state, discarded=kept, sweep_at=None)

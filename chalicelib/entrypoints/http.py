@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from chalice.app import CaseInsensitiveMapping, Request, Response
@@ -22,14 +23,17 @@ from chalicelib.core.errors import (
     TransientError,
     UnauthorizedError,
 )
-from chalicelib.core.job import State
+from chalicelib.core.job import Job, State, known
 from chalicelib.core.source import OBJECT_ID
 from chalicelib.hooks import validated
 from chalicelib.hooks.inspect import InspectParameters, inspect
+from chalicelib.hooks.redrive import RedriveParameters
 from chalicelib.hooks.upload import UploadParameters, upload
 from chalicelib.ports import CollectionFacts, SessionFacts
-from chalicelib.steps.control import recreate_session
+from chalicelib.steps.control import recreate_session, redrive
 from chalicelib.steps.report import POLL_SECONDS, report
+from chalicelib.steps.settle import cancel
+from chalicelib.steps.submit import retry
 from chalicelib.wiring import System
 
 logger = logging.getLogger("slidehook")
@@ -156,11 +160,44 @@ HOOKS: dict[str, Callable[[object, System], Response]] = {"inspect": _inspect, "
 
 def show_job(request: Request, system: System, job_id: str) -> Response:
     _may_read(request, system)
-    job = system.jobs.get(job_id) if JOB_ID.fullmatch(job_id) else None
-    if job is None:
-        raise NotFoundError(f"there is no job {job_id:.64}", hint="Check the id; jobs are listed at /jobs.")
+    job = known(job_id, system.jobs.get(job_id) if JOB_ID.fullmatch(job_id) else None)
     headers = {"Retry-After": str(POLL_SECONDS)} if job.is_live else {}
     return _json(report(job, now=system.clock.now()), headers={"Cache-Control": "no-store", **headers})
+
+
+def cancel_job(request: Request, system: System, job_id: str) -> Response:
+    _may_submit(request, system)
+    job = cancel(_job_id(job_id), jobs=system.jobs, archive=system.archive, clock=system.clock)
+    return _json(report(job, now=system.clock.now()))
+
+
+def retry_job(request: Request, system: System, job_id: str) -> Response:
+    _may_submit(request, system)
+    job = _retry(system)(_job_id(job_id))
+    headers = {"Location": f"/jobs/{job.id}", "Retry-After": str(POLL_SECONDS)}
+    return _json(report(job, now=system.clock.now()), status=202, headers=headers)
+
+
+def redrive_jobs(request: Request, system: System) -> Response:
+    """Retry failed jobs, a page of them a call; `next` goes on where it ended."""
+    _may_submit(request, system)
+    asked = validated(RedriveParameters, _body(request))
+    found = redrive(_retry(system), codes=asked.codes, session=asked.session, cursor=asked.cursor, jobs=system.jobs)
+    refused = [{"id": job.id, "code": why.code, "message": why.message, "hint": why.hint} for job, why in found.refused]
+    return _json({"retried": [job.id for job in found.again], "refused": refused, "next": found.cursor}, status=202)
+
+
+def _retry(system: System) -> Callable[[str], Job]:
+    return partial(
+        retry, source_buckets=system.settings.source_buckets,
+        slides=system.slides, jobs=system.jobs, archive=system.archive, queue=system.queue, clock=system.clock,
+    )  # fmt: skip
+
+
+def _job_id(text: str) -> str:
+    if not JOB_ID.fullmatch(text):
+        known(text, None)
+    return text
 
 
 def list_jobs(request: Request, system: System) -> Response:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from chalicelib.adapters.sqs import parse_message
-from chalicelib.core.errors import SlidehookError, TransientError
+from chalicelib.core.errors import SlidehookError, SourceChangedError, StorageBusyError, TransientError
 from chalicelib.core.event import arrivals
 from chalicelib.core.job import Job, Problem, problem
 from chalicelib.core.message import Message
@@ -123,8 +123,10 @@ def _work(record: Record, clock: Clock, system: System) -> None:
         _step(message, job, clock, system)
     except SlidehookError as error:
         if error.permanent:
+            if isinstance(error, SourceChangedError):
+                _follow(job, system)
             logger.warning("job %s ends: %s (%s)", job.id, error, error.code)
-            _settle(message.job, error, system)
+            _settle(message, error, system)
             return
         system.jobs.note_trouble(job, problem(error))
         raise
@@ -132,6 +134,17 @@ def _work(record: Record, clock: Clock, system: System) -> None:
         fault = Problem(code=SlidehookError.code, message=f"{type(error).__name__}: {error}", hint=SlidehookError.hint)
         system.jobs.note_trouble(job, fault)
         raise
+
+
+def _follow(job: Job, system: System) -> None:
+    """Submit the newer bytes before their predecessor ends: who dies in between does both again."""
+    from chalicelib.steps.submit import follow
+
+    newer = follow(
+        job, slides=system.slides, jobs=system.jobs, archive=system.archive, queue=system.queue, clock=system.clock
+    )
+    if newer is not None and newer.id == job.id:
+        raise StorageBusyError(f"{job.source} was overwritten, and is as it was again")
 
 
 def _step(message: Message, job: Job, clock: Clock, system: System) -> None:
@@ -153,10 +166,10 @@ def _step(message: Message, job: Job, clock: Clock, system: System) -> None:
         finish(job, jobs=system.jobs, archive=system.archive, work=system.work, clock=clock)
 
 
-def _settle(job_id: str, error: SlidehookError, system: System) -> None:
-    # Read again: the step has moved the job on since it was read.
-    job = system.jobs.get(job_id)
-    if job is not None:
+def _settle(message: Message, error: SlidehookError, system: System) -> None:
+    # Read again: the step has moved the job on since it was read. Another attempt may have begun, which did not fail.
+    job = system.jobs.get(message.job)
+    if job is not None and job.attempt == message.attempt:
         settle(job, error, jobs=system.jobs, archive=system.archive, clock=system.clock)
 
 

@@ -46,6 +46,7 @@ class UploadParameters(Parameters):
         default="blank",
         description="what stands for a tile that cannot be read: blank, nothing (skip), or fail the job",
     )
+    force: bool = Field(default=False, description="do it again, also when readers see the result already")
     associated: bool = Field(
         default=False, description="publish label, macro and thumbnail beside the slide; they can show a patient's name"
     )
@@ -74,7 +75,7 @@ def upload(
         associated=parameters.associated,
     )
     return submit(
-        name, bucket, key, destination, options,
+        name, bucket, key, destination, options, force=parameters.force,
         slides=slides, jobs=jobs, archive=archive, queue=queue, clock=clock,
     )  # fmt: skip
 

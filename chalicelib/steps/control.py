@@ -1,7 +1,45 @@
 """Control: what people decide about jobs and sessions."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from chalicelib.core.errors import SlidehookError, TransientError
+from chalicelib.core.job import Job, Problem, State, problem
 from chalicelib.core.retry import GRACE_SECONDS
 from chalicelib.ports import Archive, Clock, Jobs
+
+# So many failed jobs one call looks at: each costs a few requests, and the call has to be answered in time.
+REDRIVE_PAGE = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redriven:
+    """What became of a page of failed jobs: those that run again, those that do not and why, and where to go on."""
+
+    again: tuple[Job, ...]
+    refused: tuple[tuple[Job, Problem], ...]
+    cursor: str | None
+
+
+def redrive(
+    retry: Callable[[str], Job], *, codes: Sequence[str], session: str | None, cursor: str | None, jobs: Jobs
+) -> Redriven:
+    """`retry` the failed jobs of a page whose error has one of `codes`, of all sessions or one.
+
+    One that is refused does not keep the others. Raises InvalidRequestError for a foreign cursor.
+    """
+    page = jobs.list(state=State.FAILED, session=None, cursor=cursor, limit=REDRIVE_PAGE)
+    again, refused = [], []
+    for job in page.jobs:
+        if job.error is None or job.error.code not in codes or session not in (None, job.destination.session):
+            continue
+        try:
+            again.append(retry(job.id))
+        except TransientError:
+            raise
+        except SlidehookError as error:
+            refused.append((job, problem(error)))
+    return Redriven(again=tuple(again), refused=tuple(refused), cursor=page.cursor)
 
 
 def recreate_session(session: str, *, jobs: Jobs, archive: Archive, clock: Clock) -> int:

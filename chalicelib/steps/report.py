@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from chalicelib.core.job import Job, Problem, State
+from chalicelib.core.job import ENDED, UNFINISHED, Job, Problem, State
 
 # How soon it is worth asking again.
 POLL_SECONDS = 1
@@ -156,6 +156,10 @@ def _result(job: Job) -> dict[str, str] | None:
 
 def _links(job: Job) -> dict[str, str]:
     links = {"self": f"/jobs/{job.id}"}
+    if job.state in UNFINISHED:
+        links["cancel"] = f"/jobs/{job.id}/cancel"
+    elif job.state in ENDED - {State.DONE}:
+        links["retry"] = f"/jobs/{job.id}/retry"
     if job.published is not None:
         links["thumbnail"] = f"/thumb?img={job.published.image}&db={job.published.image_store}"
     return links

@@ -5,8 +5,16 @@ meanwhile writes to the next generation, so no tile of a living one is ever drop
 write to a dropped name again; nobody reads it, and the sweeper comes back once.
 """
 
-from chalicelib.core.errors import SlidehookError, SourceChangedError, TooManyBadTilesError
-from chalicelib.core.job import Job, State, discarding, failed, problem, superseded, swept
+from contextlib import suppress
+
+from chalicelib.core.errors import (
+    NotCancellableError,
+    SlidehookError,
+    SourceChangedError,
+    TooManyBadTilesError,
+    TransientError,
+)
+from chalicelib.core.job import UNFINISHED, Job, State, cancelled, discarding, failed, known, problem, superseded, swept
 from chalicelib.core.retry import LATE_SECONDS
 from chalicelib.ports import Archive, Clock, Jobs
 
@@ -29,6 +37,28 @@ def settle(job: Job, error: SlidehookError, *, jobs: Jobs, archive: Archive, clo
         sweep(jobs.get(job.id) or ended, jobs=jobs, archive=archive, clock=clock)
 
 
+def cancel(job_id: str, *, jobs: Jobs, archive: Archive, clock: Clock) -> Job:
+    """End a job because somebody wants it to; return it as it stands then. A job that is cancelled already stays so.
+
+    Its chunks stop when their current one is done, and write no more than leftovers. What readers see stays. Raises
+    NotFoundError, and NotCancellableError from `finishing` on: the switch may have happened.
+    """
+    # A live job can move on meanwhile, but not as often as there are states.
+    for _ in State:
+        job = known(job_id, jobs.get(job_id))
+        if job.state is State.CANCELLED:
+            return job
+        if job.state not in UNFINISHED:
+            raise NotCancellableError(f"job {job.id} is {job.state} and cannot be cancelled any more")
+        now = clock.now()
+        ended = cancelled(job, now=now, sweep_at=now)
+        if jobs.move(job, ended):
+            with suppress(TransientError):  # the next minute does it
+                sweep(jobs.get(job.id) or ended, jobs=jobs, archive=archive, clock=clock)
+            return known(job_id, jobs.get(job_id))
+    raise NotCancellableError(f"job {job_id} moves too fast to be cancelled", hint="Try again.")
+
+
 def _keep_seconds(job: Job, error: SlidehookError) -> float:
     """Return how long what `job` has staged stays when `error` ends it."""
     if not error.permanent:
@@ -45,11 +75,11 @@ def sweep(job: Job, *, jobs: Jobs, archive: Archive, clock: Clock) -> None:
         return
     # Of an attempt that began after the last look there is more than what was given up then.
     if job.swept_attempt == job.attempt or archive.shows(job):
-        for generation in job.discarded:  # the second look
-            archive.discard(job, generation)
+        # The second look. What readers see is kept: a job that was forced to run again may have failed.
+        kept = tuple(generation for generation in job.discarded if not archive.discard(job, generation))
         if job.state is State.DONE and job.destination.mongo_collection is not None:
             archive.discard(job, job.generation)  # readers see it under the other name
-        jobs.move(job, swept(job))
+        jobs.move(job, swept(job, kept=kept))
         return
     given_up = discarding(job, look_again_at=clock.now() + LATE_SECONDS)
     if jobs.move(job, given_up):

@@ -1,9 +1,11 @@
 """Submit: a request becomes a job, or finds the job that it already is. Milliseconds, whatever the slide's size."""
 
-from chalicelib.core.errors import NotTiffError, SlideError
-from chalicelib.core.job import Destination, Job, Options, State, new_job, next_attempt
+from collections.abc import Collection
+
+from chalicelib.core.errors import BucketNotAllowedError, NotRetryableError, NotTiffError, SlideError, SourceError
+from chalicelib.core.job import Destination, Job, Options, State, known, new_job, next_attempt
 from chalicelib.core.message import Message
-from chalicelib.core.source import Source
+from chalicelib.core.source import OBJECT_ID, Source
 from chalicelib.core.tiff import MAGIC_BYTES, looks_like_tiff
 from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides
 
@@ -15,13 +17,15 @@ def submit(
     destination: Destination,
     options: Options,
     *,
+    force: bool = False,
     slides: Slides,
     jobs: Jobs,
     archive: Archive,
     queue: Queue,
     clock: Clock,
 ) -> Job:
-    """Return the job for this call, queued if it is new or has to run again.
+    """Return the job for this call, queued if it is new or has to run again; `force` lets it run again when readers see
+    what it made. They go on to, until the new tiles are complete.
 
     Raises NoSuchSourceError, EmptySourceError, NotTiffError; nothing is left behind then.
     """
@@ -29,7 +33,62 @@ def submit(
     now = clock.now()
     source, first_bytes = slides.pin(bucket, key, first_bytes=MAGIC_BYTES)
     refuse_what_is_no_tiff(source, first_bytes)
-    return enqueue(new_job(hook, source, destination, options, now=now), jobs=jobs, archive=archive, queue=queue)
+    job = new_job(hook, source, destination, options, now=now)
+    return enqueue(job, force=force, jobs=jobs, archive=archive, queue=queue)
+
+
+def follow(job: Job, *, slides: Slides, jobs: Jobs, archive: Archive, queue: Queue, clock: Clock) -> Job | None:
+    """Submit what has taken the place of the bytes that `job` is pinned to, with the same destination and options.
+
+    None if it is gone, or no slide. Where the old bytes are back, it is `job` that is returned.
+    """
+    source = job.source
+    try:
+        return submit(
+            job.hook, source.bucket, source.key, job.destination, job.options,
+            slides=slides, jobs=jobs, archive=archive, queue=queue, clock=clock,
+        )  # fmt: skip
+    except (SourceError, SlideError):
+        return None
+
+
+def retry(
+    job_id: str,
+    *,
+    source_buckets: Collection[str],
+    slides: Slides,
+    jobs: Jobs,
+    archive: Archive,
+    queue: Queue,
+    clock: Clock,
+) -> Job:
+    """Begin the next attempt of an ended job, and return it. It does only what is missing.
+
+    Raises NotFoundError, NotRetryableError (it is running, readers see what it made, or the object has other bytes by
+    now), and what a submit raises.
+    """
+    job = known(job_id, jobs.get(job_id))
+    now = clock.now()
+    if job.is_live:
+        raise NotRetryableError(f"job {job.id} is {job.state}", hint="Nothing to do: it is on its way.")
+    if job.state is State.DONE and archive.shows(job):
+        raise NotRetryableError(f"job {job.id} is done", hint="To do it again all the same, submit it with `force`.")
+    place, pinned = job.destination, job.source
+    if not OBJECT_ID.fullmatch(place.collection) or not OBJECT_ID.fullmatch(place.session):
+        # An arrival whose key names no destination.
+        raise NotRetryableError(f"{pinned} would be refused again", hint=job.error.hint if job.error else None)
+    if pinned.bucket not in source_buckets:
+        raise BucketNotAllowedError(f"the bucket {pinned.bucket!r} may not be read")
+    source, first_bytes = slides.pin(pinned.bucket, pinned.key, first_bytes=MAGIC_BYTES)
+    refuse_what_is_no_tiff(source, first_bytes)
+    if source.etag != pinned.etag:
+        hint = "Submit the slide again: other bytes are another job."
+        raise NotRetryableError(f"{pinned} has other bytes than when this job was submitted", hint=hint)
+    destination = archive.locate(place.collection, place.session, place.mongo_collection)
+    again = next_attempt(job, source, now=now, destination=destination)
+    if jobs.move(job, again):
+        queue.send([Message(do="plan", job=again.id, attempt=again.attempt)])
+    return known(job_id, jobs.get(job_id))
 
 
 def refuse_what_is_no_tiff(source: Source, first_bytes: bytes) -> None:
@@ -38,7 +97,7 @@ def refuse_what_is_no_tiff(source: Source, first_bytes: bytes) -> None:
         raise problem
 
 
-def enqueue(job: Job, *, jobs: Jobs, archive: Archive, queue: Queue) -> Job:
+def enqueue(job: Job, *, force: bool = False, jobs: Jobs, archive: Archive, queue: Queue) -> Job:
     """Store the job, or wake the one that is stored, and send its first message.
 
     The item is written first, the message second: a crash between the two leaves a queued job, which `rescue` sends.
@@ -47,9 +106,9 @@ def enqueue(job: Job, *, jobs: Jobs, archive: Archive, queue: Queue) -> Job:
     if stored == job:
         queue.send([Message(do="plan", job=job.id, attempt=job.attempt)])
         return stored
-    if not _has_to_run_again(stored, archive):
+    if stored.is_live or not (force or _has_to_run_again(stored, archive)):
         return stored
-    again = next_attempt(stored, job.source, now=job.submitted_at, destination=job.destination)
+    again = next_attempt(stored, job.source, now=job.submitted_at, destination=job.destination, anew=force)
     if jobs.move(stored, again):
         queue.send([Message(do="plan", job=again.id, attempt=again.attempt)])
     return jobs.get(job.id) or again
@@ -58,4 +117,4 @@ def enqueue(job: Job, *, jobs: Jobs, archive: Archive, queue: Queue) -> Job:
 def _has_to_run_again(job: Job, archive: Archive) -> bool:
     if job.state is State.DONE:
         return not archive.shows(job)
-    return not job.is_live
+    return True

@@ -24,6 +24,7 @@ def test_a_slide_is_uploaded_and_submitted(run, slide, service: Service, objects
             "session": SESSION,
             "base_only": False,
             "overwrite": False,
+            "force": False,
             "on_bad_tile": "blank",
             "associated": False,
         }

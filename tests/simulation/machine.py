@@ -27,7 +27,7 @@ MAX_RECEIVES = 5
 STEP_SECONDS = 0.02
 BETWEEN = 5.0
 # Calls that come after a write which belongs with them.
-DELICATE = frozenset({"archive.discard", "jobs.schedule_sweep", "queue.send plan "})
+DELICATE = frozenset({"archive.discard", "archive.publish", "jobs.schedule_sweep", "queue.send plan "})
 
 
 @dataclass(slots=True)
@@ -126,7 +126,7 @@ class Machine:
             return
         if actor.calls and not actor.outlives and self.choices.chance(min(0.5, self.faults.asleep * more)):
             # Once, past every visibility, and back before the sweeper's last look (core.retry.LATE_SECONDS).
-            seconds = (100.0, 400.0, 1200.0)[self.choices.pick((1, 1, 2))]
+            seconds = (2.0, 100.0, 400.0, 1200.0)[self.choices.pick((2, 1, 1, 2))]
             self.note("asleep", f"{actor.name} for {seconds:.0f} s")
             actor.asleep_until, actor.outlives = self.now + seconds, True
             return

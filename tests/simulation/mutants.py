@@ -208,7 +208,18 @@ def a_plan_that_comes_again_sends_nothing() -> AbstractContextManager[Any]:
     return both()
 
 
+def newer_bytes_wait_for_an_event() -> AbstractContextManager[Any]:
+    return patch.object(consumers, "_follow", lambda *_: None)
+
+
+def what_a_forced_job_made_before_is_forgotten() -> AbstractContextManager[Any]:
+    real = moves.swept
+    return patch.object(settle, "swept", lambda job, **_: real(job))
+
+
 MUTANTS: dict[str, Mutant] = {
+    "newer bytes have a job by themselves": newer_bytes_wait_for_an_event,
+    "what a forced job made before is swept once it is replaced": what_a_forced_job_made_before_is_forgotten,
     "content-derived job id": ids_are_drawn,
     "done is a set": done_is_a_counter,
     "every move is conditional": moves_are_not_conditional,

@@ -18,11 +18,14 @@ from typing import Any
 
 from chalicelib.adapters.memory import MemoryArchive, MemoryJobs, MemorySlides, MemoryWork
 from chalicelib.config import Settings
-from chalicelib.core.errors import SlidehookError, TransientError
+from chalicelib.core.errors import SlidehookError, SourceChangedError, TransientError
 from chalicelib.core.job import ENDED, LEGAL_MOVES, Job, Options, State
+from chalicelib.core.source import Source
 from chalicelib.entrypoints import queue as consumers
 from chalicelib.hooks.upload import UploadParameters, upload
 from chalicelib.steps import control
+from chalicelib.steps.settle import cancel
+from chalicelib.steps.submit import retry
 from tests.simulation.choices import Choices
 from tests.simulation.machine import (
     TIMEOUT_SECONDS,
@@ -40,7 +43,15 @@ from tests.world import BUCKET, COLLECTION, DATABASE, SESSION, STORE, World
 
 KEYS = (f"{COLLECTION}/{SESSION}/a.svs", f"{COLLECTION}/{SESSION}/b.svs")
 NAMED = "00000000000000000000aaaa"
-STEPS = 700
+STEPS = 900
+# What users of a history do mostly: submit, submit to a named image, submit overwriting, empty the session, cancel,
+# retry, submit by force.
+HABITS = (
+    (6, 3, 1, 0.3, 1.5, 2, 1),
+    (1, 10, 0, 0, 0.5, 0.5, 0),
+    (3, 0, 0, 0, 4, 6, 0),
+    (2, 0, 0, 0, 3, 1, 8),
+)
 # Long enough for the last rescue (three days) and the sweeper's second look.
 LONGEST_SECONDS = 14 * 24 * 3600.0
 MOST_ROUNDS = 6000
@@ -146,6 +157,9 @@ class Story:
         self._was_emptied = False
         self._last: Actor | None = None
         self._named_last: Job | None = None
+        # Which bytes stood under a key from when on; none after it was deleted.
+        self._written: dict[str, list[tuple[float, str]]] = {key: [] for key in KEYS}
+        self._habit = HABITS[self.choices.pick((3, 1, 1, 1))]
 
     @property
     def dice(self) -> float:
@@ -171,6 +185,11 @@ class Story:
                 self._check(alarm)
             self._calm()
             self._end(alarm)
+            # Long after, everything is replaced: what was kept for readers is not kept for ever.
+            for key in KEYS:
+                self._write(key, version=2)
+                self._submit(key, overwrite=True)
+            self._end(alarm)
         finally:
             logger.removeHandler(alarm)
             logger.propagate, logger.level = before
@@ -191,8 +210,8 @@ class Story:
         busy = 12 if awake else 0
         # Where somebody is at work time passes seldom in leaps: it would only end them.
         # Between two writes of somebody else is when a user is most unwelcome.
-        user = 1.5 if any(actor.is_between for actor in machine.actors) else 0.3
-        kind = self.choices.pick((busy, 4 if letters else 0, user, 0.5, 0.08, 0.06 if awake else 1.0, 0.15))
+        user = 2.0 if any(actor.is_between for actor in machine.actors) else 0.5
+        kind = self.choices.pick((busy, 4 if letters else 0, user, 0.5, 0.12, 0.06 if awake else 1.0, 0.15))
         if kind == 0 and awake:
             # Who was at it last is likely to go on: with all in step, nobody would get far.
             actor = awake[self.choices.pick([6 if each is self._last else 1 for each in awake])]
@@ -251,11 +270,9 @@ class Story:
         if self.choices.chance(0.15):
             self.memory_slides.delete(BUCKET, key)
             machine.note("deleted", key)
+            self._written[key].append((machine.now, ""))
             return
-        if (BUCKET, key) in self.memory_slides._objects:
-            machine.seen["overwritten"] += 1
-        source = self.memory_slides.put(BUCKET, key, slides()[version], at=machine.now)
-        machine.note("written", f"{key} version {version}")
+        source = self._write(key, version)
         if self.choices.chance(0.3):
             machine.note("event lost", key)
             return
@@ -273,14 +290,30 @@ class Story:
         }
         machine.post("arrivals", json.dumps({"Records": [record]}))
 
+    def _write(self, key: str, version: int) -> Source:
+        machine = self.machine
+        if (BUCKET, key) in self.memory_slides._objects:
+            machine.seen["overwritten"] += 1
+        machine.note("written", f"{key} version {version}")
+        source = self.memory_slides.put(BUCKET, key, slides()[version], at=machine.now)
+        self._written[key].append((machine.now, source.etag))
+        return source
+
     def _user(self) -> None:
         key = KEYS[self.choices.pick((3, 1))]
-        kind = self.choices.pick((6, 2.5, 1, 0.3))
+        kind = self.choices.pick(self._habit)
+        known = sorted(self.memory_jobs._jobs.values(), key=lambda job: job.id)
+        # Most want what can be granted; some come too late.
+        likely = [1 + 4 * ((kind == 4) == job.is_live) for job in known]
+        job = known[self.choices.pick(likely)].id if known else ""
         calls: tuple[tuple[str, Callable[[], Any]], ...] = (
             ("submit", lambda: self._submit(key)),
             ("submit to a named image", lambda: self._submit(KEYS[0], mongo_collection=NAMED)),
             ("submit, overwriting", lambda: self._submit(key, overwrite=True)),
             ("empty the session", self._recreate),
+            ("cancel", lambda: self._cancel(job)),
+            ("retry", lambda: self._retry(job)),
+            ("submit by force", lambda: self._submit(key, force=True)),
         )
         name, call = calls[kind]
         self.machine.start(name, lambda: self._asked(name, call), seconds=29)
@@ -298,6 +331,17 @@ class Story:
             UploadParameters(**(address | options)), source_buckets=self.settings.source_buckets,
             slides=self.slides, jobs=self.jobs, archive=self.archive, queue=self.queue, clock=self.clock,
         )  # fmt: skip
+
+    def _cancel(self, job: str) -> None:
+        ended = cancel(job, jobs=self.jobs, archive=self.archive, clock=self.clock)
+        self.machine.seen["cancel granted"] += ended.state is State.CANCELLED
+
+    def _retry(self, job: str) -> None:
+        retry(
+            job, source_buckets=self.settings.source_buckets,
+            slides=self.slides, jobs=self.jobs, archive=self.archive, queue=self.queue, clock=self.clock,
+        )  # fmt: skip
+        self.machine.seen["retry granted"] += 1
 
     def _recreate(self) -> None:
         control.recreate_session(SESSION, jobs=self.jobs, archive=self.archive, clock=self.clock)
@@ -384,6 +428,8 @@ class Story:
             self._named_last = max(self._named_last or job, job, key=lambda each: each.submitted_at)
         if job.state is State.FAILED and before.state is not State.FAILED:
             self._check_reason(job)
+        if job.error is not None and job.error.code == SourceChangedError.code and before.is_live:
+            self._check_followed(job)
 
     @staticmethod
     def _check_state(what: str, before: Job, job: Job) -> None:
@@ -512,6 +558,20 @@ class Story:
                 self._check_shown(job)
         if self._named_last is not None:
             self._check_named(self._named_last)
+
+    def _check_followed(self, job: Job) -> None:
+        """What took the place of a job's bytes has a job of its own, whether or not S3 told of it."""
+        asked = (job.source.key, job.destination, job.options)
+        newer = [
+            each
+            for each in self.memory_jobs._jobs.values()
+            if (each.source.key, each.destination, each.options) == asked and each.id != job.id
+        ]
+        written = self._written[job.source.key]
+        before = [etag for at, etag in written if at <= job.started_at][-1:]
+        since = {*before, *(etag for at, etag in written if at > job.started_at)}
+        if "" not in since and not any(each.source.etag in since for each in newer):
+            raise Violation(f"nobody submitted what took the place of the bytes of job {job.id}")
 
     def _check_named(self, latest: Job) -> None:
         """A named image holds the slide that was submitted for it last."""

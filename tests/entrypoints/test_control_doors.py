@@ -1,0 +1,82 @@
+"""Cancel, retry and redrive over HTTP."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chalicelib.core.errors import ArchiveBusyError
+from chalicelib.steps.settle import settle
+from tests.world import World
+
+Call = Callable[..., Any]
+
+
+def body(answer: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(answer.body)
+    return found
+
+
+def test_a_job_is_cancelled_and_retried_by_the_links_of_its_status(world: World, call: Call) -> None:
+    job = world.submit()
+    links = body(call("GET", f"/jobs/{job.id}"))["links"]
+    assert set(links) == {"self", "cancel"}
+    answer = call("POST", links["cancel"])
+    assert (answer.status_code, body(answer)["state"]) == (200, "cancelled")
+    links = body(answer)["links"]
+    assert set(links) == {"self", "retry"}
+    answer = call("POST", links["retry"])
+    assert (answer.status_code, body(answer)["state"], body(answer)["attempt"]) == (202, "queued", 2)
+    assert answer.headers["Location"] == f"/jobs/{job.id}"
+    assert world.finish(job).attempt == 2
+    assert set(body(call("GET", f"/jobs/{job.id}"))["links"]) == {"self", "thumbnail"}
+
+
+@pytest.mark.parametrize(("verb", "code"), [("cancel", "not_cancellable"), ("retry", "not_retryable")])
+def test_what_cannot_be_done_is_a_conflict_with_a_sentence(world: World, call: Call, verb: str, code: str) -> None:
+    job = world.finish(world.submit())
+    answer = call("POST", f"/jobs/{job.id}/{verb}")
+    assert (answer.status_code, body(answer)["code"]) == (409, code)
+    assert body(answer)["hint"]
+
+
+@pytest.mark.parametrize("verb", ["cancel", "retry"])
+def test_deciding_needs_a_token_and_a_job(world: World, call: Call, verb: str) -> None:
+    job = world.submit()
+    assert call("POST", f"/jobs/{job.id}/{verb}", token=None).status_code == 401
+    assert call("POST", f"/jobs/{'f' * 32}/{verb}").status_code == 404
+    assert call("POST", f"/jobs/nonsense/{verb}").status_code == 404
+    assert world.job(job).attempt == 1
+
+
+def test_force_over_http_does_a_finished_job_again(world: World, call: Call) -> None:
+    job = world.finish(world.submit())
+    asked = {"source": str(job.source), "collection": job.destination.collection, "session": job.destination.session}
+    assert body(call("POST", "/hooks/upload", asked))["state"] == "done"
+    again = body(call("POST", "/hooks/upload", asked | {"force": True}))
+    assert (again["id"], again["state"], again["attempt"]) == (job.id, "queued", 2)
+
+
+def test_failed_jobs_are_retried_in_bulk(world: World, call: Call) -> None:
+    job = world.submit()
+    settle(job, ArchiveBusyError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    assert call("POST", "/redrive", {}, token=None).status_code == 401
+    assert body(call("POST", "/redrive", {})) == {"retried": [], "refused": [], "next": None}
+    answer = call("POST", "/redrive", {"codes": [ArchiveBusyError.code], "session": job.destination.session})
+    assert (answer.status_code, body(answer)["retried"]) == (202, [job.id])
+    assert world.job(job).attempt == 2
+
+
+def test_a_redrive_tells_what_it_could_not_retry(world: World, call: Call) -> None:
+    job = world.submit()
+    settle(job, ArchiveBusyError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    world.memory_slides.delete(job.source.bucket, job.source.key)
+    (refused,) = body(call("POST", "/redrive", {"codes": [ArchiveBusyError.code]}))["refused"]
+    assert (refused["id"], refused["code"]) == (job.id, "no_such_source")
+    assert refused["hint"]
+
+
+@pytest.mark.parametrize("asked", [{"codes": []}, {"codes": "all"}, {"session": "x"}, {"cursor": "foreign"}, {"no": 1}])
+def test_a_redrive_that_asks_for_nonsense_is_refused(world: World, call: Call, asked: dict[str, Any]) -> None:
+    assert call("POST", "/redrive", asked).status_code == 422

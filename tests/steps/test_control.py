@@ -1,0 +1,349 @@
+"""What people decide about jobs: cancel, retry, force, redrive; and newer bytes that run by themselves."""
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from chalicelib.core.errors import (
+    ArchiveBusyError,
+    BucketNotAllowedError,
+    NoSuchSourceError,
+    NotCancellableError,
+    NotFoundError,
+    NotRetryableError,
+)
+from chalicelib.core.event import Arrival
+from chalicelib.core.job import Job, State, finishing
+from chalicelib.core.retry import GRACE_SECONDS, LATE_SECONDS
+from chalicelib.hooks.upload import arrive
+from chalicelib.ports import Jobs
+from chalicelib.steps.control import recreate_session, redrive
+from chalicelib.steps.settle import KEEP_SECONDS, cancel, settle
+from chalicelib.steps.submit import retry
+from tests.slides import Slide, write
+from tests.world import BUCKET, SESSION, World
+
+SLIDE = write(Slide(width_px=300, height_px=200))
+OTHER = write(Slide(width_px=300, height_px=200, seed=9))
+
+
+def world_with(data: bytes = SLIDE) -> World:
+    world = World()
+    world.put(data)
+    return world
+
+
+def tiling(world: World) -> Job:
+    job = world.submit()
+    for _ in range(2):
+        world.deliver(world.memory_queue.sent.pop(0))
+    assert world.job(job).tiles_done > 0
+    return job
+
+
+def cancelled(world: World, job: Job) -> Job:
+    return cancel(job.id, jobs=world.jobs, archive=world.archive, clock=world.clock)
+
+
+def retried(world: World, job: Job, buckets: frozenset[str] | None = None) -> Job:
+    world.clock.advance(1)
+    return retry(
+        job.id, source_buckets=world.settings.source_buckets if buckets is None else buckets,
+        slides=world.slides, jobs=world.jobs, archive=world.archive, queue=world.queue, clock=world.clock,
+    )  # fmt: skip
+
+
+def sweep_all(world: World, seconds: float) -> None:
+    world.clock.advance(seconds)
+    world.minute()
+
+
+# -- cancel ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_cancelled_job_stops_within_a_chunk_and_leaves_nothing() -> None:
+    world = world_with()
+    job = tiling(world)
+    ended = cancelled(world, job)
+    assert (ended.state, ended.error, ended.history[-1].outcome) == (State.CANCELLED, None, State.CANCELLED)
+    world.run()
+    assert world.memory_archive.tiles == {}
+    assert world.views() == ()
+    assert world.job(job).state is State.CANCELLED
+
+
+def test_what_a_worker_stores_after_the_end_is_swept_later() -> None:
+    world = world_with()
+    job = tiling(world)
+    cancelled(world, job)
+    world.memory_archive.stage(job)
+    place = (job.destination.database, job.staging())
+    assert place in world.memory_archive.tiles
+    sweep_all(world, LATE_SECONDS + 1)
+    assert world.memory_archive.tiles == {}
+
+
+def test_cancelling_keeps_what_readers_see() -> None:
+    world = world_with()
+    first = world.finish(world.submit())
+    world.put(OTHER)
+    cancelled(world, tiling(world))
+    assert len(world.views()) == 1
+    assert world.tiles(first)
+
+
+def test_cancelling_twice_is_cancelling_once() -> None:
+    world = world_with()
+    job = world.submit()
+    once = cancelled(world, job)
+    assert cancelled(world, job) == once
+
+
+def test_what_is_finishing_or_done_cannot_be_cancelled() -> None:
+    world = world_with()
+    job = tiling(world)
+    world.memory_jobs.move(world.job(job), finishing(world.job(job), bad_tiles=(), now=world.clock.now()))
+    with pytest.raises(NotCancellableError, match="is finishing and cannot be cancelled"):
+        cancelled(world, job)
+    other = world_with()
+    with pytest.raises(NotCancellableError, match="is done"):
+        cancelled(other, other.finish(other.submit()))
+
+
+def test_a_job_that_nobody_knows_is_not_found() -> None:
+    world = World()
+    for decide in (partial(cancel, archive=world.archive, clock=world.clock),):
+        with pytest.raises(NotFoundError):
+            decide("f" * 32, jobs=world.jobs)
+
+
+class Overtaken:
+    """A job table in which somebody is always faster."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+
+    def get(self, job_id: str) -> Job | None:
+        return self._jobs.get(job_id)
+
+    def move(self, _was: Job, _now: Job) -> bool:
+        return False
+
+
+def test_who_is_always_overtaken_gives_up_with_a_sentence() -> None:
+    world = world_with()
+    job = world.submit()
+    jobs: Any = Overtaken(world.jobs)
+    with pytest.raises(NotCancellableError, match="moves too fast"):
+        cancel(job.id, jobs=jobs, archive=world.archive, clock=world.clock)
+
+
+def test_cancelling_succeeds_while_mongodb_is_away_and_the_next_minute_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_with()
+    job = tiling(world)
+    real = world.memory_archive.discard
+    monkeypatch.setattr(world.memory_archive, "discard", lambda *_: (_ for _ in ()).throw(ArchiveBusyError("away")))
+    assert cancelled(world, job).state is State.CANCELLED
+    assert world.memory_archive.tiles
+    monkeypatch.setattr(world.memory_archive, "discard", real)
+    sweep_all(world, LATE_SECONDS + 1)
+    assert world.memory_archive.tiles == {}
+
+
+# -- retry -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_retry_after_a_transient_failure_does_only_what_is_missing() -> None:
+    world = world_with()
+    job = tiling(world)
+    stored = world.job(job).chunks_done
+    settle(world.job(job), ArchiveBusyError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    world.memory_queue.sent.clear()
+    again = retried(world, job)
+    assert (again.attempt, again.state, again.chunks_done) == (2, State.QUEUED, stored)
+    assert world.finish(again).state is State.DONE
+    assert world.clock.now() < 1_000_000 + KEEP_SECONDS
+
+
+def test_a_cancelled_job_can_be_retried() -> None:
+    world = world_with()
+    job = tiling(world)
+    cancelled(world, job)
+    done = world.finish(retried(world, job))
+    assert (done.state, done.attempt, [each.outcome for each in done.history]) == (
+        State.DONE, 2, [State.CANCELLED, State.DONE],
+    )  # fmt: skip
+    sweep_all(world, LATE_SECONDS + 1)
+    assert world.tiles(done)
+
+
+def test_a_retry_is_refused_while_the_job_runs_and_while_readers_see_it() -> None:
+    world = world_with()
+    job = world.submit()
+    with pytest.raises(NotRetryableError, match="is queued"):
+        retried(world, job)
+    world.finish(job)
+    with pytest.raises(NotRetryableError, match="is done") as refused:
+        retried(world, job)
+    assert "`force`" in refused.value.advice
+
+
+def test_a_done_job_that_readers_no_longer_see_can_be_retried() -> None:
+    world = world_with()
+    job = world.finish(world.submit())
+    recreate_session(SESSION, jobs=world.jobs, archive=world.archive, clock=world.clock)
+    assert world.finish(retried(world, job)).attempt == 2
+    assert len(world.views()) == 1
+
+
+def test_a_retry_of_bytes_that_are_gone_says_so_and_changes_nothing() -> None:
+    world = world_with()
+    job = world.submit()
+    ended = cancelled(world, job)
+    world.put(OTHER)
+    with pytest.raises(NotRetryableError, match="has other bytes"):
+        retried(world, job)
+    world.memory_slides.delete(BUCKET, "slide.svs")
+    with pytest.raises(NoSuchSourceError):
+        retried(world, job)
+    assert world.job(job) == ended
+
+
+def test_a_retry_reads_only_from_buckets_that_may_be_read() -> None:
+    world = world_with()
+    job = world.submit()
+    cancelled(world, job)
+    with pytest.raises(BucketNotAllowedError):
+        retried(world, job, buckets=frozenset())
+
+
+def test_an_arrival_whose_key_names_no_session_is_not_retried() -> None:
+    world = world_with()
+    arrival = Arrival(bucket=BUCKET, key="slide.svs", etag='"e"', size_bytes=1, version_id=None, sequencer="1", at=1.0)
+    job = arrive(
+        arrival, source_buckets=world.settings.source_buckets,
+        slides=world.slides, jobs=world.jobs, archive=world.archive, queue=world.queue, clock=world.clock,
+    )  # fmt: skip
+    assert job is not None
+    with pytest.raises(NotRetryableError, match="would be refused again"):
+        retried(world, job)
+
+
+# -- force -----------------------------------------------------------------------------------------------------------
+
+
+def test_force_does_a_finished_job_again_in_a_new_place_while_readers_see_the_old_one() -> None:
+    world = world_with()
+    first = world.finish(world.submit())
+    before = world.tiles(first)
+    assert world.submit().attempt == 1
+    again = world.submit(force=True)
+    assert (again.id, again.attempt, again.state, again.tiles_done) == (first.id, 2, State.QUEUED, 0)
+    assert again.image != first.image
+    assert world.memory_archive.views[world.views()[0]].image == first.image
+    done = world.finish(again)
+    assert world.tiles(done) == before
+    assert world.memory_archive.views[world.views()[0]].image == done.image
+    sweep_all(world, GRACE_SECONDS + LATE_SECONDS + 1)
+    assert [name for _, name in world.memory_archive.tiles] == [done.image]
+
+
+def test_force_on_a_running_job_is_that_job() -> None:
+    world = world_with()
+    job = world.submit()
+    assert world.submit(force=True) == job
+
+
+def test_a_forced_job_that_is_cancelled_leaves_the_old_slide_until_it_is_replaced() -> None:
+    world = world_with()
+    first = world.finish(world.submit())
+    tiles = world.tiles(first)
+    again = world.submit(force=True)
+    world.deliver(world.memory_queue.sent.pop(0))
+    cancelled(world, again)
+    for _ in range(3):
+        sweep_all(world, LATE_SECONDS + 1)
+    shown = world.memory_archive.tiles[first.destination.database, first.image]
+    assert {name: tile.jpeg for name, tile in shown.items()} == tiles
+    world.put(OTHER)
+    newer = world.finish(world.submit())
+    for _ in range(3):
+        sweep_all(world, LATE_SECONDS + 1)
+    assert [name for _, name in world.memory_archive.tiles] == [newer.image]
+
+
+# -- redrive ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_redrive_takes_the_failed_jobs_of_a_kind_and_tells_which_it_could_not() -> None:
+    world = World()
+    for name in "abc":
+        world.put(SLIDE, f"{name}.svs")
+    jobs = [world.submit(f"{name}.svs") for name in "abc"]
+    for job in jobs[:2]:
+        settle(job, ArchiveBusyError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    world.memory_slides.delete(BUCKET, "b.svs")
+    asked: dict[str, Any] = {"codes": [ArchiveBusyError.code], "cursor": None, "jobs": world.jobs}
+    elsewhere = redrive(lambda job_id: retried(world, world.job(jobs[0])), session="0" * 24, **asked)
+    assert (elsewhere.again, elsewhere.refused) == ((), ())
+    found = redrive(lambda job_id: retried(world, next(job for job in jobs if job.id == job_id)), session=None, **asked)
+    assert [job.id for job in found.again] == [jobs[0].id]
+    assert [(job.id, why.code) for job, why in found.refused] == [(jobs[1].id, "no_such_source")]
+    assert world.job(jobs[0]).attempt == 2
+    assert found.cursor is None
+
+
+def test_a_redrive_ends_when_a_port_does_not_answer() -> None:
+    world = world_with()
+    settle(world.submit(), ArchiveBusyError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+
+    def away(_job: str) -> Job:
+        raise ArchiveBusyError("still away")
+
+    with pytest.raises(ArchiveBusyError):
+        redrive(away, codes=[ArchiveBusyError.code], session=SESSION, cursor=None, jobs=world.jobs)
+
+
+# -- newer bytes -----------------------------------------------------------------------------------------------------
+
+
+def test_the_bytes_that_took_the_place_of_others_have_a_job_by_themselves() -> None:
+    world = world_with()
+    job = world.submit(on_bad_tile="skip")
+    world.put(OTHER)
+    world.run()
+    ended = world.job(job)
+    assert (ended.state, ended.error and ended.error.code) == (State.SUPERSEDED, "source_changed")
+    (newer,) = world.memory_jobs.list(state=State.DONE, session=None, cursor=None, limit=9).jobs
+    assert (newer.source.key, newer.options) == (job.source.key, job.options)
+    assert len(world.views()) == 1
+
+
+def test_bytes_that_are_no_slide_take_nobodys_place() -> None:
+    world = world_with()
+    job = world.submit()
+    world.put(b"a letter, not a slide")
+    world.run()
+    assert world.job(job).state is State.SUPERSEDED
+    assert len(world.memory_jobs.list(state=None, session=None, cursor=None, limit=9).jobs) == 1
+
+
+def test_a_job_whose_bytes_are_back_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_with()
+    job = world.submit()
+    real = world.memory_slides.read
+    world.put(OTHER)
+
+    def read(*arguments: Any) -> bytes:
+        try:
+            return real(*arguments)
+        finally:
+            world.put(SLIDE)
+
+    monkeypatch.setattr(world.memory_slides, "read", read)
+    message = world.memory_queue.sent.pop(0)
+    assert world.deliver(message) == ["message-0"]
+    assert world.job(job).is_live
+    world.memory_queue.sent.append(message)
+    assert world.finish(job).state is State.DONE
