@@ -5,7 +5,7 @@ PYTHON := $(VENV)/bin/python
 export PY
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench simulate mutants lint format lock package clean distclean
+.PHONY: help setup run test bench simulate mutants chaos lint format lock package clean distclean
 
 help: ## List what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +24,7 @@ run: setup ## Run the whole system on this machine and publish a slide
 	@exec $(PYTHON) -m infra.local $(if $(SLIDE),--slide "$$SLIDE") $(if $(filter 1 true yes,$(ONCE)),--once) \
 		$(if $(PORT),--port "$$PORT") $(if $(WORKERS),--workers "$$WORKERS") $(if $(EMULATOR),--emulator "$$EMULATOR")
 
-test: setup lint ## Lint, run all tests, and hold core and steps to 95 % of their branches
+test: setup lint ## Lint, run all tests, and hold core, steps and hooks to 98 % of their branches
 ifdef ARGS
 	$(PYTHON) -m pytest $(ARGS)
 else
@@ -40,6 +40,9 @@ simulate: setup ## Run histories of the service on a machine that fails; SEEDS=1
 
 mutants: setup ## Switch each guard of the service off in turn: the simulator has to find out
 	@exec $(PYTHON) -m tests.simulation --mutants
+
+chaos: setup ## Kill workers and MongoDB of the real system while it ingests slides; KILLS=50 SEED=0
+	@exec $(PYTHON) -m tests.chaos $(if $(KILLS),--kills "$$KILLS") $(if $(SEED),--seed "$$SEED")
 
 lint: setup ## Check style, types and the direction of imports
 	$(VENV)/bin/ruff check

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.journey.conftest import ROOT, LocalSystem
+from tests.journey.system import ROOT, LocalSystem
 from tests.journey.test_upload import assert_exact, noise_slide
 
 pytestmark = [pytest.mark.xdist_group("journey"), pytest.mark.timeout(300)]

@@ -9,73 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import simplejpeg
 import tifffile
 from bson import ObjectId
 from PIL import Image
 
 from chalicelib.core.geometry import tile_address
-from tests.journey.conftest import LocalSystem, eventually, shared
+from tests.journey.noise import assert_exact, noise_slide, scan, stored_tiles
+from tests.journey.system import LocalSystem, eventually, shared
 
 pytestmark = [pytest.mark.xdist_group("journey"), pytest.mark.timeout(300)]
 
 REAL = "CMU-1-Small-Region.svs"
-SOS = b"\xff\xda"
-
-
-def noise_slide(columns: int, rows: int, *, seed: int, tile_size: int = 256, levels: int = 1) -> bytes:
-    """Return a tiled YCbCr JPEG TIFF of distinct, noisy tiles; `levels` halvings are stored as well."""
-    dice = np.random.default_rng(seed)
-    file = io.BytesIO()
-    with tifffile.TiffWriter(file) as writer:
-        for level in range(levels):
-            wide, high = -(-columns >> level), -(-rows >> level)
-
-            def tiles(count: int = wide * high):
-                for _ in range(count):
-                    coarse = dice.integers(60, 200, (32, 32, 3), dtype=np.uint8)
-                    pixels = np.ascontiguousarray(coarse.repeat(tile_size // 32, 0).repeat(tile_size // 32, 1))
-                    pixels[:32, :32] = dice.integers(0, 255, (32, 32, 3), dtype=np.uint8)
-                    yield bytes(simplejpeg.encode_jpeg(pixels, 85, "RGB", "420"))
-
-            writer.write(
-                tiles(),
-                shape=(high * tile_size, wide * tile_size, 3),
-                dtype="uint8",
-                tile=(tile_size, tile_size),
-                compression="jpeg",
-                photometric="ycbcr",
-                subsampling=(2, 2),
-                metadata=None,
-                contiguous=False,
-            )
-    return file.getvalue()
-
-
-def stored_tiles(slide: bytes) -> dict[tuple[int, int, int], bytes]:
-    """Return the scan of every tile of a TIFF by (level, column, row)."""
-    found = {}
-    with tifffile.TiffFile(io.BytesIO(slide)) as tiff:
-        for level, page in enumerate(tiff.pages):
-            wide = -(-page.imagewidth // page.tilewidth)
-            for index, (offset, size) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
-                found[level, index % wide, index // wide] = scan(slide[offset : offset + size])
-    return found
-
-
-def scan(jpeg: bytes) -> bytes:
-    """Return a JPEG's compressed data, from its start of scan on."""
-    return jpeg[jpeg.index(SOS) :]
-
-
-def assert_exact(system: LocalSystem, job: dict, slide: bytes) -> None:
-    """Hold every stored tile of the job's pyramid to the file's: the same scan data, byte for byte."""
-    tiles = system.tiles(job)
-    depth = len(job["levels"])
-    placed = {tile_address(name, levels=depth): scan(jpeg) for name, jpeg in tiles.items()}
-    expected = stored_tiles(slide)
-    assert {place: data for place, data in placed.items() if place in expected} == expected
-    assert len(tiles) == sum(level["tiles"] for level in job["levels"])
 
 
 def test_the_real_slide_is_published_exact_to_the_byte(system: LocalSystem) -> None:
@@ -158,6 +102,26 @@ def test_a_worker_killed_in_the_middle_costs_time_and_nothing_else(system: Local
     assert_exact(system, ended, slide)
     assert system.session_views().count(ended["result"]["view"]) == 1
     assert not set(system.stack["pids"]["workers"]) & set(killed)
+
+
+def test_of_two_hundred_slides_the_five_broken_ones_fail_and_touch_no_other(system: LocalSystem) -> None:
+    slides = {f"many-{number:03d}.tif": noise_slide(2, 1 + number % 2, seed=number) for number in range(200)}
+    broken = {name: data[: len(data) // 3] for name, data in list(slides.items())[::40]}
+    sources = {name: system.put(name, data) for name, data in (slides | broken).items()}
+    with ThreadPoolExecutor(8) as pool:
+        jobs = dict(zip(sources, pool.map(lambda source: system.submit(source)["id"], sources.values()), strict=True))
+    ended = {name: system.ended(job) for name, job in jobs.items()}
+    failed = {name: job["error"] for name, job in ended.items() if job["state"] == "failed"}
+    assert failed.keys() == broken.keys()
+    assert {error["code"] for error in failed.values()} == {"truncated"}
+    assert all(error["message"] and error["hint"] for error in failed.values())
+    done = {name: job for name, job in ended.items() if job["state"] == "done"}
+    assert (len(done), len(failed)) == (195, 5)
+    assert {job["attempt"] for job in ended.values()} == {1}
+    for name, job in done.items():
+        assert_exact(system, job, slides[name])
+    shown = system.session_views()
+    assert all(shown.count(job["result"]["view"]) == 1 for job in done.values())
 
 
 def test_readers_see_the_old_version_until_the_switch_then_the_new_one(system: LocalSystem) -> None:

@@ -308,7 +308,7 @@ class Story:
         job = known[self.choices.pick(likely)].id if known else ""
         calls: tuple[tuple[str, Callable[[], Any]], ...] = (
             ("submit", lambda: self._submit(key)),
-            ("submit to a named image", lambda: self._submit(KEYS[0], mongo_collection=NAMED)),
+            ("submit to a named image", lambda: self._submit(key, mongo_collection=NAMED)),
             ("submit, overwriting", lambda: self._submit(key, overwrite=True)),
             ("empty the session", self._recreate),
             ("cancel", lambda: self._cancel(job)),

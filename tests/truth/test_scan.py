@@ -5,7 +5,7 @@ import openslide
 import pytest
 import tifffile
 
-from tests.journey.conftest import shared
+from tests.journey.system import shared
 from tests.truth.test_kinds import DECODERS, Published, by_pillow
 
 

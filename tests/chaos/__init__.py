@@ -1,0 +1,1 @@
+"""The real system, with processes that are killed at random moments."""
