@@ -538,6 +538,16 @@ def test_sizes_are_read_from_headers() -> None:
         codestream_of(four[:40] + b"\0\x09" + four[42:])
 
 
+@pytest.mark.parametrize(
+    "box",
+    [b"\0\0\0\x04free", b"\0\0\0\x01free" + bytes(8), b"\0\0\0\0free", b"\0\0\0\x0cfree1234"],
+    ids=["shorter than its head", "long, and shorter than its head", "to the end", "and nothing after it"],
+)
+def test_boxes_without_a_codestream_are_damaged(box: bytes) -> None:
+    with pytest.raises(CorruptTileError):
+        codestream_of(b"\0\0\0\x0cjP  \r\n\x87\n" + box)
+
+
 @given(st.binary(max_size=400), st.sampled_from([1, 5, 7, 8, 32773, 33005, 50000, 50001]))
 def test_no_bytes_raise_anything_else(data: bytes, compression: int) -> None:
     storage = replace(PLAIN, compression=compression, prefix=b"\xff\xd8" if compression == 7 else b"")

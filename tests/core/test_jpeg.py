@@ -43,6 +43,11 @@ def test_a_completed_tile_decodes_to_what_the_tiff_means(colour: str, tables: bo
             assert np.array_equal(simplejpeg.decode_jpeg(jpeg, "RGB"), region)
 
 
+def test_bytes_that_fill_the_gaps_between_shared_tables_are_passed_over() -> None:
+    tables, _ = split_tables(jpeg_tile(picture(64, 64), "rgb"))
+    assert tile_prefix(tables[:2] + b"\xff\xff" + tables[2:], PHOTOMETRIC_RGB) == tile_prefix(tables, PHOTOMETRIC_RGB)
+
+
 def test_scan_data_and_tables_of_the_tile_stay_as_they_are() -> None:
     tile = jpeg_tile(picture(64, 64), "rgb")
     tables, short = split_tables(tile)

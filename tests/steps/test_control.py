@@ -230,6 +230,21 @@ def test_an_arrival_whose_key_names_no_session_is_not_retried() -> None:
         retried(world, job)
 
 
+def test_of_two_who_retry_at_once_one_is_granted_and_both_are_told_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_with()
+    job = world.submit()
+    cancelled(world, job)
+    real = world.memory_jobs.move
+
+    def overtaken(was: Job, now: Job) -> bool:
+        assert real(was, now)
+        return real(was, now)
+
+    world.memory_queue.sent.clear()
+    monkeypatch.setattr(world.memory_jobs, "move", overtaken)
+    assert (retried(world, job).attempt, world.memory_queue.sent) == (2, [])
+
+
 # -- force -----------------------------------------------------------------------------------------------------------
 
 
