@@ -1,28 +1,40 @@
 """What one step asks another to do, and where it finds what was left for it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from chalicelib.core.chunk import Plan
 from chalicelib.core.job import Job
 
+Step = Literal["plan", "tile", "finish"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """`plan` or `finish` a job, or `tile` one chunk of it. For an attempt that is over it asks for nothing."""
+    """`plan` or `finish` a job, or `tile` one chunk of it. For an attempt that is over it asks for nothing.
 
-    do: Literal["plan", "tile", "finish"]
+    `group` is whose it is (a collection; empty: nobody's): a queue is fair among groups, so that a slide of one is not
+    kept waiting by the bulk import of another. A message that was received does not know it any more.
+    """
+
+    do: Step
     job: str
     attempt: int
     chunk: int | None = None
+    group: str = field(default="", compare=False)
+
+
+def ask(job: Job, do: Step, chunk: int | None = None) -> Message:
+    """Return the message that asks for a step of the job's attempt."""
+    return Message(do=do, job=job.id, attempt=job.attempt, chunk=chunk, group=job.destination.collection)
 
 
 def messages_for(job: Job, plan: Plan) -> list[Message]:
     """Return the messages that bring a tiling job forward from here: its ready chunks, or `finish`."""
     ready = plan.ready(job.chunks_done)
     if not ready:
-        return [Message(do="finish", job=job.id, attempt=job.attempt)]
-    return [Message(do="tile", job=job.id, attempt=job.attempt, chunk=chunk.number) for chunk in ready]
+        return [ask(job, "finish")]
+    return [ask(job, "tile", chunk.number) for chunk in ready]
 
 
 def plan_key(job: Job, plan_digest: str) -> str:

@@ -7,7 +7,7 @@ harmless, so a silent job is sent one again, with growing patience.
 from chalicelib.core.chunk import load_plan
 from chalicelib.core.errors import NoProgressError
 from chalicelib.core.job import LIVE, Job, State
-from chalicelib.core.message import Message, messages_for, plan_key
+from chalicelib.core.message import Message, ask, messages_for, plan_key
 from chalicelib.core.retry import MAX_RESCUES, SILENCE_SECONDS, silence_seconds
 from chalicelib.ports import Clock, Jobs, Queue, Work
 
@@ -38,9 +38,9 @@ def rescue(job: Job, *, jobs: Jobs, work: Work, queue: Queue, clock: Clock) -> N
 
 def _messages(job: Job, work: Work) -> list[Message]:
     if job.state in (State.QUEUED, State.PLANNING):
-        return [Message(do="plan", job=job.id, attempt=job.attempt)]
+        return [ask(job, "plan")]
     if job.state is State.FINISHING:
-        return [Message(do="finish", job=job.id, attempt=job.attempt)]
+        return [ask(job, "finish")]
     return messages_for(job, load_plan(work.get(plan_key(job, job.plan_digest or ""))))
 
 

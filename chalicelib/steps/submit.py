@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from chalicelib.core.errors import BucketNotAllowedError, NotRetryableError, NotTiffError, SlideError, SourceError
 from chalicelib.core.job import Destination, Job, Options, State, known, new_job, next_attempt
-from chalicelib.core.message import Message
+from chalicelib.core.message import ask
 from chalicelib.core.source import OBJECT_ID, Source
 from chalicelib.core.tiff import MAGIC_BYTES, looks_like_tiff
 from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides
@@ -87,7 +87,7 @@ def retry(
     destination = archive.locate(place.collection, place.session, place.mongo_collection)
     again = next_attempt(job, source, now=now, destination=destination)
     if jobs.move(job, again):
-        queue.send([Message(do="plan", job=again.id, attempt=again.attempt)])
+        queue.send([ask(again, "plan")])
     return known(job_id, jobs.get(job_id))
 
 
@@ -104,13 +104,13 @@ def enqueue(job: Job, *, force: bool = False, jobs: Jobs, archive: Archive, queu
     """
     stored = jobs.create(job)
     if stored == job:
-        queue.send([Message(do="plan", job=job.id, attempt=job.attempt)])
+        queue.send([ask(job, "plan")])
         return stored
     if stored.is_live or not (force or _has_to_run_again(stored, archive)):
         return stored
     again = next_attempt(stored, job.source, now=job.submitted_at, destination=job.destination, anew=force)
     if jobs.move(stored, again):
-        queue.send([Message(do="plan", job=again.id, attempt=again.attempt)])
+        queue.send([ask(again, "plan")])
     return jobs.get(job.id) or again
 
 

@@ -68,6 +68,16 @@ def bench(request: pytest.FixtureRequest) -> Bench:
     return Bench(found.queue, found.received)
 
 
+def test_a_group_of_its_own_for_each_collection_goes_with_the_message(sqs: SqsBench) -> None:
+    urgent, bulk = (Message(do="tile", job=JOB, attempt=1, chunk=0, group=group) for group in ("a" * 24, "b" * 24))
+    sqs.queue.send([urgent, bulk, *tiles(1)])
+    received = sqs.client.receive_message(
+        QueueUrl=sqs.chunks_url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["MessageGroupId"]
+    )["Messages"]
+    groups = Counter(message.get("Attributes", {}).get("MessageGroupId") for message in received)
+    assert groups == Counter(["a" * 24, "b" * 24, None])
+
+
 def test_every_message_arrives_as_it_was_sent(bench: Bench) -> None:
     bench.queue.send([PLAN, *tiles(3), FINISH])
     assert Counter(bench.received()) == Counter([PLAN, *tiles(3), FINISH])

@@ -320,6 +320,21 @@ def test_a_redrive_ends_when_a_port_does_not_answer() -> None:
         redrive(away, codes=[ArchiveBusyError.code], session=SESSION, cursor=None, jobs=world.jobs)
 
 
+# -- fairness --------------------------------------------------------------------------------------------------------
+
+
+def test_every_message_says_whose_it_is() -> None:
+    world = world_with()
+    groups = set()
+    job = world.submit()
+    while world.memory_queue.sent:
+        message = world.memory_queue.sent.pop(0)
+        groups.add((message.do, message.group))
+        world.deliver(message)
+    assert world.job(job).state is State.DONE
+    assert groups == {(step, job.destination.collection) for step in ("plan", "tile", "finish")}
+
+
 # -- newer bytes -----------------------------------------------------------------------------------------------------
 
 
