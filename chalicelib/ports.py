@@ -5,7 +5,7 @@ All of them raise TransientError (StorageBusyError, ArchiveBusyError) when the o
 patience; nothing else of boto3, pymongo or the network comes through.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -223,7 +223,10 @@ class Archive(Protocol):
         """Tell whether readers of the session see this job's generation."""
 
     def discard(self, job: Job, generation: int) -> bool:
-        """Drop what was staged for `generation`, and its image document, unless a view shows it (then: False)."""
+        """Drop what was staged for `generation`, and its image document, unless a view shows it (then: False).
+
+        A view of ours that no session lists shows nothing: who was taking it out died. It goes as well.
+        """
 
     def tile(self, image_store: str, image: str, name: str) -> bytes | None:
         """Return the JPEG of a tile, None if there is no such tile, image or store."""
@@ -241,8 +244,16 @@ class Archive(Protocol):
     def make_session(self, collection: str, label: str) -> tuple[SessionFacts, bool]:
         """Return the collection's session of this label and whether it was made now. Raises NoSuchCollectionError."""
 
-    def empty_session(self, session: str) -> tuple[int, tuple[str, ...]]:
-        """Take every view out of a session; return how many, and the jobs whose generations they showed."""
+    def shown(self, session: str) -> Mapping[str, str | None]:
+        """Return the views of a session that are there, in its order, each with the job whose generation it shows (None
+        for a view of others). Raises NoSuchSessionError."""
+
+    def take_out(self, session: str, views: Sequence[str] | None) -> int:
+        """Take these views (None: all, and whatever else it holds) out of a session, and away; return how many of them
+        it listed. Harmless to repeat.
+
+        Raises NoSuchSessionError.
+        """
 
     def ping(self) -> None:
         """Return if the database answers."""

@@ -5,7 +5,7 @@ Where a real adapter writes several times in one call, so does its likeness here
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from threading import RLock
@@ -556,8 +556,14 @@ class MemoryArchive:
 
     def discard(self, job: Job, generation: int) -> bool:
         name = job.staging(generation)
-        if any(view.image == name for view in tuple(self.views.values())):
-            return False
+        with self._lock:
+            showing = {view for view, shown in self.views.items() if shown.image == name}
+            listed = {view for session in self._sessions.values() for view in session.views}
+            if any(view in listed or self.views[view].trace is None for view in showing):
+                return False
+        if showing:
+            self._before_write("delete views that nobody lists")
+            self._delete(showing)
         database = job.destination.database
         self._before_write("drop the tiles")
         self.tiles.pop((database, name), None)
@@ -608,13 +614,21 @@ class MemoryArchive:
         is_new = self._sessions.setdefault(session, made) is made
         return self.session(session), is_new
 
-    def empty_session(self, session: str) -> tuple[int, tuple[str, ...]]:
+    def shown(self, session: str) -> Mapping[str, str | None]:
+        listed = self.session(session).views
+        there = {view: self.views[view].trace for view in listed if view in self.views}
+        return {view: trace.job if trace else None for view, trace in there.items()}
+
+    def take_out(self, session: str, views: Sequence[str] | None) -> int:
         self.session(session)
-        self._before_write("empty session")
+        self._before_write("session without views")
         with self._lock:
-            taken, self._sessions[session].views = self._sessions[session].views, []
+            listed = self._sessions[session].views
+            kept = [view for view in listed if views is not None and view not in views]
+            self._sessions[session].views = kept
         self._before_write("delete views")
-        return len(taken), tuple(sorted(self._delete(taken)))
+        self._delete(set(listed) - set(kept))
+        return len(listed) - len(kept)
 
     def ping(self) -> None:
         pass

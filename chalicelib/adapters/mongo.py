@@ -355,8 +355,11 @@ class MongoArchive:
     def discard(self, job: Job, generation: int) -> bool:
         name = job.staging(generation)
         with _patience(f"the leftovers of job {job.id}"):
-            if self._admin.views.find_one({"ViewerRecords.Image": ObjectId(name)}, {"_id": 1}) is not None:
-                return False
+            for view in self._admin.views.find({"ViewerRecords.Image": ObjectId(name)}, {"slidehook.job": 1}):
+                is_listed = self._admin.sessions.find_one({"views": view["_id"]}, {"_id": 1}) is not None
+                if is_listed or not _ours(view).get("job"):
+                    return False
+                self._admin.views.delete_one({"_id": view["_id"], "ViewerRecords.Image": ObjectId(name)})
             database = self._store(job.destination.database)
             database.drop_collection(name)
             database.images.delete_one({"_id": ObjectId(name), "slidehook.job": job.id})
@@ -430,18 +433,27 @@ class MongoArchive:
             )
         return self.session(session_id), made.upserted_id is not None
 
-    def empty_session(self, session: str) -> tuple[int, tuple[str, ...]]:
+    def shown(self, session: str) -> Mapping[str, str | None]:
+        listed = self.session(session).views
+        with _patience(f"session {session}"):
+            found = self._admin.views.find({"_id": {"$in": [ObjectId(view) for view in listed]}}, {"slidehook.job": 1})
+            jobs = {str(view["_id"]): _ours(view).get("job") for view in found}
+        return {view: jobs[view] for view in listed if view in jobs}
+
+    def take_out(self, session: str, views: Sequence[str] | None) -> int:
         self.session(session)
+        everything = {"$set": {"views": [], "attachments": [], "imagefiles": []}}
+        ids = [ObjectId(view) for view in views or ()]
         with _patience(f"session {session}"):
             before = self._admin.sessions.find_one_and_update(
                 {"_id": ObjectId(session)},
-                {"$set": {"views": [], "attachments": [], "imagefiles": []}},
+                everything if views is None else {"$pull": {"views": {"$in": ids}}},
                 return_document=ReturnDocument.BEFORE,
             )
-            ids = list((before or {}).get("views", []))
-            jobs = {_ours(view).get("job") for view in self._admin.views.find({"_id": {"$in": ids}})} - {None}
-            self._admin.views.delete_many({"_id": {"$in": ids}})
-        return len(ids), tuple(sorted(str(job) for job in jobs))
+            listed = set((before or {}).get("views", []))
+            taken = listed if views is None else listed & set(ids)
+            self._admin.views.delete_many({"_id": {"$in": list(taken)}})
+        return len(taken)
 
     def ping(self) -> None:
         try:

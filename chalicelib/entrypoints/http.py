@@ -28,6 +28,7 @@ from chalicelib.core.source import OBJECT_ID
 from chalicelib.hooks import validated
 from chalicelib.hooks.inspect import InspectParameters, inspect
 from chalicelib.hooks.redrive import RedriveParameters
+from chalicelib.hooks.remove import RemoveParameters, remove
 from chalicelib.hooks.upload import UploadParameters, upload
 from chalicelib.ports import CollectionFacts, SessionFacts
 from chalicelib.steps.control import recreate_session, redrive
@@ -155,7 +156,13 @@ def _inspect(body: object, system: System) -> Response:
     return _json(found)
 
 
-HOOKS: dict[str, Callable[[object, System], Response]] = {"inspect": _inspect, "upload": _upload}
+def _remove(body: object, system: System) -> Response:
+    parameters = validated(RemoveParameters, body)
+    removed = remove(parameters, jobs=system.jobs, archive=system.archive, clock=system.clock)
+    return _json({"session": parameters.session, "views_removed": removed})
+
+
+HOOKS: dict[str, Callable[[object, System], Response]] = {"inspect": _inspect, "remove": _remove, "upload": _upload}
 
 
 def show_job(request: Request, system: System, job_id: str) -> Response:

@@ -47,7 +47,18 @@ def recreate_session(session: str, *, jobs: Jobs, archive: Archive, clock: Clock
 
     The session keeps its id and label. Raises NoSuchSessionError.
     """
-    removed, replaced = archive.empty_session(session)
-    for job in replaced:
+    return remove(session, None, jobs=jobs, archive=archive, clock=clock)
+
+
+def remove(session: str, views: Sequence[str] | None, *, jobs: Jobs, archive: Archive, clock: Clock) -> int:
+    """Take views (None: all) out of a session and let the sweeper have their slides, once their readers have had time
+    to look elsewhere. Return how many there were; those that are not there are gone already.
+
+    Raises NoSuchSessionError.
+    """
+    shown = archive.shown(session)
+    wanted = archive.session(session).views if views is None else views
+    # Before, so that a crash in between leaves nothing behind: the sweeper keeps what is still shown.
+    for job in sorted({job for view in wanted if (job := shown.get(view))}):
         jobs.schedule_sweep(job, clock.now() + GRACE_SECONDS)
-    return removed
+    return archive.take_out(session, views)

@@ -35,6 +35,9 @@ class ArchiveBench(Protocol):
     def add_foreign_view(self, view: str, *, session: str, image: str, file_name: str) -> None:
         """Add a view that SlideAtlas made, at the head of its session."""
 
+    def forget_entry(self, session: str, view: str) -> None:
+        """Take a view off its session's list, and leave it where it is."""
+
     def shown_image(self, view: str) -> str | None:
         """Return the image that a view shows, None if there is no such view."""
 
@@ -82,6 +85,9 @@ class MemoryBench:
 
     def add_foreign_view(self, view: str, *, session: str, image: str, file_name: str) -> None:
         self.archive.add_view(view, session=session, image=image, image_store=STORE, facts=_facts(file_name))
+
+    def forget_entry(self, session: str, view: str) -> None:
+        self.archive._sessions[session].views.remove(view)
 
     def shown_image(self, view: str) -> str | None:
         return self.archive.views[view].image if view in self.archive.views else None
@@ -188,6 +194,9 @@ class MongoBench:
         self.admin.sessions.update_one(
             {"_id": ObjectId(session)}, {"$push": {"views": {"$each": [ObjectId(view)], "$position": 0}}}
         )
+
+    def forget_entry(self, session: str, view: str) -> None:
+        self.admin.sessions.update_one({"_id": ObjectId(session)}, {"$pull": {"views": ObjectId(view)}})
 
     def shown_image(self, view: str) -> str | None:
         found = self.admin.views.find_one({"_id": ObjectId(view)})

@@ -646,7 +646,11 @@ def test_a_collection_or_session_that_is_not_there_is_refused(bench: ArchiveBenc
     with pytest.raises(NoSuchCollectionError, match=UNKNOWN):
         bench.archive.make_session(UNKNOWN, "Spleen")
     with pytest.raises(NoSuchSessionError, match=UNKNOWN):
-        bench.archive.empty_session(UNKNOWN)
+        bench.archive.take_out(UNKNOWN, None)
+    with pytest.raises(NoSuchSessionError, match=UNKNOWN):
+        bench.archive.take_out(UNKNOWN, [FOREIGN_VIEW])
+    with pytest.raises(NoSuchSessionError, match=UNKNOWN):
+        bench.archive.shown(UNKNOWN)
 
 
 def test_a_session_is_made_once_for_a_label(bench: ArchiveBench) -> None:
@@ -676,26 +680,61 @@ def test_the_same_label_in_another_collection_is_another_session(bench: ArchiveB
     assert here.id != there.id
 
 
-def test_emptying_a_session_takes_every_view_away_and_names_the_jobs(bench: ArchiveBench) -> None:
+def test_emptying_a_session_takes_every_view_away(bench: ArchiveBench) -> None:
     bench.add_foreign_view(FOREIGN_VIEW, session=SESSION, image=FOREIGN_IMAGE, file_name="foreign.svs")
     slides = [version(bench, 1, f"{name}.svs") for name in "ab"]
     for job in slides:
         published(bench, job)
     elsewhere = version(bench, 1, "c.svs", session=OTHER_SESSION)
     published(bench, elsewhere)
-    assert bench.archive.empty_session(SESSION) == (3, tuple(sorted(job.id for job in slides)))
+    jobs = bench.archive.shown(SESSION)
+    assert list(jobs) == listed(bench)
+    assert sorted(str(job) for job in jobs.values()) == sorted(["None", *(job.id for job in slides)])
+    assert bench.archive.take_out(SESSION, None) == 3
+    assert bench.archive.shown(SESSION) == {}
     assert bench.archive.session(SESSION).label == "Liver"
     assert listed(bench) == []
     assert bench.shown_image(FOREIGN_VIEW) is None
     assert [bench.archive.shows(job) for job in (*slides, elsewhere)] == [False, False, True]
     assert all(bench.archive.discard(job, 0) for job in slides)
-    assert bench.archive.empty_session(SESSION) == (0, ())
+    assert bench.archive.take_out(SESSION, None) == 0
+
+
+def test_taking_a_view_out_leaves_the_others_and_can_be_repeated(bench: ArchiveBench) -> None:
+    bench.add_foreign_view(FOREIGN_VIEW, session=SESSION, image=FOREIGN_IMAGE, file_name="foreign.svs")
+    jobs = [version(bench, 1, f"{name}.svs") for name in "ab"]
+    views = [published(bench, job).view for job in jobs]
+    assert bench.archive.take_out(SESSION, [views[0], UNKNOWN]) == 1
+    assert listed(bench) == [views[1], FOREIGN_VIEW]
+    assert [bench.archive.shows(job) for job in jobs] == [False, True]
+    assert [bench.archive.discard(job, 0) for job in jobs] == [True, False]
+    assert bench.archive.take_out(SESSION, [views[0]]) == 0
+    assert bench.archive.take_out(SESSION, [FOREIGN_VIEW]) == 1
+    assert bench.shown_image(FOREIGN_VIEW) is None
+
+
+def test_a_view_of_ours_that_no_session_lists_keeps_nothing(bench: ArchiveBench) -> None:
+    job = version(bench, 1)
+    view = published(bench, job).view
+    bench.forget_entry(SESSION, view)
+    assert bench.archive.discard(job, 0)
+    assert bench.shown_image(view) is None
+
+
+def test_a_view_of_others_keeps_an_image_also_when_no_session_lists_it(bench: ArchiveBench) -> None:
+    job = version(bench, 1)
+    bench.add_foreign_view(FOREIGN_VIEW, session=SESSION, image=job.image, file_name="foreign.svs")
+    view = published(bench, job).view
+    bench.forget_entry(SESSION, FOREIGN_VIEW)
+    bench.archive.take_out(SESSION, [view])
+    assert not bench.archive.discard(job, 0)
+    assert bench.shown_image(FOREIGN_VIEW) == job.image
 
 
 def test_a_slide_can_be_published_again_into_an_emptied_session(bench: ArchiveBench) -> None:
     job = version(bench, 1)
     published(bench, job)
-    bench.archive.empty_session(SESSION)
+    bench.archive.take_out(SESSION, None)
     switch = publish(bench, job)
     assert switch.won
     assert listed(bench) == [switch.view]

@@ -124,7 +124,8 @@ EVERY_CALL: dict[str, Callable[[MongoArchive], Any]] = {
     "collection": lambda archive: archive.collection(COLLECTION),
     "session": lambda archive: archive.session(SESSION),
     "make_session": lambda archive: archive.make_session(COLLECTION, "Spleen"),
-    "empty_session": lambda archive: archive.empty_session(SESSION),
+    "shown": lambda archive: archive.shown(SESSION),
+    "take_out": lambda archive: archive.take_out(SESSION, None),
     "ping": lambda archive: archive.ping(),
 }
 

@@ -548,7 +548,10 @@ class Story:
 
     def _check_left_over(self) -> None:
         archive = self.memory_archive
-        shown = {view.image for view in archive.views.values()}
+        listed = archive.session(SESSION).views
+        if unlisted := set(archive.views) - set(listed):
+            raise Violation(f"left over: views {sorted(unlisted)}")
+        shown = {archive.views[view].image for view in listed if view in archive.views}
         # A named image keeps its tiles, as the user's own collection, also when no view shows it.
         left = [place for place in (*archive.tiles, *archive.images) if place[1] not in shown | {NAMED}]
         if left:

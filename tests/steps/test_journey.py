@@ -205,7 +205,7 @@ def test_a_job_that_is_done_and_shown_is_not_done_again() -> None:
 
 def test_a_slide_taken_out_of_its_session_is_published_again_by_the_same_call() -> None:
     world, job = published()
-    world.memory_archive.empty_session(job.destination.session)
+    world.memory_archive.take_out(job.destination.session, None)
     again = world.finish(world.submit())
     assert (again.attempt, again.state) == (2, State.DONE)
     assert len(world.views()) == 1
