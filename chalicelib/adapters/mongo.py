@@ -442,7 +442,7 @@ class MongoArchive:
 
     def take_out(self, session: str, views: Sequence[str] | None) -> int:
         self.session(session)
-        everything = {"$set": {"views": [], "attachments": [], "imagefiles": []}}
+        everything: Document = {"$set": {"views": [], "attachments": [], "imagefiles": []}}
         ids = [ObjectId(view) for view in views or ()]
         with _patience(f"session {session}"):
             before = self._admin.sessions.find_one_and_update(
