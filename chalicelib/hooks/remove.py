@@ -1,4 +1,4 @@
-"""The `remove` hook: slides are taken out of a session, at once for readers, their tiles a quarter of an hour later."""
+"""The `remove` hook: slides are taken out of a session, at once for readers, their tiles half an hour later."""
 
 from typing import Annotated, Self
 

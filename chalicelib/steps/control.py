@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from chalicelib.core.errors import SlidehookError, TransientError
 from chalicelib.core.job import Job, Problem, State, problem
-from chalicelib.core.retry import GRACE_SECONDS
+from chalicelib.core.retry import LATE_SECONDS
 from chalicelib.ports import Archive, Clock, Jobs
 
 # So many failed jobs one call looks at: each costs a few requests, and the call has to be answered in time.
@@ -58,7 +58,8 @@ def remove(session: str, views: Sequence[str] | None, *, jobs: Jobs, archive: Ar
     """
     shown = archive.shown(session)
     wanted = archive.session(session).views if views is None else views
-    # Before, so that a crash in between leaves nothing behind: the sweeper keeps what is still shown.
+    # Before, so that a crash in between leaves nothing behind; and so late that whoever is at it has ended by then: the
+    # sweeper comes once, and keeps what is still shown.
     for job in sorted({job for view in wanted if (job := shown.get(view))}):
-        jobs.schedule_sweep(job, clock.now() + GRACE_SECONDS)
+        jobs.schedule_sweep(job, clock.now() + LATE_SECONDS)
     return archive.take_out(session, views)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.retry import GRACE_SECONDS, LATE_SECONDS
+from chalicelib.core.retry import LATE_SECONDS
 from tests.slides import Slide, write
 from tests.world import DATABASE, SESSION, World
 
@@ -28,7 +28,7 @@ def published(world: World, key: str) -> tuple[str, str]:
 
 
 def later(world: World) -> None:
-    for seconds in (GRACE_SECONDS, LATE_SECONDS, LATE_SECONDS):
+    for seconds in (LATE_SECONDS, LATE_SECONDS, LATE_SECONDS):
         world.clock.advance(seconds + 1)
         world.minute()
 

@@ -17,7 +17,7 @@ from chalicelib.core.job import ChunkRecord, Job, State
 from chalicelib.core.source import Source
 from chalicelib.entrypoints import queue as consumers
 from chalicelib.ports import Tile
-from chalicelib.steps import finish, rescue, settle
+from chalicelib.steps import control, finish, rescue, settle
 from chalicelib.steps import plan as planning
 from chalicelib.steps import tile as tiling
 
@@ -217,7 +217,20 @@ def what_a_forced_job_made_before_is_forgotten() -> AbstractContextManager[Any]:
     return patch.object(settle, "swept", lambda job, **_: real(job))
 
 
+def the_sweeper_is_told_after_the_removal() -> AbstractContextManager[Any]:
+    def remove(session: str, views: Any, *, jobs: Any, archive: Any, clock: Any) -> int:
+        shown = archive.shown(session)
+        removed: int = archive.take_out(session, views)
+        for job in shown.values():
+            if job and (views is None or any(shown.get(view) == job for view in views)):
+                jobs.schedule_sweep(job, clock.now() + control.LATE_SECONDS)
+        return removed
+
+    return patch.object(control, "remove", remove)
+
+
 MUTANTS: dict[str, Mutant] = {
+    "the sweeper is told before a slide is removed": the_sweeper_is_told_after_the_removal,
     "newer bytes have a job by themselves": newer_bytes_wait_for_an_event,
     "what a forced job made before is swept once it is replaced": what_a_forced_job_made_before_is_forgotten,
     "content-derived job id": ids_are_drawn,

@@ -20,6 +20,7 @@ from chalicelib.adapters.memory import MemoryArchive, MemoryJobs, MemorySlides, 
 from chalicelib.config import Settings
 from chalicelib.core.errors import SlidehookError, SourceChangedError, TransientError
 from chalicelib.core.job import ENDED, LEGAL_MOVES, Job, Options, State
+from chalicelib.core.retry import LATE_SECONDS
 from chalicelib.core.source import Source
 from chalicelib.entrypoints import queue as consumers
 from chalicelib.hooks.upload import UploadParameters, upload
@@ -43,14 +44,15 @@ from tests.world import BUCKET, COLLECTION, DATABASE, SESSION, STORE, World
 
 KEYS = (f"{COLLECTION}/{SESSION}/a.svs", f"{COLLECTION}/{SESSION}/b.svs")
 NAMED = "00000000000000000000aaaa"
-STEPS = 900
+STEPS = (600, 300)
 # What users of a history do mostly: submit, submit to a named image, submit overwriting, empty the session, cancel,
-# retry, submit by force.
+# retry, submit by force, remove a slide.
 HABITS = (
-    (6, 3, 1, 0.3, 1.5, 2, 1),
-    (1, 10, 0, 0, 0.5, 0.5, 0),
-    (3, 0, 0, 0, 4, 6, 0),
-    (2, 0, 0, 0, 3, 1, 8),
+    (6, 3, 1, 0.3, 1.5, 2, 1, 0.3),
+    (1, 10, 0, 0, 0.5, 0.5, 0, 0),
+    (3, 0, 0, 0, 4, 6, 0, 1),
+    (2, 0, 0, 0, 3, 1, 8, 0),
+    (4, 0, 0, 1, 0, 0, 0, 8),
 )
 # Long enough for the last rescue (three days) and the sweeper's second look.
 LONGEST_SECONDS = 14 * 24 * 3600.0
@@ -159,7 +161,7 @@ class Story:
         self._named_last: Job | None = None
         # Which bytes stood under a key from when on; none after it was deleted.
         self._written: dict[str, list[tuple[float, str]]] = {key: [] for key in KEYS}
-        self._habit = HABITS[self.choices.pick((3, 1, 1, 1))]
+        self._habit = HABITS[self.choices.pick((3, 1, 1, 1, 1))]
 
     @property
     def dice(self) -> float:
@@ -179,12 +181,14 @@ class Story:
         logger.setLevel(logging.ERROR)
         logger.addHandler(alarm)
         try:
-            self._arm()
-            for _ in range(STEPS):
-                self._step()
-                self._check(alarm)
-            self._calm()
-            self._end(alarm)
+            # Twice: the second time everything has long settled, and the sweeper has been there.
+            for steps in STEPS:
+                self._arm()
+                for _ in range(steps):
+                    self._step()
+                    self._check(alarm)
+                self._calm()
+                self._end(alarm)
             # Long after, everything is replaced: what was kept for readers is not kept for ever.
             for key in KEYS:
                 self._write(key, version=2)
@@ -226,13 +230,16 @@ class Story:
         elif kind == 4:
             self._scanner()
         elif kind == 5:
-            self._pass((10.0, 60.0, 1200.0)[self.choices.pick((4, 2, 1))])
+            self._pass((10.0, 60.0, 1200.0, 2400.0)[self.choices.pick((4, 2, 1, 1))])
             self._minute()
         else:
             self._misfortune()
 
     def _pass(self, seconds: float) -> None:
         self.machine.now += seconds
+        if seconds > LATE_SECONDS:
+            for actor in self.machine.actors:  # nobody is at work for so long (core.retry.LATE_SECONDS)
+                actor.outlives = False
 
     def _misfortune(self) -> None:
         machine, faults = self.machine, self.machine.faults
@@ -240,8 +247,6 @@ class Story:
             machine.away_until = machine.now + (20.0, 600.0)[self.choices.pick((1, 1))]
             machine.note("away", f"MongoDB until {machine.away_until:.0f}")
         if self.choices.chance(faults.clock_jumps * 10):
-            for actor in machine.actors:  # a machine that stood still for so long ends what ran on it
-                actor.outlives = False
             self._pass(7200.0)
             machine.note("clock jumps", "two hours on")
         if self.choices.chance(faults.rolled_back * 10):
@@ -314,6 +319,7 @@ class Story:
             ("cancel", lambda: self._cancel(job)),
             ("retry", lambda: self._retry(job)),
             ("submit by force", lambda: self._submit(key, force=True)),
+            ("remove", self._remove),
         )
         name, call = calls[kind]
         self.machine.start(name, lambda: self._asked(name, call), seconds=29)
@@ -342,6 +348,13 @@ class Story:
             slides=self.slides, jobs=self.jobs, archive=self.archive, queue=self.queue, clock=self.clock,
         )  # fmt: skip
         self.machine.seen["retry granted"] += 1
+
+    def _remove(self) -> None:
+        listed = self.memory_archive.session(SESSION).views
+        if listed:
+            view = listed[self.choices.pick([1] * len(listed))]
+            control.remove(SESSION, [view], jobs=self.jobs, archive=self.archive, clock=self.clock)
+            self._was_emptied = True
 
     def _recreate(self) -> None:
         control.recreate_session(SESSION, jobs=self.jobs, archive=self.archive, clock=self.clock)
