@@ -557,13 +557,15 @@ class MemoryArchive:
     def discard(self, job: Job, generation: int) -> bool:
         name = job.staging(generation)
         with self._lock:
+            claim = _claim(job, generation)
             showing = {view for view, shown in self.views.items() if shown.image == name}
+            made = {view for view, shown in self.views.items() if shown.trace and shown.trace.claim == claim}
             listed = {view for session in self._sessions.values() for view in session.views}
             if any(view in listed or self.views[view].trace is None for view in showing):
                 return False
-        if showing:
+        if unlisted := (showing | made) - listed:
             self._before_write("delete views that nobody lists")
-            self._delete(showing)
+            self._delete(unlisted)
         database = job.destination.database
         self._before_write("drop the tiles")
         self.tiles.pop((database, name), None)
@@ -634,9 +636,9 @@ class MemoryArchive:
         pass
 
 
-def _claim(job: Job) -> str:
+def _claim(job: Job, generation: int | None = None) -> str:
     """Which generation of which job: what publishing is noted under."""
-    return f"{job.id}/{job.generation}"
+    return f"{job.id}/{job.generation if generation is None else generation}"
 
 
 def _trace(job: Job) -> MemoryTrace:

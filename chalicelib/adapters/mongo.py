@@ -355,11 +355,14 @@ class MongoArchive:
     def discard(self, job: Job, generation: int) -> bool:
         name = job.staging(generation)
         with _patience(f"the leftovers of job {job.id}"):
-            for view in self._admin.views.find({"ViewerRecords.Image": ObjectId(name)}, {"slidehook.job": 1}):
-                is_listed = self._admin.sessions.find_one({"views": view["_id"]}, {"_id": 1}) is not None
-                if is_listed or not _ours(view).get("job"):
-                    return False
-                self._admin.views.delete_one({"_id": view["_id"], "ViewerRecords.Image": ObjectId(name)})
+            # A view of an image that the caller named shows that one; it is known by what it was made for.
+            for made in ({"ViewerRecords.Image": ObjectId(name)}, {"slidehook.claim": _claim(job, generation)}):
+                for view in self._admin.views.find(made, {"slidehook.job": 1}):
+                    is_listed = self._admin.sessions.find_one({"views": view["_id"]}, {"_id": 1}) is not None
+                    if not is_listed and _ours(view).get("job"):
+                        self._admin.views.delete_one({"_id": view["_id"], **made})
+                    elif "ViewerRecords.Image" in made:
+                        return False
             database = self._store(job.destination.database)
             database.drop_collection(name)
             database.images.delete_one({"_id": ObjectId(name), "slidehook.job": job.id})
@@ -493,9 +496,9 @@ def _ours(document: Document) -> dict[str, Any]:
     return document.get("slidehook") or {}
 
 
-def _claim(job: Job) -> str:
+def _claim(job: Job, generation: int | None = None) -> str:
     """Which generation of which job: what publishing is noted under."""
-    return f"{job.id}/{job.generation}"
+    return f"{job.id}/{job.generation if generation is None else generation}"
 
 
 def _trace(job: Job) -> dict[str, object]:

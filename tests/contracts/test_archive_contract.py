@@ -721,6 +721,17 @@ def test_a_view_of_ours_that_no_session_lists_keeps_nothing(bench: ArchiveBench)
     assert bench.shown_image(view) is None
 
 
+def test_a_view_of_a_named_image_that_no_session_lists_goes_and_the_image_stays(bench: ArchiveBench) -> None:
+    job = version(bench, 1, mongo_collection=NAMED_IMAGE)
+    view = published(bench, job).view
+    assert bench.archive.discard(job, 0)
+    assert bench.shown_image(view) == NAMED_IMAGE
+    bench.forget_entry(SESSION, view)
+    assert bench.archive.discard(job, 0)
+    assert bench.shown_image(view) is None
+    assert bench.archive.tile(STORE, NAMED_IMAGE, "t.jpg") is not None
+
+
 def test_a_view_of_others_keeps_an_image_also_when_no_session_lists_it(bench: ArchiveBench) -> None:
     job = version(bench, 1)
     bench.add_foreign_view(FOREIGN_VIEW, session=SESSION, image=job.image, file_name="foreign.svs")
