@@ -12,6 +12,7 @@ from typing import Protocol
 from chalicelib.core.job import ChunkRecord, Destination, Job, Problem, SlideSummary, State
 from chalicelib.core.message import Message
 from chalicelib.core.source import Source
+from chalicelib.core.verification import Stored
 
 
 class Clock(Protocol):
@@ -227,6 +228,12 @@ class Archive(Protocol):
 
         A view of ours that no session lists shows nothing: who was taking it out died. It goes as well.
         """
+
+    def stored(self, database: str, image: str, names: Sequence[str]) -> Mapping[str, Sequence[Stored]]:
+        """Return all documents of an image's tile collection that bear one of these names, by name."""
+
+    def documents(self, database: str, image: str) -> int:
+        """Return how many documents an image's tile collection has, whatever they are."""
 
     def tile(self, image_store: str, image: str, name: str) -> bytes | None:
         """Return the JPEG of a tile, None if there is no such tile, image or store."""

@@ -28,6 +28,7 @@ from chalicelib.core.errors import (
 from chalicelib.core.job import ChunkRecord, Destination, Job, Problem, State
 from chalicelib.core.message import Message
 from chalicelib.core.source import Source
+from chalicelib.core.verification import Stored
 from chalicelib.ports import KEPT_REPLACED, CollectionFacts, Holding, ImageFacts, JobPage, SessionFacts, Switch, Tile
 
 if TYPE_CHECKING:
@@ -576,6 +577,13 @@ class MemoryArchive:
         return True
 
     # -- reading -----------------------------------------------------------------------------------------------------
+
+    def stored(self, database: str, image: str, names: Sequence[str]) -> Mapping[str, Sequence[Stored]]:
+        tiles = self.tiles.get((database, image), {})
+        return {name: [Stored(tiles[name].id, tiles[name].jpeg)] for name in names if name in tiles}
+
+    def documents(self, database: str, image: str) -> int:
+        return len(self.tiles.get((database, image), {}))
 
     def tile(self, image_store: str, image: str, name: str) -> bytes | None:
         found = self.tiles.get((self._stores.get(image_store, ""), image), {}).get(name)

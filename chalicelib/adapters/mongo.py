@@ -32,6 +32,7 @@ from chalicelib.core.errors import (
     TileConflictError,
 )
 from chalicelib.core.job import Destination, Job
+from chalicelib.core.verification import Stored
 from chalicelib.ports import KEPT_REPLACED, CollectionFacts, Holding, ImageFacts, SessionFacts, Switch, Tile
 
 Document = Mapping[str, Any]
@@ -370,6 +371,18 @@ class MongoArchive:
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
+    def stored(self, database: str, image: str, names: Sequence[str]) -> Mapping[str, Sequence[Stored]]:
+        found: dict[str, list[Stored]] = {}
+        with _patience(f"the tiles of image {image}"):
+            for each in self._store(database)[image].find({"name": {"$in": list(names)}}, {"name": 1, "file": 1}):
+                found.setdefault(each["name"], []).append(_stored(each))
+        return found
+
+    def documents(self, database: str, image: str) -> int:
+        with _patience(f"the tiles of image {image}"):
+            # By the index: the tiles themselves are not read for it.
+            return self._store(database)[image].count_documents({}, hint="_id_")
+
     def tile(self, image_store: str, image: str, name: str) -> bytes | None:
         with _patience(f"tile {name} of image {image}"):
             store = self._admin.databases.find_one({"_id": ObjectId(image_store)}, {"dbname": 1})
@@ -463,6 +476,12 @@ class MongoArchive:
             self._client.admin.command("ping")
         except PyMongoError as error:
             raise ArchiveBusyError(f"MongoDB does not answer: {error}") from error
+
+
+def _stored(document: Document) -> Stored:
+    """Return a tile as it is found; what somebody else has put there need not have our types."""
+    tile, file = document["_id"], document.get("file")
+    return Stored(tile.binary if isinstance(tile, ObjectId) else b"", bytes(file) if isinstance(file, bytes) else b"")
 
 
 def _held(tiles: "Collection[dict[str, Any]]") -> Holding:

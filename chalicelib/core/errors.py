@@ -91,6 +91,11 @@ class NotRetryableError(ConflictError):
     hint = "Look at the job's state and decide anew."
 
 
+class NotVerifiableError(ConflictError):
+    code = "not_verifiable"
+    hint = "Verify a job whose slide readers see: one that is `done`, and was not replaced since."
+
+
 class SourceError(SlidehookError):
     code = "bad_source"
     hint = "Check the bucket and the key."

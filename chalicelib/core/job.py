@@ -28,6 +28,7 @@ from chalicelib.core.errors import NoProgressError, NotFoundError, SlidehookErro
 from chalicelib.core.geometry import level_count
 from chalicelib.core.retry import LATE_SECONDS
 from chalicelib.core.source import Source
+from chalicelib.core.verification import MAX_FAULTS, Findings, Target, TileFault
 
 OnBadTile = Literal["fail", "skip", "blank"]
 
@@ -157,7 +158,10 @@ class Published:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkRecord:
     """A finished chunk: how many tiles it stored, and the sum of their ids (core.digest). `tiles_bad` counts what could
-    not be read, `skipped` (by level) what was left out for it, and `bad_tiles` lists the first of them."""
+    not be read, `skipped` (by level) what was left out for it, and `bad_tiles` lists the first of them.
+
+    A chunk of a verification stores nothing: `faults` lists the first tiles that are wrong, `missing`, `altered` and
+    `doubled` count them, and `surplus` the documents that doubled tiles have too many."""
 
     number: int
     tiles: int
@@ -167,13 +171,19 @@ class ChunkRecord:
     tiles_bad: int = 0
     skipped: tuple[int, ...] = ()
     bad_tiles: tuple[BadTile, ...] = ()
+    missing: int = 0
+    altered: int = 0
+    doubled: int = 0
+    surplus: int = 0
+    faults: tuple[TileFault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One slide on its way. `chunks_done` is a set, so a chunk finished twice is done once; `generation` counts the
     places its tiles were written to: one that was given to the sweeper (`discarded`, the last time after
-    `swept_attempt`) is never written again."""
+    `swept_attempt`) is never written again. A job that `verifies` another one's tiles writes none, and ends with
+    `findings`."""
 
     id: str
     hook: str
@@ -208,6 +218,8 @@ class Job:
     sweep_at: float | None = None
     discarded: tuple[int, ...] = ()
     swept_attempt: int = 0
+    verifies: Target | None = None
+    findings: Findings | None = None
 
     @property
     def is_live(self) -> bool:
@@ -246,6 +258,24 @@ def job_id(hook: str, source: Source, destination: Destination, options: Options
             "destination": [destination.collection, destination.session, destination.mongo_collection],
             "options": [options.tile_size, options.base_only, options.overwrite, *_later_options(options)],
         },
+    )
+
+
+def new_verification(upload: Job, *, repair: bool, now: float) -> Job:
+    """Return the job that verifies what `upload` has published, queued. The same slide is the same job, again and
+    again: its attempts are the slide's history."""
+    target = Target(job=upload.id, attempt=upload.attempt, image=upload.image, repair=repair)
+    return Job(
+        id=content_id("job", {"hook": "verify", "upload": upload.id, "repair": repair}),
+        hook="verify",
+        source=upload.source,
+        # Nothing is written: whatever is done to a named image does not belong to this job.
+        destination=replace(upload.destination, mongo_collection=None),
+        options=upload.options,
+        submitted_at=now,
+        started_at=now,
+        updated_at=now,
+        verifies=target,
     )
 
 
@@ -325,9 +355,9 @@ def tiling(
     )
 
 
-def finishing(job: Job, *, bad_tiles: tuple[BadTile, ...], now: float) -> Job:
+def finishing(job: Job, *, bad_tiles: tuple[BadTile, ...], now: float, findings: Findings | None = None) -> Job:
     """Return the job whose chunks are all done, with the first of the tiles that could not be read."""
-    return _moved(job, State.FINISHING, bad_tiles=bad_tiles[:MAX_BAD_TILES], updated_at=now)
+    return _moved(job, State.FINISHING, bad_tiles=bad_tiles[:MAX_BAD_TILES], findings=findings, updated_at=now)
 
 
 # An item of the table holds 400 kB; a hundred places show the pattern of the damage, and the count tells the rest.
@@ -336,6 +366,28 @@ MAX_BAD_TILES = 100
 
 def done(job: Job, published: Published, *, now: float) -> Job:
     return _ended(job, State.DONE, None, now=now, published=published)
+
+
+def verified(job: Job, findings: Findings, *, now: float) -> Job:
+    """Return the verification that has ended: whatever it found, it is done."""
+    return _ended(job, State.DONE, None, now=now, findings=findings)
+
+
+def found_in(records: tuple[ChunkRecord, ...], *, documents: int) -> Findings:
+    """Return what the chunks of a verification found in a collection of so many documents."""
+    missing, doubled = sum(record.missing for record in records), sum(record.doubled for record in records)
+    known = sum(record.tiles + record.surplus for record in records) - missing
+    faults = sorted(
+        (fault for record in records for fault in record.faults),
+        key=lambda fault: (fault.level, fault.row, fault.column),
+    )
+    return Findings(
+        missing=missing,
+        altered=sum(record.altered for record in records),
+        doubled=doubled,
+        unexpected=max(0, documents - known),
+        faults=tuple(faults[:MAX_FAULTS]),
+    )
 
 
 def failed(job: Job, error: Problem, *, now: float, sweep_at: float | None) -> Job:
@@ -356,7 +408,9 @@ def _ended(job: Job, state: State, error: Problem | None, *, now: float, **chang
     # The sweeper looks at everything once it has ended, also at what is done. Another job may have replaced it before
     # it was, a late worker may stage again what has become a named image, and beginning this attempt took the second
     # look at the leftovers of an earlier one off.
-    if changes.get("sweep_at") is None:
+    if job.verifies is not None:
+        changes["sweep_at"] = None  # it has staged nothing
+    elif changes.get("sweep_at") is None:
         changes["sweep_at"] = now + LATE_SECONDS
     return _moved(job, state, error=error, ended_at=now, updated_at=now, history=history, **changes)
 
@@ -366,12 +420,18 @@ MAX_HISTORY = 20
 
 
 def next_attempt(
-    job: Job, source: Source, *, now: float, destination: Destination | None = None, anew: bool = False
+    job: Job,
+    source: Source,
+    *,
+    now: float,
+    destination: Destination | None = None,
+    anew: bool = False,
+    verifies: Target | None = None,
 ) -> Job:
     """Return an ended job queued again. `source` is the same object as it stands now (a revert has a newer date), and
     `destination` the same place as the catalogue has it now (None: as before): an arrival that was refused knew no
     database, and a collection may have been given another one. What was stored in the old one is of no use then;
-    `anew` uses nothing of it in any case."""
+    `anew` uses nothing of it in any case. `verifies` is what a verification looks at this time."""
     place = destination or job.destination
     if anew or place.database != job.destination.database or _is_of_no_use(job):
         job = _elsewhere(job)
@@ -392,6 +452,8 @@ def next_attempt(
         bad_tiles=(),
         published=None,
         sweep_at=None,
+        verifies=verifies,
+        findings=None,
     )
 
 
@@ -412,7 +474,7 @@ def _elsewhere(job: Job) -> Job:
     return replace(
         job,
         generation=job.generation + 1,
-        discarded=(*job.discarded, job.generation),
+        discarded=() if job.verifies else (*job.discarded, job.generation),
         plan_digest=None,
         chunks_done=frozenset(),
         tiles_done=0,

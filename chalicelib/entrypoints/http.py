@@ -30,6 +30,7 @@ from chalicelib.hooks.inspect import InspectParameters, inspect
 from chalicelib.hooks.redrive import RedriveParameters
 from chalicelib.hooks.remove import RemoveParameters, remove
 from chalicelib.hooks.upload import UploadParameters, upload
+from chalicelib.hooks.verify import VerifyParameters, verify
 from chalicelib.ports import CollectionFacts, SessionFacts
 from chalicelib.steps.control import recreate_session, redrive
 from chalicelib.steps.report import POLL_SECONDS, report
@@ -141,6 +142,22 @@ def _upload(body: object, system: System) -> Response:
         queue=system.queue,
         clock=system.clock,
     )
+    return _accepted(job, system)
+
+
+def _verify(body: object, system: System) -> Response:
+    job = verify(
+        validated(VerifyParameters, body),
+        source_buckets=system.settings.source_buckets,
+        jobs=system.jobs,
+        archive=system.archive,
+        queue=system.queue,
+        clock=system.clock,
+    )
+    return _accepted(job, system)
+
+
+def _accepted(job: Job, system: System) -> Response:
     headers = {"Location": f"/jobs/{job.id}", "Retry-After": str(POLL_SECONDS)}
     return _json(report(job, now=system.clock.now()), status=202, headers=headers)
 
@@ -162,7 +179,12 @@ def _remove(body: object, system: System) -> Response:
     return _json({"session": parameters.session, "views_removed": removed})
 
 
-HOOKS: dict[str, Callable[[object, System], Response]] = {"inspect": _inspect, "remove": _remove, "upload": _upload}
+HOOKS: dict[str, Callable[[object, System], Response]] = {
+    "inspect": _inspect,
+    "remove": _remove,
+    "upload": _upload,
+    "verify": _verify,
+}
 
 
 def show_job(request: Request, system: System, job_id: str) -> Response:
@@ -180,9 +202,7 @@ def cancel_job(request: Request, system: System, job_id: str) -> Response:
 
 def retry_job(request: Request, system: System, job_id: str) -> Response:
     _may_submit(request, system)
-    job = _retry(system)(_job_id(job_id))
-    headers = {"Location": f"/jobs/{job.id}", "Retry-After": str(POLL_SECONDS)}
-    return _json(report(job, now=system.clock.now()), status=202, headers=headers)
+    return _accepted(_retry(system)(_job_id(job_id)), system)
 
 
 def redrive_jobs(request: Request, system: System) -> Response:

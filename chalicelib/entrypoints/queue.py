@@ -123,7 +123,7 @@ def _work(record: Record, clock: Clock, system: System) -> None:
         _step(message, job, clock, system)
     except SlidehookError as error:
         if error.permanent:
-            if isinstance(error, SourceChangedError):
+            if isinstance(error, SourceChangedError) and job.verifies is None:
                 _follow(job, system)
             logger.warning("job %s ends: %s (%s)", job.id, error, error.code)
             _settle(message, error, system)
@@ -162,6 +162,10 @@ def _step(message: Message, job: Job, clock: Clock, system: System) -> None:
             slides=system.slides, jobs=system.jobs, archive=system.archive, work=system.work, queue=system.queue,
             clock=clock,
         )  # fmt: skip
+    elif job.verifies is not None:
+        from chalicelib.steps.verify import conclude
+
+        conclude(job, jobs=system.jobs, archive=system.archive, queue=system.queue, clock=clock)
     else:
         finish(job, jobs=system.jobs, archive=system.archive, work=system.work, clock=clock)
 

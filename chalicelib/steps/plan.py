@@ -52,7 +52,8 @@ def plan(
     work.put(plan_key(started, digest), head)
     work.put(records_key(started, digest), records)
     work.put(beside_key(started, digest), dump_beside(found.beside))
-    archive.stage(started)
+    if started.verifies is None:
+        archive.stage(started)
     planned = tiling(
         started,
         plan_digest=digest,

@@ -81,6 +81,7 @@ def report(job: Job, *, now: float) -> dict[str, object]:
         "error": _problem(job.error),
         "trouble": _problem(job.trouble) if job.is_live else None,
         "result": _result(job),
+        "verification": _verification(job),
         "links": _links(job),
     }
 
@@ -154,12 +155,43 @@ def _result(job: Job) -> dict[str, str] | None:
     }
 
 
+def _verification(job: Job) -> dict[str, object] | None:
+    """What is verified, and what was found: None, and no faults, before the end."""
+    target, found = job.verifies, job.findings if job.state is State.DONE else None
+    if target is None:
+        return None
+    return {
+        "job": target.job,
+        "attempt": target.attempt,
+        "image": target.image,
+        "repair": target.repair,
+        "intact": None if found is None else found.are_clean,
+        "missing": None if found is None else found.missing,
+        "altered": None if found is None else found.altered,
+        "doubled": None if found is None else found.doubled,
+        "unexpected": None if found is None else found.unexpected,
+        "faults": [
+            {
+                "level": fault.level,
+                "column": fault.column,
+                "row": fault.row,
+                "name": fault.name,
+                "fault": fault.fault,
+                "documents": fault.documents,
+            }
+            for fault in (found.faults if found else ())
+        ],
+    }
+
+
 def _links(job: Job) -> dict[str, str]:
     links = {"self": f"/jobs/{job.id}"}
     if job.state in UNFINISHED:
         links["cancel"] = f"/jobs/{job.id}/cancel"
-    elif job.state in ENDED - {State.DONE}:
+    elif job.state in ENDED - {State.DONE} and job.verifies is None:
         links["retry"] = f"/jobs/{job.id}/retry"
+    if job.verifies is not None:
+        links["verifies"] = f"/jobs/{job.verifies.job}"
     if job.published is not None:
         links["thumbnail"] = f"/thumb?img={job.published.image}&db={job.published.image_store}"
     return links

@@ -71,6 +71,9 @@ def retry(
     now = clock.now()
     if job.is_live:
         raise NotRetryableError(f"job {job.id} is {job.state}", hint="Nothing to do: it is on its way.")
+    if job.verifies is not None:
+        hint = f'Verify the slide again: call the hook verify with {{"job": "{job.verifies.job}"}}.'
+        raise NotRetryableError(f"job {job.id} is a verification, and has ended", hint=hint)
     if job.state is State.DONE and archive.shows(job):
         raise NotRetryableError(f"job {job.id} is done", hint="To do it again all the same, submit it with `force`.")
     place, pinned = job.destination, job.source
@@ -108,7 +111,14 @@ def enqueue(job: Job, *, force: bool = False, jobs: Jobs, archive: Archive, queu
         return stored
     if stored.is_live or not (force or _has_to_run_again(stored, archive)):
         return stored
-    again = next_attempt(stored, job.source, now=job.submitted_at, destination=job.destination, anew=force)
+    again = next_attempt(
+        stored,
+        job.source,
+        now=job.submitted_at,
+        destination=job.destination,
+        anew=force,
+        verifies=job.verifies,
+    )
     if jobs.move(stored, again):
         queue.send([ask(again, "plan")])
     return jobs.get(job.id) or again

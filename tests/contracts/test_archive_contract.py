@@ -18,6 +18,7 @@ from chalicelib.core.errors import (
     TileConflictError,
 )
 from chalicelib.core.job import Destination, Job
+from chalicelib.core.verification import Stored
 from chalicelib.ports import Holding, Switch, Tile
 from tests.contracts.archives import ArchiveBench, MemoryBench, MongoBench
 from tests.contracts.samples import (
@@ -754,3 +755,21 @@ def test_a_slide_can_be_published_again_into_an_emptied_session(bench: ArchiveBe
 
 def test_an_archive_that_stands_answers(bench: ArchiveBench) -> None:
     bench.archive.ping()
+
+
+def test_stored_tiles_are_read_back_by_name(bench: ArchiveBench) -> None:
+    job = version(bench, 1)
+    tiles = [a_tile("t.jpg", b"root"), a_tile("tq.jpg", b"corner"), a_tile("tr.jpg", b"other")]
+    bench.archive.stage(job)
+    bench.archive.write(job, 0, tiles)
+    found = bench.archive.stored(bench.database, job.image, ["tq.jpg", "t.jpg", "ts.jpg"])
+    assert {name: list(documents) for name, documents in found.items()} == {
+        "t.jpg": [Stored(tiles[0].id, b"root")],
+        "tq.jpg": [Stored(tiles[1].id, b"corner")],
+    }
+    assert bench.archive.documents(bench.database, job.image) == 3
+
+
+def test_of_an_image_without_tiles_nothing_is_stored(bench: ArchiveBench) -> None:
+    assert dict(bench.archive.stored(bench.database, UNKNOWN, ["t.jpg"])) == {}
+    assert bench.archive.documents(bench.database, UNKNOWN) == 0

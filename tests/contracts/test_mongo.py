@@ -12,6 +12,7 @@ from chalicelib.adapters import mongo
 from chalicelib.adapters.mongo import MongoArchive
 from chalicelib.core.digest import digest_sum
 from chalicelib.core.errors import ArchiveBusyError
+from chalicelib.core.verification import Stored
 from tests.contracts.archives import MongoBench
 from tests.contracts.samples import COLLECTION, NAMED_IMAGE, SESSION, STORE, a_job, a_tile, facts_of
 
@@ -136,3 +137,17 @@ def test_a_server_that_is_away_asks_for_patience(call: Callable[[MongoArchive], 
     nowhere = MongoClient[dict[str, Any]]("mongodb://127.0.0.1:1/", serverSelectionTimeoutMS=50)
     with nowhere as client, pytest.raises(ArchiveBusyError, match="MongoDB"):
         call(MongoArchive(client, "slideatlas"))
+
+
+def test_documents_that_somebody_else_has_put_among_the_tiles_are_read_as_they_are(bench: MongoBench) -> None:
+    job = a_job(database=bench.database)
+    tile = a_tile("t.jpg", b"root")
+    bench.archive.stage(job)
+    bench.archive.write(job, 0, [tile])
+    tiles = bench.tiles[job.image]
+    tiles.drop_index("name_1")
+    tiles.insert_many([{"_id": "by hand", "name": "t.jpg", "file": b"other"}, {"name": "t.jpg"}, {"file": "no name"}])
+    found = bench.archive.stored(bench.database, job.image, ["t.jpg"])["t.jpg"]
+    assert found[:2] == [Stored(tile.id, b"root"), Stored(b"", b"other")]
+    assert [each.jpeg for each in found[2:]] == [b""]
+    assert bench.archive.documents(bench.database, job.image) == 4

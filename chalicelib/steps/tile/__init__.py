@@ -4,13 +4,18 @@ Reading, splicing and inserting run on a few threads, a window of the source eac
 network waits for the other, and memory is bounded by the windows.
 """
 
+from typing import Any, get_args
+
 from chalicelib.core.chunk import Plan, load_plan
 from chalicelib.core.digest import digest_sum
 from chalicelib.core.job import MAX_BAD_TILES, ChunkRecord, Job, State
 from chalicelib.core.message import messages_for, plan_key
+from chalicelib.core.verification import MAX_FAULTS, Fault
 from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides, Work
 from chalicelib.steps.tile.copy import copy
 from chalicelib.steps.tile.hand import Hand
+
+FAULTS = get_args(Fault)
 
 
 def tile(
@@ -52,10 +57,23 @@ def tile(
         tiles_bad=len(hand.bad),
         skipped=tuple(hand.skipped) if any(hand.skipped) else (),
         bad_tiles=tuple(sorted(hand.bad, key=lambda bad: (bad.level, bad.row, bad.column))[:MAX_BAD_TILES]),
+        **_faults(hand),
     )
     after = jobs.finish_chunk(job, record)
     if after is not None:
         _forward(after, plan, number, queue)
+
+
+def _faults(hand: Hand) -> dict[str, Any]:
+    """What the record of a verification's chunk says more."""
+    if not hand.faults:
+        return {}
+    kinds = [found.fault for found in hand.faults]
+    return {
+        **{kind: kinds.count(kind) for kind in FAULTS},
+        "surplus": sum(found.documents - 1 for found in hand.faults if found.fault == "doubled"),
+        "faults": tuple(sorted(hand.faults, key=lambda found: (found.level, found.row, found.column))[:MAX_FAULTS]),
+    }
 
 
 def _work_through(hand: Hand) -> None:

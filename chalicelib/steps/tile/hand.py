@@ -9,11 +9,12 @@ from typing import TypeVar
 from chalicelib.core.chunk import RECORD, Chunk, Plan, PlannedLevel, TileRecord, unpack_records
 from chalicelib.core.digest import tile_id
 from chalicelib.core.errors import CorruptTileError, OutOfTimeError
-from chalicelib.core.geometry import tile_name
+from chalicelib.core.geometry import tile_address, tile_name
 from chalicelib.core.job import BadTile, Job
 from chalicelib.core.message import records_key
 from chalicelib.core.pyramid import MAX_TILE_BYTES
 from chalicelib.core.storage import MAX_SEGMENT_BYTES, Storage
+from chalicelib.core.verification import TileFault, judge
 from chalicelib.core.window import WINDOW_BYTES, Window, windows
 from chalicelib.ports import Archive, Clock, Slides, Tile, Work
 
@@ -30,7 +31,11 @@ RESERVE_SECONDS = 5.0
 @dataclass(slots=True)
 class Hand:
     """A chunk and all that is needed to work on it, and what has become of it so far: the `ids` of the stored tiles,
-    the damaged ones, and how many were left out by level. Its lists may be added to on any thread."""
+    the damaged ones, and how many were left out by level. Its lists may be added to on any thread.
+
+    A job that verifies works the same way through the same plan; only that its tiles are compared with what another
+    job has stored (`faults`), and not stored.
+    """
 
     job: Job
     plan: Plan
@@ -44,6 +49,7 @@ class Hand:
     ids: list[bytes] = field(default_factory=list)
     bad: list[BadTile] = field(default_factory=list)
     skipped: list[int] = field(default_factory=list)
+    faults: list[TileFault] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.skipped = [0] * len(self.plan.levels)
@@ -86,10 +92,32 @@ class Hand:
         return Tile(name, self.plan.depth - level, jpeg, tile_id(name, jpeg))
 
     def write(self, tiles: Sequence[Tile]) -> None:
-        """Store tiles, and remember that they are."""
+        """Store tiles (or compare them with those that are), and remember that it is done."""
         for batch in _batches(tiles):
-            self.archive.write(self.job, self.job.generation, batch)
+            if self.job.verifies is None:
+                self.archive.write(self.job, self.job.generation, batch)
+            else:
+                self._compare(batch, self.job.verifies.image)
             self.ids += [tile.id for tile in batch]
+
+    def _compare(self, tiles: Sequence[Tile], image: str) -> None:
+        self.check_time()
+        found = self.archive.stored(self.job.destination.database, image, [tile.name for tile in tiles])
+        for tile in tiles:
+            level, column, row = tile_address(tile.name, levels=self.plan.depth)
+            is_exact = self.level(level).made in ("passthrough", "lossless-crop")
+            documents = found.get(tile.name, ())
+            if fault := judge(tile.name, tile.id, documents, is_exact=is_exact):
+                self.faults.append(
+                    TileFault(
+                        level=level,
+                        column=column,
+                        row=row,
+                        name=tile.name,
+                        fault=fault,
+                        documents=len(documents),
+                    )
+                )
 
     def note_bad(self, record: TileRecord, reason: str) -> None:
         """Keep where a damaged piece lies. Raises CorruptTileError if the job is not to survive one."""

@@ -1,0 +1,43 @@
+"""The `verify` hook: every tile of a published slide is read back from MongoDB and compared with its source."""
+
+from collections.abc import Collection
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from chalicelib.core.errors import BucketNotAllowedError
+from chalicelib.core.job import Job
+from chalicelib.hooks import Parameters
+from chalicelib.ports import Archive, Clock, Jobs, Queue
+from chalicelib.steps.submit import enqueue
+from chalicelib.steps.verify import verification
+
+name = "verify"
+
+
+class VerifyParameters(Parameters):
+    """`job` is the upload that published the slide."""
+
+    job: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] = Field(
+        description="id of the job that published the slide"
+    )
+    repair: bool = Field(default=False, description="publish the slide anew from its source if anything is wrong")
+
+
+def verify(
+    parameters: VerifyParameters,
+    *,
+    source_buckets: Collection[str],
+    jobs: Jobs,
+    archive: Archive,
+    queue: Queue,
+    clock: Clock,
+) -> Job:
+    """Return the job that verifies the slide: the one that is at it, or the next attempt.
+
+    Raises NotFoundError, NotVerifiableError, BucketNotAllowedError.
+    """
+    job = verification(parameters.job, repair=parameters.repair, jobs=jobs, archive=archive, clock=clock)
+    if job.source.bucket not in source_buckets:
+        raise BucketNotAllowedError(f"the bucket {job.source.bucket!r} may not be read")
+    return enqueue(job, force=True, jobs=jobs, archive=archive, queue=queue)

@@ -1,0 +1,85 @@
+"""Verify: what a verification's chunks have found becomes its findings, and the repair of the slide.
+
+Everything is read before the slide is found to be still the same: what is said is said of one generation.
+"""
+
+from chalicelib.core.errors import NotVerifiableError
+from chalicelib.core.job import (
+    Job,
+    Problem,
+    State,
+    finishing,
+    found_in,
+    known,
+    new_verification,
+    next_attempt,
+    superseded,
+    verified,
+)
+from chalicelib.core.message import ask
+from chalicelib.core.verification import Findings
+from chalicelib.ports import Archive, Clock, Jobs, Queue
+
+
+def verification(job_id: str, *, repair: bool, jobs: Jobs, archive: Archive, clock: Clock) -> Job:
+    """Return the job that verifies what the upload `job_id` published, yet to be queued.
+
+    Raises NotFoundError, NotVerifiableError if readers do not see what it made.
+    """
+    upload = known(job_id, jobs.get(job_id))
+    if upload.verifies is not None:
+        raise NotVerifiableError(f"job {upload.id} is a verification itself, of job {upload.verifies.job}")
+    if not _is_shown(upload, archive):
+        raise NotVerifiableError(f"job {upload.id} is {upload.state}, and readers do not see its tiles")
+    return new_verification(upload, repair=repair, now=clock.now())
+
+
+def conclude(job: Job, *, jobs: Jobs, archive: Archive, queue: Queue, clock: Clock) -> None:
+    """Bring a verification whose chunks are all done to `done`, with its findings; let the upload run again if they ask
+    for it. `superseded` if the slide was replaced meanwhile.
+
+    Harmless to repeat: the findings are kept before anything is repaired.
+    """
+    target = job.verifies
+    assert target is not None
+    if job.state is State.TILING and job.all_chunks_done:
+        documents = archive.documents(job.destination.database, target.image)
+        findings = found_in(jobs.chunk_records(job), documents=documents)
+        upload = jobs.get(target.job)
+        if upload is None or upload.attempt != target.attempt or not _is_shown(upload, archive):
+            _give_way(job, jobs, clock)
+            return
+        bad_tiles = tuple(bad for record in jobs.chunk_records(job) for bad in record.bad_tiles)
+        begun = finishing(job, bad_tiles=bad_tiles, findings=findings, now=clock.now())
+        if not jobs.move(job, begun):
+            return
+        job = begun
+    if job.state is not State.FINISHING:
+        return
+    findings = job.findings or Findings()
+    if target.repair and not findings.are_clean:
+        upload = jobs.get(target.job)
+        # What somebody has begun to do again, or replaced by now, is mended already.
+        if upload is not None and upload.attempt == target.attempt and _is_shown(upload, archive):
+            _repair(upload, jobs, queue, clock)
+    jobs.move(job, verified(job, findings, now=clock.now()))
+
+
+def _is_shown(upload: Job, archive: Archive) -> bool:
+    return upload.state is State.DONE and archive.shows(upload)
+
+
+def _give_way(job: Job, jobs: Jobs, clock: Clock) -> None:
+    newer = Problem(
+        code="newer_generation",
+        message="the slide was replaced or taken away while it was verified",
+        hint="Verify it again.",
+    )
+    jobs.move(job, superseded(job, newer, now=clock.now(), sweep_at=clock.now()))
+
+
+def _repair(upload: Job, jobs: Jobs, queue: Queue, clock: Clock) -> None:
+    """Let the upload make all its tiles anew, as its next attempt; readers see the old ones until they are complete."""
+    again = next_attempt(upload, upload.source, now=clock.now(), anew=True)
+    if jobs.move(upload, again):
+        queue.send([ask(again, "plan")])
