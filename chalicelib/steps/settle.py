@@ -51,7 +51,8 @@ def cancel(job_id: str, *, jobs: Jobs, archive: Archive, clock: Clock) -> Job:
         if job.state not in UNFINISHED:
             raise NotCancellableError(f"job {job.id} is {job.state} and cannot be cancelled any more")
         now = clock.now()
-        ended = cancelled(job, now=now, sweep_at=now)
+        sweep_at = now + (LATE_SECONDS if _may_be_published(job) else 0.0)
+        ended = cancelled(job, now=now, sweep_at=sweep_at)
         if jobs.move(job, ended):
             with suppress(TransientError):  # the next minute does it
                 sweep(jobs.get(job.id) or ended, jobs=jobs, archive=archive, clock=clock)
@@ -63,10 +64,14 @@ def _keep_seconds(job: Job, error: SlidehookError) -> float:
     """Return how long what `job` has staged stays when `error` ends it."""
     if not error.permanent:
         return KEEP_SECONDS
-    # Another finisher may have found the tiles complete, and be about to let readers see them. What the records of the
-    # chunks say, it was told as well.
-    may_be_seen = job.state is State.FINISHING and not isinstance(error, TooManyBadTilesError)
-    return LATE_SECONDS if may_be_seen else 0.0
+    # What the records of the chunks say, another finisher was told as well.
+    return LATE_SECONDS if _may_be_published(job) and not isinstance(error, TooManyBadTilesError) else 0.0
+
+
+def _may_be_published(job: Job) -> bool:
+    """Tell whether a finisher may have found the job's tiles complete, and be about to let readers see them: one of
+    this attempt, or a late one of an attempt before, whose tiles this one goes on with."""
+    return job.state is State.FINISHING or job.all_chunks_done
 
 
 def sweep(job: Job, *, jobs: Jobs, archive: Archive, clock: Clock) -> None:

@@ -17,7 +17,7 @@ from chalicelib.core.job import (
     verified,
 )
 from chalicelib.core.message import ask
-from chalicelib.core.verification import Findings
+from chalicelib.core.verification import Findings, Target
 from chalicelib.ports import Archive, Clock, Jobs, Queue
 
 
@@ -45,8 +45,7 @@ def conclude(job: Job, *, jobs: Jobs, archive: Archive, queue: Queue, clock: Clo
     if job.state is State.TILING and job.all_chunks_done:
         documents = archive.documents(job.destination.database, target.image)
         findings = found_in(jobs.chunk_records(job), documents=documents)
-        upload = jobs.get(target.job)
-        if upload is None or upload.attempt != target.attempt or not _is_shown(upload, archive):
+        if not _is_still_shown(target, jobs.get(target.job), archive):
             _give_way(job, jobs, clock)
             return
         bad_tiles = tuple(bad for record in jobs.chunk_records(job) for bad in record.bad_tiles)
@@ -60,9 +59,13 @@ def conclude(job: Job, *, jobs: Jobs, archive: Archive, queue: Queue, clock: Clo
     if target.repair and not findings.are_clean:
         upload = jobs.get(target.job)
         # What somebody has begun to do again, or replaced by now, is mended already.
-        if upload is not None and upload.attempt == target.attempt and _is_shown(upload, archive):
+        if upload is not None and _is_still_shown(target, upload, archive):
             _repair(upload, jobs, queue, clock)
     jobs.move(job, verified(job, findings, now=clock.now()))
+
+
+def _is_still_shown(target: Target, upload: Job | None, archive: Archive) -> bool:
+    return upload is not None and upload.attempt == target.attempt and _is_shown(upload, archive)
 
 
 def _is_shown(upload: Job, archive: Archive) -> bool:

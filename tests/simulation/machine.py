@@ -48,10 +48,11 @@ class Faults:
     rolled_back: float = 0.0  # tiles that were acknowledged are gone
     away: float = 0.0  # MongoDB, for a while
     clock_jumps: float = 0.0
+    spoilt: float = 0.0  # a tile of a published slide
 
     NAMES = (
         "killed", "asleep", "refused", "answer_lost", "half_inserted", "doubled", "delayed", "acknowledgement_lost",
-        "reordered", "short_of_time", "rolled_back", "away", "clock_jumps",
+        "reordered", "short_of_time", "rolled_back", "away", "clock_jumps", "spoilt",
     )  # fmt: skip
 
 

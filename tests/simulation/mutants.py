@@ -20,6 +20,8 @@ from chalicelib.ports import Tile
 from chalicelib.steps import control, finish, rescue, settle
 from chalicelib.steps import plan as planning
 from chalicelib.steps import tile as tiling
+from chalicelib.steps import verify as verifying
+from chalicelib.steps.tile import hand as handing
 
 Mutant = Callable[[], AbstractContextManager[Any]]
 
@@ -229,6 +231,14 @@ def the_sweeper_is_told_after_the_removal() -> AbstractContextManager[Any]:
     return patch.object(control, "remove", remove)
 
 
+def tiles_are_not_compared() -> AbstractContextManager[Any]:
+    return patch.object(handing, "judge", lambda *_, **__: None)
+
+
+def a_replaced_slide_is_judged() -> AbstractContextManager[Any]:
+    return patch.object(verifying, "_is_still_shown", lambda *_: True)
+
+
 MUTANTS: dict[str, Mutant] = {
     "the sweeper is told before a slide is removed": the_sweeper_is_told_after_the_removal,
     "newer bytes have a job by themselves": newer_bytes_wait_for_an_event,
@@ -252,5 +262,7 @@ MUTANTS: dict[str, Mutant] = {
     "what was replaced is swept": replaced_slides_are_kept,
     "what is shown is not swept": the_sweeper_does_not_look_at_views,
     "next stage is sent again": a_message_that_comes_again_is_not_forwarded,
+    "verify compares": tiles_are_not_compared,
+    "a slide that was replaced is not judged": a_replaced_slide_is_judged,
     "chunks are sent": a_plan_that_comes_again_sends_nothing,
 }

@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -24,6 +24,7 @@ from chalicelib.core.retry import LATE_SECONDS
 from chalicelib.core.source import Source
 from chalicelib.entrypoints import queue as consumers
 from chalicelib.hooks.upload import UploadParameters, upload
+from chalicelib.hooks.verify import VerifyParameters, verify
 from chalicelib.steps import control
 from chalicelib.steps.settle import cancel
 from chalicelib.steps.submit import retry
@@ -46,13 +47,14 @@ KEYS = (f"{COLLECTION}/{SESSION}/a.svs", f"{COLLECTION}/{SESSION}/b.svs")
 NAMED = "00000000000000000000aaaa"
 STEPS = (600, 300)
 # What users of a history do mostly: submit, submit to a named image, submit overwriting, empty the session, cancel,
-# retry, submit by force, remove a slide.
+# retry, submit by force, remove a slide, verify one, verify and repair one.
 HABITS = (
-    (6, 3, 1, 0.3, 1.5, 2, 1, 0.3),
-    (0, 1, 0, 0, 0, 0, 0, 0),
-    (3, 0, 0, 0, 4, 6, 0, 1),
-    (2, 0, 0, 0, 3, 1, 8, 0),
-    (4, 0, 0, 1, 0, 0, 0, 8),
+    (6, 3, 1, 0.3, 1.5, 2, 1, 0.3, 0.3, 0.3),
+    (0, 1, 0, 0, 0, 0, 0, 0, 0, 0),
+    (3, 0, 0, 0, 4, 6, 0, 1, 0, 0),
+    (2, 0, 0, 0, 3, 1, 8, 0, 0, 0),
+    (4, 0, 0, 1, 0, 0, 0, 8, 0, 0),
+    (4, 1, 0, 0, 0.5, 0, 1, 0.2, 3, 3),
 )
 # Long enough for the last rescue (three days) and the sweeper's second look.
 LONGEST_SECONDS = 14 * 24 * 3600.0
@@ -61,7 +63,7 @@ MOST_ROUNDS = 6000
 FAULTS = {
     "killed": 0.04, "asleep": 0.02, "refused": 0.04, "answer_lost": 0.04, "half_inserted": 0.5, "doubled": 0.2,
     "delayed": 0.15, "acknowledgement_lost": 0.3, "reordered": 0.5, "short_of_time": 0.2, "rolled_back": 0.08,
-    "away": 0.02, "clock_jumps": 0.02,
+    "away": 0.02, "clock_jumps": 0.02, "spoilt": 0.04,
 }  # fmt: skip
 
 # What a job may fail for in a history, beside what its bytes are to blame for.
@@ -161,7 +163,9 @@ class Story:
         self._named_last: Job | None = None
         # Which bytes stood under a key from when on; none after it was deleted.
         self._written: dict[str, list[tuple[float, str]]] = {key: [] for key in KEYS}
-        self._habit = HABITS[self.choices.pick((3, 1, 1, 1, 1))]
+        # Which tiles of published images somebody has spoilt, and when.
+        self._spoilt: dict[str, dict[str, float]] = {}
+        self._habit = HABITS[self.choices.pick((3, 1, 1, 1, 1, 1))]
 
     @property
     def dice(self) -> float:
@@ -189,6 +193,7 @@ class Story:
                     self._check(alarm)
                 self._calm()
                 self._end(alarm)
+            self._mend(alarm)
             # Long after, everything is replaced: what was kept for readers is not kept for ever.
             for key in KEYS:
                 self._write(key, version=2)
@@ -251,6 +256,25 @@ class Story:
             machine.note("clock jumps", "two hours on")
         if self.choices.chance(faults.rolled_back * 10):
             self._roll_back()
+        if self.choices.chance(faults.spoilt * 10):
+            self._spoil()
+
+    def _spoil(self) -> None:
+        """Take a tile of a published slide away, or put other bytes into it: what `verify` is for."""
+        archive = self.memory_archive
+        shown = [archive.views[view] for view in archive.session(SESSION).views if view in archive.views]
+        jobs = [job for view in shown if view.trace and (job := self.memory_jobs.get(view.trace.job))]
+        images = sorted({job.image for job in jobs if job.state is State.DONE} - {NAMED})
+        tiles = archive.tiles[DATABASE, images[self.choices.pick([1] * len(images))]] if images else None
+        if tiles:
+            name = sorted(tiles)[self.choices.pick([1] * len(tiles))]
+            image = next(place for place, found in archive.tiles.items() if found is tiles)[1]
+            if self.choices.chance(0.5):
+                tiles[name] = replace(tiles[name], jpeg=b"spoilt")
+            else:
+                del tiles[name]
+            self._spoilt.setdefault(image, {}).setdefault(name, self.machine.now)
+            self.machine.note("spoilt", f"{image} {name}")
 
     def _roll_back(self) -> None:
         """Lose tiles that were acknowledged: a primary whose writes did not reach the others. Only while a slide is
@@ -309,7 +333,7 @@ class Story:
         kind = self.choices.pick(self._habit)
         known = sorted(self.memory_jobs._jobs.values(), key=lambda job: job.id)
         # Most want what can be granted; some come too late.
-        likely = [1 + 4 * ((kind == 4) == job.is_live) for job in known]
+        likely = [1 + 4 * self._suits(kind, job) for job in known]
         job = known[self.choices.pick(likely)].id if known else ""
         calls: tuple[tuple[str, Callable[[], Any]], ...] = (
             ("submit", lambda: self._submit(key)),
@@ -320,9 +344,17 @@ class Story:
             ("retry", lambda: self._retry(job)),
             ("submit by force", lambda: self._submit(key, force=True)),
             ("remove", self._remove),
+            ("verify", lambda: self._verify(job, repair=False)),
+            ("verify and repair", lambda: self._verify(job, repair=True)),
         )
         name, call = calls[kind]
         self.machine.start(name, lambda: self._asked(name, call), seconds=29)
+
+    @staticmethod
+    def _suits(kind: int, job: Job) -> bool:
+        if kind >= 8:
+            return job.state is State.DONE and job.verifies is None
+        return (kind == 4) == job.is_live
 
     def _asked(self, name: str, call: Callable[[], Any]) -> None:
         """A user's call: an error is an answer."""
@@ -348,6 +380,13 @@ class Story:
             slides=self.slides, jobs=self.jobs, archive=self.archive, queue=self.queue, clock=self.clock,
         )  # fmt: skip
         self.machine.seen["retry granted"] += 1
+
+    def _verify(self, job: str, *, repair: bool) -> None:
+        verify(
+            VerifyParameters(job=job or "0" * 32, repair=repair), source_buckets=self.settings.source_buckets,
+            jobs=self.jobs, archive=self.archive, queue=self.queue, clock=self.clock,
+        )  # fmt: skip
+        self.machine.seen["verify granted"] += 1
 
     def _remove(self) -> None:
         listed = self.memory_archive.session(SESSION).views
@@ -419,7 +458,7 @@ class Story:
         live: dict[tuple[object, ...], str] = {}
         for job in stored.values():
             if job.is_live:
-                asked = (job.source.key, job.source.etag, job.destination, job.options)
+                asked = (job.hook, job.verifies, job.source.key, job.source.etag, job.destination, job.options)
                 if live.setdefault(asked, job.id) != job.id:
                     raise Violation(f"two jobs do the same: {job.id} and {live[asked]}")
             before = self._known.get(job.id)
@@ -441,6 +480,10 @@ class Story:
             self._named_last = max(self._named_last or job, job, key=lambda each: each.submitted_at)
         if job.state is State.FAILED and before.state is not State.FAILED:
             self._check_reason(job)
+        if job.verifies is not None:
+            if job.state is State.DONE and before.state is not State.DONE:
+                self._check_findings(job)
+            return
         if job.error is not None and job.error.code == SourceChangedError.code and before.is_live:
             self._check_followed(job)
 
@@ -468,10 +511,33 @@ class Story:
         allowed = job.error.code in REASONS or not is_sound
         if job.error.code == "no_progress":
             allowed = any(job.id in body for body in self.machine.buried)
-        if job.error.code == "verification_failed" and self.machine.seen["rolled back"]:
+        # Who submits a slide again that was taken out goes on with the tiles that are still there.
+        if job.error.code == "verification_failed" and (self.machine.seen["rolled back"] or self._spoilt):
             allowed = True
         if not allowed:
             raise Violation(f"job {job.id} failed for no reason: {job.error.code}, {job.error.message}")
+
+    def _check_findings(self, job: Job) -> None:
+        """What a verification says is what was done to the image: what it found is wrong, and what was wrong before it
+        began it has found."""
+        assert job.verifies is not None
+        assert job.findings is not None
+        spoilt = self._spoilt.get(job.verifies.image, {})
+        found = {fault.name for fault in job.findings.faults}
+        if found - spoilt.keys() or job.findings.doubled or job.findings.unexpected:
+            raise Violation(f"job {job.id} found faults that nobody made: {job.findings}")
+        # A very late worker of the upload may have put a tile back.
+        wrong = self._is_wrong(job.verifies.image, job.source.etag)
+        if missed := {name for name, at in spoilt.items() if at < job.started_at and name in wrong} - found:
+            raise Violation(f"job {job.id} did not find {sorted(missed)}")
+        self.machine.seen["fault found"] += bool(found)
+        self.machine.seen["found intact"] += not found
+
+    def _is_wrong(self, image: str, etag: str) -> set[str]:
+        """Return the names of the tiles of an image that are not those of its source."""
+        tiles = self.memory_archive.tiles.get((DATABASE, image), {})
+        expected = reference(_versions()[etag]) or {}
+        return {name for name, jpeg in expected.items() if name not in tiles or tiles[name].jpeg != jpeg}
 
     def _check_readers(self) -> None:
         archive = self.memory_archive
@@ -501,7 +567,10 @@ class Story:
             if not any(tiles == reference(version) for version in range(len(slides()))):
                 raise Violation(f"view {view} shows {len(tiles)} tiles that are no version of its slide")
             return
-        expected = reference(_versions()[job.source.etag])
+        expected = dict(reference(_versions()[job.source.etag]) or {})
+        for name in self._spoilt.get(image, ()):
+            tiles.pop(name, None)
+            expected.pop(name, None)
         if tiles != expected:
             raise Violation(f"view {view} shows {len(tiles)} tiles that are not those of {job.source} (job {job.id})")
 
@@ -570,10 +639,37 @@ class Story:
         if left:
             raise Violation(f"left over: {sorted(set(left))}")
         for job in self.memory_jobs._jobs.values():
-            if job.state is State.DONE and job.destination.mongo_collection is None and not self._was_emptied:
+            is_new = job.destination.mongo_collection is None and job.verifies is None
+            if job.state is State.DONE and is_new and not self._was_emptied:
                 self._check_shown(job)
         if self._named_last is not None:
             self._check_named(self._named_last)
+
+    def _mend(self, alarm: _Alarm) -> None:
+        """Ask for the repair of what is spoilt and shown. Raises Violation if readers still see it afterwards."""
+        archive = self.memory_archive
+
+        def spoilt() -> list[str]:
+            listed = archive.session(SESSION).views
+            shown = {archive.views[view] for view in listed if view in archive.views}
+            jobs = [job for view in shown if view.trace and (job := self.memory_jobs.get(view.trace.job))]
+            done = [job for job in jobs if job.state is State.DONE and job.image in self._spoilt]
+            return sorted(job.id for job in done if self._is_wrong(job.image, job.source.etag))
+
+        asked = spoilt()
+        for job_id in asked:
+            job = self.memory_jobs.get(job_id)
+            assert job is not None
+            version = _versions()[job.source.etag]
+            # What it is mended from.
+            if self._written[job.source.key][-1][1] != job.source.etag:
+                self._write(job.source.key, version)
+            self.machine.start("mend", lambda job_id=job_id: self._verify(job_id, repair=True), seconds=29)  # type: ignore[misc]
+            self.machine.seen["mended"] += 1
+        if asked:
+            self._end(alarm)
+        if left := spoilt():
+            raise Violation(f"readers see what is spoilt: {left}")
 
     def _check_followed(self, job: Job) -> None:
         """What took the place of a job's bytes has a job of its own, whether or not S3 told of it."""

@@ -18,11 +18,11 @@ from chalicelib.core.job import Job, State, finishing
 from chalicelib.core.retry import GRACE_SECONDS, LATE_SECONDS
 from chalicelib.hooks.upload import arrive
 from chalicelib.ports import Jobs
-from chalicelib.steps.control import recreate_session, redrive
+from chalicelib.steps.control import recreate_session, redrive, remove
 from chalicelib.steps.settle import KEEP_SECONDS, cancel, settle
 from chalicelib.steps.submit import retry
 from tests.slides import Slide, write
-from tests.world import BUCKET, SESSION, World
+from tests.world import BUCKET, DATABASE, SESSION, World
 
 SLIDE = write(Slide(width_px=300, height_px=200))
 OTHER = write(Slide(width_px=300, height_px=200, seed=9))
@@ -82,6 +82,23 @@ def test_what_a_worker_stores_after_the_end_is_swept_later() -> None:
     assert place in world.memory_archive.tiles
     sweep_all(world, LATE_SECONDS + 1)
     assert world.memory_archive.tiles == {}
+
+
+@pytest.mark.parametrize("ending", ["cancelled", "overwritten"])
+def test_complete_tiles_wait_for_a_finisher_of_an_earlier_attempt(ending: str) -> None:
+    world = world_with()
+    done = world.finish(world.submit())
+    remove(SESSION, None, jobs=world.jobs, archive=world.archive, clock=world.clock)
+    again = world.submit()
+    if ending == "cancelled":
+        cancelled(world, again)
+    else:
+        world.put(OTHER)
+        world.deliver(world.memory_queue.sent.pop(0))
+    assert not world.job(done).is_live
+    assert len(world.tiles(done)) == done.tiles_total
+    sweep_all(world, LATE_SECONDS + 1)
+    assert (DATABASE, done.image) not in world.memory_archive.tiles
 
 
 def test_cancelling_keeps_what_readers_see() -> None:
