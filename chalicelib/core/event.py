@@ -16,7 +16,6 @@ class Arrival:
     etag: str
     size_bytes: int
     version_id: str | None
-    sequencer: str
     at: float
 
 
@@ -41,6 +40,5 @@ def _arrival(record: Mapping[str, Any]) -> Arrival:
         etag=f'"{thing.get("eTag", "")}"',
         size_bytes=int(thing.get("size", 0)),
         version_id=thing.get("versionId"),
-        sequencer=str(thing.get("sequencer", "")),
         at=datetime.fromisoformat(record["eventTime"]).timestamp() if record.get("eventTime") else 0.0,
     )

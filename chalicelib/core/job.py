@@ -236,7 +236,8 @@ class Job:
 
     @property
     def order(self) -> str:
-        """The text by which generations of one slide are put in order: the newest object, then the latest submit."""
+        """The text by which generations of one slide are put in order: the newest object (S3 tells whole seconds), then
+        the later instant at which an object stood (steps.submit)."""
         return f"{self.source.last_modified_at:017.3f}|{self.submitted_at:017.6f}"
 
     def staging(self, generation: int | None = None) -> str:

@@ -167,7 +167,10 @@ def _step(message: Message, job: Job, clock: Clock, system: System) -> None:
 
         conclude(job, jobs=system.jobs, archive=system.archive, queue=system.queue, clock=clock)
     else:
-        finish(job, jobs=system.jobs, archive=system.archive, work=system.work, clock=clock)
+        finish(
+            job,
+            slides=system.slides, jobs=system.jobs, archive=system.archive, work=system.work, clock=clock,
+        )  # fmt: skip
 
 
 def _settle(message: Message, error: SlidehookError, system: System) -> None:

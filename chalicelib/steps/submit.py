@@ -2,7 +2,14 @@
 
 from collections.abc import Collection
 
-from chalicelib.core.errors import BucketNotAllowedError, NotRetryableError, NotTiffError, SlideError, SourceError
+from chalicelib.core.errors import (
+    BucketNotAllowedError,
+    NotRetryableError,
+    NotTiffError,
+    SlideError,
+    SourceError,
+    StorageBusyError,
+)
 from chalicelib.core.job import Destination, Job, Options, State, known, new_job, next_attempt
 from chalicelib.core.message import ask
 from chalicelib.core.source import OBJECT_ID, Source
@@ -29,10 +36,7 @@ def submit(
 
     Raises NoSuchSourceError, EmptySourceError, NotTiffError; nothing is left behind then.
     """
-    # Read before the object is pinned: of two calls, the one that pinned the older bytes then has the earlier time.
-    now = clock.now()
-    source, first_bytes = slides.pin(bucket, key, first_bytes=MAGIC_BYTES)
-    refuse_what_is_no_tiff(source, first_bytes)
+    source, now = _pinned(bucket, key, slides, clock)
     job = new_job(hook, source, destination, options, now=now)
     return enqueue(job, force=force, jobs=jobs, archive=archive, queue=queue)
 
@@ -68,7 +72,6 @@ def retry(
     now), and what a submit raises.
     """
     job = known(job_id, jobs.get(job_id))
-    now = clock.now()
     if job.is_live:
         raise NotRetryableError(f"job {job.id} is {job.state}", hint="Nothing to do: it is on its way.")
     if job.verifies is not None:
@@ -82,8 +85,7 @@ def retry(
         raise NotRetryableError(f"{pinned} would be refused again", hint=job.error.hint if job.error else None)
     if pinned.bucket not in source_buckets:
         raise BucketNotAllowedError(f"the bucket {pinned.bucket!r} may not be read")
-    source, first_bytes = slides.pin(pinned.bucket, pinned.key, first_bytes=MAGIC_BYTES)
-    refuse_what_is_no_tiff(source, first_bytes)
+    source, now = _pinned(pinned.bucket, pinned.key, slides, clock)
     if source.etag != pinned.etag:
         hint = "Submit the slide again: other bytes are another job."
         raise NotRetryableError(f"{pinned} has other bytes than when this job was submitted", hint=hint)
@@ -92,6 +94,27 @@ def retry(
     if jobs.move(job, again):
         queue.send([ask(again, "plan")])
     return known(job_id, jobs.get(job_id))
+
+
+def _pinned(bucket: str, key: str, slides: Slides, clock: Clock) -> tuple[Source, float]:
+    """Return an object that begins like a TIFF, and an instant at which it stood as it was pinned.
+
+    The instants of two versions are in the order in which they were written, whatever order their callers come in: S3
+    tells dates in whole seconds, and its events overtake each other. Raises StorageBusyError if the object is
+    overwritten all the time.
+    """
+    source, first_bytes = slides.pin(bucket, key, first_bytes=MAGIC_BYTES)
+    for _ in range(MOST_LOOKS):
+        refuse_what_is_no_tiff(source, first_bytes)
+        now = clock.now()
+        before = source
+        source, first_bytes = slides.pin(bucket, key, first_bytes=MAGIC_BYTES)
+        if source == before:
+            return source, now
+    raise StorageBusyError(f"{source} is overwritten faster than it can be looked at")
+
+
+MOST_LOOKS = 4
 
 
 def refuse_what_is_no_tiff(source: Source, first_bytes: bytes) -> None:

@@ -59,6 +59,8 @@ HABITS = (
 # Long enough for the last rescue (three days) and the sweeper's second look.
 LONGEST_SECONDS = 14 * 24 * 3600.0
 MOST_ROUNDS = 6000
+# To what the dates of objects are rounded.
+DATED_SECONDS = 300.0
 
 FAULTS = {
     "killed": 0.04, "asleep": 0.02, "refused": 0.04, "answer_lost": 0.04, "half_inserted": 0.5, "doubled": 0.2,
@@ -101,6 +103,11 @@ def reference(version: int) -> Mapping[str, bytes] | None:
 
 
 CHUNK_BYTES = 6000
+
+
+def _version_number(source: Source) -> int:
+    """Return which of all writes made an object."""
+    return int(str(source.version_id).rsplit("-", 1)[-1])
 
 
 @cache
@@ -157,12 +164,12 @@ class Story:
         )  # fmt: skip
         self._wanted = faults
         self._known: dict[str, Job] = {}
-        self._orders: dict[str, str] = {}
+        self._shown: dict[str, Job] = {}
         self._was_emptied = False
         self._last: Actor | None = None
         self._named_last: Job | None = None
-        # Which bytes stood under a key from when on; none after it was deleted.
-        self._written: dict[str, list[tuple[float, str]]] = {key: [] for key in KEYS}
+        # Which bytes stood under a key from when on, and the number of the version; none after it was deleted.
+        self._written: dict[str, list[tuple[float, str, int]]] = {key: [] for key in KEYS}
         # Which tiles of published images somebody has spoilt, and when.
         self._spoilt: dict[str, dict[str, float]] = {}
         self._habit = HABITS[self.choices.pick((3, 1, 1, 1, 1, 1))]
@@ -295,11 +302,11 @@ class Story:
         machine = self.machine
         key = KEYS[self.choices.pick((3, 1))]
         version = self.choices.pick((4, 3, 2, 1))
-        machine.now += 1
+        machine.now += (0.01, 1.0)[self.choices.pick((1, 2))]
         if self.choices.chance(0.15):
             self.memory_slides.delete(BUCKET, key)
             machine.note("deleted", key)
-            self._written[key].append((machine.now, ""))
+            self._written[key].append((machine.now, "", 0))
             return
         source = self._write(key, version)
         if self.choices.chance(0.3):
@@ -324,8 +331,10 @@ class Story:
         if (BUCKET, key) in self.memory_slides._objects:
             machine.seen["overwritten"] += 1
         machine.note("written", f"{key} version {version}")
-        source = self.memory_slides.put(BUCKET, key, slides()[version], at=machine.now)
-        self._written[key].append((machine.now, source.etag))
+        # S3 dates objects in whole seconds, in which a small slide may be published: here it takes longer.
+        at = machine.now // DATED_SECONDS * DATED_SECONDS
+        source = self.memory_slides.put(BUCKET, key, slides()[version], at=at)
+        self._written[key].append((machine.now, source.etag, _version_number(source)))
         return source
 
     def _user(self) -> None:
@@ -486,6 +495,8 @@ class Story:
             return
         if job.error is not None and job.error.code == SourceChangedError.code and before.is_live:
             self._check_followed(job)
+        if job.state is State.SUPERSEDED and before.state is State.FINISHING and not job.destination.mongo_collection:
+            self._check_shown(job)
 
     @staticmethod
     def _check_state(what: str, before: Job, job: Job) -> None:
@@ -547,7 +558,7 @@ class Story:
         if len(set(listed)) != len(listed) or len(set(slides_shown)) != len(slides_shown):
             raise Violation(f"the session lists a slide twice: {listed}")
         # A slide that was taken out may come back with older bytes.
-        self._orders = {slide: order for slide, order in self._orders.items() if slide in slides_shown}
+        self._shown = {slide: job for slide, job in self._shown.items() if slide in slides_shown}
         for name in listed:
             view = archive.views.get(name)
             if view is None or view.trace is None:
@@ -556,9 +567,18 @@ class Story:
             if job is None:
                 raise Violation(f"view {name} shows the unknown job {view.trace.job}")
             self._check_tiles(name, view.image, job)
-            if view.trace.order < self._orders.get(view.trace.slide, ""):
-                raise Violation(f"view {name} went back to older bytes")
-            self._orders[view.trace.slide] = view.trace.order
+            before = self._shown.get(view.trace.slide, job)
+            if self._is_older(job, before):
+                raise Violation(f"view {name} went back to older bytes: from {before.source.etag} to {job.source.etag}")
+            self._shown[view.trace.slide] = job
+
+    def _is_older(self, one: Job, other: Job) -> bool:
+        """Tell whether the bytes of one job were overwritten before those of the other were pinned, and not written
+        again since."""
+        if one.source.etag == other.source.etag:
+            return False
+        last = max(number for _, etag, number in self._written[one.source.key] if etag == one.source.etag)
+        return last < _version_number(other.source)
 
     def _check_tiles(self, view: str, image: str, job: Job) -> None:
         tiles = {name: tile.jpeg for name, tile in self.memory_archive.tiles.get((DATABASE, image), {}).items()}
@@ -680,8 +700,8 @@ class Story:
             if (each.source.key, each.destination, each.options) == asked and each.id != job.id
         ]
         written = self._written[job.source.key]
-        before = [etag for at, etag in written if at <= job.started_at][-1:]
-        since = {*before, *(etag for at, etag in written if at > job.started_at)}
+        before = [etag for at, etag, _ in written if at <= job.started_at][-1:]
+        since = {*before, *(etag for at, etag, _ in written if at > job.started_at)}
         if "" not in since and not any(each.source.etag in since for each in newer):
             raise Violation(f"nobody submitted what took the place of the bytes of job {job.id}")
 
@@ -692,10 +712,14 @@ class Story:
             raise Violation(f"the named image does not hold what was submitted last (job {latest.id})")
 
     def _check_shown(self, done: Job) -> None:
-        """What is done is what readers see, or something newer, unless the session was emptied."""
+        """What is done, or has given way, is what readers see, or something newer, unless it was taken out."""
         for view in self.memory_archive.views.values():
-            if view.trace and view.trace.slide == done.source.slide and view.trace.order < done.order:
-                raise Violation(f"job {done.id} is done, and readers see something older")
+            if view.trace is None or view.trace.slide != done.source.slide:
+                continue
+            shown = self.memory_jobs.get(view.trace.job)
+            assert shown is not None
+            if self._is_older(shown, done):
+                raise Violation(f"job {done.id} is {done.state}, and readers see something older")
 
 
 def warm() -> None:

@@ -1,6 +1,8 @@
 """What people decide about jobs: cancel, retry, force, redrive; and newer bytes that run by themselves."""
 
+from collections.abc import Callable
 from functools import partial
+from itertools import count
 from typing import Any
 
 import pytest
@@ -12,17 +14,19 @@ from chalicelib.core.errors import (
     NotCancellableError,
     NotFoundError,
     NotRetryableError,
+    StorageBusyError,
 )
 from chalicelib.core.event import Arrival
-from chalicelib.core.job import Job, State, finishing
+from chalicelib.core.job import Destination, Job, Options, State, finishing
 from chalicelib.core.retry import GRACE_SECONDS, LATE_SECONDS
+from chalicelib.core.source import Source
 from chalicelib.hooks.upload import arrive
 from chalicelib.ports import Jobs
 from chalicelib.steps.control import recreate_session, redrive, remove
 from chalicelib.steps.settle import KEEP_SECONDS, cancel, settle
-from chalicelib.steps.submit import retry
+from chalicelib.steps.submit import retry, submit
 from tests.slides import Slide, write
-from tests.world import BUCKET, DATABASE, SESSION, World
+from tests.world import BUCKET, COLLECTION, DATABASE, SESSION, World
 
 SLIDE = write(Slide(width_px=300, height_px=200))
 OTHER = write(Slide(width_px=300, height_px=200, seed=9))
@@ -57,6 +61,82 @@ def retried(world: World, job: Job, buckets: frozenset[str] | None = None) -> Jo
 def sweep_all(world: World, seconds: float) -> None:
     world.clock.advance(seconds)
     world.minute()
+
+
+# -- order -----------------------------------------------------------------------------------------------------------
+
+
+class _Overtaken:
+    """Slides of which something else happens before each of the first looks at them."""
+
+    def __init__(self, world: World, *acts: Callable[[], object]) -> None:
+        self.world, self.acts = world, list(acts)
+
+    def pin(self, bucket: str, key: str, *, first_bytes: int) -> tuple[Source, bytes]:
+        if self.acts:
+            self.acts.pop(0)()
+        return self.world.memory_slides.pin(bucket, key, first_bytes=first_bytes)
+
+
+def submitted(world: World, slides: Any) -> Job:
+    place = archive_place(world)
+    return submit(
+        "upload", BUCKET, "slide.svs", place, Options(),
+        slides=slides, jobs=world.jobs, archive=world.archive, queue=world.queue, clock=world.clock,
+    )  # fmt: skip
+
+
+def archive_place(world: World) -> Destination:
+    return world.memory_archive.locate(COLLECTION, SESSION, None)
+
+
+def test_who_pins_newer_bytes_of_the_same_second_is_newer_whenever_it_was_called() -> None:
+    world = World()
+    second = world.clock.now()
+    world.memory_slides.put(BUCKET, "slide.svs", SLIDE, at=second)
+
+    def older_is_published() -> None:
+        world.finish(submitted(world, world.slides))
+        world.memory_slides.put(BUCKET, "slide.svs", OTHER, at=second)
+
+    world.clock.advance(0.1)
+    # It is called first, and looks last.
+    newer = world.finish(submitted(world, _Overtaken(world, lambda: world.clock.advance(0.1), older_is_published)))
+    assert newer.state is State.DONE
+    assert newer.source.etag == world.memory_slides.pin(BUCKET, "slide.svs", first_bytes=1)[0].etag
+    assert world.memory_archive.shows(newer)
+
+
+def test_an_object_that_is_overwritten_all_the_time_asks_for_patience_and_leaves_nothing() -> None:
+    world = World()
+    turns = count()
+
+    def put() -> None:
+        world.memory_slides.put(BUCKET, "slide.svs", (SLIDE, OTHER)[next(turns) % 2], at=world.clock.now())
+
+    with pytest.raises(StorageBusyError, match="overwritten faster"):
+        submitted(world, _Overtaken(world, *[put] * 20))
+    assert world.memory_jobs.list(state=None, session=None, cursor=None, limit=10).jobs == ()
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["overwritten", "deleted"])
+def test_bytes_that_are_replaced_after_the_last_chunk_was_read_are_not_published(is_there: bool) -> None:
+    world = world_with()
+    job = world.submit()
+    while not world.job(job).all_chunks_done:
+        world.deliver(world.memory_queue.sent.pop(0))
+    if is_there:
+        world.put(OTHER)
+    else:
+        world.memory_slides.delete(BUCKET, "slide.svs")
+    ended = world.finish(job)
+    assert ended.error is not None
+    assert (ended.state, ended.error.code) == (
+        (State.SUPERSEDED, "source_changed") if is_there else (State.FAILED, "source_gone")
+    )
+    world.run()
+    shown = [job for job in world.memory_jobs._jobs.values() if world.memory_archive.shows(job)]
+    assert len(shown) == is_there
 
 
 # -- cancel ----------------------------------------------------------------------------------------------------------
@@ -237,7 +317,7 @@ def test_a_retry_reads_only_from_buckets_that_may_be_read() -> None:
 
 def test_an_arrival_whose_key_names_no_session_is_not_retried() -> None:
     world = world_with()
-    arrival = Arrival(bucket=BUCKET, key="slide.svs", etag='"e"', size_bytes=1, version_id=None, sequencer="1", at=1.0)
+    arrival = Arrival(bucket=BUCKET, key="slide.svs", etag='"e"', size_bytes=1, version_id=None, at=1.0)
     job = arrive(
         arrival, source_buckets=world.settings.source_buckets,
         slides=world.slides, jobs=world.jobs, archive=world.archive, queue=world.queue, clock=world.clock,

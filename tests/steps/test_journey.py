@@ -12,7 +12,7 @@ from PIL import Image
 
 from chalicelib.core import chunk as chunks
 from chalicelib.core.geometry import tile_address, tile_name
-from chalicelib.core.job import Job, State
+from chalicelib.core.job import Job, State, finishing
 from chalicelib.core.message import Message
 from chalicelib.core.retry import LATE_SECONDS
 from chalicelib.core.tiff import Ifd, read_ifds
@@ -139,7 +139,7 @@ def test_a_worker_that_dies_at_any_call_costs_nothing_but_time(named: bool, afte
     reference = World()
     reference.put(small())
     expected = reference.tiles(reference.finish(reference.submit(**options)))
-    submitted = 4  # the calls of submit itself, whose death its caller sees
+    submitted = 5  # the calls of submit itself, whose death its caller sees
     for dies_at in range(submitted + 1, calls_of_a_job(named) + 1):
         world = World()
         world.put(small())
@@ -241,7 +241,7 @@ def test_the_older_of_two_versions_never_wins_even_if_it_finishes_last() -> None
     world.run()
     queue = world.memory_queue.sent
     assert world.job(old).state is State.DONE
-    # The same race with the finish of the older one held back.
+    # The same race with the finish of the older one held back, after it has found all its tiles.
     world = World()
     queue = world.memory_queue.sent
     world.put(small())
@@ -253,6 +253,8 @@ def test_the_older_of_two_versions_never_wins_even_if_it_finishes_last() -> None
             held.append(message)
         else:
             world.deliver(message)
+    complete = world.job(old)
+    assert world.memory_jobs.move(complete, finishing(complete, bad_tiles=(), now=world.clock.now()))
     world.put(small(seed=9))
     new = world.finish(world.submit())
     queue += held

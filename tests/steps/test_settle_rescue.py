@@ -265,7 +265,7 @@ def test_tiles_that_are_not_what_was_written_are_not_published(harm: str) -> Non
     else:
         stored["tqqqqqqqq.jpg"] = replace(stored[name], name="tqqqqqqqq.jpg")
     with pytest.raises(VerificationError):
-        finish(world.job(job), **ports(world, *ALL, "work"))
+        finish(world.job(job), **ports(world, *ALL, "work", "slides"))
     assert world.views() == ()
     world.run()
     assert world.job(job).state is State.FAILED
@@ -278,14 +278,14 @@ def test_steps_do_nothing_for_a_job_that_is_elsewhere() -> None:
     before = world.tiles(done)
     plan(done, chunk_bytes=1, **ports(world, "slides", "jobs", "archive", "work", "queue", "clock"))
     tile(done, 0, threads=1, cores=1, **ports(world, "slides", "jobs", "archive", "work", "queue", "clock"))
-    finish(done, **ports(world, *ALL, "work"))
+    finish(done, **ports(world, *ALL, "work", "slides"))
     # An old view of the job: somebody else has moved it since.
     plan(
         replace(done, state=State.QUEUED),
         chunk_bytes=1,
         **ports(world, "slides", "jobs", "archive", "work", "queue", "clock"),
     )
-    finish(replace(done, state=State.TILING), **ports(world, *ALL, "work"))
+    finish(replace(done, state=State.TILING), **ports(world, *ALL, "work", "slides"))
     assert world.memory_queue.sent == []
     assert world.job(done) == done
     assert world.tiles(done) == before
