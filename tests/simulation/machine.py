@@ -25,9 +25,12 @@ TIMEOUT_SECONDS = {"arrivals": 60.0, "jobs": 60.0, "chunks": 180.0, "dead": 60.0
 MAX_RECEIVES = 5
 # A step of an actor takes so long, in virtual seconds.
 STEP_SECONDS = 0.02
-BETWEEN = 5.0
+BETWEEN = 8.0
 # Calls that come after a write which belongs with them.
 DELICATE = frozenset({"archive.discard", "archive.publish", "jobs.schedule_sweep", "queue.send plan "})
+
+
+PUBLISHING = frozenset({"archive.publish", "image document", "claim of the image", "switch"})
 
 
 @dataclass(slots=True)
@@ -49,10 +52,11 @@ class Faults:
     away: float = 0.0  # MongoDB, for a while
     clock_jumps: float = 0.0
     spoilt: float = 0.0  # a tile of a published slide
+    overtaken: float = 0.0  # who publishes falls asleep
 
     NAMES = (
         "killed", "asleep", "refused", "answer_lost", "half_inserted", "doubled", "delayed", "acknowledgement_lost",
-        "reordered", "short_of_time", "rolled_back", "away", "clock_jumps", "spoilt",
+        "reordered", "short_of_time", "rolled_back", "away", "clock_jumps", "spoilt", "overtaken",
     )  # fmt: skip
 
 
@@ -68,6 +72,7 @@ class Actor:
     outlives: bool = False
     calls: int = 0
     is_between: bool = False  # two writes that belong together: there, faults strike more often
+    publishes: bool = False  # the next effect lets readers see something
 
 
 @dataclass(slots=True, eq=False)
@@ -125,9 +130,11 @@ class Machine:
             self.note("killed", actor.name)
             self._switch(actor, die=True)
             return
-        if actor.calls and not actor.outlives and self.choices.chance(min(0.5, self.faults.asleep * more)):
+        asleep = max(min(0.5, self.faults.asleep * more), self.faults.overtaken if actor.publishes else 0.0)
+        if actor.calls and not actor.outlives and self.choices.chance(asleep):
             # Once, past every visibility, and back before the sweeper's last look (core.retry.LATE_SECONDS).
             seconds = (2.0, 100.0, 400.0, 1200.0)[self.choices.pick((2, 1, 1, 2))]
+            self.seen["overtaken"] += actor.publishes
             self.note("asleep", f"{actor.name} for {seconds:.0f} s")
             actor.asleep_until, actor.outlives = self.now + seconds, True
             return
@@ -153,6 +160,7 @@ class Machine:
             return
         actor.calls += 1
         actor.is_between = "." not in what or what in DELICATE
+        actor.publishes = what in PUBLISHING
         actor.thread.parent.switch()
         self.log.append(f"{self.now:.2f} {actor.name}: {what}")
 

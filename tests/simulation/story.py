@@ -45,7 +45,8 @@ from tests.world import BUCKET, COLLECTION, DATABASE, SESSION, STORE, World
 
 KEYS = (f"{COLLECTION}/{SESSION}/a.svs", f"{COLLECTION}/{SESSION}/b.svs")
 NAMED = "00000000000000000000aaaa"
-STEPS = (600, 300)
+STEPS = (500, 250)
+UNASKED_STEPS = 300
 # What users of a history do mostly: submit, submit to a named image, submit overwriting, empty the session, cancel,
 # retry, submit by force, remove a slide, verify one, verify and repair one.
 HABITS = (
@@ -55,7 +56,10 @@ HABITS = (
     (2, 0, 0, 0, 3, 1, 8, 0, 0, 0),
     (4, 0, 0, 1, 0, 0, 0, 8, 0, 0),
     (4, 1, 0, 0, 0.5, 0, 1, 0.2, 3, 3),
+    (1, 0, 0, 0, 0, 0, 0, 0, 0, 0),
 )
+# In the last kind of history versions overtake each other: users are few, and workers only fall asleep.
+OVERTAKING = len(HABITS) - 1
 # Long enough for the last rescue (three days) and the sweeper's second look.
 LONGEST_SECONDS = 14 * 24 * 3600.0
 MOST_ROUNDS = 6000
@@ -65,7 +69,7 @@ DATED_SECONDS = 300.0
 FAULTS = {
     "killed": 0.04, "asleep": 0.02, "refused": 0.04, "answer_lost": 0.04, "half_inserted": 0.5, "doubled": 0.2,
     "delayed": 0.15, "acknowledgement_lost": 0.3, "reordered": 0.5, "short_of_time": 0.2, "rolled_back": 0.08,
-    "away": 0.02, "clock_jumps": 0.02, "spoilt": 0.04,
+    "away": 0.02, "clock_jumps": 0.02, "spoilt": 0.04, "overtaken": 0.02,
 }  # fmt: skip
 
 # What a job may fail for in a history, beside what its bytes are to blame for.
@@ -80,7 +84,7 @@ class Violation(AssertionError):  # noqa: N818 - it is not an error of the progr
 def slides() -> tuple[bytes, ...]:
     """Return the versions that scanners write: sound ones, one of which lacks a level, and a damaged one."""
     small: dict[str, Any] = {"width_px": 150, "height_px": 100, "tile_size_px": 64}
-    sound = [write(Slide(**small, levels=(0, 1, 2), seed=seed)) for seed in (1, 2)]
+    sound = [write(Slide(**small, levels=(0, 1, 2), seed=seed)) for seed in (1, 2, 4, 5)]
     return (*sound, write(Slide(**small, levels=(0, 1), seed=3)), sound[0][: len(sound[0]) // 3])
 
 
@@ -172,7 +176,10 @@ class Story:
         self._written: dict[str, list[tuple[float, str, int]]] = {key: [] for key in KEYS}
         # Which tiles of published images somebody has spoilt, and when.
         self._spoilt: dict[str, dict[str, float]] = {}
-        self._habit = HABITS[self.choices.pick((3, 1, 1, 1, 1, 1))]
+        self._rolled_back: set[str] = set()
+        self._hurry = (0.12, 0.3)[self.choices.pick((3, 1))]
+        kind = self.choices.pick((3, 2, 1, 1, 1, 1, 1))
+        self._habit, self._is_overtaking = HABITS[kind], kind == OVERTAKING
 
     @property
     def dice(self) -> float:
@@ -198,12 +205,16 @@ class Story:
                 for _ in range(steps):
                     self._step()
                     self._check(alarm)
+                # Nobody asks for more: now jobs reach their ends, and the faults meet them there.
+                for _ in range(UNASKED_STEPS):
+                    self._step(asked=False)
+                    self._check(alarm)
                 self._calm()
                 self._end(alarm)
             self._mend(alarm)
             # Long after, everything is replaced: what was kept for readers is not kept for ever.
             for key in KEYS:
-                self._write(key, version=2)
+                self._write(key, version=4)
                 self._submit(key, overwrite=True)
             self._end(alarm)
         finally:
@@ -216,18 +227,27 @@ class Story:
         """Choose the faults of this history."""
         for name in self._wanted:
             rate = (0.0, FAULTS[name] / 3, FAULTS[name], min(0.6, FAULTS[name] * 6))[self.choices.pick((4, 2, 2, 1))]
+            if self._is_overtaking:
+                rate = 0.4 if name == "overtaken" else 0.0
             setattr(self.machine.faults, name, rate)
 
-    def _step(self) -> None:
-        """Let one thing happen."""
+    def _step(self, *, asked: bool = True) -> None:
+        """Let one thing happen; with `asked`, users and scanners may be at it."""
         machine = self.machine
         awake = machine.awake()
         letters = machine.deliverable()
         busy = 12 if awake else 0
         # Where somebody is at work time passes seldom in leaps: it would only end them.
         # Between two writes of somebody else is when a user is most unwelcome.
-        user = 2.0 if any(actor.is_between for actor in machine.actors) else 0.5
-        kind = self.choices.pick((busy, 4 if letters else 0, user, 0.5, 0.12, 0.06 if awake else 1.0, 0.15))
+        user = 2.0 if any(actor.is_between for actor in awake) else 0.5
+        # Who sleeps in the middle of publishing may be overtaken by a newer version.
+        sleeps = any(actor.publishes and actor.asleep_until > machine.now for actor in machine.actors)
+        user, scanner = (user, 4 * self._hurry if sleeps else self._hurry) if asked else (0.0, 0.0)
+        if self._is_overtaking:
+            user /= 10
+            # One version after the other: when all is quiet, or somebody sleeps who may be overtaken.
+            scanner = (0.3 if sleeps or not busy else 0.01) if asked else 0.0
+        kind = self.choices.pick((busy, 4 if letters else 0, user, 0.5, scanner, 0.06 if awake else 1.0, 0.15))
         if kind == 0 and awake:
             # Who was at it last is likely to go on: with all in step, nobody would get far.
             actor = awake[self.choices.pick([6 if each is self._last else 1 for each in awake])]
@@ -235,9 +255,9 @@ class Story:
             machine.resume(actor)
         elif kind == 1 or (kind == 0 and letters):
             self._deliver(letters)
-        elif kind == 2 or kind == 0:
+        elif kind == 2 or (kind == 0 and asked):
             self._user()
-        elif kind == 3:
+        elif kind in (0, 3):
             self._pass(1.0)
         elif kind == 4:
             self._scanner()
@@ -293,6 +313,7 @@ class Story:
             place, tiles = staged[self.choices.pick([1] * len(staged))]
             name = sorted(tiles)[self.choices.pick([1] * len(tiles))]
             del tiles[name]
+            self._rolled_back.add(place[1])
             self.machine.note("rolled back", f"{place[1]} {name}")
 
     # -- who does something --------------------------------------------------------------------------------------------
@@ -301,7 +322,7 @@ class Story:
         """Write, overwrite or delete an object; S3 may tell of it late, twice, or not at all."""
         machine = self.machine
         key = KEYS[self.choices.pick((3, 1))]
-        version = self.choices.pick((4, 3, 2, 1))
+        version = self.choices.pick((4, 3, 2, 2, 2, 1))
         machine.now += (0.01, 1.0)[self.choices.pick((1, 2))]
         if self.choices.chance(0.15):
             self.memory_slides.delete(BUCKET, key)
@@ -523,8 +544,8 @@ class Story:
         if job.error.code == "no_progress":
             allowed = any(job.id in body for body in self.machine.buried)
         # Who submits a slide again that was taken out goes on with the tiles that are still there.
-        if job.error.code == "verification_failed" and (self.machine.seen["rolled back"] or self._spoilt):
-            allowed = True
+        if job.error.code == "verification_failed":
+            allowed = job.staging() in self._rolled_back or job.staging() in self._spoilt
         if not allowed:
             raise Violation(f"job {job.id} failed for no reason: {job.error.code}, {job.error.message}")
 
