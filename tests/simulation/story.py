@@ -20,7 +20,6 @@ from chalicelib.adapters.memory import MemoryArchive, MemoryJobs, MemorySlides, 
 from chalicelib.config import Settings
 from chalicelib.core.errors import SlidehookError, SourceChangedError, TransientError
 from chalicelib.core.job import ENDED, LEGAL_MOVES, Job, Options, State
-from chalicelib.core.retry import LATE_SECONDS
 from chalicelib.core.source import Source
 from chalicelib.entrypoints import queue as consumers
 from chalicelib.hooks.upload import UploadParameters, upload
@@ -269,9 +268,6 @@ class Story:
 
     def _pass(self, seconds: float) -> None:
         self.machine.now += seconds
-        if seconds > LATE_SECONDS:
-            for actor in self.machine.actors:  # nobody is at work for so long (core.retry.LATE_SECONDS)
-                actor.outlives = False
 
     def _misfortune(self) -> None:
         machine, faults = self.machine, self.machine.faults
