@@ -220,6 +220,10 @@ class Archive(Protocol):
     def is_overtaken(self, job: Job) -> bool:
         """Tell whether a later submitted job publishes to the very image that this job's caller named."""
 
+    def replaced(self, job: Job) -> tuple[str, ...]:
+        """Return the jobs that were shown before by what shows this job's generation now: who died after the switch
+        did not tell the sweeper of them."""
+
     def shows(self, job: Job) -> bool:
         """Tell whether readers of the session see this job's generation."""
 

@@ -547,6 +547,11 @@ class MemoryArchive:
             if view not in listed:
                 listed.insert(0, view)
 
+    def replaced(self, job: Job) -> tuple[str, ...]:
+        with self._lock:
+            ours = [view.trace for view in self.views.values() if view.trace and view.trace.claim == _claim(job)]
+        return tuple(sorted({before for trace in ours for before in trace.replaced} - {job.id}))
+
     def shows(self, job: Job) -> bool:
         with self._lock:
             image = self.images.get((job.destination.database, job.image), MemoryImage())

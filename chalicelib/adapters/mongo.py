@@ -342,6 +342,11 @@ class MongoArchive:
             {"$push": {"views": {"$each": [ObjectId(view)], "$position": 0}}},
         )
 
+    def replaced(self, job: Job) -> tuple[str, ...]:
+        with _patience(f"the view of job {job.id}"):
+            ours = [_ours(view) for view in self._admin.views.find({"slidehook.claim": _claim(job)}, {"slidehook": 1})]
+        return tuple(sorted({before for trace in ours for before in trace.get("replaced") or ()} - {job.id}))
+
     def shows(self, job: Job) -> bool:
         with _patience(f"the view of job {job.id}"):
             store = self._store(job.destination.database)

@@ -33,18 +33,17 @@ def finish(job: Job, *, slides: Slides, jobs: Jobs, archive: Archive, work: Work
         return
     if archive.is_overtaken(job):
         # What this job staged is dropped by the other one: there is nothing to verify any more.
-        _give_way(job, jobs, clock)
+        _give_way(job, jobs, archive, clock)
         return
     records = jobs.chunk_records(job)
     _refuse_too_many(job, records)
     verified = _verify(job, records, archive)
     switch = archive.publish(job, _facts(job, work), now=clock.now(), verified=verified)
     if not switch.won:
-        _give_way(job, jobs, clock)
+        _give_way(job, jobs, archive, clock)
         return
     # Before the job is done, so that a crash here asks for the sweep again.
-    for replaced in switch.replaced:
-        jobs.schedule_sweep(replaced, clock.now() + GRACE_SECONDS)
+    _tell_the_sweeper(switch.replaced, jobs, clock)
     destination = job.destination
     published = Published(
         image=job.image, view=switch.view, image_store=destination.image_store, database=destination.database
@@ -52,7 +51,14 @@ def finish(job: Job, *, slides: Slides, jobs: Jobs, archive: Archive, work: Work
     jobs.move(job, done(job, published, now=clock.now()))
 
 
-def _give_way(job: Job, jobs: Jobs, clock: Clock) -> None:
+def _tell_the_sweeper(replaced: Sequence[str], jobs: Jobs, clock: Clock) -> None:
+    for each in replaced:
+        jobs.schedule_sweep(each, clock.now() + GRACE_SECONDS)
+
+
+def _give_way(job: Job, jobs: Jobs, archive: Archive, clock: Clock) -> None:
+    # An earlier run of this step may have switched a view, and died before it said so.
+    _tell_the_sweeper(archive.replaced(job), jobs, clock)
     newer = Problem(
         code="newer_generation",
         message=f"readers see, or are about to see, something newer than this version of {job.source}",

@@ -757,6 +757,16 @@ def test_an_archive_that_stands_answers(bench: ArchiveBench) -> None:
     bench.archive.ping()
 
 
+def test_a_published_job_knows_whom_it_replaced(bench: ArchiveBench) -> None:
+    old, new = version(bench, 1), version(bench, 2)
+    assert bench.archive.replaced(old) == ()
+    for job in (old, new):
+        bench.archive.stage(job)
+        bench.archive.write(job, 0, [a_tile("t.jpg", job.id.encode())])
+        bench.archive.publish(job, facts_of(job), now=1.0)
+    assert (bench.archive.replaced(old), bench.archive.replaced(new)) == ((), (old.id,))
+
+
 def test_stored_tiles_are_read_back_by_name(bench: ArchiveBench) -> None:
     job = version(bench, 1)
     tiles = [a_tile("t.jpg", b"root"), a_tile("tq.jpg", b"corner"), a_tile("tr.jpg", b"other")]
