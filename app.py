@@ -69,6 +69,16 @@ def redrive_jobs() -> Response:
     return answer("redrive_jobs")
 
 
+@app.route("/syncs")
+def list_syncs() -> Response:
+    return answer("list_syncs")
+
+
+@app.route("/syncs/{sync_id}")
+def show_sync(sync_id: str) -> Response:
+    return answer("show_sync", sync_id)
+
+
 @app.route("/tile")
 def tile_by_query() -> Response:
     return answer("show_tile_by_query")
@@ -138,5 +148,5 @@ def dead_letters(event: SQSEvent) -> Any:
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
-def minute(_event: CloudWatchEvent) -> None:
-    queue.on_minute(system)
+def minute(event: CloudWatchEvent) -> None:
+    queue.on_minute(system, event.context)

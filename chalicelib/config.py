@@ -14,7 +14,8 @@ class MissingSettingError(RuntimeError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All settings of the service. `token_hashes` are SHA-256 (hex) of the bearer tokens that may submit: none, and
-    nobody may. `open_reads` lets everyone read status and tiles: for a service on loopback only."""
+    nobody may. `open_reads` lets everyone read status and tiles: for a service on loopback only.
+    `sync_seconds` is how often the incoming bucket is synced (0: never)."""
 
     source_buckets: frozenset[str]
     incoming_bucket: str
@@ -31,6 +32,7 @@ class Settings:
     cores: int
     region: str
     aws_endpoint: str | None
+    sync_seconds: float = 0.0
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
@@ -62,6 +64,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         cores=int(values.get("SLIDEHOOK_CORES") or os.cpu_count() or 1),
         region=values.get("AWS_DEFAULT_REGION") or values.get("AWS_REGION", "us-east-1"),
         aws_endpoint=values.get("AWS_ENDPOINT_URL") or None,
+        sync_seconds=float(values.get("SLIDEHOOK_SYNC_SECONDS") or 3600.0),
     )
 
 

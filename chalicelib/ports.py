@@ -12,6 +12,7 @@ from typing import Protocol
 from chalicelib.core.job import ChunkRecord, Destination, Job, Problem, SlideSummary, State
 from chalicelib.core.message import Message
 from chalicelib.core.source import Source
+from chalicelib.core.sync import Entry, Sync
 from chalicelib.core.verification import Stored
 
 
@@ -21,6 +22,14 @@ class Clock(Protocol):
 
     def remaining_seconds(self) -> float:
         """Return how long this invocation may still run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """A page of a bucket's objects, by key. `cursor` asks for the next one; None at the end."""
+
+    objects: tuple[Source, ...]
+    cursor: str | None
 
 
 class Slides(Protocol):
@@ -37,6 +46,9 @@ class Slides(Protocol):
 
         Raises SourceChangedError if the object was overwritten since it was pinned, SourceGoneError if it was deleted.
         """
+
+    def list(self, bucket: str, prefix: str, *, cursor: str | None, limit: int) -> Listing:
+        """Return up to `limit` objects whose keys begin with `prefix`, as they stand now (without version ids)."""
 
 
 class Work(Protocol):
@@ -111,6 +123,28 @@ class Jobs(Protocol):
 
     def to_sweep(self, *, now: float, limit: int) -> tuple[Job, ...]:
         """Return jobs whose `sweep_at` has come."""
+
+
+class Syncs(Protocol):
+    """The syncs, beside the jobs."""
+
+    def create(self, sync: Sync) -> Sync:
+        """Store a sync unless one with its id exists. Return the stored one."""
+
+    def get(self, sync_id: str) -> Sync | None:
+        """Return the sync as it stands (strongly consistent), None if there is none."""
+
+    def move(self, was: Sync, now: Sync) -> bool:
+        """Store `now` if the sync still is where `was` had it: same run, pages and end. One conditional write."""
+
+    def put_page(self, sync: Sync, entries: Sequence[Entry]) -> None:
+        """Keep the next page (`sync.pages`) of the report of a run. Storing it again replaces it."""
+
+    def page(self, sync: Sync, number: int) -> tuple[Entry, ...]:
+        """Return a page of a run's report; empty if there is none, or none any more."""
+
+    def latest(self, *, live: bool, limit: int) -> tuple[Sync, ...]:
+        """Return syncs that run, or that have ended; the latest change first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +292,10 @@ class Archive(Protocol):
     def shown(self, session: str) -> Mapping[str, str | None]:
         """Return the views of a session that are there, in its order, each with the job whose generation it shows (None
         for a view of others). Raises NoSuchSessionError."""
+
+    def shown_slides(self, session: str) -> Mapping[str, str]:
+        """Return the slides (Source.slide) that readers of a session see, each with the job whose generation it is.
+        Raises NoSuchSessionError."""
 
     def take_out(self, session: str, views: Sequence[str] | None) -> int:
         """Take these views (None: all, and whatever else it holds) out of a session, and away; return how many of them

@@ -14,7 +14,7 @@ from chalicelib.config import Settings
 if TYPE_CHECKING:
     from botocore.session import Session
 
-    from chalicelib.adapters.dynamodb import JobTable
+    from chalicelib.adapters.dynamodb import JobTable, SyncTable
     from chalicelib.adapters.mongo import MongoArchive
     from chalicelib.adapters.s3 import S3Slides, S3Work
     from chalicelib.adapters.sqs import JobQueues
@@ -72,7 +72,17 @@ class System:
     def jobs(self) -> "JobTable":
         from chalicelib.adapters.dynamodb import JobTable
 
-        return JobTable(self._aws("dynamodb"), self.settings.jobs_table)
+        return JobTable(self._dynamodb, self.settings.jobs_table)
+
+    @cached_property
+    def syncs(self) -> "SyncTable":
+        from chalicelib.adapters.dynamodb import SyncTable
+
+        return SyncTable(self._dynamodb, self.settings.jobs_table)
+
+    @cached_property
+    def _dynamodb(self) -> Any:
+        return self._aws("dynamodb")
 
     @cached_property
     def queue(self) -> "JobQueues":

@@ -5,7 +5,15 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from chalicelib.adapters.memory import MemoryArchive, MemoryClock, MemoryJobs, MemoryQueue, MemorySlides, MemoryWork
+from chalicelib.adapters.memory import (
+    MemoryArchive,
+    MemoryClock,
+    MemoryJobs,
+    MemoryQueue,
+    MemorySlides,
+    MemorySyncs,
+    MemoryWork,
+)
 from chalicelib.config import Settings
 from chalicelib.core.job import Job
 from chalicelib.core.message import Message
@@ -80,6 +88,8 @@ class World:
         self.jobs: Any = Port(self.memory_jobs, self)
         self.queue: Any = Port(self.memory_queue, self)
         self.work: Any = Port(self.memory_work, self)
+        self.memory_syncs = MemorySyncs()
+        self.syncs: Any = Port(self.memory_syncs, self)
         self.archive: Any = Port(self.memory_archive, self)
         self.clock = MemoryClock(1_000_000.0)
         self.settings = Settings(

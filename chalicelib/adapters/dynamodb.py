@@ -2,6 +2,8 @@
 
     pk = job#<id>   sk = job                            the job
                     sk = chunk#<generation>#<number>    a finished chunk of one generation
+    pk = sync#<id>  sk = sync                           the sync
+                    sk = page#<run>#<number>            a page of the report of one run
 
 Listings read sparse indexes: an item is in an index only while it carries that index's `gsi_` attribute.
 
@@ -10,7 +12,7 @@ therefore leaves a token of its own in the item, and knows itself by it.
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ from chalicelib.adapters.aws import patience
 from chalicelib.adapters.cursor import Listing, Place, dump_cursor, listing_of, load_cursor
 from chalicelib.adapters.item import Attribute, Item, attribute, attributes, dataclass_of
 from chalicelib.core.job import LIVE, ChunkRecord, Job, Problem, State
+from chalicelib.core.sync import Entry, Sync
 from chalicelib.ports import JobPage
 
 if TYPE_CHECKING:
@@ -197,6 +200,88 @@ class JobTable:
             start = answer.get("LastEvaluatedKey")
             if start is None or len(found) >= limit:
                 return found[:limit]
+
+
+class SyncTable:
+    """ports.Syncs over the same table."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._jobs = JobTable(client, table)
+        self._client = client
+        self._table = table
+
+    def create(self, sync: Sync) -> Sync:
+        token = _new_token()
+        outcome = self._jobs._write(
+            f"sync {sync.id}",
+            "put_item",
+            Item={**_sync_key(sync.id), **_sync_item(sync), "write_token": token},
+            ConditionExpression="attribute_not_exists(pk)",
+        )
+        return sync if outcome.made or outcome.item.get("write_token") == token else _sync(outcome.item)
+
+    def get(self, sync_id: str) -> Sync | None:
+        with patience(f"sync {sync_id}"):
+            answer = self._client.get_item(TableName=self._table, Key=_sync_key(sync_id), ConsistentRead=True)
+        return _sync(answer["Item"]) if "Item" in answer else None
+
+    def move(self, was: Sync, now: Sync) -> bool:
+        item, token = _sync_item(now), _new_token()
+        change = _Change()
+        for name in sorted({field.name for field in fields(Sync)}.union(item)):
+            change.set(name, item.get(name))
+        change.set("write_token", token)
+        change.where_equal(run=was.run, pages=was.pages, ended_at=was.ended_at)
+        outcome = self._jobs._write(f"sync {was.id}", "update_item", Key=_sync_key(was.id), **change.request())
+        return outcome.made or outcome.item.get("write_token") == token
+
+    def put_page(self, sync: Sync, entries: Sequence[Entry]) -> None:
+        self._jobs._write(
+            f"page {sync.pages} of sync {sync.id}",
+            "put_item",
+            Item={
+                **_sync_key(sync.id, _page_key(sync, sync.pages)),
+                "entries": attribute(tuple(entries)),
+                "expires_at": attribute(int(sync.updated_at + KEEP_PAGES_SECONDS)),
+            },
+        )
+
+    def page(self, sync: Sync, number: int) -> tuple[Entry, ...]:
+        with patience(f"page {number} of sync {sync.id}"):
+            answer = self._client.get_item(
+                TableName=self._table, Key=_sync_key(sync.id, _page_key(sync, number)), ConsistentRead=True
+            )
+        found: Any = answer.get("Item", {}).get("entries", {"L": []})
+        return tuple(dataclass_of(Entry, each["M"]) for each in found["L"])
+
+    def latest(self, *, live: bool, limit: int) -> tuple[Sync, ...]:
+        query = _query("by_state", _sync_state(live=live))
+        with patience("the listing of syncs"):
+            answer = self._client.query(TableName=self._table, ScanIndexForward=False, Limit=limit, **query)
+        return tuple(_sync(item) for item in answer["Items"])
+
+
+KEEP_PAGES_SECONDS = 30 * 24 * 3600.0
+
+
+def _sync_key(sync_id: str, sort_key: str = "sync") -> Item:
+    return {"pk": attribute(f"sync#{sync_id}"), "sk": attribute(sort_key)}
+
+
+def _page_key(sync: Sync, number: int) -> str:
+    return f"page#{sync.run:06d}#{number:06d}"
+
+
+def _sync(item: Mapping[str, Any]) -> Sync:
+    return dataclass_of(Sync, item)
+
+
+def _sync_item(sync: Sync) -> Item:
+    return {**attributes(sync), "gsi_state": attribute(_sync_state(live=sync.is_live))}
+
+
+def _sync_state(*, live: bool) -> str:
+    return "sync running" if live else "sync ended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

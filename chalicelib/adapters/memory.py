@@ -28,8 +28,19 @@ from chalicelib.core.errors import (
 from chalicelib.core.job import ChunkRecord, Destination, Job, Problem, State
 from chalicelib.core.message import Message
 from chalicelib.core.source import Source
+from chalicelib.core.sync import Entry, Sync
 from chalicelib.core.verification import Stored
-from chalicelib.ports import KEPT_REPLACED, CollectionFacts, Holding, ImageFacts, JobPage, SessionFacts, Switch, Tile
+from chalicelib.ports import (
+    KEPT_REPLACED,
+    CollectionFacts,
+    Holding,
+    ImageFacts,
+    JobPage,
+    Listing,
+    SessionFacts,
+    Switch,
+    Tile,
+)
 
 if TYPE_CHECKING:
     from chalicelib import ports
@@ -100,6 +111,15 @@ class MemorySlides:
         if present.etag != source.etag:
             raise SourceChangedError(f"{source} was overwritten while it was read")
         return data[start:stop]
+
+    def list(self, bucket: str, prefix: str, *, cursor: str | None, limit: int) -> Listing:
+        found = sorted(
+            (key, source)
+            for (its, key), (source, _) in self._objects.items()
+            if its == bucket and key.startswith(prefix) and key > (cursor or "")
+        )
+        page = tuple(replace(source, version_id=None) for _, source in found[:limit])
+        return Listing(objects=page, cursor=page[-1].key if len(found) > limit else None)
 
 
 class MemoryWork:
@@ -246,6 +266,44 @@ class MemoryJobs:
     def _all(self) -> tuple[Job, ...]:
         with self._lock:
             return tuple(self._jobs.values())
+
+
+class MemorySyncs:
+    """The syncs as a dictionary."""
+
+    def __init__(self, *, before_write: BeforeWrite = _go_on) -> None:
+        self._before_write = before_write
+        self._lock = RLock()
+        self._syncs: dict[str, Sync] = {}
+        self._pages: dict[tuple[str, int, int], tuple[Entry, ...]] = {}
+
+    def create(self, sync: Sync) -> Sync:
+        self._before_write("create sync")
+        with self._lock:
+            return self._syncs.setdefault(sync.id, sync)
+
+    def get(self, sync_id: str) -> Sync | None:
+        return self._syncs.get(sync_id)
+
+    def move(self, was: Sync, now: Sync) -> bool:
+        self._before_write("move sync")
+        with self._lock:
+            stored = self._syncs.get(was.id)
+            if stored is None or (stored.run, stored.pages, stored.ended_at) != (was.run, was.pages, was.ended_at):
+                return False
+            self._syncs[now.id] = now
+            return True
+
+    def put_page(self, sync: Sync, entries: Sequence[Entry]) -> None:
+        self._before_write("page of a sync")
+        self._pages[sync.id, sync.run, sync.pages] = tuple(entries)
+
+    def page(self, sync: Sync, number: int) -> tuple[Entry, ...]:
+        return self._pages.get((sync.id, sync.run, number), ())
+
+    def latest(self, *, live: bool, limit: int) -> tuple[Sync, ...]:
+        found = [sync for sync in self._syncs.values() if sync.is_live is live]
+        return tuple(sorted(found, key=lambda sync: -sync.updated_at)[:limit])
 
 
 def _standing(job: Job) -> tuple[State, int, int]:
@@ -634,6 +692,11 @@ class MemoryArchive:
         there = {view: self.views[view].trace for view in listed if view in self.views}
         return {view: trace.job if trace else None for view, trace in there.items()}
 
+    def shown_slides(self, session: str) -> Mapping[str, str]:
+        listed = self.session(session).views
+        traces = [self.views[view].trace for view in listed if view in self.views]
+        return {trace.slide: trace.job for trace in traces if trace is not None}
+
     def take_out(self, session: str, views: Sequence[str] | None) -> int:
         self.session(session)
         self._before_write("session without views")
@@ -665,11 +728,12 @@ def _trace(job: Job) -> MemoryTrace:
 
 
 if TYPE_CHECKING:  # signatures are held to the ports here, behaviour by tests/contracts
-    _PORTS: tuple[ports.Clock, ports.Slides, ports.Work, ports.Queue, ports.Jobs, ports.Archive] = (
+    _PORTS: tuple[ports.Clock, ports.Slides, ports.Work, ports.Queue, ports.Jobs, ports.Archive, ports.Syncs] = (
         MemoryClock(),
         MemorySlides(),
         MemoryWork(),
         MemoryQueue(),
         MemoryJobs(),
         MemoryArchive(),
+        MemorySyncs(),
     )

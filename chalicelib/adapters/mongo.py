@@ -461,6 +461,12 @@ class MongoArchive:
             jobs = {str(view["_id"]): _ours(view).get("job") for view in found}
         return {view: jobs[view] for view in listed if view in jobs}
 
+    def shown_slides(self, session: str) -> Mapping[str, str]:
+        listed = [ObjectId(view) for view in self.session(session).views]
+        with _patience(f"session {session}"):
+            found = [_ours(view) for view in self._admin.views.find({"_id": {"$in": listed}}, {"slidehook": 1})]
+        return {ours["slide"]: ours["job"] for ours in found if "slide" in ours and "job" in ours}
+
     def take_out(self, session: str, views: Sequence[str] | None) -> int:
         self.session(session)
         everything: Document = {"$set": {"views": [], "attachments": [], "imagefiles": []}}

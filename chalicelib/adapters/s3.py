@@ -18,6 +18,7 @@ from chalicelib.core.errors import (
     WorkLostError,
 )
 from chalicelib.core.source import Source
+from chalicelib.ports import Listing
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -76,6 +77,22 @@ class S3Slides:
         if len(data) != stop - start:
             raise StorageBusyError(f"{source}: {len(data)} bytes came of the {stop - start} from byte {start}")
         return data
+
+    def list(self, bucket: str, prefix: str, *, cursor: str | None, limit: int) -> Listing:
+        start = {"ContinuationToken": cursor} if cursor else {}
+        with patience(f"the listing of s3://{bucket}/{prefix}"):
+            answer = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=limit, **start)  # type: ignore[arg-type]
+        objects = tuple(
+            Source(
+                bucket=bucket,
+                key=each["Key"],
+                etag=each["ETag"],
+                size_bytes=each["Size"],
+                last_modified_at=each["LastModified"].timestamp(),
+            )
+            for each in answer.get("Contents", ())
+        )
+        return Listing(objects=objects, cursor=answer.get("NextContinuationToken"))
 
 
 def _empty(bucket: str, key: str) -> EmptySourceError:

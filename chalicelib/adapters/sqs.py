@@ -87,7 +87,7 @@ def parse_message(body: str) -> Message:
     if not isinstance(fields, dict):
         raise ValueError("the message is no JSON object")  # noqa: TRY004 - whatever is wrong with it, it is one error
     do, job, attempt, chunk = (fields.get(name) for name in ("do", "job", "attempt", "chunk"))
-    if do not in ("plan", "tile", "finish"):
+    if do not in ("plan", "tile", "finish", "sync"):
         raise ValueError(f"no step is called {do!r}")
     if not isinstance(job, str) or not job:
         raise ValueError("the message names no job")

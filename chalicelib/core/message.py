@@ -6,12 +6,13 @@ from typing import Literal
 from chalicelib.core.chunk import Plan
 from chalicelib.core.job import Job
 
-Step = Literal["plan", "tile", "finish"]
+Step = Literal["plan", "tile", "finish", "sync"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """`plan` or `finish` a job, or `tile` one chunk of it. For an attempt that is over it asks for nothing.
+    """`plan` or `finish` a job, or `tile` one chunk of it; or go on with a `sync`, whose id stands for a job's and
+    whose run for the attempt. For an attempt that is over it asks for nothing.
 
     `group` is whose it is (a collection; empty: nobody's): a queue is fair among groups, so that a slide of one is not
     kept waiting by the bulk import of another. A message that was received does not know it any more.

@@ -47,6 +47,21 @@ def parse_s3_url(url: str) -> tuple[str, str]:
     return match["bucket"], match["key"]
 
 
+def parse_prefix(url: str) -> tuple[str, str]:
+    """Return (bucket, prefix) of `s3://bucket/prefix`, whose prefix may be empty.
+
+    Raises ValueError, with a sentence, for anything else.
+    """
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    try:
+        parse_s3_url(f"s3://{bucket}/{prefix or '-'}")
+    except ValueError:
+        bucket = ""
+    if not url.startswith("s3://") or not bucket:
+        raise ValueError("must look like s3://bucket/prefix")
+    return bucket, prefix
+
+
 def is_direct(key: str) -> bool:
     """Tell whether the key is an upload that its uploader submits itself."""
     return key.startswith(DIRECT_PREFIX)

@@ -25,15 +25,17 @@ from chalicelib.core.errors import (
 )
 from chalicelib.core.job import Job, State, known
 from chalicelib.core.source import OBJECT_ID
+from chalicelib.core.sync import known_sync
 from chalicelib.hooks import validated
 from chalicelib.hooks.inspect import InspectParameters, inspect
 from chalicelib.hooks.redrive import RedriveParameters
 from chalicelib.hooks.remove import RemoveParameters, remove
+from chalicelib.hooks.sync import SyncParameters, sync
 from chalicelib.hooks.upload import UploadParameters, upload
 from chalicelib.hooks.verify import VerifyParameters, verify
 from chalicelib.ports import CollectionFacts, SessionFacts
 from chalicelib.steps.control import recreate_session, redrive
-from chalicelib.steps.report import POLL_SECONDS, report
+from chalicelib.steps.report import POLL_SECONDS, report, sync_report
 from chalicelib.steps.settle import cancel
 from chalicelib.steps.submit import retry
 from chalicelib.wiring import System
@@ -157,6 +159,19 @@ def _verify(body: object, system: System) -> Response:
     return _accepted(job, system)
 
 
+def _sync(body: object, system: System) -> Response:
+    begun = sync(
+        validated(SyncParameters, body),
+        source_buckets=system.settings.source_buckets,
+        archive=system.archive,
+        syncs=system.syncs,
+        queue=system.queue,
+        clock=system.clock,
+    )
+    headers = {"Location": f"/syncs/{begun.id}", "Retry-After": str(POLL_SECONDS)}
+    return _json(sync_report(begun), status=202, headers=headers)
+
+
 def _accepted(job: Job, system: System) -> Response:
     headers = {"Location": f"/jobs/{job.id}", "Retry-After": str(POLL_SECONDS)}
     return _json(report(job, now=system.clock.now()), status=202, headers=headers)
@@ -182,6 +197,7 @@ def _remove(body: object, system: System) -> Response:
 HOOKS: dict[str, Callable[[object, System], Response]] = {
     "inspect": _inspect,
     "remove": _remove,
+    "sync": _sync,
     "upload": _upload,
     "verify": _verify,
 }
@@ -239,6 +255,30 @@ def list_jobs(request: Request, system: System) -> Response:
     now = system.clock.now()
     jobs = [report(job, now=now) for job in page.jobs]
     return _json({"jobs": jobs, "next": page.cursor}, headers={"Cache-Control": "no-store"})
+
+
+def list_syncs(request: Request, system: System) -> Response:
+    _may_read(request, system)
+    found = [
+        *system.syncs.latest(live=True, limit=MAX_PAGE // 2), *system.syncs.latest(live=False, limit=MAX_PAGE // 2)
+    ]  # fmt: skip
+    return _json({"syncs": [sync_report(each) for each in found]}, headers={"Cache-Control": "no-store"})
+
+
+def show_sync(request: Request, system: System, sync_id: str) -> Response:
+    """A sync; with `page`, also what it found of each object of that page, counted from 0."""
+    _may_read(request, system)
+    found = known_sync(sync_id, system.syncs.get(sync_id) if JOB_ID.fullmatch(sync_id) else None)
+    query: Mapping[str, str] = request.query_params or {}
+    page = query.get("page")
+    if page is not None and not (page.isdecimal() and len(page) < MAX_DIGITS):
+        raise InvalidRequestError("page must be a number from 0")
+    entries = None if page is None else system.syncs.page(found, int(page))
+    headers = {"Retry-After": str(POLL_SECONDS)} if found.is_live else {}
+    return _json(sync_report(found, entries), headers={"Cache-Control": "no-store", **headers})
+
+
+MAX_DIGITS = 7
 
 
 def show_tile(request: Request, system: System, image_store: str, image: str, name: str) -> Response:

@@ -14,6 +14,7 @@ from chalicelib.core.event import arrivals
 from chalicelib.core.job import Job, Problem, problem
 from chalicelib.core.message import Message
 from chalicelib.core.retry import retry_after_seconds
+from chalicelib.core.sync import Sync
 from chalicelib.ports import Clock
 from chalicelib.steps.finish import finish
 from chalicelib.steps.rescue import given_up, rescue, silent_jobs
@@ -27,6 +28,7 @@ Failures = dict[str, list[dict[str, str]]]
 logger = logging.getLogger("slidehook")
 
 SWEEPS_PER_MINUTE = 50
+SYNCS_PER_MINUTE = 5
 
 
 def on_arrivals(event: Mapping[str, Any], system: System) -> Failures:
@@ -45,13 +47,48 @@ def on_dead_letters(event: Mapping[str, Any], system: System) -> Failures:
     return _each(event, lambda record: _bury(record, system), system)
 
 
-def on_minute(system: System) -> None:
-    """Send silent jobs on their way again, and sweep what is left over."""
-    jobs, archive, clock = system.jobs, system.archive, system.clock
+def on_minute(system: System, context: Any = None) -> None:
+    """Send silent jobs on their way again, sweep what is left over, and go on with syncs as long as there is time."""
+    jobs, archive = system.jobs, system.archive
+    clock = system.clock_until(context.get_remaining_time_in_millis) if context is not None else system.clock
     for job in silent_jobs(jobs=jobs, clock=clock):
         _guarded(job, lambda job: rescue(job, jobs=jobs, work=system.work, queue=system.queue, clock=clock), system)
     for job in jobs.to_sweep(now=clock.now(), limit=SWEEPS_PER_MINUTE):
         _guarded(job, lambda job: sweep(job, jobs=jobs, archive=archive, clock=clock), system)
+
+    _begin_scheduled_sync(system)
+    for sync in system.syncs.latest(live=True, limit=SYNCS_PER_MINUTE):
+        _go_on_with(sync, clock, system)
+
+
+def _begin_scheduled_sync(system: System) -> None:
+    """Let the incoming bucket be compared with what readers see, as often as the settings say."""
+    from chalicelib.hooks.sync import scheduled
+
+    if system.settings.sync_seconds <= 0:
+        return
+    try:
+        scheduled(
+            system.settings.incoming_bucket, every_seconds=system.settings.sync_seconds,
+            source_buckets=system.settings.source_buckets, syncs=system.syncs, queue=system.queue, clock=system.clock,
+        )  # fmt: skip
+    except SlidehookError as error:
+        logger.warning("the sync of the incoming bucket was not begun: %s", error)
+
+
+def _go_on_with(sync: Sync, clock: Clock, system: System) -> None:
+    from chalicelib.hooks.sync import go_on
+
+    try:
+        go_on(
+            sync, source_buckets=system.settings.source_buckets,
+            slides=system.slides, jobs=system.jobs, archive=system.archive, queue=system.queue, syncs=system.syncs,
+            clock=clock,
+        )  # fmt: skip
+    except TransientError as error:
+        logger.warning("sync %s: %s; the next minute goes on", sync.id, error)
+    except Exception:
+        logger.exception("sync %s: the minute timer failed", sync.id)
 
 
 def _guarded(job: Job, step: Callable[[Job], None], system: System) -> None:
@@ -114,6 +151,11 @@ def _submit_arrivals(record: Record, system: System) -> None:
 
 def _work(record: Record, clock: Clock, system: System) -> None:
     message = parse_message(record["body"])
+    if message.do == "sync":
+        sync = system.syncs.get(message.job)
+        if sync is not None and sync.run == message.attempt:
+            _go_on_with(sync, clock, system)
+        return
     job = system.jobs.get(message.job)
     if job is None or job.attempt != message.attempt or not job.is_live:
         logger.info("job %s attempt %s is over: %s dropped", message.job, message.attempt, message.do)
@@ -186,6 +228,8 @@ def _bury(record: Record, system: System) -> None:
         _submit_arrivals(record, system)
         return
     message = parse_message(record["body"])
+    if message.do == "sync":
+        return  # the minute timer goes on with it
     job = system.jobs.get(message.job)
     if job is not None and job.attempt == message.attempt and job.is_live and _is_missing(message, job):
         settle(job, given_up(job, message), jobs=system.jobs, archive=system.archive, clock=system.clock)

@@ -36,6 +36,7 @@ def validated(kind: type[Kind], body: object) -> Kind:
             FieldProblem("".join(f"/{step}" for step in found["loc"]), _sentence(found["msg"]))
             for found in error.errors(include_url=False, include_context=False, include_input=False)
         ]
+    problems.sort(key=lambda found: found.pointer)
     names = ", ".join(sorted({found.pointer.lstrip("/") or "the body" for found in problems}))
     raise InvalidRequestError(f"wrong in the request: {names}", problems)
 

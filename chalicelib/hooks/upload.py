@@ -26,17 +26,11 @@ def _object_id(text: str) -> str:
 ObjectIdText = Annotated[str, AfterValidator(_object_id)]
 
 
-class UploadParameters(Parameters):
-    """`source` is `s3://bucket/key` in a bucket that may be read; the ids are ObjectIds of SlideAtlas."""
+class SlideOptions(Parameters):
+    """How a slide is published."""
 
-    source: S3Url = Field(description="s3://bucket/key of a pyramidal TIFF")
-    collection: ObjectIdText = Field(description="id of the collection")
-    session: ObjectIdText = Field(description="id of a session of that collection")
     tile_size: Annotated[int, AfterValidator(check_tile_size)] | None = Field(
         default=None, description="edge of the published tiles in pixels; the file's own if left out"
-    )
-    mongo_collection: ObjectIdText | None = Field(
-        default=None, description="id of an image to replace, with its tile collection; a new one if left out"
     )
     base_only: bool = Field(default=False, description="publish the full resolution level only")
     overwrite: bool = Field(
@@ -46,10 +40,30 @@ class UploadParameters(Parameters):
         default="blank",
         description="what stands for a tile that cannot be read: blank, nothing (skip), or fail the job",
     )
-    force: bool = Field(default=False, description="do it again, also when readers see the result already")
     associated: bool = Field(
         default=False, description="publish label, macro and thumbnail beside the slide; they can show a patient's name"
     )
+
+    def options(self) -> Options:
+        return Options(
+            tile_size=self.tile_size,
+            base_only=self.base_only,
+            overwrite=self.overwrite,
+            on_bad_tile=self.on_bad_tile,
+            associated=self.associated,
+        )
+
+
+class UploadParameters(SlideOptions):
+    """`source` is `s3://bucket/key` in a bucket that may be read; the ids are ObjectIds of SlideAtlas."""
+
+    source: S3Url = Field(description="s3://bucket/key of a pyramidal TIFF")
+    collection: ObjectIdText = Field(description="id of the collection")
+    session: ObjectIdText = Field(description="id of a session of that collection")
+    mongo_collection: ObjectIdText | None = Field(
+        default=None, description="id of an image to replace, with its tile collection; a new one if left out"
+    )
+    force: bool = Field(default=False, description="do it again, also when readers see the result already")
 
 
 def upload(
@@ -67,15 +81,8 @@ def upload(
     if bucket not in source_buckets:
         raise BucketNotAllowedError(f"the bucket {bucket!r} may not be read", pointer="/source")
     destination = archive.locate(parameters.collection, parameters.session, parameters.mongo_collection)
-    options = Options(
-        tile_size=parameters.tile_size,
-        base_only=parameters.base_only,
-        overwrite=parameters.overwrite,
-        on_bad_tile=parameters.on_bad_tile,
-        associated=parameters.associated,
-    )
     return submit(
-        name, bucket, key, destination, options, force=parameters.force,
+        name, bucket, key, destination, parameters.options(), force=parameters.force,
         slides=slides, jobs=jobs, archive=archive, queue=queue, clock=clock,
     )  # fmt: skip
 

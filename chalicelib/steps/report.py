@@ -1,8 +1,10 @@
 """Report: a job as its status document. Plain values, ready for JSON; instants as ISO 8601 in UTC."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from chalicelib.core.job import ENDED, UNFINISHED, Job, Problem, State
+from chalicelib.core.sync import Counts, Entry, Sync
 
 # How soon it is worth asking again.
 POLL_SECONDS = 1
@@ -181,6 +183,37 @@ def _verification(job: Job) -> dict[str, object] | None:
             }
             for fault in (found.faults if found else ())
         ],
+    }
+
+
+def sync_report(sync: Sync, entries: Sequence[Entry] | None = None) -> dict[str, object]:
+    """Return the status document of a sync; `entries` are those of a page of its report, if one was asked for."""
+    place = sync.place
+    return {
+        "id": sync.id,
+        "state": "running" if sync.is_live else "done",
+        "run": sync.run,
+        "prefix": f"s3://{sync.bucket}/{sync.prefix}",
+        "collection": place.collection if place else None,
+        "session": place.session if place else None,
+        "counts": {name: getattr(sync.counts, name) for name in Counts.__slots__},
+        "noteworthy": [_entry(entry) for entry in sync.noteworthy],
+        "pages": sync.pages,
+        **({} if entries is None else {"entries": [_entry(entry) for entry in entries]}),
+        "submitted_at": instant(sync.submitted_at),
+        "updated_at": instant(sync.updated_at),
+        "ended_at": instant(sync.ended_at),
+        "links": {"self": f"/syncs/{sync.id}"},
+    }
+
+
+def _entry(entry: Entry) -> dict[str, object]:
+    return {
+        "key": entry.key,
+        "outcome": entry.outcome,
+        "job": entry.job,
+        "code": entry.code,
+        "message": entry.message,
     }
 
 

@@ -767,6 +767,18 @@ def test_a_published_job_knows_whom_it_replaced(bench: ArchiveBench) -> None:
     assert (bench.archive.replaced(old), bench.archive.replaced(new)) == ((), (old.id,))
 
 
+def test_a_session_tells_which_slides_it_shows_by_which_job(bench: ArchiveBench) -> None:
+    one, two = version(bench, 1, "a.svs"), version(bench, 2, "b.svs")
+    bench.add_foreign_view(FOREIGN_VIEW, session=SESSION, image=FOREIGN_IMAGE, file_name="c.svs")
+    for job in (one, two):
+        bench.archive.stage(job)
+        bench.archive.publish(job, facts_of(job), now=1.0)
+    assert bench.archive.shown_slides(SESSION) == {one.source.slide: one.id, two.source.slide: two.id}
+    assert bench.archive.shown_slides(OTHER_SESSION) == {}
+    with pytest.raises(NoSuchSessionError):
+        bench.archive.shown_slides(UNKNOWN)
+
+
 def test_stored_tiles_are_read_back_by_name(bench: ArchiveBench) -> None:
     job = version(bench, 1)
     tiles = [a_tile("t.jpg", b"root"), a_tile("tq.jpg", b"corner"), a_tile("tr.jpg", b"other")]

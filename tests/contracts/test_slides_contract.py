@@ -152,3 +152,22 @@ def test_a_storage_that_sends_the_whole_object_for_a_range_is_not_believed(aws: 
     client.meta.events.register("provide-client-params.s3.GetObject", without_range)
     with pytest.raises(StorageBusyError, match="whole object"):
         slides.read(source, 0, 4)
+
+
+def test_objects_are_listed_by_key_page_by_page(bench: Bench) -> None:
+    keys = ["a/1.svs", "a/2 +ü.svs", "a/b/3.svs", "b/4.svs"]
+    for key in reversed(keys):
+        bench.put(key, key.encode())
+    first = bench.slides.list("slides", "a/", cursor=None, limit=2)
+    assert [source.key for source in first.objects] == keys[:2]
+    assert first.cursor is not None
+    second = bench.slides.list("slides", "a/", cursor=first.cursor, limit=2)
+    assert ([source.key for source in second.objects], second.cursor) == (keys[2:3], None)
+    pinned, _ = bench.slides.pin("slides", keys[1], first_bytes=1)
+    assert replace(pinned, version_id=None) == first.objects[1]
+
+
+def test_a_prefix_without_objects_lists_none(bench: Bench) -> None:
+    bench.put("a", DATA)
+    found = bench.slides.list("slides", "nothing/", cursor=None, limit=2)
+    assert (found.objects, found.cursor) == ((), None)

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from chalicelib.adapters.memory import MemoryArchive, MemoryJobs, MemorySlides, MemoryWork
+from chalicelib.adapters.memory import MemoryArchive, MemoryJobs, MemorySlides, MemorySyncs, MemoryWork
 from chalicelib.config import Settings
 from chalicelib.core.errors import SlidehookError, SourceChangedError, TransientError
 from chalicelib.core.job import ENDED, LEGAL_MOVES, Job, Options, State
@@ -157,6 +157,7 @@ class Story:
         self.jobs: Any = Port(machine, "jobs", self.memory_jobs)
         self.work: Any = Port(machine, "work", self.memory_work)
         self.archive: Any = Archive(machine, "archive", self.memory_archive)
+        self.syncs: Any = Port(machine, "syncs", MemorySyncs(before_write=machine.give_way))
         self.queue: Any = Queue(machine)
         self.clock = Clock(machine)
         self.settings = Settings(

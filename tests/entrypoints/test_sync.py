@@ -1,0 +1,328 @@
+"""The `sync` hook over HTTP, its schedule, and what it tells of each object."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chalicelib.core.errors import StorageBusyError
+from chalicelib.core.job import State
+from chalicelib.entrypoints import queue as consumers
+from chalicelib.steps import sync as steps
+from tests.slides import Slide, write
+from tests.world import BUCKET, COLLECTION, OTHER_SESSION, SESSION, Context, Died, World
+
+Call = Callable[..., Any]
+PLACE = {"collection": COLLECTION, "session": SESSION}
+FOLDER = f"{COLLECTION}/{SESSION}/"
+
+
+def slide(seed: int = 0) -> bytes:
+    return write(Slide(width_px=150, height_px=100, seed=seed))
+
+
+@pytest.fixture(autouse=True)
+def _empty(world: World) -> None:
+    world.memory_slides.delete(BUCKET, "slide.svs")
+
+
+def sync(call: Call, prefix: str = "lung/", **asked: Any) -> tuple[int, dict[str, Any]]:
+    answer = call("POST", "/hooks/sync", {"prefix": f"s3://{BUCKET}/{prefix}"} | asked)
+    return answer.status_code, json.loads(answer.body)
+
+
+def status(call: Call, sync_id: str, page: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(call("GET", f"/syncs/{sync_id}{page}").body)
+    return found
+
+
+def synced(world: World, call: Call, prefix: str = "lung/", **asked: Any) -> dict[str, Any]:
+    """Return the status of a sync that has ended, after all it submitted has ended too."""
+    world.clock.advance(60)
+    code, begun = sync(call, prefix, **(PLACE | asked))
+    assert code == 202, begun
+    world.run()
+    return status(call, begun["id"])
+
+
+def counts(found: dict[str, Any]) -> dict[str, int]:
+    return {name: count for name, count in found["counts"].items() if count}
+
+
+def test_new_slides_are_submitted_and_a_second_run_submits_nothing(world: World, call: Call) -> None:
+    for number in range(3):
+        world.put(slide(number), f"lung/{number}.svs")
+    world.put(b"notes", "lung/notes.txt")
+    world.put(slide(9), "liver/other.svs")
+    first = synced(world, call)
+    assert (first["state"], counts(first)) == ("done", {"added": 3, "ignored": 1})
+    assert [(each["key"], each["outcome"]) for each in first["noteworthy"]] == [
+        (f"lung/{number}.svs", "added") for number in range(3)
+    ]
+    jobs = {job.id: job for job in world.memory_jobs._jobs.values()}
+    assert {job.state for job in jobs.values()} == {State.DONE}
+    assert {each["job"] for each in first["noteworthy"]} == set(jobs)
+    second = synced(world, call)
+    assert (second["id"], second["run"], counts(second)) == (first["id"], 2, {"present": 3, "ignored": 1})
+    assert {job.id: job for job in world.memory_jobs._jobs.values()} == jobs
+
+
+def test_each_object_is_told_of_page_by_page(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "PAGE", 2)
+    for number in range(5):
+        world.put(slide(number), f"lung/{number}.svs")
+    found = synced(world, call)
+    assert counts(found) == {"added": 5}
+    pages = [status(call, found["id"], f"?page={page}")["entries"] for page in range(found["pages"])]
+    assert [[each["key"][5] for each in page] for page in pages] == [["0", "1"], ["2", "3"], ["4"], []]
+    assert status(call, found["id"], "?page=99")["entries"] == []
+    assert call("GET", f"/syncs/{found['id']}?page=x").status_code == 422
+
+
+def test_changed_slides_are_replaced_and_gone_ones_told(world: World, call: Call) -> None:
+    for number in range(3):
+        world.put(slide(number), f"lung/{number}.svs")
+    synced(world, call)
+    world.put(slide(7), "lung/1.svs")
+    world.memory_slides.delete(BUCKET, "lung/2.svs")
+    found = synced(world, call)
+    assert counts(found) == {"present": 1, "replaced": 1, "missing": 1}
+    told = {each["key"]: each for each in found["noteworthy"]}
+    assert told["lung/1.svs"]["outcome"] == "replaced"
+    gone = world.memory_jobs.get(told["lung/2.svs"]["job"])
+    assert gone is not None
+    assert world.memory_archive.shows(gone)
+    assert counts(synced(world, call)) == {"present": 2, "missing": 1}
+
+
+def test_bytes_that_are_back_are_shown_again(world: World, call: Call) -> None:
+    for seed in (1, 2, 1):
+        world.put(slide(seed), "lung/a.svs")
+        found = synced(world, call)
+    assert counts(found) == {"replaced": 1}
+    assert counts(synced(world, call)) == {"present": 1}
+    assert len(world.memory_jobs._jobs) == 2
+
+
+def test_one_broken_file_stops_nobody_and_is_told_each_time(world: World, call: Call) -> None:
+    world.put(b"no TIFF", "lung/a.svs")
+    world.put(slide(1)[:3000], "lung/b.svs")
+    world.put(slide(2), "lung/c.svs")
+    assert counts(synced(world, call)) == {"failed": 1, "added": 2}
+    found = synced(world, call)
+    assert counts(found) == {"failed": 2, "present": 1}
+    told = {each["key"]: (each["code"], each["job"] is None) for each in found["noteworthy"]}
+    assert told == {"lung/a.svs": ("not_a_tiff", True), "lung/b.svs": ("truncated", False)}
+    assert len(world.memory_jobs._jobs) == 2
+
+
+def test_what_was_taken_out_or_cancelled_stays_so(world: World, call: Call) -> None:
+    for number in range(2):
+        world.put(slide(number), f"lung/{number}.svs")
+    first = synced(world, call)
+    view = world.memory_jobs.get(first["noteworthy"][0]["job"]).published.view  # type: ignore[union-attr]
+    call("POST", "/hooks/remove", {"session": SESSION, "views": [view]})
+    world.put(slide(5), "lung/2.svs")
+    job = world.submit("lung/2.svs")
+    call("POST", f"/jobs/{job.id}/cancel")
+    assert counts(synced(world, call)) == {"removed": 1, "present": 1, "cancelled": 1}
+    assert len(world.views()) == 1
+
+
+def test_what_is_on_its_way_is_not_submitted_again(world: World, call: Call) -> None:
+    world.put(slide(), "lung/a.svs")
+    job = world.submit("lung/a.svs")
+    messages = list(world.memory_queue.sent)
+    world.memory_queue.sent.clear()
+    assert counts(synced(world, call)) == {"running": 1}
+    assert world.memory_queue.sent == []
+    world.memory_queue.sent += messages
+    assert world.finish(job).state is State.DONE
+
+
+def test_a_slide_that_was_published_otherwise_from_the_same_bytes_is_present(world: World, call: Call) -> None:
+    world.put(slide(), "lung/a.svs")
+    world.finish(world.submit("lung/a.svs", tile_size=128))
+    assert counts(synced(world, call)) == {"present": 1}
+
+
+def test_options_are_those_of_each_slide(world: World, call: Call) -> None:
+    world.put(slide(), "lung/a.svs")
+    found = synced(world, call, base_only=True)
+    job = world.memory_jobs.get(found["noteworthy"][0]["job"])
+    assert job is not None
+    assert job.options.base_only
+
+
+def test_a_lost_event_is_made_up_for_by_the_schedule(world: World, call: Call) -> None:
+    world.settings = replace(world.settings, sync_seconds=3600.0)
+    world.put(slide(1), f"{FOLDER}a.svs")
+    world.put(slide(2), "direct/by-its-uploader.svs")
+    world.put(slide(3), "nowhere.svs")
+    world.minute()
+    world.run()
+    (found,) = json.loads(call("GET", "/syncs").body)["syncs"]
+    assert (found["state"], found["prefix"], counts(found)) == (
+        "done", f"s3://{BUCKET}/", {"added": 1, "failed": 1, "ignored": 1},
+    )  # fmt: skip
+    assert len(world.views()) == 1
+    world.put(slide(4), f"{COLLECTION}/{OTHER_SESSION}/b.svs")  # of another collection
+    world.put(slide(4), f"{FOLDER}c.svs")
+    world.clock.advance(3000)
+    world.minute()
+    assert json.loads(call("GET", "/syncs").body)["syncs"][0]["run"] == 1
+    world.clock.advance(601)
+    world.minute()
+    world.run()
+    (found,) = json.loads(call("GET", "/syncs").body)["syncs"]
+    assert (found["run"], counts(found)) == (2, {"present": 1, "added": 1, "failed": 2, "ignored": 1})
+    assert {each["code"] for each in found["noteworthy"] if each["outcome"] == "failed"} == {
+        "key_names_no_session", "session_not_in_collection",
+    }  # fmt: skip
+
+
+def test_a_session_without_objects_is_looked_at_for_missing_slides(world: World, call: Call) -> None:
+    world.put(slide(), "lung/a.svs")
+    synced(world, call)
+    world.memory_slides.delete(BUCKET, "lung/a.svs")
+    assert counts(synced(world, call)) == {"missing": 1}
+
+
+def test_a_prefix_without_anything_ends_at_once(world: World, call: Call) -> None:
+    world.settings = replace(world.settings, sync_seconds=0.0)
+    code, begun = sync(call, "empty/")
+    world.run()
+    found = status(call, begun["id"])
+    assert (code, found["state"], counts(found)) == (202, "done", {})
+
+
+def test_a_second_call_finds_the_run_that_is_at_it(world: World, call: Call) -> None:
+    world.put(slide(), "lung/a.svs")
+    _, first = sync(call, **PLACE)
+    _, second = sync(call, **PLACE)
+    assert (first["id"], first["run"]) == (second["id"], second["run"])
+    assert first["state"] == "running"
+    world.run()
+    assert counts(status(call, first["id"])) == {"added": 1}
+
+
+def test_no_longer_than_there_is_time_and_the_next_minute_goes_on(
+    world: World, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "PAGE", 2)
+    for number in range(9):
+        world.put(slide(number), f"lung/{number}.svs")
+    listed = []
+    real = world.memory_slides.list
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        listed.append(options["cursor"])
+        Clocks.spent += 15.0
+        return real(*arguments, **options)
+
+    class Clocks:
+        spent = 0.0
+
+    class Ending(Context):
+        def get_remaining_time_in_millis(self) -> int:
+            return int(1000 * (60 - Clocks.spent))
+
+    class EndingClock:
+        def now(self) -> float:
+            return world.clock.now()
+
+        def remaining_seconds(self) -> float:
+            return 60 - Clocks.spent
+
+    monkeypatch.setattr(world.memory_slides, "list", slow)
+    monkeypatch.setattr(world, "clock_until", lambda _: EndingClock())
+    _, begun = sync(call, **PLACE)
+    world.memory_queue.sent.clear()
+    minutes = 0
+    while status(call, begun["id"])["state"] == "running":
+        Clocks.spent = 0.0
+        consumers.on_minute(world, Ending())  # type: ignore[arg-type]
+        minutes += 1
+        assert minutes < 10
+    assert minutes > 1
+    assert len(listed) == len(set(listed)) == 5
+    assert counts(status(call, begun["id"])) == {"added": 9}
+
+
+def test_a_worker_may_die_at_any_call_of_a_sync(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "PAGE", 2)
+    for number in range(3):
+        world.put(slide(number), f"lung/{number}.svs")
+    dies_at = 0
+    died = True
+    while died:
+        dies_at += 3
+        world.clock.advance(60)
+        world.put(slide(100 + dies_at), "lung/0.svs")
+        _, begun = sync(call, **PLACE)
+        world.calls, world.dies_at = 0, dies_at
+        for _ in range(5):
+            try:
+                world.run()
+                world.minute()
+            except Died:
+                continue
+        died, world.dies_at = world.calls >= dies_at and dies_at < 60, None
+        world.run()
+        found = status(call, begun["id"])
+        assert found["state"] == "done"
+        assert sum(counts(found).values()) == 3
+        shown = {job.source.etag for job in world.memory_jobs._jobs.values() if world.memory_archive.shows(job)}
+        assert shown == {source.etag for source, _ in world.memory_slides._objects.values()}
+
+
+def test_storage_that_asks_for_patience_ends_no_sync(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.put(slide(), "lung/a.svs")
+    real = world.memory_slides.list
+    answers = iter([StorageBusyError("slow down"), None])
+
+    def busy(*arguments: Any, **options: Any) -> Any:
+        if error := next(answers, None):
+            raise error
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(world.memory_slides, "list", busy)
+    _, begun = sync(call, **PLACE)
+    world.run()
+    assert status(call, begun["id"])["state"] == "running"
+    world.minute()
+    assert status(call, begun["id"])["state"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("asked", "pointers"),
+    [
+        ({"prefix": "lung/"}, ["/prefix"]),
+        ({"prefix": "s3://"}, ["/prefix"]),
+        ({"collection": COLLECTION}, [""]),
+        ({"base_only": True}, [""]),
+        ({"collection": "x", "session": SESSION}, ["/collection"]),
+        ({"source": "s3://a/b"}, ["/source"]),
+    ],
+)
+def test_what_is_wrong_with_a_call_is_named(
+    world: World, call: Call, asked: dict[str, Any], pointers: list[str]
+) -> None:
+    answer = call("POST", "/hooks/sync", {"prefix": f"s3://{BUCKET}/lung/"} | asked)
+    assert answer.status_code == 422
+    assert [each["pointer"] for each in json.loads(answer.body)["errors"]] == pointers
+    assert world.memory_syncs.latest(live=True, limit=9) == ()
+
+
+def test_a_foreign_bucket_is_refused_and_leaves_nothing(world: World, call: Call) -> None:
+    answer = call("POST", "/hooks/sync", {"prefix": "s3://somebody-elses/", **PLACE})
+    assert (answer.status_code, json.loads(answer.body)["code"]) == (403, "bucket_not_allowed")
+    assert world.memory_syncs.latest(live=True, limit=9) == ()
+
+
+def test_an_unknown_sync_is_not_found_and_a_token_is_needed(call: Call) -> None:
+    assert call("GET", f"/syncs/{'0' * 32}").status_code == 404
+    assert call("GET", "/syncs/x").status_code == 404
+    assert call("POST", "/hooks/sync", {"prefix": f"s3://{BUCKET}/"}, token="wrong").status_code == 401
