@@ -89,7 +89,9 @@ up_to_date && exit
 echo "Setting up .venv from the locked requirements; this takes a minute or two the first time" >&2
 .venv/bin/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || make_venv
 mkdir -p .local/log
-if ! .venv/bin/python -m pip install --disable-pip-version-check --require-hashes -r requirements-dev.txt \
+# The lock is complete, so nothing is left to resolve; old versions of pip that do try take an extra of a locked package
+# (coverage[toml]) for a package without a lock as soon as a newer release of it appears.
+if ! .venv/bin/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.txt \
     >.local/log/setup.log 2>&1; then
     tail -n 15 .local/log/setup.log >&2
     fail "the locked requirements could not be installed. All of pip's messages are in .local/log/setup.log"
