@@ -14,11 +14,11 @@ app.log.setLevel(logging.INFO)
 system = System(read_settings())
 
 
-def answer(handler: str, *arguments: str) -> Response:
+def answer(door: str, *arguments: str) -> Response:
     # Loaded by the first request: the consumers of the queues need nothing of it, and start sooner.
-    from chalicelib.entrypoints import http
+    from chalicelib.entrypoints.http import answers
 
-    return http.answer(app.current_request, system, getattr(http, handler), *arguments)
+    return answers.answer(app.current_request, system, answers.handler(door), *arguments)
 
 
 # -- routes ----------------------------------------------------------------------------------------------------------
@@ -36,92 +36,92 @@ def static(name: str) -> Response:
 
 @app.route("/health")
 def health() -> Response:
-    return answer("health")
+    return answer("catalogue.health")
 
 
 @app.route("/hooks/{name}", methods=["POST"])
 def hook(name: str) -> Response:
-    return answer("call_hook", name)
+    return answer("hooks.call_hook", name)
 
 
 @app.route("/jobs")
 def list_jobs() -> Response:
-    return answer("list_jobs")
+    return answer("jobs.list_jobs")
 
 
 @app.route("/jobs/{job_id}")
 def show_job(job_id: str) -> Response:
-    return answer("show_job", job_id)
+    return answer("jobs.show_job", job_id)
 
 
 @app.route("/jobs/{job_id}/cancel", methods=["POST"])
 def cancel_job(job_id: str) -> Response:
-    return answer("cancel_job", job_id)
+    return answer("jobs.cancel_job", job_id)
 
 
 @app.route("/jobs/{job_id}/retry", methods=["POST"])
 def retry_job(job_id: str) -> Response:
-    return answer("retry_job", job_id)
+    return answer("jobs.retry_job", job_id)
 
 
 @app.route("/redrive", methods=["POST"])
 def redrive_jobs() -> Response:
-    return answer("redrive_jobs")
+    return answer("jobs.redrive_jobs")
 
 
 @app.route("/syncs")
 def list_syncs() -> Response:
-    return answer("list_syncs")
+    return answer("syncs.list_syncs")
 
 
 @app.route("/syncs/{sync_id}")
 def show_sync(sync_id: str) -> Response:
-    return answer("show_sync", sync_id)
+    return answer("syncs.show_sync", sync_id)
 
 
 @app.route("/tile")
 def tile_by_query() -> Response:
-    return answer("show_tile_by_query")
+    return answer("tiles.show_tile_by_query")
 
 
 @app.route("/tile/{image_store}/{image}/{name}")
 def tile(image_store: str, image: str, name: str) -> Response:
-    return answer("show_tile", image_store, image, name)
+    return answer("tiles.show_tile", image_store, image, name)
 
 
 @app.route("/thumb")
 def thumbnail() -> Response:
-    return answer("show_thumbnail")
+    return answer("tiles.show_thumbnail")
 
 
 @app.route("/beside/{image_store}/{image}/{name}")
 def beside(image_store: str, image: str, name: str) -> Response:
-    return answer("show_beside", image_store, image, name)
+    return answer("tiles.show_beside", image_store, image, name)
 
 
 @app.route("/client")
 def client_settings() -> Response:
-    return answer("client_settings")
+    return answer("catalogue.client_settings")
 
 
 @app.route("/collections/{collection}")
 def show_collection(collection: str) -> Response:
-    return answer("show_collection", collection)
+    return answer("catalogue.show_collection", collection)
 
 
 @app.route("/collections/{collection}/sessions", methods=["POST"])
 def make_session(collection: str) -> Response:
-    return answer("make_session", collection)
+    return answer("catalogue.make_session", collection)
 
 
 @app.route("/sessions/{session}")
 def show_session(session: str) -> Response:
-    return answer("show_session", session)
+    return answer("catalogue.show_session", session)
 
 
 @app.route("/sessions/{session}/recreate", methods=["POST"])
 def recreate_session(session: str) -> Response:
-    return answer("recreate", session)
+    return answer("catalogue.recreate", session)
 
 
 # -- queues and timer (infra/resources.yaml names the queues and how they are read) ------------------------------------

@@ -14,7 +14,7 @@ from PIL import Image
 from chalicelib.config import MissingSettingError, find_service, read_settings
 from chalicelib.core.errors import ArchiveBusyError, ConflictError
 from chalicelib.core.job import State
-from chalicelib.entrypoints.http import problem
+from chalicelib.entrypoints.http.answers import problem
 from tests.world import BUCKET, COLLECTION, OTHER_COLLECTION, OTHER_SESSION, SESSION, STORE, World
 
 Call = Callable[..., HTTPResponse]

@@ -1,0 +1,127 @@
+"""What requests and answers look like. Errors become problem details (RFC 9457) by one table."""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from chalice.app import CaseInsensitiveMapping, Request, Response
+
+from chalicelib.core.errors import (
+    BodyTooLargeError,
+    BucketNotAllowedError,
+    ConflictError,
+    InvalidRequestError,
+    NoSuchCollectionError,
+    NoSuchSessionError,
+    NotFoundError,
+    SlidehookError,
+    TransientError,
+    UnauthorizedError,
+)
+from chalicelib.core.job import Job
+from chalicelib.core.source import OBJECT_ID
+from chalicelib.steps.report import POLL_SECONDS, report
+from chalicelib.wiring import System
+
+logger = logging.getLogger("slidehook")
+
+MAX_BODY_BYTES = 64 * 1024
+RETRY_SECONDS = 5
+PROBLEM_TYPE = "application/problem+json"
+
+# The nearest class of an error's ancestry counts. Whatever else a slide or a destination is refused for is 422.
+STATUS: dict[type[SlidehookError], int] = {
+    BodyTooLargeError: 413,
+    BucketNotAllowedError: 403,
+    ConflictError: 409,
+    NotFoundError: 404,
+    SlidehookError: 422,
+    TransientError: 503,
+    UnauthorizedError: 401,
+}
+
+Handler = Callable[..., Response]
+Headers = dict[str, str | list[str]]
+
+
+def handler(door: str) -> Handler:
+    """Return the handler that `module.function` of this package names."""
+    module, _, function = door.partition(".")
+    found: Handler = getattr(import_module(f"chalicelib.entrypoints.http.{module}"), function)
+    return found
+
+
+def answer(request: Request | None, system: System, handle: Handler, *arguments: str) -> Response:
+    """Return what `handle(request, system, *arguments)` answers, or the problem that it raises."""
+    if request is not None:
+        # Every door has one kind of answer. Chalice would refuse to send an image to who does not ask for that very
+        # type, also to who leaves the choice to us.
+        request.headers = CaseInsensitiveMapping({**request.headers, "accept": "*/*"})
+    try:
+        return handle(request, system, *arguments)
+    except SlidehookError as error:
+        return problem(error)
+    except Exception:
+        logger.exception("%s failed", handle.__name__)
+        return problem(SlidehookError("the service failed to answer"), status=500)
+
+
+def problem(error: SlidehookError, *, status: int | None = None) -> Response:
+    """Return an error as problem details, with our `code`, `hint` and the fields that are wrong."""
+    status = status or next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    body: dict[str, Any] = {
+        "type": f"urn:slidehook:problem:{error.code}",
+        "title": error.code.replace("_", " "),
+        "status": status,
+        "detail": str(error),
+        "code": error.code,
+        "hint": error.advice,
+    }
+    fields = [{"pointer": each.pointer, "detail": each.detail} for each in getattr(error, "problems", ())]
+    if error.pointer is not None:
+        fields.append({"pointer": error.pointer, "detail": str(error)})
+    if fields:
+        body["errors"] = fields
+    headers: Headers = {"Content-Type": PROBLEM_TYPE}
+    if status == STATUS[UnauthorizedError]:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status == STATUS[TransientError]:
+        headers["Retry-After"] = str(RETRY_SECONDS)
+    return Response(body=json.dumps(body), status_code=status, headers=headers)
+
+
+def answered(body: Mapping[str, object], *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(
+        body=json.dumps(body), status_code=status, headers={"Content-Type": "application/json", **(headers or {})}
+    )
+
+
+def body_of(request: Request) -> object:
+    raw = request.raw_body or b""
+    if len(raw) > MAX_BODY_BYTES:
+        raise BodyTooLargeError(f"the body has {len(raw)} bytes; at most {MAX_BODY_BYTES} are taken")
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        raise InvalidRequestError("the body is no JSON", hint="Send a JSON object, encoded in UTF-8.") from None
+
+
+def found_or_404(look: Callable[[], Any]) -> Any:
+    """Return what `look` finds; what an address names and does not exist is 404, not a wrong field."""
+    try:
+        return look()
+    except (NoSuchCollectionError, NoSuchSessionError) as error:
+        raise NotFoundError(str(error), hint=error.advice) from error
+
+
+def object_id_in(text: str, what: str) -> str:
+    if not OBJECT_ID.fullmatch(text.lower()):
+        raise NotFoundError(f"{text!r} is no id of a {what}", hint="Ids are ObjectIds: 24 hexadecimal digits.")
+    return text.lower()
+
+
+def accepted(job: Job, system: System) -> Response:
+    headers = {"Location": f"/jobs/{job.id}", "Retry-After": str(POLL_SECONDS)}
+    return answered(report(job, now=system.clock.now()), status=202, headers=headers)

@@ -1,0 +1,76 @@
+"""Collections and sessions, and what a client has to know of the service."""
+
+from chalice.app import Request, Response
+
+from chalicelib.core.errors import InvalidRequestError
+from chalicelib.entrypoints.http.access import may_read, may_submit
+from chalicelib.entrypoints.http.answers import answered, body_of, found_or_404, object_id_in
+from chalicelib.ports import CollectionFacts, SessionFacts
+from chalicelib.steps.control import recreate_session
+from chalicelib.wiring import System
+
+
+def health(_request: Request, _system: System) -> Response:
+    return answered({"status": "ok"})
+
+
+def client_settings(request: Request, system: System) -> Response:
+    """What a command line must know to bring a slide to the incoming bucket."""
+    may_submit(request, system)
+    settings = system.settings
+    return answered(
+        {
+            "incoming_bucket": settings.incoming_bucket,
+            "region": settings.region,
+            "aws_endpoint": settings.aws_endpoint,
+        }
+    )
+
+
+def show_collection(request: Request, system: System, collection: str) -> Response:
+    may_read(request, system)
+    return answered(
+        _collection(found_or_404(lambda: system.archive.collection(object_id_in(collection, "collection"))))
+    )
+
+
+def show_session(request: Request, system: System, session: str) -> Response:
+    may_read(request, system)
+    facts = found_or_404(lambda: system.archive.session(object_id_in(session, "session")))
+    return answered({**_session(facts), "views": list(facts.views)})
+
+
+def make_session(request: Request, system: System, collection: str) -> Response:
+    may_submit(request, system)
+    body = body_of(request)
+    label = body.get("label") if isinstance(body, dict) else None
+    if not isinstance(label, str) or not 0 < len(label.strip()) <= MAX_LABEL or not label.isprintable():
+        raise InvalidRequestError(f"label must be a text of 1 to {MAX_LABEL} printable characters")
+    collection = object_id_in(collection, "collection")
+    facts, made = found_or_404(lambda: system.archive.make_session(collection, label.strip()))
+    return answered(_session(facts), status=201 if made else 200)
+
+
+MAX_LABEL = 200
+
+
+def recreate(request: Request, system: System, session: str) -> Response:
+    may_submit(request, system)
+    session = object_id_in(session, "session")
+    removed = found_or_404(
+        lambda: recreate_session(session, jobs=system.jobs, archive=system.archive, clock=system.clock)
+    )
+    return answered({**_session(system.archive.session(session)), "views_removed": removed})
+
+
+def _session(facts: SessionFacts) -> dict[str, object]:
+    return {"id": facts.id, "label": facts.label, "collection": facts.collection}
+
+
+def _collection(facts: CollectionFacts) -> dict[str, object]:
+    return {
+        "id": facts.id,
+        "label": facts.label,
+        "image_store": facts.image_store,
+        "sessions": [{"id": each.id, "label": each.label, "views": len(each.views)} for each in facts.sessions],
+    }

@@ -1,0 +1,92 @@
+"""Jobs: how they are, and what can be done to them."""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from chalice.app import Request, Response
+
+from chalicelib.core.errors import InvalidRequestError
+from chalicelib.core.job import Job, State, known
+from chalicelib.entrypoints.http.access import may_read, may_submit
+from chalicelib.entrypoints.http.answers import accepted, answered, body_of, object_id_in
+from chalicelib.hooks import validated
+from chalicelib.hooks.redrive import RedriveParameters
+from chalicelib.steps.control import redrive
+from chalicelib.steps.report import POLL_SECONDS, report
+from chalicelib.steps.settle import cancel
+from chalicelib.steps.submit import retry
+from chalicelib.wiring import System
+
+MAX_PAGE = 100
+JOB_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def show_job(request: Request, system: System, job_id: str) -> Response:
+    may_read(request, system)
+    job = known(job_id, system.jobs.get(job_id) if JOB_ID.fullmatch(job_id) else None)
+    headers = {"Retry-After": str(POLL_SECONDS)} if job.is_live else {}
+    return answered(report(job, now=system.clock.now()), headers={"Cache-Control": "no-store", **headers})
+
+
+def cancel_job(request: Request, system: System, job_id: str) -> Response:
+    may_submit(request, system)
+    job = cancel(_job_id(job_id), jobs=system.jobs, archive=system.archive, clock=system.clock)
+    return answered(report(job, now=system.clock.now()))
+
+
+def retry_job(request: Request, system: System, job_id: str) -> Response:
+    may_submit(request, system)
+    return accepted(_retry(system)(_job_id(job_id)), system)
+
+
+def redrive_jobs(request: Request, system: System) -> Response:
+    """Retry failed jobs, a page of them a call; `next` goes on where it ended."""
+    may_submit(request, system)
+    asked = validated(RedriveParameters, body_of(request))
+    found = redrive(_retry(system), codes=asked.codes, session=asked.session, cursor=asked.cursor, jobs=system.jobs)
+    refused = [{"id": job.id, "code": why.code, "message": why.message, "hint": why.hint} for job, why in found.refused]
+    return answered({"retried": [job.id for job in found.again], "refused": refused, "next": found.cursor}, status=202)
+
+
+def _retry(system: System) -> Callable[[str], Job]:
+    return partial(
+        retry, source_buckets=system.settings.source_buckets,
+        slides=system.slides, jobs=system.jobs, archive=system.archive, queue=system.queue, clock=system.clock,
+    )  # fmt: skip
+
+
+def _job_id(text: str) -> str:
+    if not JOB_ID.fullmatch(text):
+        known(text, None)
+    return text
+
+
+def list_jobs(request: Request, system: System) -> Response:
+    may_read(request, system)
+    query: Mapping[str, str] = request.query_params or {}
+    page = system.jobs.list(
+        state=_state(query.get("state")),
+        session=object_id_in(query["session"], "session") if query.get("session") else None,
+        cursor=query.get("cursor") or None,
+        limit=_limit(query.get("limit")),
+    )
+    now = system.clock.now()
+    jobs = [report(job, now=now) for job in page.jobs]
+    return answered({"jobs": jobs, "next": page.cursor}, headers={"Cache-Control": "no-store"})
+
+
+def _state(text: str | None) -> State | None:
+    try:
+        return State(text) if text else None
+    except ValueError:
+        known = ", ".join(State)
+        raise InvalidRequestError(f"{text!r} is no state", hint=f"The states are: {known}.") from None
+
+
+def _limit(text: str | None) -> int:
+    if not text:
+        return MAX_PAGE // 2
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_PAGE:
+        raise InvalidRequestError(f"limit must be a number from 1 to {MAX_PAGE}")
+    return int(text)
