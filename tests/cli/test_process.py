@@ -18,7 +18,14 @@ OBJECT = ["-i", "s3://slides/slide.svs", "-c", COLLECTION, "-s", SESSION]
 
 
 def start(*arguments, folder, **streams):
-    return subprocess.Popen([sys.executable, str(PROGRAM), *map(str, arguments)], cwd=folder, text=True, **streams)
+    # As from a terminal: what runs in the background, the tests too, hands on that interrupts are ignored.
+    return subprocess.Popen(
+        [sys.executable, str(PROGRAM), *map(str, arguments)],
+        cwd=folder,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one system call
+        **streams,
+    )
 
 
 def test_the_program_runs_from_any_folder(tmp_path, service: Service):
