@@ -95,7 +95,8 @@ def _run(options: argparse.Namespace) -> int:
     bench = Bench(options.runs)
     peer = peers.python(STATE / "peers")
     medium = options.slide or slides.medium(STATE, peer)
-    machine = machines.describe(peer) | {"run": {"slide": medium.name, "times": options.runs}}
+    touched = {"memory_touched_gib": round(machines.touch_memory(), 1)}
+    machine = machines.describe(peer) | touched | {"run": {"slide": medium.name, "times": options.runs}}
     with_large = not options.without_3gb and options.slide is None
     with running(STATE / "system", _first(STATE)) as system:
         source = system.put(medium)

@@ -17,7 +17,6 @@ from typing import Any
 import boto3
 import psutil
 from boto3.s3.transfer import TransferConfig
-from bson import ObjectId
 from pymongo import MongoClient
 
 from infra.children import Child
@@ -69,8 +68,7 @@ class System:
                 return
 
     def publish(self, source: str, **options: Any) -> tuple[dict[str, float], dict[str, Any]]:
-        """Publish a slide into an image of its own, so that it is a job of its own; return figures and status. Raises
-        RuntimeError."""
+        """Publish a slide, by force, so that all is done again; return figures and status. Raises RuntimeError."""
         workers = [psutil.Process(pid) for pid in self.document()["pids"]["workers"]]
         os.sync()  # what was written before is no part of this run
         for worker in workers:
@@ -105,7 +103,7 @@ class System:
 
     def _submitted(self, source: str, options: dict[str, Any]) -> dict[str, Any]:
         request = {"source": source, "collection": self.stack.collection, "session": self.stack.session}
-        return self.stack.call("POST", "/hooks/upload", request | {"mongo_collection": str(ObjectId())} | options)
+        return self.stack.call("POST", "/hooks/upload", request | {"force": True} | options)
 
     def _ended(self, job: dict[str, Any]) -> dict[str, Any]:
         deadline = time.monotonic() + JOB_SECONDS
