@@ -28,7 +28,7 @@ test: setup lint ## Lint, run all tests, and hold core, steps and hooks to 98 % 
 ifdef ARGS
 	$(PYTHON) -m pytest $(ARGS)
 else
-	$(PYTHON) -m pytest --cov --cov-report=term --cov-report=json:.coverage.json
+	$(PYTHON) -m pytest -n auto --dist loadgroup --cov --cov-report=term --cov-report=json:.coverage.json
 	$(PYTHON) -m tests.coverage_gate .coverage.json
 endif
 

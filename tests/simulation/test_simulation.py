@@ -33,6 +33,7 @@ def test_a_seed_tells_the_same_history_again() -> None:
     assert replayed.machine.log == one.machine.log
 
 
+@pytest.mark.timeout(900)  # up to 500 histories, beside whatever else the machine does
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_guard_that_is_switched_off_is_found(name: str) -> None:
     for seed in range(500):
