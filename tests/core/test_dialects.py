@@ -1,0 +1,204 @@
+"""Three ways to number the same pyramid. What readers of DZI and IIIF compute is written down here a second time, as
+they do it."""
+
+import json
+from dataclasses import replace
+from math import ceil, log2
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.core.dialects import (
+    NoSuchPieceError,
+    Piece,
+    Shape,
+    dzi_document,
+    dzi_last_level,
+    dzi_piece,
+    iiif_document,
+    iiif_piece,
+    our_piece,
+)
+from chalicelib.core.geometry import level_count, tile_address
+
+TILE = bytes(range(12))
+
+
+def shape_of(width_px: int, height_px: int, tile_size_px: int) -> Shape:
+    depth = level_count(width_px, height_px, tile_size_px)
+    return Shape(width_px=width_px, height_px=height_px, tile_size_px=tile_size_px, depth=depth, published=depth)
+
+
+SCAN = shape_of(2220, 2967, 240)
+BASE_ONLY = replace(SCAN, published=1)
+ONE_TILE = shape_of(100, 30, 256)
+
+SHAPES = st.builds(shape_of, st.integers(1, 5000), st.integers(1, 5000), st.sampled_from([64, 240, 256, 512]))
+
+
+def dzi_levels(width: int, height: int) -> list[tuple[int, int]]:
+    """The sizes of the levels of a DZI, the first first, as readers compute them: halved, rounded up, down to 1 x 1."""
+    sizes = [(width, height)]
+    while sizes[-1] != (1, 1):
+        width, height = ceil(width / 2), ceil(height / 2)
+        sizes.append((width, height))
+    return sizes[::-1]
+
+
+@given(SHAPES)
+def test_every_tile_that_a_reader_of_dzi_computes_is_there_and_of_its_size(shape: Shape) -> None:
+    levels = dzi_levels(shape.width_px, shape.height_px)
+    assert dzi_last_level(shape) == len(levels) - 1 == ceil(log2(max(shape.width_px, shape.height_px)))
+    side = shape.tile_size_px
+    for number, (width, height) in enumerate(levels):
+        columns, rows = ceil(width / side), ceil(height / side)
+        for column, row in ((0, 0), (columns - 1, 0), (0, rows - 1), (columns - 1, rows - 1)):
+            piece = dzi_piece(shape, str(number), f"{column}_{row}.jpg")
+            expected = min(side, width - column * side), min(side, height - row * side)
+            assert (piece.width_px, piece.height_px) == expected
+            assert piece.whole == (expected == (side, side))
+            below_root = len(levels) - 1 - number - (shape.depth - 1)
+            assert piece.halvings == max(0, below_root)
+            if below_root <= 0:
+                assert tile_address(piece.name, levels=shape.depth) == (len(levels) - 1 - number, column, row)
+        for beyond in (f"{columns}_0.jpg", f"0_{rows}.jpg"):
+            with pytest.raises(NoSuchPieceError):
+                dzi_piece(shape, str(number), beyond)
+    with pytest.raises(NoSuchPieceError, match=f"there is no level {len(levels)}"):
+        dzi_piece(shape, str(len(levels)), "0_0.jpg")
+
+
+@given(SHAPES)
+def test_every_tile_that_a_reader_of_iiif_computes_is_there_and_of_its_size(shape: Shape) -> None:
+    info = json.loads(json.dumps(iiif_document(shape, "https://here/iiif/slide")))
+    side = info["tiles"][0]["width"]
+    assert info["tiles"][0]["height"] == side
+    for factor in info["tiles"][0]["scaleFactors"]:
+        columns, rows = ceil(info["width"] / (side * factor)), ceil(info["height"] / (side * factor))
+        for n, m in ((0, 0), (columns - 1, 0), (0, rows - 1), (columns - 1, rows - 1)):
+            # Image API 3.0, 8: "Image tiles".
+            x, y = n * side * factor, m * side * factor
+            w, h = min(side * factor, info["width"] - x), min(side * factor, info["height"] - y)
+            ws, hs = (w + factor - 1) // factor, (h + factor - 1) // factor
+            piece = iiif_piece(shape, f"{x},{y},{w},{h}", f"{ws},{hs}")
+            assert (piece.width_px, piece.height_px, piece.halvings) == (ws, hs, 0)
+            level, column, row = tile_address(piece.name, levels=shape.depth)
+            # At the rim, a single pixel may be asked for in the same words at two levels. The finer one answers.
+            assert level == factor.bit_length() - 1 or ws == 1 or hs == 1
+            assert (column << level, row << level) == (n * factor, m * factor)
+            if (w, h) == (info["width"], info["height"]):
+                assert iiif_piece(shape, "full", f"{ws},{hs}") == piece
+    for size in info["sizes"]:
+        piece = iiif_piece(shape, "full", f"{size['width']},{size['height']}")
+        assert (piece.width_px, piece.height_px) == (size["width"], size["height"])
+    largest = info["sizes"][-1]
+    assert iiif_piece(shape, "full", "max") == iiif_piece(shape, "full", f"{largest['width']},{largest['height']}")
+
+
+@given(SHAPES)
+def test_our_own_tiles_are_whole(shape: Shape) -> None:
+    for level in range(shape.depth):
+        grid = shape.grid(level)
+        piece = our_piece(shape, str(level), f"{grid.columns - 1}_{grid.rows - 1}.jpg")
+        assert (piece.whole, piece.halvings) == (True, 0)
+        assert tile_address(piece.name, levels=shape.depth) == (level, grid.columns - 1, grid.rows - 1)
+
+
+def test_the_real_scan_is_described_to_readers_of_dzi() -> None:
+    found = ET.fromstring(dzi_document(SCAN, 'https://here/slides/"&_files/'))
+    assert found.tag == "{http://schemas.microsoft.com/deepzoom/2008}Image"
+    assert found.attrib == {
+        "Format": "jpg", "Overlap": "0", "TileSize": "240", "Url": 'https://here/slides/"&_files/',
+    }  # fmt: skip
+    assert [(child.tag.partition("}")[2], child.attrib) for child in found] == [
+        ("Size", {"Width": "2220", "Height": "2967"})
+    ]
+
+
+def test_the_real_scan_is_described_to_readers_of_iiif() -> None:
+    assert iiif_document(SCAN, "https://here/iiif/slide") == {
+        "@context": "http://iiif.io/api/image/3/context.json",
+        "id": "https://here/iiif/slide",
+        "type": "ImageService3",
+        "protocol": "http://iiif.io/api/image",
+        "profile": "level0",
+        "width": 2220,
+        "height": 2967,
+        "sizes": [{"width": 35, "height": 47}, {"width": 70, "height": 93}, {"width": 139, "height": 186}],
+        "tiles": [{"width": 240, "height": 240, "scaleFactors": [1, 2, 4, 8, 16]}],
+    }
+
+
+def test_a_slide_of_which_only_the_base_was_published_has_its_tiles_and_no_sizes() -> None:
+    info = iiif_document(BASE_ONLY, "https://here/iiif/slide")
+    assert (info["sizes"], info["tiles"]) == ([], [{"width": 240, "height": 240, "scaleFactors": [1]}])
+    assert iiif_piece(BASE_ONLY, "0,0,240,240", "240,240") == iiif_piece(SCAN, "0,0,240,240", "max")
+    assert dzi_piece(BASE_ONLY, "12", "0_0.jpg").whole
+    with pytest.raises(NoSuchPieceError, match="1 of 5 levels were published"):
+        dzi_document(BASE_ONLY, "")
+    for look in (
+        lambda: iiif_piece(BASE_ONLY, "full", "139,186"),
+        lambda: iiif_piece(BASE_ONLY, "full", "max"),
+        lambda: dzi_piece(BASE_ONLY, "11", "0_0.jpg"),
+        lambda: dzi_piece(BASE_ONLY, "0", "0_0.jpg"),
+        lambda: our_piece(BASE_ONLY, "1", "0_0.jpg"),
+    ):
+        with pytest.raises(NoSuchPieceError):
+            look()
+
+
+def test_a_slide_of_one_tile_is_one_tile() -> None:
+    piece = Piece(name="t.jpg", width_px=100, height_px=30, whole=False)
+    assert dzi_piece(ONE_TILE, "7", "0_0.jpg") == piece
+    assert iiif_piece(ONE_TILE, "full", "max") == iiif_piece(ONE_TILE, "0,0,100,30", "100,30") == piece
+    assert iiif_document(ONE_TILE, "")["sizes"] == [{"width": 50, "height": 15}, {"width": 100, "height": 30}]
+
+
+@pytest.mark.parametrize(
+    ("region", "size"),
+    [
+        ("square", "max"), ("pct:0,0,50,50", "max"), ("0,0,240", "max"), ("-1,0,240,240", "max"), ("", ""),
+        ("0,0,240,240", "240,"), ("0,0,240,240", ",240"), ("0,0,240,240", "!240,240"), ("0,0,240,240", "^max"),
+        ("0,0,240,240", "120,120"), ("1,0,240,240", "240,240"), ("0,0,241,240", "241,240"),
+        ("0,0,480,480", "480,480"), ("00,0,240,240", "240,240"), ("2160,2880,240,240", "240,240"),
+        ("2220,0,0,240", "0,240"), ("2400,0,240,240", "240,240"), ("full", "2220,2967"), ("full", "18,24"), ("full", "555,742"),
+    ],
+)  # fmt: skip
+def test_what_a_reader_of_iiif_was_not_promised_is_refused(region: str, size: str) -> None:
+    with pytest.raises(NoSuchPieceError):
+        iiif_piece(SCAN, region, size)
+
+
+def test_commas_may_be_encoded() -> None:
+    assert iiif_piece(SCAN, "240%2C0%2C240%2C240", "240%2c240") == iiif_piece(SCAN, "240,0,240,240", "240,240")
+
+
+@pytest.mark.parametrize(
+    ("level", "place"),
+    [("12", "0_0.png"), ("12", "00_0.jpg"), ("012", "0_0.jpg"), ("-1", "0_0.jpg"), ("12", "0-0.jpg"), ("x", "0_0.jpg"),
+     ("12", "0_0.jpg\n"), ("12", "9999999999_0.jpg"), ("\u0661", "0_0.jpg")],
+)  # fmt: skip
+def test_a_tile_has_one_spelling(level: str, place: str) -> None:
+    for number in (dzi_piece, our_piece):
+        with pytest.raises(NoSuchPieceError):
+            number(SCAN, level, place)
+
+
+def test_an_image_of_somebody_else_with_too_few_levels_has_no_tile_that_cannot_be_named() -> None:
+    shallow = replace(SCAN, depth=2, published=2)
+    with pytest.raises(NoSuchPieceError, match=r"no tile \(9, 12\) at level 0 of 2"):
+        our_piece(shallow, "0", "9_12.jpg")
+
+
+def test_a_tag_is_known_again_by_the_piece_it_was_given_for() -> None:
+    whole, cut = Piece(name="trts.jpg"), Piece(name="trts.jpg", width_px=60, height_px=87, whole=False)
+    assert whole.tag(TILE) == '"trts.000102030405060708090a0b"'
+    assert cut.tag(TILE) == '"trts.000102030405060708090a0b.60x87"'
+    for piece in (whole, cut):
+        assert piece.tiles_of(piece.tag(TILE)) == [TILE]
+        assert piece.tiles_of(f'"other", W/{piece.tag(TILE)}') == [TILE]
+    assert whole.tiles_of(cut.tag(TILE)) == cut.tiles_of(whole.tag(TILE)) == []
+    assert Piece(name="trtt.jpg").tiles_of(whole.tag(TILE)) == []
+    assert whole.tiles_of('"trts.xyz"') == whole.tiles_of("*") == whole.tiles_of("") == []
