@@ -9,6 +9,8 @@ from chalicelib.config import read_settings
 from chalicelib.entrypoints import pages, queue
 from chalicelib.wiring import System
 
+READ = ["GET", "HEAD"]
+
 app = Chalice(app_name="slidehook")
 app.log.setLevel(logging.INFO)
 system = System(read_settings())
@@ -79,17 +81,17 @@ def show_sync(sync_id: str) -> Response:
     return answer("syncs.show_sync", sync_id)
 
 
-@app.route("/tile")
+@app.route("/tile", methods=READ)
 def tile_by_query() -> Response:
     return answer("tiles.show_tile_by_query")
 
 
-@app.route("/tile/{image_store}/{image}/{name}")
+@app.route("/tile/{image_store}/{image}/{name}", methods=READ)
 def tile(image_store: str, image: str, name: str) -> Response:
     return answer("tiles.show_tile", image_store, image, name)
 
 
-@app.route("/thumb")
+@app.route("/thumb", methods=READ)
 def thumbnail() -> Response:
     return answer("tiles.show_thumbnail")
 
@@ -97,6 +99,31 @@ def thumbnail() -> Response:
 @app.route("/beside/{image_store}/{image}/{name}")
 def beside(image_store: str, image: str, name: str) -> Response:
     return answer("tiles.show_beside", image_store, image, name)
+
+
+@app.route("/slides/{slide}", methods=READ)
+def slide(slide: str) -> Response:
+    return answer("slides.show_slide", slide)
+
+
+@app.route("/slides/{slide}/{level}/{tile}", methods=READ)
+def slide_tile(slide: str, level: str, tile: str) -> Response:
+    return answer("slides.show_slide_tile", slide, level, tile)
+
+
+@app.route("/iiif/{slide}", methods=READ)
+def iiif(slide: str) -> Response:
+    return answer("slides.redirect_to_info", slide)
+
+
+@app.route("/iiif/{slide}/info.json", methods=READ)
+def iiif_info(slide: str) -> Response:
+    return answer("slides.show_info", slide)
+
+
+@app.route("/iiif/{slide}/{region}/{size}/{rotation}/{picture}", methods=READ)
+def iiif_region(slide: str, region: str, size: str, rotation: str, picture: str) -> Response:
+    return answer("slides.show_region", slide, region, size, rotation, picture)
 
 
 @app.route("/client")

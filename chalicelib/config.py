@@ -15,7 +15,8 @@ class MissingSettingError(RuntimeError):
 class Settings:
     """All settings of the service. `token_hashes` are SHA-256 (hex) of the bearer tokens that may submit: none, and
     nobody may. `open_reads` lets everyone read status and tiles: for a service on loopback only.
-    `sync_seconds` is how often the incoming bucket is synced (0: never)."""
+    `sync_seconds` is how often the incoming bucket is synced (0: never). `public_url` is where clients reach the
+    service; empty, and it is taken from each request."""
 
     source_buckets: frozenset[str]
     incoming_bucket: str
@@ -33,6 +34,7 @@ class Settings:
     region: str
     aws_endpoint: str | None
     sync_seconds: float = 0.0
+    public_url: str = ""
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
@@ -65,6 +67,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         region=values.get("AWS_DEFAULT_REGION") or values.get("AWS_REGION", "us-east-1"),
         aws_endpoint=values.get("AWS_ENDPOINT_URL") or None,
         sync_seconds=float(values.get("SLIDEHOOK_SYNC_SECONDS") or 3600.0),
+        public_url=values.get("SLIDEHOOK_PUBLIC_URL", "").rstrip("/"),
     )
 
 

@@ -168,16 +168,27 @@ class AssociatedImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """What the image document says of a slide. `icc_profile` is empty if there is none."""
+    """What the image document says of a slide. `levels` counts those of the complete quadtree, `levels_published` those
+    that have tiles, from full resolution on (None: all). `icc_profile` is empty if there is none."""
 
     file_name: str
     width_px: int
     height_px: int
     tile_size_px: int
     levels: int
+    levels_published: int | None = None
     slide: SlideSummary = field(default_factory=SlideSummary)
     icc_profile: bytes = b""
     associated: tuple[AssociatedImage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedImage:
+    """An image as it is published: what its document says (without profile and pictures), and which generation it
+    holds, as `job/generation`; empty if somebody else made it."""
+
+    facts: ImageFacts
+    claim: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,6 +286,20 @@ class Archive(Protocol):
 
     def tile(self, image_store: str, image: str, name: str) -> bytes | None:
         """Return the JPEG of a tile, None if there is no such tile, image or store."""
+
+    def has_tile(self, image_store: str, image: str, tile: bytes) -> bool:
+        """Tell whether an image has the tile of this id (core.digest.tile_id: its name and bytes). An index answers;
+        the tile is not read."""
+
+    def image_of(self, view: str, *, most_seconds_old: float = 0.0) -> tuple[str, str] | None:
+        """Return (image store, image) that a view shows, None if there is no such view.
+
+        The answer may be one of up to `most_seconds_old` ago: who asks for many tiles need not ask for their slide
+        each time.
+        """
+
+    def image(self, image_store: str, image: str, *, most_seconds_old: float = 0.0) -> PublishedImage | None:
+        """Return an image, None if there is no such image or store, or its size is not known. May be old, likewise."""
 
     def beside(self, image_store: str, image: str, name: str) -> bytes | None:
         """Return what is kept beside a slide: `icc` is its colour profile, other names are associated images (JPEG).

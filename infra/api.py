@@ -18,7 +18,7 @@ import urllib.parse
 from http import HTTPStatus
 
 from chalice.config import Config
-from chalice.local import ChaliceRequestHandler, LocalDevServer, create_local_server
+from chalice.local import ChaliceRequestHandler, HeaderType, LocalDevServer, create_local_server
 
 from infra import template as templates
 
@@ -57,6 +57,14 @@ class Handler(ChaliceRequestHandler):
         if int(length) > BODY_LIMIT_BYTES:
             return self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, b'{"message": "Request Too Long"}')
         return True
+
+    def _send_http_response_with_body(self, code: int, headers: HeaderType, body: str | bytes) -> None:
+        """Send an answer; to HEAD its headers only. How long the body would be is not known there, and not told."""
+        if self.command != "HEAD":
+            super()._send_http_response_with_body(code, headers, body)
+            return
+        self.send_response(code)
+        self._send_headers(headers)
 
     def _refuse(self, status: HTTPStatus, body: bytes) -> bool:
         self.close_connection = True

@@ -37,6 +37,7 @@ from chalicelib.ports import (
     ImageFacts,
     JobPage,
     Listing,
+    PublishedImage,
     SessionFacts,
     Switch,
     Tile,
@@ -651,6 +652,33 @@ class MemoryArchive:
     def tile(self, image_store: str, image: str, name: str) -> bytes | None:
         found = self.tiles.get((self._stores.get(image_store, ""), image), {}).get(name)
         return None if found is None else found.jpeg
+
+    def has_tile(self, image_store: str, image: str, tile: bytes) -> bool:
+        tiles = self.tiles.get((self._stores.get(image_store, ""), image), {})
+        return any(each.id == tile for each in tiles.values())
+
+    def image_of(
+        self,
+        view: str,
+        *,
+        most_seconds_old: float = 0.0,  # noqa: ARG002 - always the latest
+    ) -> tuple[str, str] | None:
+        found = self.views.get(view)
+        return None if found is None else (found.image_store, found.image)
+
+    def image(
+        self,
+        image_store: str,
+        image: str,
+        *,
+        most_seconds_old: float = 0.0,  # noqa: ARG002 - always the latest
+    ) -> PublishedImage | None:
+        found = self.images.get((self._stores.get(image_store, ""), image))
+        if found is None or found.facts is None:
+            return None
+        bare = replace(found.facts, icc_profile=b"", associated=())
+        bare = replace(bare, slide=replace(bare.slide, icc_profile_bytes=0, associated=()))
+        return PublishedImage(facts=bare, claim=found.trace.claim if found.trace else "")
 
     def beside(self, image_store: str, image: str, name: str) -> bytes | None:
         found = self.images.get((self._stores.get(image_store, ""), image))

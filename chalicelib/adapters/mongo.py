@@ -2,7 +2,8 @@
 `slidehook` of images and views, which its server ignores."""
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
+from chalicelib.adapters.recent import Recent
 from chalicelib.core.digest import ID_BYTES, SUM_MODULUS, object_id
 from chalicelib.core.errors import (
     ArchiveBusyError,
@@ -32,9 +34,18 @@ from chalicelib.core.errors import (
     NoSuchSessionError,
     TileConflictError,
 )
-from chalicelib.core.job import Destination, Job
+from chalicelib.core.job import Destination, Job, SlideSummary
 from chalicelib.core.verification import Stored
-from chalicelib.ports import KEPT_REPLACED, CollectionFacts, Holding, ImageFacts, SessionFacts, Switch, Tile
+from chalicelib.ports import (
+    KEPT_REPLACED,
+    CollectionFacts,
+    Holding,
+    ImageFacts,
+    PublishedImage,
+    SessionFacts,
+    Switch,
+    Tile,
+)
 
 Document = Mapping[str, Any]
 
@@ -45,6 +56,8 @@ BAD_HINT = 2
 # comes along with a tile that is read are its neighbours: tiles lie in the order in which the file has them.
 LARGE_PAGES = {"wiredTiger": {"configString": "leaf_page_max=128KB"}}
 DIGEST_BATCH = 20_000
+# An image store keeps its database; that it was given another one may take a minute to be noticed.
+STORE_SECONDS = 60.0
 # A document that holds nothing but an ObjectId: its size, the field's type and name, the id, the end.
 ID_DOCUMENT = struct.Struct(f"<4x5x{ID_BYTES}sx")
 
@@ -65,8 +78,17 @@ def _patience(what: str) -> Iterator[None]:
 class MongoArchive:
     """ports.Archive over one MongoDB: the admin database, and the data database of each image store."""
 
-    def __init__(self, client: "MongoClient[dict[str, Any]]", admin_db: str) -> None:
+    def __init__(
+        self,
+        client: "MongoClient[dict[str, Any]]",
+        admin_db: str,
+        *,
+        seconds_now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._client = client
+        self._databases = Recent[str](seconds_now)
+        self._views = Recent[tuple[str, str]](seconds_now)
+        self._images = Recent[PublishedImage](seconds_now)
         # Majority: what was acknowledged survives a change of the primary, and only then is a chunk marked done.
         self._admin: Database[dict[str, Any]] = client.get_database(admin_db, write_concern=WriteConcern(w="majority"))
 
@@ -391,20 +413,53 @@ class MongoArchive:
 
     def tile(self, image_store: str, image: str, name: str) -> bytes | None:
         with _patience(f"tile {name} of image {image}"):
-            store = self._admin.databases.find_one({"_id": ObjectId(image_store)}, {"dbname": 1})
-            if store is None:
-                return None
-            found = self._client[store["dbname"]][image].find_one({"name": name}, {"file": 1})
+            database = self._database_of(image_store)
+            found = None if database is None else database[image].find_one({"name": name}, {"_id": 0, "file": 1})
         return None if found is None else bytes(found["file"])
+
+    def has_tile(self, image_store: str, image: str, tile: bytes) -> bool:
+        # As a range, since by equality the server would fetch the document.
+        wanted = {"_id": {"$gte": ObjectId(tile), "$lte": ObjectId(tile)}}
+        with _patience(f"a tile of image {image}"):
+            database = self._database_of(image_store)
+            return database is not None and database[image].find_one(wanted, {"_id": 1}, hint="_id_") is not None
+
+    def _database_of(self, image_store: str) -> "Database[dict[str, Any]] | None":
+        def ask() -> str | None:
+            store = self._admin.databases.find_one({"_id": ObjectId(image_store)}, {"dbname": 1})
+            return (store or {}).get("dbname") or None
+
+        name = self._databases.get(image_store, ask, most_seconds_old=STORE_SECONDS)
+        return None if name is None else self._client[name]
+
+    def image_of(self, view: str, *, most_seconds_old: float = 0.0) -> tuple[str, str] | None:
+        def ask() -> tuple[str, str] | None:
+            found = self._admin.views.find_one({"_id": ObjectId(view)}, {"ViewerRecords": 1}) or {}
+            records: Sequence[Document] = found.get("ViewerRecords") or ({},)
+            record = records[0]
+            place = record.get("Database"), record.get("Image")
+            return (str(place[0]), str(place[1])) if all(isinstance(each, ObjectId) for each in place) else None
+
+        with _patience(f"view {view}"):
+            return self._views.get(view, ask, most_seconds_old=most_seconds_old)
+
+    def image(self, image_store: str, image: str, *, most_seconds_old: float = 0.0) -> PublishedImage | None:
+        def ask() -> PublishedImage | None:
+            database = self._database_of(image_store)
+            large = {"slidehook.icc": 0, "slidehook.associated": 0}
+            found = None if database is None else database.images.find_one({"_id": ObjectId(image)}, large)
+            return _published_image(found or {})
+
+        with _patience(f"image {image}"):
+            return self._images.get((image_store, image), ask, most_seconds_old=most_seconds_old)
 
     def beside(self, image_store: str, image: str, name: str) -> bytes | None:
         field = "icc" if name == "icc" else f"associated.{name}"
         with _patience(f"{name} of image {image}"):
-            store = self._admin.databases.find_one({"_id": ObjectId(image_store)}, {"dbname": 1})
-            if store is None:
+            database = self._database_of(image_store)
+            if database is None:
                 return None
-            images = self._client[store["dbname"]].images
-            found = images.find_one({"_id": ObjectId(image)}, {f"slidehook.{field}": 1})
+            found = database.images.find_one({"_id": ObjectId(image)}, {f"slidehook.{field}": 1})
         kept = _ours(found or {})
         stored = kept.get("icc") if name == "icc" else (kept.get("associated") or {}).get(name)
         return bytes(stored) if stored else None
@@ -599,11 +654,35 @@ def _known(facts: ImageFacts) -> dict[str, object]:
     that is replaced, such as its label, stays."""
     return {
         "mpp": [facts.slide.mpp_x, facts.slide.mpp_y],
+        "levels": facts.levels_published,
         "magnification": facts.slide.magnification,
         "vendor": facts.slide.vendor,
         "icc": Binary(facts.icc_profile),
         "associated": {each.name: Binary(each.jpeg) for each in facts.associated},
     }
+
+
+DEFAULT_TILE_SIZE_PX = 256  # SlideAtlas' own, where a document does not say
+
+
+def _published_image(found: Document) -> PublishedImage | None:
+    """Return what an image document says, ours or not; None if it does not tell the slide's size."""
+    dimensions: Sequence[Any] = found.get("dimensions") or (0, 0)
+    ours = _ours(found)
+    if not all(dimensions[:2]) or not found.get("levels"):
+        return None
+    mpp = ours.get("mpp") or (None, None)
+    slide = SlideSummary(mpp_x=mpp[0], mpp_y=mpp[1], magnification=ours.get("magnification"), vendor=ours.get("vendor"))
+    facts = ImageFacts(
+        file_name=str(found.get("filename", "")),
+        width_px=int(dimensions[0]),
+        height_px=int(dimensions[1]),
+        tile_size_px=int(found.get("TileSize") or DEFAULT_TILE_SIZE_PX),
+        levels=int(found["levels"]),
+        levels_published=ours.get("levels"),
+        slide=slide,
+    )
+    return PublishedImage(facts=facts, claim=str(ours.get("claim", "")))
 
 
 def _session(found: Document) -> SessionFacts:

@@ -3,6 +3,7 @@
     SlidehookError
     ├── RequestError            the call itself: refused at the door
     │   ├── InvalidRequestError · UnauthorizedError · NotFoundError · ConflictError
+    │   ├── BadAddressError · AnswerTooLargeError
     ├── SourceError             the object in S3
     │   ├── BucketNotAllowedError · NoSuchSourceError · EmptySourceError · SourceChangedError · SourceGoneError
     ├── DestinationError        the place in SlideAtlas' catalogue
@@ -74,6 +75,18 @@ class UnauthorizedError(RequestError):
 class NotFoundError(RequestError):
     code = "not_found"
     hint = "Check the address."
+
+
+class BadAddressError(RequestError):
+    """An address that a dialect knows as wrong, where it does not want "not found"."""
+
+    code = "bad_address"
+    hint = "Ask for what the slide's description lists."
+
+
+class AnswerTooLargeError(RequestError):
+    code = "answer_too_large"
+    hint = "Publish the slide again with smaller tiles (`tile_size`)."
 
 
 class ConflictError(RequestError):

@@ -111,6 +111,7 @@ def _facts(job: Job, work: Work) -> ImageFacts:
         height_px=base.height_px,
         tile_size_px=job.tile_size_px,
         levels=job.depth,
+        levels_published=len(job.levels),
         slide=slide,
         icc_profile=beside.icc_profile,
         associated=tuple(AssociatedImage(name=name, jpeg=jpeg) for name, jpeg in beside.pictures),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.digest import digest_sum
+from chalicelib.core.digest import digest_sum, tile_id
 from chalicelib.core.errors import (
     ArchiveBusyError,
     ForeignSessionError,
@@ -17,9 +17,9 @@ from chalicelib.core.errors import (
     NoSuchSessionError,
     TileConflictError,
 )
-from chalicelib.core.job import Destination, Job
+from chalicelib.core.job import Destination, Job, SlideSummary
 from chalicelib.core.verification import Stored
-from chalicelib.ports import Holding, Switch, Tile
+from chalicelib.ports import AssociatedImage, Holding, PublishedImage, Switch, Tile
 from tests.contracts.archives import ArchiveBench, MemoryBench, MongoBench
 from tests.contracts.samples import (
     COLLECTION,
@@ -189,6 +189,50 @@ def test_a_tile_that_is_not_there_is_none(bench: ArchiveBench) -> None:
     assert bench.archive.tile(STORE, UNKNOWN, "t.jpg") is None
     assert bench.archive.tile(UNKNOWN, job.image, "t.jpg") is None
     assert bench.archive.tile(OTHER_STORE, job.image, "t.jpg") is None
+
+
+def test_that_a_tile_is_there_is_told_by_its_id(bench: ArchiveBench) -> None:
+    job = version(bench, 1)
+    published(bench, job)
+    there, other = tile_id("t.jpg", root_of(job)), tile_id("t.jpg", b"other")
+    assert bench.archive.has_tile(STORE, job.image, there)
+    assert not bench.archive.has_tile(STORE, job.image, other)
+    assert not bench.archive.has_tile(STORE, UNKNOWN, there)
+    assert not bench.archive.has_tile(UNKNOWN, job.image, there)
+    assert not bench.archive.has_tile(OTHER_STORE, job.image, there)
+
+
+def test_a_view_tells_which_image_it_shows_now(bench: ArchiveBench) -> None:
+    old, new = version(bench, 1), version(bench, 2)
+    view = published(bench, old).view
+    assert bench.archive.image_of(view) == (STORE, old.image)
+    assert published(bench, new).view == view
+    assert bench.archive.image_of(view) == (STORE, new.image)
+    bench.archive.take_out(SESSION, [view])
+    assert bench.archive.image_of(view) is None
+    assert bench.archive.image_of(UNKNOWN) is None
+
+
+@pytest.mark.parametrize("mongo_collection", [None, NAMED_IMAGE], ids=["new image", "named image"])
+def test_an_image_tells_what_it_is_and_which_generation_it_holds(
+    bench: ArchiveBench, mongo_collection: str | None
+) -> None:
+    job = version(bench, 1, mongo_collection=mongo_collection)
+    known = SlideSummary(mpp_x=0.25, mpp_y=0.5, magnification=40.0, vendor="Aperio")
+    facts = replace(facts_of(job), levels_published=1, slide=known)
+    kept = replace(
+        facts,
+        slide=replace(known, icc_profile_bytes=7, associated=("label",)),
+        icc_profile=b"profile",
+        associated=(AssociatedImage(name="label", jpeg=b"label"),),
+    )
+    assert bench.archive.image(STORE, job.image) is None
+    staged(bench, job)
+    assert bench.archive.image(STORE, job.image) is None
+    bench.archive.publish(job, kept, now=2000.0)
+    assert bench.archive.image(STORE, job.image) == PublishedImage(facts=facts, claim=f"{job.id}/{job.generation}")
+    assert bench.archive.image(OTHER_STORE, job.image) is None
+    assert bench.archive.image(UNKNOWN, job.image) is None
 
 
 # -- publishing -------------------------------------------------------------------------------------------------------

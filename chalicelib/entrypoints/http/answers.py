@@ -9,6 +9,8 @@ from typing import Any
 from chalice.app import CaseInsensitiveMapping, Request, Response
 
 from chalicelib.core.errors import (
+    AnswerTooLargeError,
+    BadAddressError,
     BodyTooLargeError,
     BucketNotAllowedError,
     ConflictError,
@@ -33,6 +35,8 @@ PROBLEM_TYPE = "application/problem+json"
 
 # The nearest class of an error's ancestry counts. Whatever else a slide or a destination is refused for is 422.
 STATUS: dict[type[SlidehookError], int] = {
+    AnswerTooLargeError: 413,
+    BadAddressError: 400,
     BodyTooLargeError: 413,
     BucketNotAllowedError: 403,
     ConflictError: 409,
@@ -59,6 +63,13 @@ def answer(request: Request | None, system: System, handle: Handler, *arguments:
         # Every door has one kind of answer. Chalice would refuse to send an image to who does not ask for that very
         # type, also to who leaves the choice to us.
         request.headers = CaseInsensitiveMapping({**request.headers, "accept": "*/*"})
+    response = _answer(request, system, handle, *arguments)
+    if request is not None and request.method == "HEAD":
+        response.body = "" if isinstance(response.body, str) else b""
+    return response
+
+
+def _answer(request: Request | None, system: System, handle: Handler, *arguments: str) -> Response:
     try:
         return handle(request, system, *arguments)
     except SlidehookError as error:

@@ -1,32 +1,33 @@
-"""Tiles, and what is kept beside a slide."""
+"""Tiles as SlideAtlas' viewer asks for them, and what is kept beside a slide."""
 
-import hashlib
+import re
 from collections.abc import Mapping
 
 from chalice.app import Request, Response
 
-from chalicelib.core.errors import NotFoundError
+from chalicelib.core.dialects import Piece
+from chalicelib.core.errors import AnswerTooLargeError, NotFoundError
 from chalicelib.core.source import OBJECT_ID
 from chalicelib.entrypoints.http.access import may_read
 from chalicelib.entrypoints.http.answers import Headers, answered
+from chalicelib.entrypoints.http.pieces import caching, piece_of_tile
 from chalicelib.wiring import System
+
+TILE_NAME = re.compile(r"t[qrst]{0,31}\.jpg")
 
 
 def show_tile(request: Request, system: System, image_store: str, image: str, name: str) -> Response:
     """A tile, or 404 with an `error`, as SlideAtlas' viewer expects it."""
     may_read(request, system)
-    jpeg = None
-    if OBJECT_ID.fullmatch(image_store) and OBJECT_ID.fullmatch(image):
-        jpeg = system.archive.tile(image_store, image, name)
-    if jpeg is None:
-        return answered({"error": f"no tile {name} of image {image}"}, status=404)
-    etag = f'"{hashlib.sha256(jpeg).hexdigest()[:32]}"'
-    # The tiles behind an address change when an image is replaced in place: caches ask each time, and get a 304.
-    caching = "public, no-cache" if system.settings.open_reads else "private, no-cache"
-    headers: Headers = {"Content-Type": "image/jpeg", "Cache-Control": caching, "ETag": etag}
-    if etag in str(request.headers.get("if-none-match", "")):
-        return Response(body=b"", status_code=304, headers=headers)
-    return Response(body=jpeg, status_code=200, headers=headers)
+    tile = None
+    if OBJECT_ID.fullmatch(image_store) and OBJECT_ID.fullmatch(image) and TILE_NAME.fullmatch(name):
+        # What lies behind such an address changes when an image is replaced in place: caches ask, and get a 304.
+        cache_control = caching(system, kept=False)
+        try:
+            tile = piece_of_tile(request, system, image_store, image, Piece(name=name), cache_control=cache_control)
+        except AnswerTooLargeError as error:
+            return answered({"error": str(error)}, status=413)
+    return tile or answered({"error": f"no tile {name:.40} of image {image:.40}"}, status=404)
 
 
 def show_tile_by_query(request: Request, system: System) -> Response:

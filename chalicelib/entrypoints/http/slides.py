@@ -1,0 +1,221 @@
+"""Slides by address (core.address): their description, their tiles as ours, as DZI and as IIIF Image API 3, level 0."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from chalice.app import Request, Response
+
+from chalicelib.core.address import Address, exact_address, is_kept, mark_of, read_address
+from chalicelib.core.dialects import (
+    NoSuchPieceError,
+    Piece,
+    Shape,
+    dzi_document,
+    dzi_piece,
+    iiif_document,
+    iiif_piece,
+    our_piece,
+)
+from chalicelib.core.errors import BadAddressError, NotFoundError
+from chalicelib.entrypoints.http.access import may_read
+from chalicelib.entrypoints.http.answers import Headers
+from chalicelib.entrypoints.http.pieces import caching, piece_of_tile
+from chalicelib.ports import PublishedImage
+from chalicelib.wiring import System
+
+DZI, DZI_TILES, INFO = ".dzi", "_files", "info.json"
+# A viewer asks for dozens of tiles at once: which image a view shows is looked up for the first of them.
+TILE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A slide as it was found: under which address, in which image."""
+
+    address: Address
+    image_store: str
+    image: str
+    published: PublishedImage
+
+    @property
+    def shape(self) -> Shape:
+        facts = self.published.facts
+        return Shape(
+            width_px=facts.width_px,
+            height_px=facts.height_px,
+            tile_size_px=facts.tile_size_px,
+            depth=facts.levels,
+            published=min(facts.levels, facts.levels_published or facts.levels),
+        )
+
+    @property
+    def exact(self) -> Address:
+        return exact_address(self.image_store, self.image, self.published.claim)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether what stands under this very address stays as it is."""
+        return self.address.mark is not None and is_kept(self.image, self.published.claim)
+
+
+def show_slide(request: Request, system: System, slide: str) -> Response:
+    """What a viewer needs to know of a slide; as a DZI descriptor if the address ends so."""
+    may_read(request, system)
+    shown = _shown(system, slide.removesuffix(DZI))
+    if not slide.endswith(DZI):
+        return _description(request, system, _dump(_slide(request, shown)), "application/json")
+    tiles_url = f"{_service(request, system)}/slides/{shown.exact}{DZI_TILES}/"
+    with _or_not_found():
+        descriptor = dzi_document(shown.shape, tiles_url)
+    return _description(request, system, descriptor, "application/xml")
+
+
+def show_slide_tile(request: Request, system: System, slide: str, level: str, tile: str) -> Response:
+    """A tile: whole and by our levels, or, below `_files`, cut and by those of DZI."""
+    may_read(request, system)
+    shown = _shown(system, slide.removesuffix(DZI_TILES), most_seconds_old=TILE_SECONDS)
+    number = dzi_piece if slide.endswith(DZI_TILES) else our_piece
+    with _or_not_found():
+        piece = number(shown.shape, level, tile)
+    return _tile(request, system, shown, piece)
+
+
+def redirect_to_info(request: Request, system: System, slide: str) -> Response:
+    """IIIF: what is at the base URI is told by info.json."""
+    may_read(request, system)
+    location = f"{_service(request, system)}/iiif/{_address(slide)}/{INFO}"
+    return Response(body="", status_code=303, headers={"Location": location, "Content-Type": "text/plain"})
+
+
+def show_info(request: Request, system: System, slide: str) -> Response:
+    """IIIF: info.json. Its `id` is the exact address, so that tiles of two generations are never mixed."""
+    may_read(request, system)
+    shown = _shown(system, slide)
+    base_uri = f"{_service(request, system)}/iiif/{shown.exact}"
+    return _description(request, system, _dump(iiif_document(shown.shape, base_uri)), "application/json")
+
+
+def show_region(
+    request: Request, system: System, slide: str, region: str, size: str, rotation: str, picture: str
+) -> Response:
+    """IIIF: a tile, or the whole slide at a size that info.json lists."""
+    may_read(request, system)
+    shown = _shown(system, slide, most_seconds_old=TILE_SECONDS)
+    if (rotation, picture) != ("0", "default.jpg"):
+        raise BadAddressError(f"{rotation:.20}/{picture:.40} is not answered, only 0/default.jpg")
+    try:
+        piece = iiif_piece(shown.shape, region, size)
+    except NoSuchPieceError as error:
+        raise BadAddressError(str(error)) from error
+    return _tile(request, system, shown, piece)
+
+
+def _address(text: str) -> Address:
+    found = read_address(text)
+    if found is None:
+        raise NotFoundError(
+            f"{text:.80} is no address of a slide",
+            hint="A slide is addressed by its view's id, or as <image store>-<image>; a job's `result` has them.",
+        )
+    return found
+
+
+def _shown(system: System, text: str, *, most_seconds_old: float = 0.0) -> Shown:
+    """Return the slide at an address. Raises NotFoundError."""
+    address = _address(text)
+    place: tuple[str, str] | None = address.image_store, address.image
+    if address.view is not None:
+        place = system.archive.image_of(address.view, most_seconds_old=most_seconds_old)
+    published = system.archive.image(*place, most_seconds_old=most_seconds_old) if place else None
+    if place is None or published is None:
+        raise NotFoundError(f"there is no slide {address}")
+    if address.mark not in (None, mark_of(published.claim)):
+        raise NotFoundError(
+            f"image {address.image} was replaced: it does not hold generation {address.mark} any more",
+            hint="Ask for the slide's description again; it tells the present address of its tiles.",
+        )
+    return Shown(address=address, image_store=place[0], image=place[1], published=published)
+
+
+def _tile(request: Request, system: System, shown: Shown, piece: Piece) -> Response:
+    cache_control = caching(system, kept=shown.is_kept)
+    found = piece_of_tile(request, system, shown.image_store, shown.image, piece, cache_control=cache_control)
+    if found is None:
+        raise NotFoundError(f"the slide has no tile {piece.name}: its file leaves it out, or it could not be read")
+    return found
+
+
+@contextmanager
+def _or_not_found() -> Iterator[None]:
+    try:
+        yield
+    except NoSuchPieceError as error:
+        raise NotFoundError(str(error)) from error
+
+
+def _slide(request: Request, shown: Shown) -> dict[str, object]:
+    facts, shape, exact, here = shown.published.facts, shown.shape, shown.exact, _prefix(request)
+    grids = [(level, shape.grid(level)) for level in range(shape.published)]
+    return {
+        "id": str(shown.address),
+        "view": shown.address.view,
+        "image_store": shown.image_store,
+        "image": shown.image,
+        "generation": exact.mark,
+        "file_name": facts.file_name,
+        "width_px": facts.width_px,
+        "height_px": facts.height_px,
+        "tile_size_px": facts.tile_size_px,
+        "mpp_x": facts.slide.mpp_x,
+        "mpp_y": facts.slide.mpp_y,
+        "magnification": facts.slide.magnification,
+        "vendor": facts.slide.vendor,
+        "levels": [
+            {
+                "level": level,
+                "width_px": grid.width_px,
+                "height_px": grid.height_px,
+                "columns": grid.columns,
+                "rows": grid.rows,
+            }
+            for level, grid in grids
+        ],
+        "tiles": f"{here}/slides/{exact}/{{level}}/{{column}}_{{row}}.jpg",
+        "links": {
+            "self": f"{here}/slides/{shown.address}",
+            "dzi": f"{here}/slides/{shown.address}{DZI}",
+            "iiif": f"{here}/iiif/{shown.address}/{INFO}",
+            "thumbnail": f"{here}/slides/{exact}/{shape.root}/0_0.jpg" if shape.is_complete else None,
+        },
+    }
+
+
+def _dump(document: dict[str, object]) -> str:
+    return json.dumps(document)
+
+
+def _description(request: Request, system: System, body: str, content_type: str) -> Response:
+    """What tells where the present tiles are is asked for each time."""
+    tag = f'"{hashlib.sha256(body.encode()).hexdigest()[:32]}"'
+    headers: Headers = {"Content-Type": content_type, "Cache-Control": caching(system, kept=False), "ETag": tag}
+    if tag in str(request.headers.get("if-none-match", "")):
+        return Response(body="", status_code=304, headers=headers)
+    return Response(body=body, status_code=200, headers=headers)
+
+
+def _prefix(request: Request) -> str:
+    """Return what stands before the service's own paths: API Gateway's stage."""
+    path = str((request.context or {}).get("path", ""))
+    return next((path[: path.index(door)] for door in ("/slides/", "/iiif/") if door in path), "")
+
+
+def _service(request: Request, system: System) -> str:
+    """Return the URL of the service as its clients see it."""
+    if system.settings.public_url:
+        return system.settings.public_url
+    domain = (request.context or {}).get("domainName")
+    scheme = str(request.headers.get("x-forwarded-proto", "https" if domain else "http"))
+    return f"{scheme}://{domain or request.headers.get('host', 'localhost')}{_prefix(request)}"
