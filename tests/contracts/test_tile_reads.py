@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from bson import ObjectId
+from chalice.test import Client, HTTPResponse
 from pymongo import MongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
@@ -143,6 +145,44 @@ def test_only_so_many_answers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in (1, 2, 2, 1, 3, 1):
         assert answers.get(number, lambda number=number: ask(number), most_seconds_old=1.0) == number
     assert asked == [1, 2, 3, 1]
+
+
+@pytest.fixture
+def call(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> Callable[..., HTTPResponse]:
+    """The app's doors over the real archive."""
+    for name in ("INCOMING_BUCKET", "WORK_BUCKET", "JOBS_TABLE", "JOBS_QUEUE", "CHUNKS_QUEUE", "MONGO_URI"):
+        monkeypatch.setenv(f"SLIDEHOOK_{name}", "unused")
+    import app
+
+    settings = replace(app.system.settings, open_reads=True)
+    monkeypatch.setattr(app, "system", SimpleNamespace(archive=reader.archive, settings=settings))
+
+    def get(path: str, known: str = "") -> HTTPResponse:
+        with Client(app.app) as client:
+            return client.http.get(path, headers={"If-None-Match": known})
+
+    return get
+
+
+def test_a_warm_tile_costs_one_query_in_every_dialect_and_so_does_its_304(
+    reader: Reader, call: Callable[..., HTTPResponse]
+) -> None:
+    image = reader.job.image
+    exact = call(f"/slides/{reader.view}").json_body["tiles"].split("/")[2]
+    paths = [
+        f"/tile/{STORE}/{image}/tq.jpg", f"/tile?img={image}&db={STORE}&name=tq.jpg", f"/thumb?img={image}&db={STORE}",
+        *(f"/slides/{address}/0/0_0.jpg" for address in (reader.view, f"{STORE}-{image}", exact)),
+        *(f"/slides/{address}_files/9/0_0.jpg" for address in (reader.view, exact)),
+        *(f"/iiif/{address}/0,0,256,256/256,256/0/default.jpg" for address in (reader.view, exact)),
+    ]  # fmt: skip
+    for path in paths:
+        first = call(path)
+        assert first.status_code == 200, path
+        assert reader.commands(lambda path=path: call(path)) == [("find", image)], path
+        tag = first.headers["ETag"]
+        assert reader.commands(lambda path=path, tag=tag: call(path, tag)) == [("find", image)], path
+    [found] = reader.examined(lambda: call(paths[-1], tag))
+    assert (found["planSummary"], found["docsExamined"]) == ("IXSCAN { _id: 1 }", 0)
 
 
 # -- documents of others -----------------------------------------------------------------------------------------------
