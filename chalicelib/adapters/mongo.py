@@ -418,8 +418,8 @@ class MongoArchive:
         return None if found is None else bytes(found["file"])
 
     def has_tile(self, image_store: str, image: str, tile: bytes) -> bool:
-        # As a range, since by equality the server would fetch the document.
-        wanted = {"_id": {"$gte": ObjectId(tile), "$lte": ObjectId(tile)}}
+        # With a hint, since without one the server takes its short cut for ids, which fetches the document.
+        wanted = {"_id": ObjectId(tile)}
         with _patience(f"a tile of image {image}"):
             database = self._database_of(image_store)
             return database is not None and database[image].find_one(wanted, {"_id": 1}, hint="_id_") is not None
