@@ -14,15 +14,18 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from chalice.config import Config
+from chalice.local import LocalDevServer
 from chalice.test import HTTPResponse
 from PIL import Image
 
+from chalicelib.config import read_settings
 from chalicelib.core.address import mark_of
 from chalicelib.core.digest import tile_id
 from chalicelib.core.job import Job, State
 from chalicelib.entrypoints.http import pieces
 from chalicelib.ports import ImageFacts, Tile
-from infra.api import create_server
+from infra.api import Handler
 from tests.slides import Slide, write
 from tests.world import DATABASE, SESSION, STORE, World
 
@@ -404,7 +407,11 @@ def test_head_is_answered_as_get_without_its_body(call: Call, job: Job) -> None:
 
 
 def test_over_http_a_head_says_nothing_of_a_body_and_the_connection_goes_on(job: Job) -> None:
-    server = create_server(0).server
+    import app
+
+    # Chalice changes the app's class for a server of its own, and can do so once only.
+    config = Config.create(chalice_app=app.app, app_name="slidehook", lambda_timeout=30, lambda_memory_size=512)
+    server = LocalDevServer(app.app, config, "127.0.0.1", 0, handler_cls=Handler).server
     Thread(target=server.serve_forever, daemon=True).start()
     connection = HTTPConnection(*server.server_address[:2], timeout=10)
     try:
@@ -470,3 +477,10 @@ def test_an_inner_tile_is_served_without_a_codec() -> None:
     loaded = set(json.loads(ran.stdout))
     assert {"numpy", "tifffile", "simplejpeg", "imagecodecs", "PIL", "turbojpeg", "boto3"}.isdisjoint(loaded)
     assert "chalicelib.core.crop" in loaded
+
+
+def test_where_clients_reach_the_service_may_be_set() -> None:
+    needed = ("INCOMING_BUCKET", "WORK_BUCKET", "JOBS_TABLE", "JOBS_QUEUE", "CHUNKS_QUEUE", "MONGO_URI")
+    values = {f"SLIDEHOOK_{name}": "set" for name in needed}
+    assert read_settings(values).public_url == ""
+    assert read_settings(values | {"SLIDEHOOK_PUBLIC_URL": "https://here/"}).public_url == "https://here"
