@@ -5,6 +5,7 @@ from typing import Any
 
 from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SQSEvent
 
+from chalicelib.adapters.errand import write_json
 from chalicelib.config import read_settings
 from chalicelib.entrypoints import pages, queue
 from chalicelib.wiring import System
@@ -14,6 +15,7 @@ READ = ["GET", "HEAD"]
 app = Chalice(app_name="slidehook")
 app.log.setLevel(logging.INFO)
 system = System(read_settings())
+write_json(app.log, worker=system.settings.worker)
 
 
 def answer(door: str, *arguments: str) -> Response:
@@ -54,6 +56,11 @@ def list_jobs() -> Response:
 @app.route("/jobs/{job_id}")
 def show_job(job_id: str) -> Response:
     return answer("jobs.show_job", job_id)
+
+
+@app.route("/jobs/{job_id}/events")
+def show_events(job_id: str) -> Response:
+    return answer("jobs.show_events", job_id)
 
 
 @app.route("/jobs/{job_id}/cancel", methods=["POST"])

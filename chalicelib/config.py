@@ -16,7 +16,7 @@ class Settings:
     """All settings of the service. `token_hashes` are SHA-256 (hex) of the bearer tokens that may submit: none, and
     nobody may. `open_reads` lets everyone read status and tiles: for a service on loopback only.
     `sync_seconds` is how often the incoming bucket is synced (0: never). `public_url` is where clients reach the
-    service; empty, and it is taken from each request."""
+    service; empty, and it is taken from each request. `worker` names this function instance."""
 
     source_buckets: frozenset[str]
     incoming_bucket: str
@@ -35,6 +35,7 @@ class Settings:
     aws_endpoint: str | None
     sync_seconds: float = 0.0
     public_url: str = ""
+    worker: str = ""
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
@@ -68,6 +69,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         aws_endpoint=values.get("AWS_ENDPOINT_URL") or None,
         sync_seconds=float(values.get("SLIDEHOOK_SYNC_SECONDS") or 3600.0),
         public_url=values.get("SLIDEHOOK_PUBLIC_URL", "").rstrip("/"),
+        # Lambda's log stream is where this instance's log is found. No host names: status documents show it.
+        worker=values.get("AWS_LAMBDA_LOG_STREAM_NAME") or values.get("SLIDEHOOK_WORKER") or f"process-{os.getpid()}",
     )
 
 

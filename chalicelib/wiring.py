@@ -14,10 +14,12 @@ from chalicelib.config import Settings
 if TYPE_CHECKING:
     from botocore.session import Session
 
-    from chalicelib.adapters.dynamodb import JobTable, SyncTable
+    from chalicelib.adapters.dynamodb import SyncTable
+    from chalicelib.adapters.event_table import EventTable
     from chalicelib.adapters.mongo import MongoArchive
     from chalicelib.adapters.s3 import S3Slides, S3Work
     from chalicelib.adapters.sqs import JobQueues
+    from chalicelib.adapters.told import ToldJobs
 
 CONNECTIONS = 16
 
@@ -37,14 +39,14 @@ class System:
 
         return get_session()
 
-    def _aws(self, service: str) -> Any:
+    def _aws(self, service: str, *, seconds: float = 30, tries: int = 4) -> Any:
         from botocore.config import Config
 
         # Bounded waits: what does not answer in time is tried again by the queue, not by a hanging worker.
         patience = Config(
-            connect_timeout=3,
-            read_timeout=30,
-            retries={"mode": "standard", "max_attempts": 3},
+            connect_timeout=min(3, seconds),
+            read_timeout=seconds,
+            retries={"mode": "standard", "total_max_attempts": tries},
             max_pool_connections=CONNECTIONS,
         )
         with self._one_by_one:
@@ -69,10 +71,21 @@ class System:
         return S3Work(self._s3, self.settings.work_bucket)
 
     @cached_property
-    def jobs(self) -> "JobTable":
+    def jobs(self) -> "ToldJobs":
         from chalicelib.adapters.dynamodb import JobTable
+        from chalicelib.adapters.event_table import EventTable
+        from chalicelib.adapters.told import ToldJobs
 
-        return JobTable(self._dynamodb, self.settings.jobs_table)
+        # A line that is not taken at once is given up: the job does not wait for it.
+        lines = EventTable(self._aws("dynamodb", seconds=1, tries=1), self.settings.jobs_table)
+        table = JobTable(self._dynamodb, self.settings.jobs_table)
+        return ToldJobs(table, lines, clock=self.clock, worker=self.settings.worker)
+
+    @cached_property
+    def events(self) -> "EventTable":
+        from chalicelib.adapters.event_table import EventTable
+
+        return EventTable(self._dynamodb, self.settings.jobs_table)
 
     @cached_property
     def syncs(self) -> "SyncTable":

@@ -209,13 +209,14 @@ def start_workers(count: int, system: System, environment: Mapping[str, str], na
     """Start the workers; the first one has the minute timer."""
     for number in range(1, count + 1):
         arguments = ["infra.pump", "--number", str(number), "--prefix", name_prefix]
-        system.keep(python_child(f"worker {number}", arguments, environment))
+        named = {**environment, "SLIDEHOOK_WORKER": f"worker-{number}"}
+        system.keep(python_child(f"worker {number}", arguments, named))
 
 
 def start_api(port: int, system: System, environment: Mapping[str, str], *, may_move: bool) -> int:
     """Start the API and return its port: another one than `port` if that was taken meanwhile and it `may_move`."""
     while True:
-        api = python_child("api", ["infra.api", "--port", str(port)], environment)
+        api = python_child("api", ["infra.api", "--port", str(port)], {**environment, "SLIDEHOOK_WORKER": "api"})
         system.keep(api)
         try:
             api.wait_until(functools.partial(serves, api, port))

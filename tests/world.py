@@ -14,6 +14,8 @@ from chalicelib.adapters.memory import (
     MemorySyncs,
     MemoryWork,
 )
+from chalicelib.adapters.memory_events import MemoryEvents
+from chalicelib.adapters.told import ToldJobs
 from chalicelib.config import Settings
 from chalicelib.core.job import Job
 from chalicelib.core.message import Message
@@ -85,13 +87,14 @@ class World:
         self.memory_slides, self.memory_jobs = MemorySlides(), MemoryJobs()
         self.memory_queue, self.memory_work = DelayQueue(), MemoryWork()
         self.slides: Any = Port(self.memory_slides, self)
-        self.jobs: Any = Port(self.memory_jobs, self)
+        self.clock = MemoryClock(1_000_000.0)
+        self.events = MemoryEvents()
+        self.jobs: Any = ToldJobs(Port(self.memory_jobs, self), self.events, clock=self.clock, worker="worker-1")  # type: ignore[arg-type]
         self.queue: Any = Port(self.memory_queue, self)
         self.work: Any = Port(self.memory_work, self)
         self.memory_syncs = MemorySyncs()
         self.syncs: Any = Port(self.memory_syncs, self)
         self.archive: Any = Port(self.memory_archive, self)
-        self.clock = MemoryClock(1_000_000.0)
         self.settings = Settings(
             source_buckets=frozenset({BUCKET}),
             incoming_bucket=BUCKET,

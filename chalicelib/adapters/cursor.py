@@ -68,3 +68,20 @@ def _bytes(cursor: str) -> bytes:
     if len(cursor) > LONGEST_CURSOR:
         raise ValueError("longer than any cursor")
     return base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
+
+
+# Where a line of a job's history stands: its instant, which line of its process it is, and a token of the process.
+# As text these are in order.
+EVENT_PLACE = re.compile(r"\d{10}\.\d{6}-\d{8}-[0-9a-f]{8}")
+
+
+def event_place(at: float, number: int, token: str) -> str:
+    return f"{at:017.6f}-{number:08d}-{token}"
+
+
+def checked_event_place(cursor: str | None) -> str:
+    """Return the place that a cursor names, "" for none. Raises InvalidRequestError if it is none."""
+    if cursor is not None and not EVENT_PLACE.fullmatch(cursor):
+        detail = "is not a cursor that a list of events gave"
+        raise InvalidRequestError(f"`after` {detail}", [FieldProblem("/after", detail)], hint="Begin without it.")
+    return cursor or ""

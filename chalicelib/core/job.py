@@ -98,13 +98,14 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try, counted from 1. `outcome` is the state it ended in."""
+    """One try, counted from 1. `outcome` is the state it ended in, `worker` the function instance that ended it."""
 
     attempt: int
     started_at: float
     ended_at: float
     outcome: State
     error: Problem | None = None
+    worker: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +169,7 @@ class ChunkRecord:
     source_bytes: int
     digest: int
     ended_at: float
+    seconds: float = 0.0
     tiles_bad: int = 0
     skipped: tuple[int, ...] = ()
     bad_tiles: tuple[BadTile, ...] = ()
@@ -183,7 +185,7 @@ class Job:
     """One slide on its way. `chunks_done` is a set, so a chunk finished twice is done once; `generation` counts the
     places its tiles were written to: one that was given to the sweeper (`discarded`, the last time after
     `swept_attempt`) is never written again. A job that `verifies` another one's tiles writes none, and ends with
-    `findings`."""
+    `findings`. `asked_by` is the request, arrival or sync that its attempt goes back to."""
 
     id: str
     hook: str
@@ -220,6 +222,7 @@ class Job:
     swept_attempt: int = 0
     verifies: Target | None = None
     findings: Findings | None = None
+    asked_by: str | None = None
 
     @property
     def is_live(self) -> bool:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from chalicelib.adapters.errand import errand
 from chalicelib.adapters.sqs import parse_message
 from chalicelib.core.errors import SlidehookError, SourceChangedError, StorageBusyError, TransientError
 from chalicelib.core.event import arrivals
@@ -80,11 +81,12 @@ def _go_on_with(sync: Sync, clock: Clock, system: System) -> None:
     from chalicelib.hooks.sync import go_on
 
     try:
-        go_on(
-            sync, source_buckets=system.settings.source_buckets,
-            slides=system.slides, jobs=system.jobs, archive=system.archive, queue=system.queue, syncs=system.syncs,
-            clock=clock,
-        )  # fmt: skip
+        with errand(f"sync {sync.id} run {sync.run}", "sync"):
+            go_on(
+                sync, source_buckets=system.settings.source_buckets,
+                slides=system.slides, jobs=system.jobs, archive=system.archive, queue=system.queue,
+                syncs=system.syncs, clock=clock,
+            )  # fmt: skip
     except TransientError as error:
         logger.warning("sync %s: %s; the next minute goes on", sync.id, error)
     except Exception:
@@ -93,14 +95,15 @@ def _go_on_with(sync: Sync, clock: Clock, system: System) -> None:
 
 def _guarded(job: Job, step: Callable[[Job], None], system: System) -> None:
     """Run a step of the minute timer: a job that cannot be helped does not keep the others from it."""
-    try:
-        step(job)
-    except TransientError as error:
-        logger.warning("job %s: %s; the next minute tries again", job.id, error)
-    except SlidehookError as error:
-        settle(job, error, jobs=system.jobs, archive=system.archive, clock=system.clock)
-    except Exception:
-        logger.exception("job %s: the minute timer failed", job.id)
+    with errand(job.asked_by, "minute", job=job.id, attempt=job.attempt):
+        try:
+            step(job)
+        except TransientError as error:
+            logger.warning("job %s: %s; the next minute tries again", job.id, error)
+        except SlidehookError as error:
+            settle(job, error, jobs=system.jobs, archive=system.archive, clock=system.clock)
+        except Exception:
+            logger.exception("job %s: the minute timer failed", job.id)
 
 
 def _each(event: Mapping[str, Any], handle: Callable[[Record], None], system: System) -> Failures:
@@ -137,15 +140,16 @@ def _submit_arrivals(record: Record, system: System) -> None:
     from chalicelib.hooks.upload import arrive
 
     for arrival in arrivals(json.loads(record["body"])):
-        job = arrive(
-            arrival,
-            source_buckets=system.settings.source_buckets,
-            slides=system.slides,
-            jobs=system.jobs,
-            archive=system.archive,
-            queue=system.queue,
-            clock=system.clock,
-        )
+        with errand(record["messageId"], "arrivals"):
+            job = arrive(
+                arrival,
+                source_buckets=system.settings.source_buckets,
+                slides=system.slides,
+                jobs=system.jobs,
+                archive=system.archive,
+                queue=system.queue,
+                clock=system.clock,
+            )
         logger.info("arrival s3://%s/%s: job %s", arrival.bucket, arrival.key, job.id if job else "none")
 
 
@@ -160,7 +164,13 @@ def _work(record: Record, clock: Clock, system: System) -> None:
     if job is None or job.attempt != message.attempt or not job.is_live:
         logger.info("job %s attempt %s is over: %s dropped", message.job, message.attempt, message.do)
         return
-    logger.info("job %s attempt %d: %s %s", job.id, job.attempt, message.do, message.chunk)
+    with errand(job.asked_by, message.do, job=job.id, attempt=job.attempt, chunk=message.chunk):
+        logger.info("job %s attempt %d: %s %s", job.id, job.attempt, message.do, message.chunk)
+        _attempted(message, job, clock, system)
+
+
+def _attempted(message: Message, job: Job, clock: Clock, system: System) -> None:
+    """Run a step; an error that cannot pass ends the job, another one is noted."""
     try:
         _step(message, job, clock, system)
     except SlidehookError as error:
@@ -232,7 +242,8 @@ def _bury(record: Record, system: System) -> None:
         return  # the minute timer goes on with it
     job = system.jobs.get(message.job)
     if job is not None and job.attempt == message.attempt and job.is_live and _is_missing(message, job):
-        settle(job, given_up(job, message), jobs=system.jobs, archive=system.archive, clock=system.clock)
+        with errand(job.asked_by, "dead letters", job=job.id, attempt=job.attempt, chunk=message.chunk):
+            settle(job, given_up(job, message), jobs=system.jobs, archive=system.archive, clock=system.clock)
 
 
 def _is_missing(message: Message, job: Job) -> bool:

@@ -1,10 +1,12 @@
 """Report: a job as its status document. Plain values, ready for JSON; instants as ISO 8601 in UTC."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from chalicelib.core.job import ENDED, UNFINISHED, Job, Problem, State
 from chalicelib.core.sync import Counts, Entry, Sync
+from chalicelib.ports import EventPage
 
 # How soon it is worth asking again.
 POLL_SECONDS = 1
@@ -66,6 +68,7 @@ def report(job: Job, *, now: float) -> dict[str, object]:
                 for bad in job.bad_tiles
             ],
         },
+        "asked_by": job.asked_by,
         "submitted_at": instant(job.submitted_at),
         "started_at": instant(job.started_at),
         "updated_at": instant(job.updated_at),
@@ -76,6 +79,7 @@ def report(job: Job, *, now: float) -> dict[str, object]:
                 "started_at": instant(attempt.started_at),
                 "ended_at": instant(attempt.ended_at),
                 "outcome": attempt.outcome.value,
+                "worker": attempt.worker or None,
                 "error": _problem(attempt.error),
             }
             for attempt in job.history
@@ -186,6 +190,18 @@ def _verification(job: Job) -> dict[str, object] | None:
     }
 
 
+def events_report(job: Job, page: EventPage) -> dict[str, object]:
+    """Return lines of a job, each with what it has to say. `after` asks for those that come behind them."""
+    lines = [{name: value for name, value in asdict(event).items() if value is not None} for event in page.events]
+    return {
+        "job": job.id,
+        "events": [{**line, "at": instant(event.at)} for line, event in zip(lines, page.events, strict=True)],
+        "after": page.cursor,
+        "more": not page.is_end,
+        "links": {"self": f"/jobs/{job.id}/events", "job": f"/jobs/{job.id}"},
+    }
+
+
 def sync_report(sync: Sync, entries: Sequence[Entry] | None = None) -> dict[str, object]:
     """Return the status document of a sync; `entries` are those of a page of its report, if one was asked for."""
     place = sync.place
@@ -218,7 +234,7 @@ def _entry(entry: Entry) -> dict[str, object]:
 
 
 def _links(job: Job) -> dict[str, str]:
-    links = {"self": f"/jobs/{job.id}"}
+    links = {"self": f"/jobs/{job.id}", "events": f"/jobs/{job.id}/events"}
     if job.state in UNFINISHED:
         links["cancel"] = f"/jobs/{job.id}/cancel"
     elif job.state in ENDED - {State.DONE} and job.verifies is None:

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from chalicelib.adapters.dynamodb import JobTable
-from chalicelib.adapters.memory import MemoryJobs
+from chalicelib.adapters.memory import MemoryClock, MemoryJobs
+from chalicelib.adapters.memory_events import MemoryEvents
+from chalicelib.adapters.told import ToldJobs
 from chalicelib.core.errors import InvalidRequestError
 from chalicelib.core.job import Attempt, LevelSummary, Options, Problem, Published, State, discarding, swept
 from chalicelib.ports import Jobs
@@ -23,10 +25,12 @@ from tests.contracts.samples import (
 )
 
 
-@pytest.fixture(params=["memory", "dynamodb"])
+@pytest.fixture(params=["memory", "told", "dynamodb"])
 def jobs(request: pytest.FixtureRequest) -> Jobs:
     if request.param == "memory":
         return MemoryJobs()
+    if request.param == "told":
+        return ToldJobs(MemoryJobs(), MemoryEvents(), clock=MemoryClock(), worker="")
     return JobTable(request.getfixturevalue("dynamodb"), "jobs")
 
 

@@ -21,16 +21,16 @@ def body(answer: Any) -> dict[str, Any]:
 def test_a_job_is_cancelled_and_retried_by_the_links_of_its_status(world: World, call: Call) -> None:
     job = world.submit()
     links = body(call("GET", f"/jobs/{job.id}"))["links"]
-    assert set(links) == {"self", "cancel"}
+    assert set(links) == {"self", "events", "cancel"}
     answer = call("POST", links["cancel"])
     assert (answer.status_code, body(answer)["state"]) == (200, "cancelled")
     links = body(answer)["links"]
-    assert set(links) == {"self", "retry"}
+    assert set(links) == {"self", "events", "retry"}
     answer = call("POST", links["retry"])
     assert (answer.status_code, body(answer)["state"], body(answer)["attempt"]) == (202, "queued", 2)
     assert answer.headers["Location"] == f"/jobs/{job.id}"
     assert world.finish(job).attempt == 2
-    assert set(body(call("GET", f"/jobs/{job.id}"))["links"]) == {"self", "thumbnail"}
+    assert set(body(call("GET", f"/jobs/{job.id}"))["links"]) == {"self", "events", "thumbnail"}
 
 
 @pytest.mark.parametrize(("verb", "code"), [("cancel", "not_cancellable"), ("retry", "not_retryable")])

@@ -17,6 +17,8 @@ from functools import cache
 from typing import Any
 
 from chalicelib.adapters.memory import MemoryArchive, MemoryJobs, MemorySlides, MemorySyncs, MemoryWork
+from chalicelib.adapters.memory_events import MemoryEvents
+from chalicelib.adapters.told import ToldJobs
 from chalicelib.config import Settings
 from chalicelib.core.errors import SlidehookError, SourceChangedError, TransientError
 from chalicelib.core.job import ENDED, LEGAL_MOVES, Job, Options, State
@@ -154,12 +156,13 @@ class Story:
         self.memory_archive.add_collection(COLLECTION, image_store=STORE)
         self.memory_archive.add_session(SESSION, collection=COLLECTION)
         self.slides: Any = Port(machine, "slides", self.memory_slides)
-        self.jobs: Any = Port(machine, "jobs", self.memory_jobs)
+        self.clock = Clock(machine)
+        self.events = MemoryEvents()
+        self.jobs: Any = ToldJobs(Port(machine, "jobs", self.memory_jobs), self.events, clock=self.clock, worker="w")  # type: ignore[arg-type]
         self.work: Any = Port(machine, "work", self.memory_work)
         self.archive: Any = Archive(machine, "archive", self.memory_archive)
         self.syncs: Any = Port(machine, "syncs", MemorySyncs(before_write=machine.give_way))
         self.queue: Any = Queue(machine)
-        self.clock = Clock(machine)
         self.settings = Settings(
             source_buckets=frozenset({BUCKET}), incoming_bucket=BUCKET, work_bucket="work", jobs_table="jobs",
             jobs_queue="jobs", chunks_queue="chunks", mongo_uri="mongodb://nowhere", admin_db="slideatlas",

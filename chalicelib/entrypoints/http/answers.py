@@ -8,6 +8,7 @@ from typing import Any
 
 from chalice.app import CaseInsensitiveMapping, Request, Response
 
+from chalicelib.adapters.errand import errand
 from chalicelib.core.errors import (
     AnswerTooLargeError,
     BadAddressError,
@@ -63,7 +64,11 @@ def answer(request: Request | None, system: System, handle: Handler, *arguments:
         # Every door has one kind of answer. Chalice would refuse to send an image to who does not ask for that very
         # type, also to who leaves the choice to us.
         request.headers = CaseInsensitiveMapping({**request.headers, "accept": "*/*"})
-    response = _answer(request, system, handle, *arguments)
+    request_id = _request_id(request)
+    with errand(request_id, handle.__name__):
+        response = _answer(request, system, handle, *arguments)
+    if request_id:
+        response.headers["X-Request-Id"] = request_id
     if request is not None and request.method == "HEAD":
         response.body = "" if isinstance(response.body, str) else b""
     return response
@@ -77,6 +82,14 @@ def _answer(request: Request | None, system: System, handle: Handler, *arguments
     except Exception:
         logger.exception("%s failed", handle.__name__)
         return problem(SlidehookError("the service failed to answer"), status=500)
+
+
+def _request_id(request: Request | None) -> str | None:
+    """Return API Gateway's id of a request, or that of the invocation. Never one that a client made up."""
+    if request is None:
+        return None
+    given = (request.context or {}).get("requestId") or getattr(request.lambda_context, "aws_request_id", None)
+    return str(given) if given else None
 
 
 def problem(error: SlidehookError, *, status: int | None = None) -> Response:

@@ -7,18 +7,20 @@ from functools import partial
 from chalice.app import Request, Response
 
 from chalicelib.core.errors import InvalidRequestError
+from chalicelib.core.history import MAX_EVENTS
 from chalicelib.core.job import Job, State, known
 from chalicelib.entrypoints.http.access import may_read, may_submit
 from chalicelib.entrypoints.http.answers import accepted, answered, body_of, object_id_in
 from chalicelib.hooks import validated
 from chalicelib.hooks.redrive import RedriveParameters
 from chalicelib.steps.control import redrive
-from chalicelib.steps.report import POLL_SECONDS, report
+from chalicelib.steps.report import POLL_SECONDS, events_report, report
 from chalicelib.steps.settle import cancel
 from chalicelib.steps.submit import retry
 from chalicelib.wiring import System
 
 MAX_PAGE = 100
+MAX_DIGITS = 7
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -27,6 +29,17 @@ def show_job(request: Request, system: System, job_id: str) -> Response:
     job = known(job_id, system.jobs.get(job_id) if JOB_ID.fullmatch(job_id) else None)
     headers = {"Retry-After": str(POLL_SECONDS)} if job.is_live else {}
     return answered(report(job, now=system.clock.now()), headers={"Cache-Control": "no-store", **headers})
+
+
+def show_events(request: Request, system: System, job_id: str) -> Response:
+    """What happened to a job, line by line: those behind the place `after`, the newest last."""
+    may_read(request, system)
+    job = known(job_id, system.jobs.get(job_id) if JOB_ID.fullmatch(job_id) else None)
+    query: Mapping[str, str] = request.query_params or {}
+    page = system.events.list(
+        job.id, after=query.get("after") or None, limit=_limit(query.get("limit"), most=MAX_EVENTS, usual=MAX_EVENTS)
+    )
+    return answered(events_report(job, page), headers={"Cache-Control": "no-store"})
 
 
 def cancel_job(request: Request, system: System, job_id: str) -> Response:
@@ -84,9 +97,9 @@ def _state(text: str | None) -> State | None:
         raise InvalidRequestError(f"{text!r} is no state", hint=f"The states are: {known}.") from None
 
 
-def _limit(text: str | None) -> int:
+def _limit(text: str | None, *, most: int = MAX_PAGE, usual: int = MAX_PAGE // 2) -> int:
     if not text:
-        return MAX_PAGE // 2
-    if not text.isdecimal() or not 1 <= int(text) <= MAX_PAGE:
-        raise InvalidRequestError(f"limit must be a number from 1 to {MAX_PAGE}")
+        return usual
+    if not text.isdecimal() or len(text) > MAX_DIGITS or not 1 <= int(text) <= most:
+        raise InvalidRequestError(f"limit must be a number from 1 to {most}")
     return int(text)

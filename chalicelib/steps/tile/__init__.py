@@ -45,6 +45,7 @@ def tile(
         # It came again: the one who did it may have died before the next messages were sent.
         _forward(job, plan, number, queue)
         return
+    begun_at = clock.now()
     hand = Hand(job, plan, plan.chunks[number], threads, cores, slides, archive, work, clock)
     _work_through(hand)
     # Only after the database acknowledged every tile the chunk is marked: a crash in between repeats the tiles.
@@ -53,7 +54,8 @@ def tile(
         tiles=len(hand.ids),
         source_bytes=hand.chunk.source_bytes,
         digest=digest_sum(hand.ids),
-        ended_at=clock.now(),
+        ended_at=(ended_at := clock.now()),
+        seconds=ended_at - begun_at,
         tiles_bad=len(hand.bad),
         skipped=tuple(hand.skipped) if any(hand.skipped) else (),
         bad_tiles=tuple(sorted(hand.bad, key=lambda bad: (bad.level, bad.row, bad.column))[:MAX_BAD_TILES]),

@@ -1,0 +1,104 @@
+"""The job table, telling what happens: a line after each change that was made.
+
+A line is a courtesy. It is written after the change, by one write that is tried once, and whatever becomes of it, the
+job goes on. A worker that dies in between leaves a line out.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, replace
+
+from chalicelib.adapters.errand import current
+from chalicelib.core.history import MAX_EVENTS, Event, of_chunk, of_move, of_new, of_rescue, of_trouble
+from chalicelib.core.job import ChunkRecord, Job, Problem, State
+from chalicelib.ports import Clock, Events, JobPage, Jobs
+
+logger = logging.getLogger("slidehook")
+
+
+class ToldJobs:
+    """ports.Jobs over another one. It also signs what it stores: an attempt with who asked for it, and with the worker
+    that ended it."""
+
+    def __init__(self, jobs: Jobs, events: Events, *, clock: Clock, worker: str) -> None:
+        self._jobs, self._events, self._clock, self._worker = jobs, events, clock, worker
+
+    def create(self, job: Job) -> Job:
+        signed = self._signed(None, job)
+        stored = self._jobs.create(signed)
+        if stored != signed:
+            return stored
+        self._tell(lambda at: of_new(signed, at=at))
+        return job  # the same value tells the caller that it was stored now
+
+    def get(self, job_id: str) -> Job | None:
+        return self._jobs.get(job_id)
+
+    def move(self, was: Job, now: Job) -> bool:
+        signed = self._signed(was, now)
+        if not self._jobs.move(was, signed):
+            return False
+        self._tell(lambda at: of_move(was, signed, at=at), trims=now.attempt > was.attempt)
+        return True
+
+    def finish_chunk(self, job: Job, record: ChunkRecord) -> Job | None:
+        after = self._jobs.finish_chunk(job, record)
+        if after is not None:
+            self._tell(lambda at: of_chunk(after, record, at=at))
+        return after
+
+    def chunk_records(self, job: Job) -> tuple[ChunkRecord, ...]:
+        return self._jobs.chunk_records(job)
+
+    def note_trouble(self, job: Job, trouble: Problem) -> None:
+        self._jobs.note_trouble(job, trouble)
+        self._tell(lambda at: of_trouble(job, trouble, chunk=current().chunk, at=at))
+
+    def count_rescue(self, job: Job, *, now: float) -> bool:
+        counted = self._jobs.count_rescue(job, now=now)
+        if counted:
+            self._tell(lambda at: of_rescue(job, at=at), trims=True)
+        return counted
+
+    def schedule_sweep(self, job_id: str, at: float) -> None:
+        self._jobs.schedule_sweep(job_id, at)
+
+    def list(self, *, state: State | None, session: str | None, cursor: str | None, limit: int) -> JobPage:
+        return self._jobs.list(state=state, session=session, cursor=cursor, limit=limit)
+
+    def silent(self, state: State, *, before: float, limit: int) -> tuple[Job, ...]:
+        return self._jobs.silent(state, before=before, limit=limit)
+
+    def to_sweep(self, *, now: float, limit: int) -> tuple[Job, ...]:
+        return self._jobs.to_sweep(now=now, limit=limit)
+
+    def _signed(self, was: Job | None, now: Job) -> Job:
+        if was is None or now.attempt > was.attempt:
+            now = replace(now, asked_by=current().asked_by)
+        if (was is None or was.is_live) and now.history and not now.is_live:
+            now = replace(now, history=(*now.history[:-1], replace(now.history[-1], worker=self._worker)))
+        return now
+
+    def _tell(self, line: Callable[[float], Event | None], *, trims: bool = False) -> None:
+        try:
+            event = line(self._clock.now())
+            if event is None:
+                return
+            errand = current()
+            event = replace(event, worker=self._worker, asked_by=errand.asked_by, door=errand.door)
+            if errand.job not in (None, event.job):
+                event = replace(event, message=f"{event.message or ''} (for job {errand.job})".strip())
+            logger.info("job %s: %s", event.job, event.event, extra={"event": _fields(event)})
+            self._events.append(event)
+            if trims:
+                self._events.trim(event.job, keep=MAX_EVENTS)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the job has been changed, and goes on
+            logger.warning("a line of a job's history is lost: %r", error)
+
+
+def _fields(event: Event) -> dict[str, object]:
+    """Return what a line of the log says more; its own instant and message stand there already."""
+    found = asdict(event)
+    del found["at"]
+    found["reason"] = found.pop("message")
+    return found

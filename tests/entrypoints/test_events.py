@@ -1,0 +1,293 @@
+"""The lines of a job over HTTP: what happened, who did it, and who asked for it. The same stands in the log."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chalicelib.adapters.errand import JsonLines, errand
+from chalicelib.adapters.told import ToldJobs
+from chalicelib.config import read_settings
+from chalicelib.core.errors import ArchiveBusyError, NotTiledError
+from chalicelib.core.history import MAX_EVENTS, Event
+from chalicelib.core.job import Job, State
+from chalicelib.entrypoints import queue as consumers
+from chalicelib.steps.settle import KEEP_SECONDS, settle
+from tests.slides import Slide, write
+from tests.world import BUCKET, COLLECTION, SESSION, World, sqs_event
+
+Call = Callable[..., Any]
+ASKED = {"source": f"s3://{BUCKET}/slide.svs", "collection": COLLECTION, "session": SESSION}
+
+
+def lines(call: Call, job_id: str, query: str = "") -> list[dict[str, Any]]:
+    answer = call("GET", f"/jobs/{job_id}/events{query}")
+    assert answer.status_code == 200, answer.body
+    found: list[dict[str, Any]] = answer.json_body["events"]
+    return found
+
+
+def names(call: Call, job: Job) -> list[str]:
+    return [line["event"] for line in lines(call, job.id)]
+
+
+def submitted(world: World, call: Call, **asked: Any) -> tuple[Job, str]:
+    """Submit the slide over HTTP; return its job, and the id under which the client knows its request."""
+    answer = call("POST", "/hooks/upload", ASKED | asked)
+    assert answer.status_code == 202, answer.body
+    job = world.memory_jobs.get(answer.json_body["id"])
+    assert job is not None
+    return job, answer.headers["X-Request-Id"]
+
+
+def test_one_id_leads_from_the_webhook_to_the_last_tile(world: World, call: Call) -> None:
+    job, asked_by = submitted(world, call)
+    world.finish(job)
+    told = lines(call, job.id)
+    chunks = [line for line in told if line["event"] == "chunk"]
+    assert [line["event"] for line in told if line["event"] != "chunk"] == [
+        "submitted", "planning", "planned", "finishing", "published",
+    ]  # fmt: skip
+    done = world.job(job)
+    assert {line["chunk"] for line in chunks} == set(range(done.chunks_total))
+    assert sum(line["tiles"] for line in chunks) == done.tiles_total
+    assert {line["asked_by"] for line in told} == {asked_by}
+    assert {line["worker"] for line in told} == {"worker-1"}
+    planned = next(line for line in told if line["event"] == "planned")
+    assert (planned["levels"], planned["chunks"], planned["tiles"]) == (
+        len(done.levels), done.chunks_total, done.tiles_total,
+    )  # fmt: skip
+    assert [line["door"] for line in told][:2] == ["call_hook", "plan"]
+    assert told[0]["at"].endswith("Z")
+    status = call("GET", f"/jobs/{job.id}").json_body
+    assert (status["asked_by"], status["links"]["events"]) == (asked_by, f"/jobs/{job.id}/events")
+    assert [attempt["worker"] for attempt in status["attempts"]] == ["worker-1"]
+
+
+def test_each_attempt_tells_who_asked_for_it_and_why_it_ended(world: World, call: Call) -> None:
+    job, first = submitted(world, call)
+    settle(job, ArchiveBusyError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    world.memory_queue.sent.clear()
+    retried = call("POST", f"/jobs/{job.id}/retry")
+    world.finish(job)
+    told = lines(call, job.id)
+    failed = next(line for line in told if line["event"] == "failed")
+    assert (failed["attempt"], failed["code"], failed["message"]) == (1, ArchiveBusyError.code, "away")
+    assert failed["hint"]
+    again = next(line for line in told if line["event"] == "again")
+    assert (again["attempt"], again["message"], again["door"]) == (2, "after failed", "retry_job")
+    second = retried.headers["X-Request-Id"]
+    assert first != second
+    assert {line["asked_by"] for line in told if line["attempt"] == 2} == {second}
+
+
+def test_trouble_rescue_cancel_and_sweep_are_told(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, _ = submitted(world, call)
+
+    def away(*_: object) -> None:
+        raise ArchiveBusyError("MongoDB did not answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.memory_archive, "stage", away)
+        assert world.deliver(world.memory_queue.sent.pop(0)) == ["message-0"]
+    world.clock.advance(91)
+    world.minute()
+    call("POST", f"/jobs/{job.id}/cancel")
+    assert names(call, job) == ["submitted", "planning", "trouble", "rescued", "cancelled", "swept"]
+    told = {line["event"]: line for line in lines(call, job.id)}
+    assert (told["trouble"]["code"], told["trouble"]["door"]) == (ArchiveBusyError.code, "plan")
+    assert told["rescued"]["door"] == "minute"
+    assert told["cancelled"]["door"] == "cancel_job"
+    # What came too late for the job is in the log only.
+    world.run()
+    assert len(names(call, job)) == 6
+
+
+def test_what_was_given_up_is_told_by_the_dead_letters(world: World, call: Call) -> None:
+    job, asked_by = submitted(world, call)
+    body = json.dumps({"do": "plan", "job": job.id, "attempt": 1, "chunk": None})
+    consumers.on_dead_letters(sqs_event([body]), world)  # type: ignore[arg-type]
+    last, swept = lines(call, job.id)[-2:]
+    assert swept["event"] == "swept"
+    assert (last["event"], last["code"], last["door"], last["asked_by"]) == (
+        "failed", "no_progress", "dead letters", asked_by,
+    )  # fmt: skip
+
+
+def test_an_arrival_goes_back_to_its_message(world: World, call: Call) -> None:
+    key = f"{COLLECTION}/{SESSION}/a.svs"
+    world.put(write(Slide(width_px=300, height_px=200)), key)
+    for name in (key, "nowhere.svs"):
+        thing = {"key": name, "size": 1, "eTag": "claimed"}
+        record = {
+            "eventName": "ObjectCreated:Put", "eventTime": "2026-01-02T03:04:05Z",
+            "s3": {"bucket": {"name": BUCKET}, "object": thing},
+        }  # fmt: skip
+        consumers.on_arrivals(sqs_event([json.dumps({"Records": [record]})]), world)  # type: ignore[arg-type]
+    told = [lines(call, job.id)[0] for job in sorted(world.memory_jobs._jobs.values(), key=lambda job: job.state)]
+    assert [(line["event"], line["door"], line["asked_by"]) for line in told] == [
+        ("failed", "arrivals", "message-0"), ("submitted", "arrivals", "message-0"),
+    ]  # fmt: skip
+
+
+def test_what_a_sync_submits_goes_back_to_the_sync(world: World, call: Call) -> None:
+    begun = call("POST", "/hooks/sync", {"prefix": f"s3://{BUCKET}/", "collection": COLLECTION, "session": SESSION})
+    world.run()
+    (job,) = world.memory_jobs._jobs.values()
+    assert {line["asked_by"] for line in lines(call, job.id)} == {f"sync {begun.json_body['id']} run 1"}
+
+
+def test_newer_bytes_that_a_worker_submits_go_back_to_the_same_request(world: World, call: Call) -> None:
+    job, asked_by = submitted(world, call)
+    world.put(write(Slide(width_px=300, height_px=200, seed=5)))
+    world.run()
+    newer = next(each for each in world.memory_jobs._jobs.values() if each.id != job.id)
+    first = lines(call, newer.id)[0]
+    assert (first["event"], first["asked_by"], first["message"]) == ("submitted", asked_by, f"(for job {job.id})")
+    assert names(call, job)[-2:] == ["superseded", "swept"]
+
+
+def test_repair_and_what_it_was_for_is_told(world: World, call: Call) -> None:
+    job, _ = submitted(world, call)
+    world.finish(job)
+    world.memory_archive.tiles["tiles", world.job(job).image].popitem()
+    verified = call("POST", "/hooks/verify", {"job": job.id, "repair": True})
+    world.run()
+    told = lines(call, verified.json_body["id"])
+    assert (told[-1]["event"], told[-1]["message"]) == ("verified", "1 missing")
+    again = next(line for line in lines(call, job.id) if line["event"] == "again")
+    assert again["message"] == f"after done, from the beginning (for job {verified.json_body['id']})"
+    assert again["asked_by"] == verified.headers["X-Request-Id"]
+    assert world.job(job).state is State.DONE
+
+
+def test_lines_are_read_on_from_where_one_was(world: World, call: Call) -> None:
+    job, _ = submitted(world, call)
+    world.finish(job)
+    everything = lines(call, job.id)
+    first = call("GET", f"/jobs/{job.id}/events?limit=2").json_body
+    assert (first["events"], first["more"]) == (everything[:2], True)
+    rest = call("GET", f"/jobs/{job.id}/events?after={first['after']}").json_body
+    assert (rest["events"], rest["more"]) == (everything[2:], False)
+    assert lines(call, job.id, f"?after={rest['after']}") == []
+
+
+@pytest.mark.parametrize("query", ["?after=x", "?limit=0", "?limit=1001", "?limit=x", "?limit=" + "9" * 5000])
+def test_nonsense_is_refused(world: World, call: Call, query: str) -> None:
+    job, _ = submitted(world, call)
+    assert call("GET", f"/jobs/{job.id}/events{query}").status_code == 422
+
+
+def test_lines_of_a_job_that_is_not_there_are_not_found(call: Call) -> None:
+    assert call("GET", f"/jobs/{'f' * 32}/events").status_code == 404
+    assert call("GET", "/jobs/nonsense/events").status_code == 404
+
+
+def test_a_line_that_cannot_be_kept_costs_the_job_nothing(
+    world: World, call: Call, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: Event) -> None:
+        raise RuntimeError("no table")
+
+    monkeypatch.setattr(world.events, "append", broken)
+    job, _ = submitted(world, call)
+    with caplog.at_level(logging.WARNING):
+        assert world.finish(job).state is State.DONE
+    assert "a line of a job's history is lost" in caplog.text
+    assert lines(call, job.id) == []
+
+
+def test_the_lines_of_a_job_that_runs_again_and_again_are_bounded(world: World, call: Call) -> None:
+    job, _ = submitted(world, call)
+    for number in range(MAX_EVENTS + 50):
+        world.events.append(Event(job=job.id, at=float(number), attempt=1, event="trouble"))
+    settle(job, ArchiveBusyError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    submitted(world, call)
+    found = lines(call, job.id)
+    assert (len(found), found[-1]["event"]) == (MAX_EVENTS, "again")
+    for number in range(MAX_EVENTS):
+        world.events.append(Event(job=job.id, at=float(number), attempt=1, event="trouble"))
+    world.clock.advance(91)
+    world.minute()
+    found = lines(call, job.id)
+    assert (len(found), found[-1]["event"]) == (MAX_EVENTS, "rescued")
+
+
+def test_what_is_swept_later_is_told_once(world: World, call: Call) -> None:
+    job, _ = submitted(world, call)
+    world.deliver(world.memory_queue.sent.pop(0))
+    settle(world.job(job), ArchiveBusyError("x"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    for _ in range(3):
+        world.clock.advance(KEEP_SECONDS)
+        world.minute()
+    assert names(call, job)[-2:] == ["failed", "swept"]
+
+
+def test_who_was_too_late_tells_nothing(world: World, call: Call) -> None:
+    job, _ = submitted(world, call)
+    for _ in range(2):
+        settle(job, NotTiledError("x"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    assert not world.jobs.count_rescue(job, now=world.clock.now())
+    assert names(call, job) == ["submitted", "failed", "swept"]
+
+
+def test_the_log_says_the_same_as_json_with_job_attempt_and_chunk(
+    world: World, call: Call, caplog: pytest.LogCaptureFixture
+) -> None:
+    formatter = JsonLines("worker-1")
+    told: list[dict[str, Any]] = []
+
+    class Keeping(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.append(json.loads(formatter.format(record)))
+
+    handler, logger = Keeping(), logging.getLogger("slidehook")
+    logger.addHandler(handler)
+    with caplog.at_level(logging.INFO, "slidehook"):
+        job, asked_by = submitted(world, call)
+        world.finish(job)
+    logger.removeHandler(handler)
+    lines_told = [line for line in told if "event" in line]
+    assert [line["event"] for line in lines_told] == names(call, job)
+    assert {line["asked_by"] for line in lines_told} == {asked_by}
+    begun = next(line for line in told if ": tile 0" in line["message"])
+    assert (begun["job"], begun["attempt"], begun["chunk"], begun["asked_by"]) == (job.id, 1, 0, asked_by)
+    assert (begun["worker"], begun["level"]) == ("worker-1", "info")
+
+
+def test_a_line_of_the_log_holds_the_traceback_and_nothing_empty() -> None:
+    try:
+        raise ValueError("x\ny")
+    except ValueError:
+        record = logging.LogRecord("slidehook", logging.ERROR, "", 0, "it %s", ("failed",), sys.exc_info())
+    record.created = 0.0
+    with errand(None, "minute"):
+        text = JsonLines("").format(record)
+    assert "\n" not in text
+    line = json.loads(text)
+    assert "ValueError: x" in line.pop("traceback")
+    assert line == {
+        "at": "1970-01-01T00:00:00.000+00:00", "level": "error", "message": "it failed", "door": "minute",
+    }  # fmt: skip
+
+
+def test_a_told_table_is_a_table(world: World) -> None:
+    assert isinstance(world.jobs, ToldJobs)
+
+
+@pytest.mark.parametrize(
+    ("environment", "worker"),
+    [
+        ({"AWS_LAMBDA_LOG_STREAM_NAME": "2026/01/02/[$LATEST]0a", "SLIDEHOOK_WORKER": "x"}, "2026/01/02/[$LATEST]0a"),
+        ({"SLIDEHOOK_WORKER": "worker-2"}, "worker-2"),
+        ({}, f"process-{os.getpid()}"),
+    ],
+)
+def test_a_worker_is_named_by_where_its_log_is_and_never_by_its_host(environment: dict[str, str], worker: str) -> None:
+    needed = ("INCOMING_BUCKET", "WORK_BUCKET", "JOBS_TABLE", "JOBS_QUEUE", "CHUNKS_QUEUE", "MONGO_URI")
+    settings = read_settings({f"SLIDEHOOK_{name}": "x" for name in needed} | environment)
+    assert settings.worker == worker
