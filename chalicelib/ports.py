@@ -119,8 +119,9 @@ class Jobs(Protocol):
         Raises InvalidRequestError for a foreign cursor.
         """
 
-    def silent(self, state: State, *, before: float, limit: int) -> tuple[Job, ...]:
-        """Return jobs of this state whose `updated_at` lies before the instant, the longest silent first."""
+    def silent(self, state: State, *, before: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
+        """Return jobs of this state whose `updated_at` lies before the instant, the longest silent first; those behind
+        `after`, the last one of the page before, wherever that is by now."""
 
     def to_sweep(self, *, now: float, limit: int) -> tuple[Job, ...]:
         """Return jobs whose `sweep_at` has come."""

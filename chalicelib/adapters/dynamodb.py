@@ -179,9 +179,10 @@ class JobTable:
             following = dump_cursor(listing, Place(listing.at(page[-1]), page[-1].id))
         return JobPage(jobs=page, cursor=following)
 
-    def silent(self, state: State, *, before: float, limit: int) -> tuple[Job, ...]:
+    def silent(self, state: State, *, before: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
         query = _query("by_state", state.value, "updated_at < :until", before)
-        return self._query(query, newest_first=False, limit=limit)
+        start = None if after is None else _start(listing_of(state, None), Place(after.updated_at, after.id))
+        return self._query(query, newest_first=False, limit=limit, start=start)
 
     def to_sweep(self, *, now: float, limit: int) -> tuple[Job, ...]:
         query = _query("sweep", "due", "sweep_at <= :until", now)

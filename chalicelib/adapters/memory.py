@@ -256,9 +256,10 @@ class MemoryJobs:
         following = dump_cursor(listing, page[-1]) if len(waiting) > limit else None
         return JobPage(jobs=tuple(self._jobs[place.job] for place in page), cursor=following)
 
-    def silent(self, state: State, *, before: float, limit: int) -> tuple[Job, ...]:
-        found = (job for job in self._all() if job.state is state and job.updated_at < before)
-        return tuple(sorted(found, key=lambda job: job.updated_at)[:limit])
+    def silent(self, state: State, *, before: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
+        behind = (after.updated_at, after.id) if after is not None else (float("-inf"), "")
+        found = {(job.updated_at, job.id): job for job in self._all() if job.state is state and job.updated_at < before}
+        return tuple(found[place] for place in sorted(place for place in found if place > behind)[:limit])
 
     def to_sweep(self, *, now: float, limit: int) -> tuple[Job, ...]:
         due = [(job.sweep_at, job.id) for job in self._all() if job.sweep_at is not None and job.sweep_at <= now]

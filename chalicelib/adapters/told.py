@@ -66,8 +66,8 @@ class ToldJobs:
     def list(self, *, state: State | None, session: str | None, cursor: str | None, limit: int) -> JobPage:
         return self._jobs.list(state=state, session=session, cursor=cursor, limit=limit)
 
-    def silent(self, state: State, *, before: float, limit: int) -> tuple[Job, ...]:
-        return self._jobs.silent(state, before=before, limit=limit)
+    def silent(self, state: State, *, before: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
+        return self._jobs.silent(state, before=before, limit=limit, after=after)
 
     def to_sweep(self, *, now: float, limit: int) -> tuple[Job, ...]:
         return self._jobs.to_sweep(now=now, limit=limit)

@@ -4,6 +4,9 @@ A job is judged by its last progress, never by its age: a long queue is no reaso
 harmless, so a silent job is sent one again, with growing patience.
 """
 
+from collections.abc import Iterator
+from itertools import takewhile
+
 from chalicelib.core.chunk import load_plan
 from chalicelib.core.errors import NoProgressError
 from chalicelib.core.job import LIVE, Job, State
@@ -11,15 +14,30 @@ from chalicelib.core.message import Message, ask, messages_for, plan_key
 from chalicelib.core.retry import MAX_RESCUES, SILENCE_SECONDS, silence_seconds
 from chalicelib.ports import Clock, Jobs, Queue, Work
 
-# One run looks at so many jobs of a state; the longest silent come first, so the next run goes on with the others.
 BATCH = 100
+# What is left of an invocation then belongs to what comes after.
+RESERVE_SECONDS = 30.0
 
 
-def silent_jobs(*, jobs: Jobs, clock: Clock) -> list[Job]:
-    """Return the live jobs that have shown no progress for longer than their patience."""
+def silent_jobs(*, jobs: Jobs, clock: Clock) -> Iterator[Job]:
+    """Return the live jobs that have shown no progress for longer than their patience, as long as there is time.
+
+    All of them, however many: those that were rescued often are silent for long and not to be rescued yet, and would
+    keep a new one from being seen. The states take turns, the longest silent of each come first.
+    """
     before = clock.now() - SILENCE_SECONDS
-    found = [job for state in sorted(LIVE) for job in jobs.silent(state, before=before, limit=BATCH)]
-    return [job for job in found if clock.now() - job.updated_at >= silence_seconds(job.rescues)]
+    lasts: dict[State, Job | None] = dict.fromkeys(sorted(LIVE))
+    while lasts:
+        for state, last in tuple(lasts.items()):
+            if clock.remaining_seconds() < RESERVE_SECONDS:
+                return
+            page = jobs.silent(state, before=before, limit=BATCH, after=last)
+            if len(page) < BATCH:
+                del lasts[state]
+            else:
+                lasts[state] = page[-1]
+            due = (job for job in page if clock.now() - job.updated_at >= silence_seconds(job.rescues))
+            yield from takewhile(lambda _: clock.remaining_seconds() >= RESERVE_SECONDS, due)
 
 
 def rescue(job: Job, *, jobs: Jobs, work: Work, queue: Queue, clock: Clock) -> None:

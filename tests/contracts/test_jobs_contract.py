@@ -494,6 +494,21 @@ def test_the_longest_silent_jobs_of_a_state_come_first(jobs: Jobs) -> None:
     assert [job.source.key for job in found] == ["0.svs", "2.svs", "4.svs"]
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_silent_jobs_are_told_page_by_page_none_twice_and_none_left_out(jobs: Jobs, limit: int) -> None:
+    made = {jobs.create(a_job(f"{number}.svs", updated_at=100.5 + number // 3)).id for number in range(7)}
+    jobs.create(a_job("later.svs", updated_at=200.0))
+    found: list[str] = []
+    last = None
+    while page := jobs.silent(State.QUEUED, before=200.0, limit=limit, after=last):
+        found += [job.id for job in page]
+        last = page[-1]
+        # Who was rescued is elsewhere by now: the next page begins behind where it was.
+        assert jobs.count_rescue(last, now=300.0)
+    assert len(found) == len(made) == 7
+    assert set(found) == made
+
+
 def test_another_source_is_another_job(jobs: Jobs) -> None:
     one, other = a_job(source=a_source(etag='"one"')), a_job(source=a_source(etag='"two"'))
     jobs.create(one)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from chalicelib.adapters.memory import MemoryClock
 from chalicelib.core.errors import ArchiveBusyError, NoProgressError, NotTiledError, VerificationError, WorkLostError
 from chalicelib.core.job import Job, Problem, State
 from chalicelib.core.message import Message
@@ -12,9 +13,10 @@ from chalicelib.steps.control import recreate_session
 from chalicelib.steps.finish import finish
 from chalicelib.steps.plan import plan
 from chalicelib.steps.report import instant, report
-from chalicelib.steps.rescue import given_up, rescue, silent_jobs
+from chalicelib.steps.rescue import BATCH, RESERVE_SECONDS, given_up, rescue, silent_jobs
 from chalicelib.steps.settle import KEEP_SECONDS, settle, sweep
 from chalicelib.steps.tile import tile
+from tests.contracts.samples import a_job
 from tests.slides import Slide, write
 from tests.world import DATABASE, SESSION, World
 
@@ -205,7 +207,7 @@ def test_patience_grows_with_every_rescue_and_ends_with_the_last_error() -> None
     assert [each.id for each in silent_jobs(**ports(world, "jobs", "clock"))] == [job.id]
     world.minute()
     world.clock.advance(120)
-    assert silent_jobs(**ports(world, "jobs", "clock")) == []
+    assert list(silent_jobs(**ports(world, "jobs", "clock"))) == []
     for _ in range(2 * MAX_RESCUES):
         world.clock.advance(3600)
         world.minute()
@@ -213,6 +215,52 @@ def test_patience_grows_with_every_rescue_and_ends_with_the_last_error() -> None
     assert ended.error is not None
     assert (ended.state, ended.error.code) == (State.FAILED, "no_progress")
     assert "64 tries; the last error was: MongoDB is away" in ended.error.message
+
+
+def of_many(world: World, state: State, count: int, **changes: object) -> list[Job]:
+    """Store many jobs of a state."""
+    made = [replace(a_job(f"{state}{number}.svs"), state=state, **changes) for number in range(count)]
+    for job in made:
+        world.memory_jobs.create(job)
+    return made
+
+
+def test_a_new_silent_job_is_rescued_although_thousands_of_troubled_ones_are_silent_for_longer() -> None:
+    world = World()
+    now = world.clock.now()
+    for state in (State.QUEUED, State.TILING):
+        of_many(world, state, 12 * BATCH, updated_at=now - 3000, rescues=9)  # their patience is an hour
+    world.put(SLIDE)
+    job = world.submit()
+    world.memory_queue.sent.clear()
+    world.clock.advance(91)
+    world.minute()
+    assert [message.job for message in world.memory_queue.sent] == [job.id]
+    assert world.job(job).rescues == 1
+
+
+def test_the_states_take_turns() -> None:
+    world = World()
+    for state in (State.FINISHING, State.QUEUED):
+        of_many(world, state, 2 * BATCH + 1, updated_at=world.clock.now() - 3000)
+    found = [job.state for job in silent_jobs(**ports(world, "jobs", "clock"))]
+    finishing, queued = [State.FINISHING], [State.QUEUED]
+    assert found == 2 * (BATCH * finishing + BATCH * queued) + finishing + queued
+
+
+@pytest.mark.parametrize("most", [0, 1, BATCH, BATCH + 5])
+def test_no_more_silent_jobs_are_looked_at_than_there_is_time_for(most: int) -> None:
+    world = World()
+    of_many(world, State.QUEUED, 3 * BATCH, updated_at=world.clock.now() - 3000)
+    clock = MemoryClock(world.clock.now(), remaining_seconds=RESERVE_SECONDS + most - 0.5)
+    rescued = 0
+    for job in silent_jobs(jobs=world.jobs, clock=clock):
+        rescue(job, **ports(world, "jobs", "work", "queue"), clock=clock)
+        rescued += 1
+        clock.advance(1)
+    assert rescued == most
+    # The next minute goes on with the others: who was rescued is silent no more.
+    assert len(list(silent_jobs(jobs=world.jobs, clock=world.clock))) == 3 * BATCH - most
 
 
 def test_rescue_gives_up_without_a_known_error_as_well() -> None:
