@@ -123,8 +123,8 @@ class Jobs(Protocol):
         """Return jobs of this state whose `updated_at` lies before the instant, the longest silent first; those behind
         `after`, the last one of the page before, wherever that is by now."""
 
-    def to_sweep(self, *, now: float, limit: int) -> tuple[Job, ...]:
-        """Return jobs whose `sweep_at` has come."""
+    def to_sweep(self, *, now: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
+        """Return jobs whose `sweep_at` has come, the longest due first; those behind `after`, as for `silent`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

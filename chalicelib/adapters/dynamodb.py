@@ -184,9 +184,11 @@ class JobTable:
         start = None if after is None else _start(listing_of(state, None), Place(after.updated_at, after.id))
         return self._query(query, newest_first=False, limit=limit, start=start)
 
-    def to_sweep(self, *, now: float, limit: int) -> tuple[Job, ...]:
+    def to_sweep(self, *, now: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
         query = _query("sweep", "due", "sweep_at <= :until", now)
-        return self._query(query, newest_first=False, limit=limit)
+        sweeps = Listing("sweep", "due", "sweep_at")
+        start = None if after is None else _start(sweeps, Place(after.sweep_at or 0.0, after.id))
+        return self._query(query, newest_first=False, limit=limit, start=start)
 
     def _query(self, query: Any, *, newest_first: bool, limit: int, start: Any = None) -> tuple[Job, ...]:
         """Return up to `limit` jobs of an index. A filter drops items after they were counted, so it asks again."""

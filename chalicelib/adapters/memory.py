@@ -261,9 +261,10 @@ class MemoryJobs:
         found = {(job.updated_at, job.id): job for job in self._all() if job.state is state and job.updated_at < before}
         return tuple(found[place] for place in sorted(place for place in found if place > behind)[:limit])
 
-    def to_sweep(self, *, now: float, limit: int) -> tuple[Job, ...]:
+    def to_sweep(self, *, now: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
+        behind = (after.sweep_at or 0.0, after.id) if after is not None else (float("-inf"), "")
         due = [(job.sweep_at, job.id) for job in self._all() if job.sweep_at is not None and job.sweep_at <= now]
-        return tuple(self._jobs[job_id] for _, job_id in sorted(due)[:limit])
+        return tuple(self._jobs[job_id] for at, job_id in sorted(due) if (at, job_id) > behind)[:limit]
 
     def _all(self) -> tuple[Job, ...]:
         with self._lock:

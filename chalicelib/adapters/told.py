@@ -69,8 +69,8 @@ class ToldJobs:
     def silent(self, state: State, *, before: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
         return self._jobs.silent(state, before=before, limit=limit, after=after)
 
-    def to_sweep(self, *, now: float, limit: int) -> tuple[Job, ...]:
-        return self._jobs.to_sweep(now=now, limit=limit)
+    def to_sweep(self, *, now: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
+        return self._jobs.to_sweep(now=now, limit=limit, after=after)
 
     def _signed(self, was: Job | None, now: Job) -> Job:
         if was is None or now.attempt > was.attempt:

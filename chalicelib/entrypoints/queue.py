@@ -19,7 +19,7 @@ from chalicelib.core.sync import Sync
 from chalicelib.ports import Clock
 from chalicelib.steps.finish import finish
 from chalicelib.steps.rescue import given_up, rescue, silent_jobs
-from chalicelib.steps.settle import settle, sweep
+from chalicelib.steps.settle import due_for_sweep, settle, sweep
 from chalicelib.steps.tile import tile
 from chalicelib.wiring import System
 
@@ -28,7 +28,6 @@ Failures = dict[str, list[dict[str, str]]]
 
 logger = logging.getLogger("slidehook")
 
-SWEEPS_PER_MINUTE = 50
 SYNCS_PER_MINUTE = 5
 
 
@@ -54,7 +53,7 @@ def on_minute(system: System, context: Any = None) -> None:
     clock = system.clock_until(context.get_remaining_time_in_millis) if context is not None else system.clock
     for job in silent_jobs(jobs=jobs, clock=clock):
         _guarded(job, lambda job: rescue(job, jobs=jobs, work=system.work, queue=system.queue, clock=clock), system)
-    for job in jobs.to_sweep(now=clock.now(), limit=SWEEPS_PER_MINUTE):
+    for job in due_for_sweep(jobs=jobs, clock=clock):
         _guarded(job, lambda job: sweep(job, jobs=jobs, archive=archive, clock=clock), system)
 
     _begin_scheduled_sync(system)

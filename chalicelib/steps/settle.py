@@ -5,7 +5,9 @@ meanwhile writes to the next generation, so no tile of a living one is ever drop
 write to a dropped name again; nobody reads it, and the sweeper comes back once.
 """
 
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import takewhile
 
 from chalicelib.core.errors import (
     NotCancellableError,
@@ -72,6 +74,25 @@ def _may_be_published(job: Job) -> bool:
     """Tell whether a finisher may have found the job's tiles complete, and be about to let readers see them: one of
     this attempt, or a late one of an attempt before, whose tiles this one goes on with."""
     return job.state is State.FINISHING or job.all_chunks_done
+
+
+def due_for_sweep(*, jobs: Jobs, clock: Clock) -> Iterator[Job]:
+    """Return the jobs that the sweeper is to look at, the longest due first, as long as there is time.
+
+    All of them, however many: those whose database is away stay due, and do not keep the others from it.
+    """
+    now, last = clock.now(), None
+    while clock.remaining_seconds() >= RESERVE_SECONDS:
+        page = jobs.to_sweep(now=now, limit=BATCH, after=last)
+        yield from takewhile(lambda _: clock.remaining_seconds() >= RESERVE_SECONDS, page)
+        if len(page) < BATCH:
+            return
+        last = page[-1]
+
+
+BATCH = 50
+# What is left of an invocation then belongs to what comes after.
+RESERVE_SECONDS = 25.0
 
 
 def sweep(job: Job, *, jobs: Jobs, archive: Archive, clock: Clock) -> None:

@@ -509,6 +509,18 @@ def test_silent_jobs_are_told_page_by_page_none_twice_and_none_left_out(jobs: Jo
     assert set(found) == made
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_jobs_that_are_due_for_the_sweeper_are_told_page_by_page(jobs: Jobs, limit: int) -> None:
+    for number in range(7):
+        jobs.create(an_ended_job(f"{number}.svs", sweep_at=100.5 + number // 3))
+    jobs.create(an_ended_job("later.svs", sweep_at=200.0))
+    found: list[Any] = []
+    while page := jobs.to_sweep(now=150.0, limit=limit, after=found[-1] if found else None):
+        found += page
+    assert [job.sweep_at for job in found] == [100.5] * 3 + [101.5] * 3 + [102.5]
+    assert len({job.id for job in found}) == 7
+
+
 def test_another_source_is_another_job(jobs: Jobs) -> None:
     one, other = a_job(source=a_source(etag='"one"')), a_job(source=a_source(etag='"two"'))
     jobs.create(one)

@@ -14,7 +14,9 @@ from chalicelib.steps.finish import finish
 from chalicelib.steps.plan import plan
 from chalicelib.steps.report import instant, report
 from chalicelib.steps.rescue import BATCH, RESERVE_SECONDS, given_up, rescue, silent_jobs
-from chalicelib.steps.settle import KEEP_SECONDS, settle, sweep
+from chalicelib.steps.settle import BATCH as SWEEPS
+from chalicelib.steps.settle import KEEP_SECONDS, due_for_sweep, settle, sweep
+from chalicelib.steps.settle import RESERVE_SECONDS as SWEEP_RESERVE_SECONDS
 from chalicelib.steps.tile import tile
 from tests.contracts.samples import a_job
 from tests.slides import Slide, write
@@ -237,6 +239,38 @@ def test_a_new_silent_job_is_rescued_although_thousands_of_troubled_ones_are_sil
     world.minute()
     assert [message.job for message in world.memory_queue.sent] == [job.id]
     assert world.job(job).rescues == 1
+
+
+def test_a_slide_is_swept_although_hundreds_before_it_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, job = tiling()
+    settle(job, ArchiveBusyError("away"), **ports(world, *ALL))
+    of_many(world, State.FAILED, 3 * SWEEPS, sweep_at=1.0)
+    real, last = world.memory_archive.discard, world.memory_archive
+
+    def away(each: Job, generation: int) -> bool:
+        if each.id != job.id:
+            raise ArchiveBusyError("the database of these is away")
+        return real(each, generation)
+
+    monkeypatch.setattr(last, "shows", lambda each: each.id != job.id)  # so that each look is a second one
+    monkeypatch.setattr(last, "discard", away)
+    for each in world.memory_jobs._all():
+        if each.id != job.id:
+            world.memory_jobs._jobs[each.id] = replace(each, discarded=(0,))
+    world.clock.advance(KEEP_SECONDS)
+    world.minute()
+    assert world.memory_archive.tiles == {}
+    assert sum(each.sweep_at == 1.0 for each in world.memory_jobs._all()) == 3 * SWEEPS
+
+
+def test_the_sweeper_leaves_time_for_what_comes_after() -> None:
+    world = World()
+    of_many(world, State.FAILED, 3 * SWEEPS, sweep_at=1.0)
+    clock = MemoryClock(world.clock.now(), remaining_seconds=SWEEP_RESERVE_SECONDS + 9.5)
+    for _ in due_for_sweep(jobs=world.jobs, clock=clock):
+        clock.advance(1)
+    assert clock.remaining == SWEEP_RESERVE_SECONDS - 0.5
+    assert len(list(due_for_sweep(jobs=world.jobs, clock=world.clock))) == 3 * SWEEPS
 
 
 def test_the_states_take_turns() -> None:
