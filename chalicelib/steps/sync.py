@@ -4,7 +4,8 @@ Whoever is killed, or runs out of time, leaves a page that is not done, and the 
 new invocation, so that no chain of messages grows with the prefix (AWS stops those after some links).
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from itertools import islice
 
 from chalicelib.core.errors import (
     BucketNotAllowedError,
@@ -62,8 +63,9 @@ def work(
 ) -> None:
     """Bring a sync forward, page by page, as far as there is time. Somebody else may be at it as well: whoever ends a
     page first goes on with the next, and submitting twice is submitting once."""
+    shown = _Shown(archive)
     while sync.is_live and clock.remaining_seconds() > RESERVE_SECONDS:
-        page = _Page(sync, submit, slides, jobs, archive, clock)
+        page = _Page(sync, submit, slides, jobs, archive, clock, shown)
         after = page.missing() if sync.is_listed else page.listed()
         syncs.put_page(sync, tuple(page.entries))
         if not syncs.move(sync, after):
@@ -71,13 +73,34 @@ def work(
         sync = after
 
 
+class _Shown:
+    """What readers of the sessions see, one session at a time: keys come session by session, and one may hold 100 000
+    slides, which are not read again for each page. What is published meanwhile it does not know."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._session, self._slides = "", dict[str, str]()
+
+    def of(self, session: str) -> Mapping[str, str]:
+        """Return the slides that are shown, each with its job; none for a session that does not exist."""
+        if session != self._session:
+            try:
+                self._slides = dict(sorted(self._archive.shown_slides(session).items()))
+            except NoSuchSessionError:
+                self._slides = {}
+            self._session = session
+        return self._slides
+
+
 class _Page:
     """One page of a sync's report in the making."""
 
-    def __init__(self, sync: Sync, submit: Submit, slides: Slides, jobs: Jobs, archive: Archive, clock: Clock) -> None:
+    def __init__(
+        self, sync: Sync, submit: Submit, slides: Slides, jobs: Jobs, archive: Archive, clock: Clock, shown: _Shown
+    ) -> None:
         self._sync, self._submit = sync, submit
         self._slides, self._jobs, self._archive, self._clock = slides, jobs, archive, clock
-        self._shown: dict[str, dict[str, str]] = {}
+        self._shown = shown
         self.entries: list[Entry] = []
 
     def listed(self) -> Sync:
@@ -108,6 +131,8 @@ class _Page:
         job = self._jobs.get(id_of(self._sync, source))
         shown = self._shown_job(place_of(self._sync, source.key).session, source.slide)
         outcome = outcome_of(source, job, shown)
+        if outcome != "present" and job is not None and job.state is State.DONE and self._archive.shows(job):
+            outcome, shown = "present", job  # published since it was looked at what is shown
         if outcome is None:
             return self._submitted(source, replaces=shown is not None)
         error = job.error if job is not None and outcome == "failed" else None
@@ -126,23 +151,15 @@ class _Page:
         return _entry(source.key, "replaced" if replaces else "added", job, None)
 
     def _shown_job(self, session: str, slide: str) -> Job | None:
-        job_id = self._shown_in(session).get(slide)
+        job_id = self._shown.of(session).get(slide)
         return self._jobs.get(job_id) if job_id else None
-
-    def _shown_in(self, session: str) -> dict[str, str]:
-        if session not in self._shown:
-            try:
-                self._shown[session] = dict(self._archive.shown_slides(session)) if session else {}
-            except NoSuchSessionError:
-                self._shown[session] = {}
-        return self._shown[session]
 
     def missing(self) -> Sync:
         """Look for the objects of the next slides that readers see in one session; return the sync after them."""
         sync = self._sync
         session = sync.sessions[sync.session]
-        slides = sorted(self._shown_in(session).items())
-        for _, job_id in slides[sync.view : sync.view + PAGE]:
+        slides = self._shown.of(session)
+        for job_id in islice(slides.values(), sync.view, sync.view + PAGE):
             job = self._jobs.get(job_id)
             if job is not None and self._is_missing(job):
                 self.entries.append(_entry(job.source.key, "missing", job, None))

@@ -326,3 +326,16 @@ def test_an_unknown_sync_is_not_found_and_a_token_is_needed(call: Call) -> None:
     assert call("GET", f"/syncs/{'0' * 32}").status_code == 404
     assert call("GET", "/syncs/x").status_code == 404
     assert call("POST", "/hooks/sync", {"prefix": f"s3://{BUCKET}/"}, token="wrong").status_code == 401
+
+
+def test_a_slide_that_is_published_while_the_sync_is_at_it_is_present(
+    world: World, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put(slide(1), "lung/a.svs")
+    world.put(slide(1), "lung/b.svs")
+    for name in ("a", "b"):
+        world.finish(world.submit(f"lung/{name}.svs"))
+    before = world.memory_archive.shown_slides(SESSION)
+    before = {shown: job for shown, job in before.items() if "a.svs" in shown}
+    monkeypatch.setattr(world.memory_archive, "shown_slides", lambda _: before)
+    assert counts(synced(world, call)) == {"present": 2}
