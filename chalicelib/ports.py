@@ -303,6 +303,8 @@ class Archive(Protocol):
     def discard(self, job: Job, generation: int) -> bool:
         """Drop what was staged for `generation`, and its image document, unless a view shows it (then: False).
 
+        In whatever database: an earlier attempt's session may have had another image store.
+
         A view of ours that no session lists shows nothing: who was taking it out died. It goes as well.
         """
 

@@ -633,13 +633,13 @@ class MemoryArchive:
         if unlisted := (showing | made) - listed:
             self._before_write("delete views that nobody lists")
             self._delete(unlisted)
-        database = job.destination.database
-        self._before_write("drop the tiles")
-        self.tiles.pop((database, name), None)
-        self._before_write("drop the image document")
-        image = self.images.get((database, name), MemoryImage())
-        if image.trace is not None and image.trace.job == job.id:
-            del self.images[database, name]
+        for database in sorted({job.destination.database, *self._stores.values()}):
+            self._before_write("drop the tiles")
+            self.tiles.pop((database, name), None)
+            self._before_write("drop the image document")
+            image = self.images.get((database, name), MemoryImage())
+            if image.trace is not None and image.trace.job == job.id:
+                del self.images[database, name]
         return True
 
     # -- reading -----------------------------------------------------------------------------------------------------

@@ -371,6 +371,8 @@ class MongoArchive:
         return tuple(sorted({before for trace in ours for before in trace.get("replaced") or ()} - {job.id}))
 
     def shows(self, job: Job) -> bool:
+        if not job.destination.database:
+            return False  # an arrival that was refused a place
         with _patience(f"the view of job {job.id}"):
             store = self._store(job.destination.database)
             image = store.images.find_one({"_id": ObjectId(job.image)}, {"slidehook": 1})
@@ -392,10 +394,15 @@ class MongoArchive:
                         self._admin.views.delete_one({"_id": view["_id"], **made})
                     elif "ViewerRecords.Image" in made:
                         return False
-            database = self._store(job.destination.database)
-            database.drop_collection(name)
-            database.images.delete_one({"_id": ObjectId(name), "slidehook.job": job.id})
+            for database in self._databases(job):
+                database.drop_collection(name)
+                database.images.delete_one({"_id": ObjectId(name), "slidehook.job": job.id})
             return True
+
+    def _databases(self, job: Job) -> "list[Database[dict[str, Any]]]":
+        """Return the databases of all image stores, and the job's, which may not be one any more."""
+        names = {job.destination.database, *self._admin.databases.distinct("dbname")}
+        return [self._store(name) for name in sorted(name for name in names if isinstance(name, str) and name)]
 
     # -- reading -----------------------------------------------------------------------------------------------------
 

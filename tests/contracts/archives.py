@@ -22,13 +22,17 @@ WRITES = ["insert", "update", "findAndModify", "delete", "drop", "renameCollecti
 
 
 class ArchiveBench(Protocol):
-    """Two collections: the first with a store and two sessions, the second with neither. `database` is the store's."""
+    """Two collections: the first with a store and two sessions, the second with neither. `database` is the store's,
+    `other_database` that of a store which no collection has."""
 
     @property
     def archive(self) -> Archive: ...
 
     @property
     def database(self) -> str: ...
+
+    @property
+    def other_database(self) -> str: ...
 
     def add_session(self, session: str, *, collection: str, label: str, image_store: str | None) -> None: ...
 
@@ -60,11 +64,11 @@ def _facts(file_name: str) -> ImageFacts:
 class MemoryBench:
     def __init__(self) -> None:
         self.archive = MemoryArchive(before_write=self._before_write)
-        self.database = "tiles"
+        self.database, self.other_database = "tiles", "elsewhere"
         self._left: int | None = None
         self._act: Callable[[], None] | None = None
         self.archive.add_store(STORE, database=self.database)
-        self.archive.add_store(OTHER_STORE, database="elsewhere")
+        self.archive.add_store(OTHER_STORE, database=self.other_database)
         self.archive.add_collection(COLLECTION, label="Pathology", image_store=STORE)
         self.archive.add_collection(OTHER_COLLECTION, label="Nowhere")
         self.add_session(SESSION, collection=COLLECTION, label="Liver", image_store=None)
@@ -135,7 +139,7 @@ class MongoBench:
         )
         self._names = [f"slidehook_test_{mark}_{part}" for part in ("admin", "tiles", "elsewhere")]
         self.admin = client[self._names[0]]
-        self.database = self._names[1]
+        self.database, self.other_database = self._names[1:]
         self.archive = MongoArchive(client, self._names[0])
         for store, name in ((STORE, self._names[1]), (OTHER_STORE, self._names[2])):
             self.admin.databases.insert_one(

@@ -659,6 +659,23 @@ def test_what_a_late_worker_wrote_again_is_discarded_again(bench: ArchiveBench) 
     assert bench.archive.tile(STORE, job.image, "t.jpg") is None
 
 
+def test_what_was_staged_before_the_session_was_given_another_store_is_discarded_too(bench: ArchiveBench) -> None:
+    given_up = staged(bench, version(bench, 1))
+    moved = replace(given_up.destination, image_store=OTHER_STORE, database=bench.other_database)
+    again = replace(given_up, generation=1, destination=moved)
+    staged(bench, again)
+    assert bench.archive.discard(again, 0)
+    assert bench.archive.tile(STORE, given_up.image, "t.jpg") is None
+    assert bench.archive.tile(OTHER_STORE, again.image, "t.jpg") == root_of(again)
+
+
+def test_a_job_that_was_refused_a_place_leaves_nothing(bench: ArchiveBench) -> None:
+    job = version(bench, 1)
+    nowhere = replace(job, destination=replace(job.destination, image_store="", database=""))
+    assert not bench.archive.shows(nowhere)
+    assert bench.archive.discard(nowhere, 0)
+
+
 def test_discarding_leftovers_of_a_named_image_leaves_the_image(bench: ArchiveBench) -> None:
     old = named(bench, 1)
     published(bench, old)
