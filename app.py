@@ -78,6 +78,16 @@ def redrive_jobs() -> Response:
     return answer("jobs.redrive_jobs")
 
 
+@app.route("/orphans")
+def show_orphans() -> Response:
+    return answer("jobs.show_orphans")
+
+
+@app.route("/orphans", methods=["DELETE"])
+def drop_orphans() -> Response:
+    return answer("jobs.drop_orphans")
+
+
 @app.route("/syncs")
 def list_syncs() -> Response:
     return answer("syncs.list_syncs")

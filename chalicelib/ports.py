@@ -308,6 +308,9 @@ class Archive(Protocol):
         A view of ours that no session lists shows nothing: who was taking it out died. It goes as well.
         """
 
+    def staged(self, names: Sequence[str]) -> frozenset[tuple[str, str]]:
+        """Return which tile collections of these names stand, and in which database: (database, name)."""
+
     def stored(self, database: str, image: str, names: Sequence[str]) -> Mapping[str, Sequence[Stored]]:
         """Return all documents of an image's tile collection that bear one of these names, by name."""
 

@@ -642,6 +642,9 @@ class MemoryArchive:
                 del self.images[database, name]
         return True
 
+    def staged(self, names: Sequence[str]) -> frozenset[tuple[str, str]]:
+        return frozenset(place for place in self.tiles if place[1] in names and place[0] in self._stores.values())
+
     # -- reading -----------------------------------------------------------------------------------------------------
 
     def stored(self, database: str, image: str, names: Sequence[str]) -> Mapping[str, Sequence[Stored]]:

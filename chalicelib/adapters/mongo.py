@@ -399,9 +399,18 @@ class MongoArchive:
                 database.images.delete_one({"_id": ObjectId(name), "slidehook.job": job.id})
             return True
 
-    def _databases(self, job: Job) -> "list[Database[dict[str, Any]]]":
-        """Return the databases of all image stores, and the job's, which may not be one any more."""
-        names = {job.destination.database, *self._admin.databases.distinct("dbname")}
+    def staged(self, names: Sequence[str]) -> frozenset[tuple[str, str]]:
+        wanted = {"name": {"$in": list(names)}}
+        with _patience("the collections of the image stores"):
+            return frozenset(
+                (database.name, name)
+                for database in self._databases()
+                for name in database.list_collection_names(filter=wanted)
+            )
+
+    def _databases(self, job: Job | None = None) -> "list[Database[dict[str, Any]]]":
+        """Return the databases of all image stores, and a job's, which may not be one any more."""
+        names = {job.destination.database if job else "", *self._admin.databases.distinct("dbname")}
         return [self._store(name) for name in sorted(name for name in names if isinstance(name, str) and name)]
 
     # -- reading -----------------------------------------------------------------------------------------------------

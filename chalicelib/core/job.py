@@ -491,3 +491,12 @@ def swept(job: Job, *, kept: tuple[int, ...] = ()) -> Job:
     """Return an ended job of which nothing is left to sweep but the generations `kept`: readers see them, and who
     replaces them asks the sweeper to come back."""
     return _moved(job, job.state, discarded=kept, sweep_at=None)
+
+
+def abandoned(job: Job) -> tuple[int, ...]:
+    """Return the generations of a job that nobody writes to any more, and that the sweeper has left for good."""
+    if job.is_live or job.sweep_at is not None or job.verifies is not None:
+        return ()
+    # What was staged for a named image has become that image: under its own name there is nothing to go on with.
+    is_named = job.state is State.DONE and job.destination.mongo_collection is not None
+    return tuple(each for each in range(job.generation + is_named) if each not in job.discarded)

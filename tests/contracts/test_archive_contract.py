@@ -669,6 +669,15 @@ def test_what_was_staged_before_the_session_was_given_another_store_is_discarded
     assert bench.archive.tile(OTHER_STORE, again.image, "t.jpg") == root_of(again)
 
 
+def test_collections_are_found_in_every_image_store_by_name(bench: ArchiveBench) -> None:
+    one = staged(bench, version(bench, 1))
+    place = replace(one.destination, image_store=OTHER_STORE, database=bench.other_database)
+    other = staged(bench, replace(one, generation=1, destination=place))
+    names = (one.staging(), other.staging(), one.staging(2))
+    assert bench.archive.staged(names) == {(bench.database, names[0]), (bench.other_database, names[1])}
+    assert bench.archive.staged(names[2:]) == frozenset()
+
+
 def test_a_job_that_was_refused_a_place_leaves_nothing(bench: ArchiveBench) -> None:
     job = version(bench, 1)
     nowhere = replace(job, destination=replace(job.destination, image_store="", database=""))

@@ -27,6 +27,7 @@ from chalicelib.entrypoints import queue as consumers
 from chalicelib.hooks.upload import UploadParameters, upload
 from chalicelib.hooks.verify import VerifyParameters, verify
 from chalicelib.steps import control
+from chalicelib.steps.orphans import orphans
 from chalicelib.steps.settle import cancel
 from chalicelib.steps.submit import retry
 from tests.simulation.choices import Choices
@@ -679,6 +680,9 @@ class Story:
         left = [place for place in (*archive.tiles, *archive.images) if place[1] not in shown | {NAMED}]
         if left:
             raise Violation(f"left over: {sorted(set(left))}")
+        # What is left over is so by the table's word too: who has to look for orphans finds them all, and no other.
+        if found := orphans(drop=False, cursor=None, jobs=self.memory_jobs, archive=archive).found:
+            raise Violation(f"orphans: {found}")
         for job in self.memory_jobs._jobs.values():
             is_new = job.destination.mongo_collection is None and job.verifies is None
             if job.state is State.DONE and is_new and not self._was_emptied:

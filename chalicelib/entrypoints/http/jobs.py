@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 
 from chalice.app import Request, Response
@@ -14,6 +15,7 @@ from chalicelib.entrypoints.http.answers import accepted, answered, body_of, obj
 from chalicelib.hooks import validated
 from chalicelib.hooks.redrive import RedriveParameters
 from chalicelib.steps.control import redrive
+from chalicelib.steps.orphans import orphans
 from chalicelib.steps.report import POLL_SECONDS, events_report, report
 from chalicelib.steps.settle import cancel
 from chalicelib.steps.submit import retry
@@ -60,6 +62,24 @@ def redrive_jobs(request: Request, system: System) -> Response:
     found = redrive(_retry(system), codes=asked.codes, session=asked.session, cursor=asked.cursor, jobs=system.jobs)
     refused = [{"id": job.id, "code": why.code, "message": why.message, "hint": why.hint} for job, why in found.refused]
     return answered({"retried": [job.id for job in found.again], "refused": refused, "next": found.cursor}, status=202)
+
+
+def show_orphans(request: Request, system: System) -> Response:
+    """What ended jobs have left behind for good, a page of jobs a call; `next` goes on."""
+    may_submit(request, system)
+    return _orphans(request, system, drop=False)
+
+
+def drop_orphans(request: Request, system: System) -> Response:
+    may_submit(request, system)
+    return _orphans(request, system, drop=True)
+
+
+def _orphans(request: Request, system: System, *, drop: bool) -> Response:
+    query: Mapping[str, str] = request.query_params or {}
+    found = orphans(drop=drop, cursor=query.get("cursor") or None, jobs=system.jobs, archive=system.archive)
+    told = [asdict(orphan) for orphan in found.found]
+    return answered({"orphans": told, "jobs": found.jobs, "next": found.cursor}, headers={"Cache-Control": "no-store"})
 
 
 def _retry(system: System) -> Callable[[str], Job]:

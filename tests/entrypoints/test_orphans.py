@@ -1,0 +1,112 @@
+"""What the sweeper does not come back for is told, and dropped when somebody asks for it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chalicelib.core.errors import NotTiledError
+from chalicelib.core.job import Job, State
+from chalicelib.core.retry import LATE_SECONDS
+from chalicelib.steps import orphans as steps
+from chalicelib.steps.settle import settle
+from tests.slides import Slide, write
+from tests.world import DATABASE, World
+
+Call = Callable[..., Any]
+NAMED = "00000000000000000000aaaa"
+
+
+def failed_and_swept(world: World) -> Job:
+    """A job that failed while it was tiled, and that the sweeper has left for good."""
+    job = world.submit()
+    world.deliver(world.memory_queue.sent.pop(0))
+    world.memory_queue.sent.clear()
+    settle(world.job(job), NotTiledError("x"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    world.clock.advance(LATE_SECONDS)
+    world.minute()
+    assert world.job(job).sweep_at is None
+    return job
+
+
+def found(answer: Any) -> list[tuple[str, int, str]]:
+    assert answer.status_code == 200, answer.body
+    return [(each["job"], each["generation"], each["collection"]) for each in answer.json_body["orphans"]]
+
+
+def test_what_a_worker_wrote_after_the_sweepers_last_look_is_told_and_dropped(world: World, call: Call) -> None:
+    job = failed_and_swept(world)
+    world.memory_archive.stage(job)  # somebody has slept for longer than the sweeper waits
+    world.clock.advance(10 * LATE_SECONDS)
+    world.minute()
+    expected = [(job.id, 0, job.staging())]
+    assert found(call("GET", "/orphans")) == expected
+    assert list(world.memory_archive.tiles) == [(DATABASE, job.staging())]
+    assert found(call("DELETE", "/orphans")) == expected
+    assert world.memory_archive.tiles == {}
+    assert found(call("GET", "/orphans")) == []
+
+
+def test_what_readers_see_or_somebody_is_at_or_nobody_knows_is_no_orphan(world: World, call: Call) -> None:
+    world.memory_archive.tiles[DATABASE, "f" * 24] = {}  # SlideAtlas' own
+    done = world.finish(world.submit())
+    world.clock.advance(LATE_SECONDS)
+    world.minute()
+    world.put(write(Slide(width_px=300, height_px=200, seed=3)), "other.svs")
+    live = world.submit("other.svs")
+    world.deliver(world.memory_queue.sent.pop(0))
+    before = dict(world.memory_archive.tiles)
+    assert found(call("DELETE", "/orphans")) == []
+    assert world.memory_archive.tiles == before
+    assert {name for _, name in before} == {"f" * 24, done.image, live.staging()}
+
+
+def test_what_is_still_to_be_swept_is_no_orphan_yet(world: World, call: Call) -> None:
+    job = failed_and_swept(world)
+    world.memory_archive.stage(job)
+    world.memory_jobs.schedule_sweep(job.id, world.clock.now() + 60)
+    assert found(call("GET", "/orphans")) == []
+
+
+def test_what_was_staged_again_for_a_named_image_is_found(world: World, call: Call) -> None:
+    done = world.finish(world.submit(mongo_collection=NAMED))
+    world.clock.advance(LATE_SECONDS)
+    world.minute()
+    assert (done.state, world.job(done).sweep_at) == (State.DONE, None)
+    world.memory_archive.stage(done)
+    assert found(call("DELETE", "/orphans")) == [(done.id, 0, done.staging())]
+    assert list(world.memory_archive.tiles) == [(DATABASE, NAMED)]
+
+
+def test_a_generation_that_is_kept_for_readers_is_no_orphan(world: World, call: Call) -> None:
+    done = world.finish(world.submit())
+    world.submit(force=True)
+    world.memory_queue.sent.clear()
+    settle(world.job(done), NotTiledError("x"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    world.clock.advance(LATE_SECONDS)
+    world.minute()
+    assert (world.job(done).sweep_at, world.job(done).discarded) == (None, (0,))
+    assert found(call("DELETE", "/orphans")) == []
+    assert (DATABASE, done.image) in world.memory_archive.tiles
+
+
+def test_jobs_are_looked_at_page_by_page(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = failed_and_swept(world)
+    world.memory_archive.stage(job)
+    for number in range(4):
+        source = replace(job.source, key=f"{number}.svs")
+        world.memory_jobs.create(replace(job, id=f"{number:032x}", source=source, updated_at=float(number)))
+    monkeypatch.setattr(steps, "PAGE", 2)
+    looked, pages, told, cursor = 0, 0, [], ""
+    while cursor is not None:
+        answer = call("GET", f"/orphans?cursor={cursor}")
+        told += found(answer)
+        looked, pages, cursor = looked + answer.json_body["jobs"], pages + 1, answer.json_body["next"]
+    assert (looked, pages, told) == (5, 3, [(job.id, 0, job.staging())])
+
+
+def test_a_token_is_needed_and_a_cursor_of_ours(call: Call) -> None:
+    assert call("GET", "/orphans", token=None).status_code == 401
+    assert call("DELETE", "/orphans", token=None).status_code == 401
+    assert call("DELETE", "/orphans?cursor=x").status_code == 422
