@@ -88,7 +88,8 @@ class ToldJobs:
             event = replace(event, worker=self._worker, asked_by=errand.asked_by, door=errand.door)
             if errand.job not in (None, event.job):
                 event = replace(event, message=f"{event.message or ''} (for job {errand.job})".strip())
-            logger.info("job %s: %s", event.job, event.event, extra={"event": _fields(event)})
+            if logger.isEnabledFor(logging.INFO):
+                logger.info("job %s: %s", event.job, event.event, extra={"event": _fields(event)})
             self._events.append(event)
             if trims:
                 self._events.trim(event.job, keep=MAX_EVENTS)
