@@ -51,7 +51,7 @@ archive.stage(job)
 tile(job, 0, threads=2, cores=1, slides=slides, jobs=jobs, archive=archive, work=work, queue=MemoryQueue(),
      clock=MemoryClock())
 system = app.system
-assert all((system.slides, system.work, system.jobs, system.queue, system.archive))
+assert all((system.slides, system.work, system.jobs, system.events, system.queue, system.archive))
 stored = sum(archive.holding(job).tiles_by_depth.values())
 print(json.dumps({"stored": stored, "loaded": sorted({name.split(".")[0] for name in sys.modules})}))
 """
