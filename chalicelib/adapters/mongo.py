@@ -394,7 +394,7 @@ class MongoArchive:
                         self._admin.views.delete_one({"_id": view["_id"], **made})
                     elif "ViewerRecords.Image" in made:
                         return False
-            for database in self._databases(job):
+            for database in self._data_of_all_stores(job):
                 database.drop_collection(name)
                 database.images.delete_one({"_id": ObjectId(name), "slidehook.job": job.id})
             return True
@@ -404,11 +404,11 @@ class MongoArchive:
         with _patience("the collections of the image stores"):
             return frozenset(
                 (database.name, name)
-                for database in self._databases()
+                for database in self._data_of_all_stores()
                 for name in database.list_collection_names(filter=wanted)
             )
 
-    def _databases(self, job: Job | None = None) -> "list[Database[dict[str, Any]]]":
+    def _data_of_all_stores(self, job: Job | None = None) -> "list[Database[dict[str, Any]]]":
         """Return the databases of all image stores, and a job's, which may not be one any more."""
         names = {job.destination.database if job else "", *self._admin.databases.distinct("dbname")}
         return [self._store(name) for name in sorted(name for name in names if isinstance(name, str) and name)]
