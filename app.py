@@ -73,6 +73,16 @@ def retry_job(job_id: str) -> Response:
     return answer("jobs.retry_job", job_id)
 
 
+@app.route("/jobs/{job_id}/deliveries")
+def list_deliveries(job_id: str) -> Response:
+    return answer("deliveries.list_deliveries", job_id)
+
+
+@app.route("/jobs/{job_id}/deliveries/{delivery}/replay", methods=["POST"])
+def replay_delivery(job_id: str, delivery: str) -> Response:
+    return answer("deliveries.replay_delivery", job_id, delivery)
+
+
 @app.route("/redrive", methods=["POST"])
 def redrive_jobs() -> Response:
     return answer("jobs.redrive_jobs")

@@ -3,12 +3,15 @@
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from chalicelib.core.callback import parse_secrets
+from chalicelib.core.endpoint import parse_endpoint
 
 
 class MissingSettingError(RuntimeError):
-    """The service cannot start: a setting is not there."""
+    """The service cannot start: a setting is not there, or makes no sense."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +19,9 @@ class Settings:
     """All settings of the service. `token_hashes` are SHA-256 (hex) of the bearer tokens that may submit: none, and
     nobody may. `open_reads` lets everyone read status and tiles: for a service on loopback only.
     `sync_seconds` is how often the incoming bucket is synced (0: never). `public_url` is where clients reach the
-    service; empty, and it is taken from each request. `worker` names this function instance."""
+    service; empty, and it is taken from each request. `worker` names this function instance. `callback_secrets` sign
+    what is told of the ends of jobs: without one, nothing is. `callback_urls` are receivers by hook;
+    `callback_loopback` lets them be on this very machine."""
 
     source_buckets: frozenset[str]
     incoming_bucket: str
@@ -36,6 +41,9 @@ class Settings:
     sync_seconds: float = 0.0
     public_url: str = ""
     worker: str = ""
+    callback_secrets: tuple[bytes, ...] = field(default=(), repr=False)
+    callback_urls: Mapping[str, str] = field(default_factory=dict, repr=False)
+    callback_loopback: bool = False
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
@@ -51,6 +59,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     def listed(name: str) -> frozenset[str]:
         return frozenset(part.strip() for part in values.get(name, "").split(",") if part.strip())
 
+    loopback = values.get("SLIDEHOOK_CALLBACK_LOOPBACK", "").lower() == "true"
     return Settings(
         source_buckets=listed("SLIDEHOOK_SOURCE_BUCKETS"),
         incoming_bucket=needed("SLIDEHOOK_INCOMING_BUCKET"),
@@ -71,7 +80,34 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         public_url=values.get("SLIDEHOOK_PUBLIC_URL", "").rstrip("/"),
         # Lambda's log stream is where this instance's log is found. No host names: status documents show it.
         worker=values.get("AWS_LAMBDA_LOG_STREAM_NAME") or values.get("SLIDEHOOK_WORKER") or f"process-{os.getpid()}",
+        callback_secrets=_callback_secrets(values.get("SLIDEHOOK_CALLBACK_SECRETS", "")),
+        callback_urls=_callback_urls(values.get("SLIDEHOOK_CALLBACK_URLS", ""), loopback=loopback),
+        callback_loopback=loopback,
     )
+
+
+def _callback_secrets(text: str) -> tuple[bytes, ...]:
+    try:
+        return parse_secrets(text)
+    except ValueError as error:
+        raise MissingSettingError(f"SLIDEHOOK_CALLBACK_SECRETS: {error}") from None
+
+
+def _callback_urls(text: str, *, loopback: bool) -> Mapping[str, str]:
+    """Return the receivers by hook. What is wrong is told without the URL: it can be a key."""
+    what = "SLIDEHOOK_CALLBACK_URLS"
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(url, str) for url in found.values()):
+        raise MissingSettingError(f'{what} must be a JSON object such as {{"upload": "https://example.org/hook"}}')
+    for hook, url in found.items():
+        try:
+            parse_endpoint(url, loopback=loopback)
+        except ValueError as error:
+            raise MissingSettingError(f"{what}: the URL of {hook!r} {error}") from None
+    return found
 
 
 def find_service(

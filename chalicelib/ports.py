@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from chalicelib.core.callback import Answer, Delivery, Notice
 from chalicelib.core.history import Event
-from chalicelib.core.job import ChunkRecord, Destination, Job, Problem, SlideSummary, State
+from chalicelib.core.job import ChunkRecord, Destination, Job, Problem, SlideSummary, State, Subscriber
 from chalicelib.core.message import Message
 from chalicelib.core.source import Source
 from chalicelib.core.sync import Entry, Sync
@@ -79,7 +80,8 @@ class Jobs(Protocol):
     """The job table."""
 
     def create(self, job: Job) -> Job:
-        """Store a job unless one with its id exists. Return the stored one: the same value if it was stored now."""
+        """Store a job unless one with its id exists. Return the stored one: the same value if it was stored now. One
+        that has ended leaves a notice of it in the same write."""
 
     def get(self, job_id: str) -> Job | None:
         """Return the job as it stands (strongly consistent), None if there is none."""
@@ -90,8 +92,22 @@ class Jobs(Protocol):
 
         One conditional write; False means that somebody else was faster, and nothing was written. Progress
         (chunks_done, tiles_done, bytes_done) is written only where `now` differs from `was`, so that chunks which end
-        meanwhile are not forgotten.
+        meanwhile are not forgotten; subscribers never are. A move that ends an attempt leaves a notice of it in the
+        same write (`untold`).
         """
+
+    def subscribe(self, job: Job, subscriber: Subscriber) -> bool:
+        """Add a subscriber if the job still has `job`'s attempt and subscribers, and is live or ended as `job` is.
+
+        One conditional write, which leaves a notice of the attempt again if it has ended; False if nothing was written.
+        """
+
+    def untold(self, *, before: float, limit: int) -> tuple[Notice, ...]:
+        """Return notices of attempts that ended before the instant, the oldest first."""
+
+    def told(self, notice: Notice, *, subscribers: int) -> None:
+        """Take a notice away, unless somebody beyond so many subscribers was added since the attempt ended. Harmless if
+        there is none."""
 
     def finish_chunk(self, job: Job, record: ChunkRecord) -> Job | None:
         """Put a chunk into the done set, with its record, if the job is tiling in `job`'s attempt and generation.
@@ -151,6 +167,45 @@ class Events(Protocol):
 
     def trim(self, job_id: str, *, keep: int) -> None:
         """Drop all lines of a job but the newest `keep`."""
+
+
+class Deliveries(Protocol):
+    """What is told of the ends of jobs, beside the jobs."""
+
+    def create(self, delivery: Delivery) -> Delivery:
+        """Store a delivery unless one with its id exists. Return the stored one."""
+
+    def get(self, job: str, delivery: str) -> Delivery | None:
+        """Return a job's delivery as it stands (strongly consistent), None if there is none."""
+
+    def move(self, was: Delivery, now: Delivery) -> bool:
+        """Store `now` if the delivery still has `was`'s version. One conditional write."""
+
+    def of_job(self, job: str) -> tuple[Delivery, ...]:
+        """Return a job's deliveries, the latest made first."""
+
+    def due(self, *, before: float, limit: int) -> tuple[Delivery, ...]:
+        """Return pending deliveries whose `next_at` lies before the instant, the longest due first."""
+
+    def disable(self, scope: str, url: str) -> None:
+        """Keep that a URL wants to hear nothing more of a job (or hook)."""
+
+    def enable(self, scope: str, url: str) -> None:
+        """Forget that again."""
+
+    def is_disabled(self, scope: str, url: str) -> bool:
+        """Tell whether it wants to hear nothing more (strongly consistent)."""
+
+
+class Callbacks(Protocol):
+    """The receivers of callbacks."""
+
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Send one POST to a URL that may be called, and return what came of it, within 15 seconds.
+
+        Whatever the receiver does is an answer: no redirect is followed, of what it sends only the head is read, and a
+        name that leads to an address that may not be called is not called. Nothing is raised.
+        """
 
 
 class Syncs(Protocol):

@@ -14,7 +14,8 @@ from chalicelib.config import Settings
 if TYPE_CHECKING:
     from botocore.session import Session
 
-    from chalicelib.adapters.dynamodb import SyncTable
+    from chalicelib.adapters.callbacks import HttpCallbacks
+    from chalicelib.adapters.dynamodb import DeliveryTable, SyncTable
     from chalicelib.adapters.event_table import EventTable
     from chalicelib.adapters.mongo import MongoArchive
     from chalicelib.adapters.s3 import S3Slides, S3Work
@@ -78,7 +79,8 @@ class System:
 
         # A line that is not taken at once is given up: the job does not wait for it.
         lines = EventTable(self._aws("dynamodb", seconds=1, tries=1), self.settings.jobs_table)
-        table = JobTable(self._dynamodb, self.settings.jobs_table)
+        leaves_notices = bool(self.settings.callback_secrets)
+        table = JobTable(self._dynamodb, self.settings.jobs_table, leaves_notices=leaves_notices)
         return ToldJobs(table, lines, clock=self.clock, worker=self.settings.worker)
 
     @cached_property
@@ -86,6 +88,18 @@ class System:
         from chalicelib.adapters.event_table import EventTable
 
         return EventTable(self._dynamodb, self.settings.jobs_table)
+
+    @cached_property
+    def deliveries(self) -> "DeliveryTable":
+        from chalicelib.adapters.dynamodb import DeliveryTable
+
+        return DeliveryTable(self._dynamodb, self.settings.jobs_table)
+
+    @cached_property
+    def callbacks(self) -> "HttpCallbacks":
+        from chalicelib.adapters.callbacks import HttpCallbacks
+
+        return HttpCallbacks(loopback=self.settings.callback_loopback)
 
     @cached_property
     def syncs(self) -> "SyncTable":

@@ -14,6 +14,7 @@ from chalicelib.adapters.memory import (
     MemorySyncs,
     MemoryWork,
 )
+from chalicelib.adapters.memory_callbacks import MemoryCallbacks, MemoryDeliveries
 from chalicelib.adapters.memory_events import MemoryEvents
 from chalicelib.adapters.told import ToldJobs
 from chalicelib.config import Settings
@@ -95,6 +96,9 @@ class World:
         self.memory_syncs = MemorySyncs()
         self.syncs: Any = Port(self.memory_syncs, self)
         self.archive: Any = Port(self.memory_archive, self)
+        self.memory_deliveries, self.memory_callbacks = MemoryDeliveries(), MemoryCallbacks()
+        self.deliveries: Any = Port(self.memory_deliveries, self)
+        self.callbacks: Any = Port(self.memory_callbacks, self)
         self.settings = Settings(
             source_buckets=frozenset({BUCKET}),
             incoming_bucket=BUCKET,
@@ -160,7 +164,8 @@ class World:
 
     def deliver(self, message: Message, *, seconds: float = 60.0) -> list[str]:
         """Give a message to its function; return the ids of the messages that failed."""
-        body = json.dumps({"do": message.do, "job": message.job, "attempt": message.attempt, "chunk": message.chunk})
+        fields = {"do": message.do, "job": message.job, "attempt": message.attempt, "chunk": message.chunk}
+        body = json.dumps(fields | ({"delivery": message.delivery} if message.delivery else {}))
         return self.deliver_bodies([body], seconds=seconds)
 
     def deliver_bodies(self, bodies: list[str], *, seconds: float = 60.0, receives: int = 1) -> list[str]:

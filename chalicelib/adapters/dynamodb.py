@@ -2,6 +2,9 @@
 
     pk = job#<id>   sk = job                            the job
                     sk = chunk#<generation>#<number>    a finished chunk of one generation
+                    sk = outcome#<attempt>              a notice: how it ended was not told yet
+                    sk = delivery#<webhook-id>          what is told of an end to one URL
+    pk = callback#<digest>  sk = callback               a URL that wants to hear nothing more
     pk = sync#<id>  sk = sync                           the sync
                     sk = page#<run>#<number>            a page of the report of one run
 
@@ -9,19 +12,24 @@ Listings read sparse indexes: an item is in an index only while it carries that 
 
 A write whose answer was lost is sent again by the SDK, and would find that somebody (itself) was faster. Each write
 therefore leaves a token of its own in the item, and knows itself by it.
+
+Where callbacks are on, the write that ends an attempt leaves a notice beside the job, both or none: an outcome is never
+lost between its end and its telling.
 """
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from chalicelib.adapters.aws import patience
+from chalicelib.adapters.aws import busy, patience
 from chalicelib.adapters.cursor import Listing, Place, dump_cursor, listing_of, load_cursor
 from chalicelib.adapters.item import Attribute, Item, attribute, attributes, dataclass_of
-from chalicelib.core.job import LIVE, ChunkRecord, Job, Problem, State
+from chalicelib.core.callback import Delivery, Notice
+from chalicelib.core.digest import content_id
+from chalicelib.core.job import ENDED, LIVE, ChunkRecord, Job, Problem, State, Subscriber
 from chalicelib.core.sync import Entry, Sync
 from chalicelib.ports import JobPage
 
@@ -35,20 +43,23 @@ KEPT_FIELDS = frozenset({field.name for field in fields(Job)} | {"gsi_sweep"})
 class JobTable:
     """ports.Jobs over one DynamoDB table."""
 
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, *, leaves_notices: bool = False) -> None:
         self._client = client
         self._table = table
+        self._leaves_notices = leaves_notices
 
     # -- one job -----------------------------------------------------------------------------------------------------
 
     def create(self, job: Job) -> Job:
         token = _new_token()
-        outcome = self._write(
-            f"job {job.id}",
-            "put_item",
-            Item={**_key(job.id), **_job_item(job), "write_token": token},
-            ConditionExpression="attribute_not_exists(pk)",
-        )
+        put = {
+            "Item": {**_key(job.id), **_job_item(job), "write_token": token},
+            "ConditionExpression": "attribute_not_exists(pk)",
+        }
+        if self._leaves_notices and not job.is_live:
+            outcome = self._write_both(f"job {job.id}", {"Put": put}, _notice_item(job))
+        else:
+            outcome = self._write(f"job {job.id}", "put_item", **put)
         return job if outcome.made or outcome.item.get("write_token") == token else _job(outcome.item)
 
     def get(self, job_id: str) -> Job | None:
@@ -57,7 +68,7 @@ class JobTable:
         return _job(answer["Item"]) if "Item" in answer else None
 
     def move(self, was: Job, now: Job) -> bool:
-        kept = {name for name in PROGRESS if getattr(was, name) == getattr(now, name)}
+        kept = {"subscribers", *(name for name in PROGRESS if getattr(was, name) == getattr(now, name))}
         item = _job_item(now)
         change = _Change()
         for name in sorted(KEPT_FIELDS.union(item) - kept):
@@ -66,7 +77,32 @@ class JobTable:
         if not was.is_live and not now.is_live:
             # Between two looks of the sweeper somebody may have asked for another one: that is not forgotten.
             change.where_equal(sweep_at=was.sweep_at)
-        return self._apply(now.id, change)
+        ends = self._leaves_notices and was.is_live and not now.is_live
+        return self._apply(now.id, change, _notice_item(now) if ends else None)
+
+    def subscribe(self, job: Job, subscriber: Subscriber) -> bool:
+        subscribed = replace(job, subscribers=(*job.subscribers, subscriber))
+        change = _Change()
+        change.set("subscribers", attribute(subscribed.subscribers))
+        change.where_equal(attempt=job.attempt, subscribers=job.subscribers or None)
+        change.where_state_in(LIVE if job.is_live else ENDED)
+        ended = self._leaves_notices and not job.is_live
+        return self._apply(job.id, change, _notice_item(subscribed) if ended else None)
+
+    def untold(self, *, before: float, limit: int) -> tuple[Notice, ...]:
+        query = _query("sweep", UNTOLD, "sweep_at < :until", before)
+        with patience("the outcomes that were not told"):
+            answer = self._client.query(TableName=self._table, Limit=limit, **query)
+        return tuple(_notice(item) for item in answer["Items"])
+
+    def told(self, notice: Notice, *, subscribers: int) -> None:
+        self._write(
+            f"the notice of job {notice.job}",
+            "delete_item",
+            Key=_key(notice.job, _notice_key(notice.attempt)),
+            ConditionExpression="attribute_not_exists(pk) OR subscribers <= :known",
+            ExpressionAttributeValues={":known": attribute(subscribers)},
+        )
 
     def finish_chunk(self, job: Job, record: ChunkRecord) -> Job | None:
         self._put_record(job, record)
@@ -141,11 +177,16 @@ class JobTable:
         change.where("(attribute_not_exists(#sweep_at) OR #sweep_at < :at)", {":at": attribute(at)})
         self._apply(job_id, change)
 
-    def _apply(self, job_id: str, change: "_Change") -> bool:
-        """Make a conditional change; tell whether it was made, now or by the same request before."""
+    def _apply(self, job_id: str, change: "_Change", notice: Item | None = None) -> bool:
+        """Make a conditional change, with a notice in the same write if one is given; tell whether it was made, now or
+        by the same request before."""
         token = _new_token()
         change.set("write_token", token)
-        outcome = self._write(f"job {job_id}", "update_item", Key=_key(job_id), **change.request())
+        update = {"Key": _key(job_id), **change.request()}
+        if notice is None:
+            outcome = self._write(f"job {job_id}", "update_item", **update)
+        else:
+            outcome = self._write_both(f"job {job_id}", {"Update": update}, notice)
         return outcome.made or outcome.item.get("write_token") == token
 
     def _write(self, what: str, operation: str, **request: Any) -> "_Outcome":
@@ -160,6 +201,28 @@ class JobTable:
             refused: Any = error.response
             return _Outcome(made=False, item=refused.get("Item", {}))
         return _Outcome(made=True, item=answer.get("Attributes", {}))
+
+    def _write_both(self, what: str, conditional: dict[str, dict[str, Any]], beside: Item) -> "_Outcome":
+        """Make one conditional write and put another item, both or none."""
+        ((verb, request),) = conditional.items()
+        writes: Any = [
+            {verb: {**request, "TableName": self._table, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}},
+            {"Put": {"TableName": self._table, "Item": beside}},
+        ]
+        try:
+            with patience(what):
+                self._client.transact_write_items(TransactItems=writes)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "TransactionCanceledException":
+                raise
+            cancelled: Any = error.response
+            reasons = cancelled.get("CancellationReasons") or [{}]
+            if reasons[0].get("Code") == "ConditionalCheckFailed":
+                return _Outcome(made=False, item=reasons[0].get("Item", {}))
+            if any(reason.get("Code") in PATIENT_REASONS for reason in reasons):
+                raise busy(error, what) from error
+            raise
+        return _Outcome(made=True, item={})
 
     # -- listings ----------------------------------------------------------------------------------------------------
 
@@ -262,6 +325,115 @@ class SyncTable:
         with patience("the listing of syncs"):
             answer = self._client.query(TableName=self._table, ScanIndexForward=False, Limit=limit, **query)
         return tuple(_sync(item) for item in answer["Items"])
+
+
+class DeliveryTable:
+    """ports.Deliveries over the same table."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._jobs = JobTable(client, table)
+        self._client = client
+        self._table = table
+
+    def create(self, delivery: Delivery) -> Delivery:
+        token = _new_token()
+        outcome = self._jobs._write(
+            f"delivery {delivery.id}",
+            "put_item",
+            Item={**_delivery_key(delivery), **_delivery_item(delivery), "write_token": token},
+            ConditionExpression="attribute_not_exists(pk)",
+        )
+        return delivery if outcome.made or outcome.item.get("write_token") == token else _delivery(outcome.item)
+
+    def get(self, job: str, delivery: str) -> Delivery | None:
+        with patience(f"delivery {delivery}"):
+            answer = self._client.get_item(
+                TableName=self._table, Key=_key(job, f"{DELIVERY_PREFIX}{delivery}"), ConsistentRead=True
+            )
+        return _delivery(answer["Item"]) if "Item" in answer else None
+
+    def move(self, was: Delivery, now: Delivery) -> bool:
+        item, token = _delivery_item(now), _new_token()
+        change = _Change()
+        for name in sorted({field.name for field in fields(Delivery)}.union(item, {"gsi_sweep", "sweep_at"})):
+            change.set(name, item.get(name))
+        change.set("write_token", token)
+        change.where_equal(version=was.version)
+        outcome = self._jobs._write(f"delivery {was.id}", "update_item", Key=_delivery_key(was), **change.request())
+        return outcome.made or outcome.item.get("write_token") == token
+
+    def of_job(self, job: str) -> tuple[Delivery, ...]:
+        first = _key(job, DELIVERY_PREFIX)
+        with patience(f"the deliveries of job {job}"):
+            pages = self._client.get_paginator("query").paginate(
+                TableName=self._table,
+                KeyConditionExpression="pk = :job AND begins_with(sk, :deliveries)",
+                ExpressionAttributeValues={":job": first["pk"], ":deliveries": first["sk"]},
+                ConsistentRead=True,
+            )
+            found = [_delivery(item) for page in pages for item in page["Items"]]
+        return tuple(sorted(found, key=lambda delivery: (-delivery.created_at, delivery.id)))
+
+    def due(self, *, before: float, limit: int) -> tuple[Delivery, ...]:
+        query = _query("sweep", PENDING, "sweep_at < :until", before)
+        with patience("the deliveries that are due"):
+            answer = self._client.query(TableName=self._table, Limit=limit, **query)
+        return tuple(_delivery(item) for item in answer["Items"])
+
+    def disable(self, scope: str, url: str) -> None:
+        self._jobs._write(f"a callback of {scope}", "put_item", Item=_callback_key(scope, url))
+
+    def enable(self, scope: str, url: str) -> None:
+        self._jobs._write(f"a callback of {scope}", "delete_item", Key=_callback_key(scope, url))
+
+    def is_disabled(self, scope: str, url: str) -> bool:
+        with patience(f"a callback of {scope}"):
+            answer = self._client.get_item(TableName=self._table, Key=_callback_key(scope, url), ConsistentRead=True)
+        return "Item" in answer
+
+
+DELIVERY_PREFIX = "delivery#"
+# What shares the sparse index of the sweeper with the jobs, under values of its own.
+UNTOLD, PENDING = "untold", "pending"
+PATIENT_REASONS = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+
+
+def _notice_key(attempt: int) -> str:
+    return f"outcome#{attempt:06d}"
+
+
+def _notice_item(ended: Job) -> Item:
+    return {
+        **_key(ended.id, _notice_key(ended.attempt)),
+        **attributes(Notice(job=ended.id, attempt=ended.attempt)),
+        "subscribers": attribute(len(ended.subscribers)),
+        "gsi_sweep": attribute(UNTOLD),
+        "sweep_at": attribute(ended.ended_at or ended.updated_at),
+    }
+
+
+def _notice(item: Mapping[str, Any]) -> Notice:
+    return dataclass_of(Notice, item)
+
+
+def _delivery_key(delivery: Delivery) -> Item:
+    return _key(delivery.job, f"{DELIVERY_PREFIX}{delivery.id}")
+
+
+def _delivery_item(delivery: Delivery) -> Item:
+    item = attributes(delivery)
+    if delivery.state == "pending" and delivery.next_at is not None:
+        item |= {"gsi_sweep": attribute(PENDING), "sweep_at": attribute(delivery.next_at)}
+    return item
+
+
+def _delivery(item: Mapping[str, Any]) -> Delivery:
+    return dataclass_of(Delivery, item)
+
+
+def _callback_key(scope: str, url: str) -> Item:
+    digest = content_id("disabled", {"scope": scope, "url": url})
+    return {"pk": attribute(f"callback#{digest}"), "sk": attribute("callback")}
 
 
 KEEP_PAGES_SECONDS = 30 * 24 * 3600.0

@@ -12,6 +12,7 @@ from threading import RLock
 from typing import TYPE_CHECKING
 
 from chalicelib.adapters.cursor import Place, dump_cursor, listing_of, load_cursor
+from chalicelib.core.callback import Notice
 from chalicelib.core.digest import digest_sum, object_id
 from chalicelib.core.errors import (
     EmptySourceError,
@@ -25,7 +26,7 @@ from chalicelib.core.errors import (
     TileConflictError,
     WorkLostError,
 )
-from chalicelib.core.job import ChunkRecord, Destination, Job, Problem, State
+from chalicelib.core.job import ChunkRecord, Destination, Job, Problem, State, Subscriber
 from chalicelib.core.message import Message
 from chalicelib.core.source import Source
 from chalicelib.core.sync import Entry, Sync
@@ -156,11 +157,16 @@ class MemoryJobs:
         self._lock = RLock()
         self._jobs: dict[str, Job] = {}
         self._records: dict[tuple[str, int, int], tuple[int, ChunkRecord]] = {}
+        # By job and attempt: when it ended, and how many subscribers were known of then.
+        self._notices: dict[Notice, tuple[float, int]] = {}
 
     def create(self, job: Job) -> Job:
         self._before_write("create")
         with self._lock:
-            return self._jobs.setdefault(job.id, job)
+            stored = self._jobs.setdefault(job.id, job)
+            if stored is job and not job.is_live:
+                self._leave_notice(job)
+            return stored
 
     def get(self, job_id: str) -> Job | None:
         return self._jobs.get(job_id)
@@ -174,14 +180,44 @@ class MemoryJobs:
             # Between two looks of the sweeper somebody may have asked for another one: that is not forgotten.
             if not was.is_live and not now.is_live and stored.sweep_at != was.sweep_at:
                 return False
+            if was.is_live and not now.is_live:
+                self._leave_notice(now)
             self._jobs[now.id] = replace(
                 now,
+                subscribers=stored.subscribers,
                 chunks_done=stored.chunks_done if now.chunks_done == was.chunks_done else now.chunks_done,
                 tiles_done=stored.tiles_done if now.tiles_done == was.tiles_done else now.tiles_done,
                 bytes_done=stored.bytes_done if now.bytes_done == was.bytes_done else now.bytes_done,
                 tiles_bad=stored.tiles_bad if now.tiles_bad == was.tiles_bad else now.tiles_bad,
             )
             return True
+
+    def subscribe(self, job: Job, subscriber: Subscriber) -> bool:
+        self._before_write("subscribe")
+        with self._lock:
+            stored = self._jobs.get(job.id)
+            expected = (job.is_live, job.attempt, job.subscribers)
+            if stored is None or (stored.is_live, stored.attempt, stored.subscribers) != expected:
+                return False
+            self._jobs[job.id] = subscribed = replace(stored, subscribers=(*stored.subscribers, subscriber))
+            if not subscribed.is_live:
+                self._leave_notice(subscribed)
+            return True
+
+    def _leave_notice(self, ended: Job) -> None:
+        notice = Notice(job=ended.id, attempt=ended.attempt)
+        self._notices[notice] = (ended.ended_at or ended.updated_at, len(ended.subscribers))
+
+    def untold(self, *, before: float, limit: int) -> tuple[Notice, ...]:
+        with self._lock:
+            found = [(at, notice) for notice, (at, _) in self._notices.items() if at < before]
+        return tuple(notice for _, notice in sorted(found, key=lambda each: each[0])[:limit])
+
+    def told(self, notice: Notice, *, subscribers: int) -> None:
+        self._before_write("told")
+        with self._lock:
+            if notice in self._notices and self._notices[notice][1] <= subscribers:
+                del self._notices[notice]
 
     def finish_chunk(self, job: Job, record: ChunkRecord) -> Job | None:
         self._before_write("chunk record")

@@ -20,8 +20,8 @@ class QueueRefusedError(RuntimeError):
 
 
 class JobQueues:
-    """ports.Queue over two queues, because chunks need other workers than the rest: `plan` and `finish` go to the jobs
-    queue, `tile` to the chunks queue."""
+    """ports.Queue over two queues, because chunks need other workers than the rest: `tile` goes to the chunks
+    queue, all others to the jobs queue."""
 
     def __init__(self, client: "SQSClient", *, jobs_queue: str, chunks_queue: str) -> None:
         self._client = client
@@ -66,15 +66,23 @@ class JobQueues:
             )
 
 
-def _entry(number: int, message: Message) -> dict[str, str]:
+def _entry(number: int, message: Message) -> dict[str, Any]:
     # On a standard queue a group costs no order: SQS hands out the messages of quiet groups before those of a busy one
     # ("fair queues", SQS Developer Guide).
     group = {"MessageGroupId": message.group} if message.group else {}
-    return {"Id": str(number), "MessageBody": _body(message), **group}
+    delay: dict[str, Any] = {"DelaySeconds": message.delay_seconds} if message.delay_seconds else {}
+    return {"Id": str(number), "MessageBody": _body(message), **group, **delay}
 
 
 def _body(message: Message) -> str:
-    fields = {"do": message.do, "job": message.job, "attempt": message.attempt, "chunk": message.chunk}
+    fields: dict[str, object] = {
+        "do": message.do,
+        "job": message.job,
+        "attempt": message.attempt,
+        "chunk": message.chunk,
+    }
+    if message.delivery is not None:
+        fields["delivery"] = message.delivery
     return json.dumps(fields, separators=(",", ":"))
 
 
@@ -86,8 +94,8 @@ def parse_message(body: str) -> Message:
         raise ValueError(f"the message is no JSON: {error}") from error
     if not isinstance(fields, dict):
         raise ValueError("the message is no JSON object")  # noqa: TRY004 - whatever is wrong with it, it is one error
-    do, job, attempt, chunk = (fields.get(name) for name in ("do", "job", "attempt", "chunk"))
-    if do not in ("plan", "tile", "finish", "sync"):
+    do, job, attempt, chunk, delivery = (fields.get(name) for name in ("do", "job", "attempt", "chunk", "delivery"))
+    if do not in ("plan", "tile", "finish", "sync", "deliver"):
         raise ValueError(f"no step is called {do!r}")
     if not isinstance(job, str) or not job:
         raise ValueError("the message names no job")
@@ -95,7 +103,9 @@ def parse_message(body: str) -> Message:
         raise ValueError(f"attempts are counted from 1: {attempt!r}")
     if not (_is_count(chunk, least=0) if do == "tile" else chunk is None):
         raise ValueError(f"'{do}' does not go with chunk {chunk!r}")
-    return Message(do=do, job=job, attempt=attempt, chunk=chunk)
+    if not (isinstance(delivery, str) and delivery if do == "deliver" else delivery is None):
+        raise ValueError(f"'{do}' does not go with delivery {delivery!r}")
+    return Message(do=do, job=job, attempt=attempt, chunk=chunk, delivery=delivery)
 
 
 def _is_count(value: object, *, least: int) -> TypeGuard[int]:

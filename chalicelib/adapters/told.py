@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 
 from chalicelib.adapters.errand import current
+from chalicelib.core.callback import Notice
 from chalicelib.core.history import MAX_EVENTS, Event, of_chunk, of_move, of_new, of_rescue, of_trouble
-from chalicelib.core.job import ChunkRecord, Job, Problem, State
+from chalicelib.core.job import ChunkRecord, Job, Problem, State, Subscriber
 from chalicelib.ports import Clock, Events, JobPage, Jobs
 
 logger = logging.getLogger("slidehook")
@@ -40,6 +41,15 @@ class ToldJobs:
             return False
         self._tell(lambda at: of_move(was, signed, at=at), trims=now.attempt > was.attempt)
         return True
+
+    def subscribe(self, job: Job, subscriber: Subscriber) -> bool:
+        return self._jobs.subscribe(job, subscriber)
+
+    def untold(self, *, before: float, limit: int) -> tuple[Notice, ...]:
+        return self._jobs.untold(before=before, limit=limit)
+
+    def told(self, notice: Notice, *, subscribers: int) -> None:
+        self._jobs.told(notice, subscribers=subscribers)
 
     def finish_chunk(self, job: Job, record: ChunkRecord) -> Job | None:
         after = self._jobs.finish_chunk(job, record)

@@ -109,6 +109,16 @@ class NotVerifiableError(ConflictError):
     hint = "Verify a job whose slide readers see: one that is `done`, and was not replaced since."
 
 
+class TooManySubscribersError(ConflictError):
+    code = "too_many_subscribers"
+    hint = "Let one of the receivers that the job has tell the others, or follow the job's status."
+
+
+class CallbacksOffError(RequestError):
+    code = "callbacks_off"
+    hint = "Set SLIDEHOOK_CALLBACK_SECRETS, which callbacks are signed with, or leave `callback_url` out."
+
+
 class SourceError(SlidehookError):
     code = "bad_source"
     hint = "Check the bucket and the key."

@@ -24,7 +24,7 @@ from enum import StrEnum
 from typing import Literal
 
 from chalicelib.core.digest import content_id, object_id
-from chalicelib.core.errors import NoProgressError, NotFoundError, SlidehookError
+from chalicelib.core.errors import NoProgressError, NotFoundError, SlidehookError, TooManySubscribersError
 from chalicelib.core.geometry import level_count
 from chalicelib.core.retry import LATE_SECONDS
 from chalicelib.core.source import Source
@@ -180,12 +180,25 @@ class ChunkRecord:
     faults: tuple[TileFault, ...] = ()
 
 
+# Who wants to hear of a job's ends. More than a handful are no longer callers of one slide.
+MAX_SUBSCRIBERS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriber:
+    """A URL that is told of the ends of a job (core.callback), from attempt `since` on."""
+
+    url: str
+    since: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One slide on its way. `chunks_done` is a set, so a chunk finished twice is done once; `generation` counts the
     places its tiles were written to: one that was given to the sweeper (`discarded`, the last time after
     `swept_attempt`) is never written again. A job that `verifies` another one's tiles writes none, and ends with
-    `findings`. `asked_by` is the request, arrival or sync that its attempt goes back to."""
+    `findings`. `asked_by` is the request, arrival or sync that its attempt goes back to. `subscribers` are told of its
+    ends; they are no part of what it is."""
 
     id: str
     hook: str
@@ -223,6 +236,7 @@ class Job:
     verifies: Target | None = None
     findings: Findings | None = None
     asked_by: str | None = None
+    subscribers: tuple[Subscriber, ...] = ()
 
     @property
     def is_live(self) -> bool:
@@ -309,6 +323,16 @@ def known(job_id: str, job: Job | None) -> Job:
     if job is None:
         raise NotFoundError(f"there is no job {job_id:.64}", hint="Check the id; jobs are listed at /jobs.")
     return job
+
+
+def is_told(job: Job, url: str) -> bool:
+    """Tell whether a URL is among the job's subscribers. Raises TooManySubscribersError if it is not and cannot be."""
+    if any(each.url == url for each in job.subscribers):
+        return True
+    if len(job.subscribers) >= MAX_SUBSCRIBERS:
+        what = f"job {job.id} has {MAX_SUBSCRIBERS} receivers of callbacks"
+        raise TooManySubscribersError(f"{what}, and takes no more", pointer="/callback_url")
+    return False
 
 
 def problem(error: SlidehookError) -> Problem:

@@ -6,13 +6,14 @@ from typing import Literal
 from chalicelib.core.chunk import Plan
 from chalicelib.core.job import Job
 
-Step = Literal["plan", "tile", "finish", "sync"]
+Step = Literal["plan", "tile", "finish", "sync", "deliver"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """`plan` or `finish` a job, or `tile` one chunk of it; or go on with a `sync`, whose id stands for a job's and
-    whose run for the attempt. For an attempt that is over it asks for nothing.
+    whose run for the attempt; or `deliver` what is told of an attempt's end. For an attempt that is over the others ask
+    for nothing. `delay_seconds` is how long the queue keeps it first, up to 15 minutes.
 
     `group` is whose it is (a collection; empty: nobody's): a queue is fair among groups, so that a slide of one is not
     kept waiting by the bulk import of another. A message that was received does not know it any more.
@@ -22,12 +23,18 @@ class Message:
     job: str
     attempt: int
     chunk: int | None = None
+    delivery: str | None = None
     group: str = field(default="", compare=False)
+    delay_seconds: int = field(default=0, compare=False)
 
 
 def ask(job: Job, do: Step, chunk: int | None = None) -> Message:
     """Return the message that asks for a step of the job's attempt."""
     return Message(do=do, job=job.id, attempt=job.attempt, chunk=chunk, group=job.destination.collection)
+
+
+# SQS keeps none for longer.
+LONGEST_DELAY_SECONDS = 900
 
 
 def messages_for(job: Job, plan: Plan) -> list[Message]:

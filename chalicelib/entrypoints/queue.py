@@ -16,6 +16,7 @@ from chalicelib.core.job import Job, Problem, problem
 from chalicelib.core.message import Message
 from chalicelib.core.retry import retry_after_seconds
 from chalicelib.core.sync import Sync
+from chalicelib.entrypoints.callbacks import tell
 from chalicelib.ports import Clock
 from chalicelib.steps.finish import finish
 from chalicelib.steps.rescue import given_up, rescue, silent_jobs
@@ -56,9 +57,21 @@ def on_minute(system: System, context: Any = None) -> None:
     for job in due_for_sweep(jobs=jobs, clock=clock):
         _guarded(job, lambda job: sweep(job, jobs=jobs, archive=archive, clock=clock), system)
 
+    _look_after_callbacks(system)
     _begin_scheduled_sync(system)
     for sync in system.syncs.latest(live=True, limit=SYNCS_PER_MINUTE):
         _go_on_with(sync, clock, system)
+
+
+def _look_after_callbacks(system: System) -> None:
+    """Announce what whoever ended it did not, and send deliveries whose message was lost on their way again."""
+    if not system.settings.callback_secrets:
+        return
+    from chalicelib.steps.deliver import forgotten, overdue
+
+    for notice in forgotten(jobs=system.jobs, clock=system.clock):
+        tell(notice.job, notice.attempt, system)
+    system.queue.send(overdue(deliveries=system.deliveries, clock=system.clock))
 
 
 def _begin_scheduled_sync(system: System) -> None:
@@ -101,6 +114,7 @@ def _guarded(job: Job, step: Callable[[Job], None], system: System) -> None:
             logger.warning("job %s: %s; the next minute tries again", job.id, error)
         except SlidehookError as error:
             settle(job, error, jobs=system.jobs, archive=system.archive, clock=system.clock)
+            tell(job.id, job.attempt, system)
         except Exception:
             logger.exception("job %s: the minute timer failed", job.id)
 
@@ -150,6 +164,8 @@ def _submit_arrivals(record: Record, system: System) -> None:
                 clock=system.clock,
             )
         logger.info("arrival s3://%s/%s: job %s", arrival.bucket, arrival.key, job.id if job else "none")
+        if job is not None and not job.is_live:
+            tell(job.id, job.attempt, system)  # it was refused
 
 
 def _work(record: Record, clock: Clock, system: System) -> None:
@@ -158,6 +174,9 @@ def _work(record: Record, clock: Clock, system: System) -> None:
         sync = system.syncs.get(message.job)
         if sync is not None and sync.run == message.attempt:
             _go_on_with(sync, clock, system)
+        return
+    if message.do == "deliver":
+        _deliver(message, clock, system)
         return
     job = system.jobs.get(message.job)
     if job is None or job.attempt != message.attempt or not job.is_live:
@@ -172,6 +191,8 @@ def _attempted(message: Message, job: Job, clock: Clock, system: System) -> None
     """Run a step; an error that cannot pass ends the job, another one is noted."""
     try:
         _step(message, job, clock, system)
+        if message.do == "finish":
+            tell(job.id, job.attempt, system)
     except SlidehookError as error:
         if error.permanent:
             if isinstance(error, SourceChangedError) and job.verifies is None:
@@ -185,6 +206,18 @@ def _attempted(message: Message, job: Job, clock: Clock, system: System) -> None
         fault = Problem(code=SlidehookError.code, message=f"{type(error).__name__}: {error}", hint=SlidehookError.hint)
         system.jobs.note_trouble(job, fault)
         raise
+
+
+def _deliver(message: Message, clock: Clock, system: System) -> None:
+    from chalicelib.steps.deliver import deliver
+
+    if not system.settings.callback_secrets:
+        logger.warning("job %s: there is no secret to sign %s with", message.job, message.delivery)
+        return
+    deliver(
+        message.job, message.delivery or "", secrets=system.settings.callback_secrets, dice=system.dice,
+        callbacks=system.callbacks, deliveries=system.deliveries, queue=system.queue, clock=clock,
+    )  # fmt: skip
 
 
 def _follow(job: Job, system: System) -> None:
@@ -229,6 +262,7 @@ def _settle(message: Message, error: SlidehookError, system: System) -> None:
     job = system.jobs.get(message.job)
     if job is not None and job.attempt == message.attempt:
         settle(job, error, jobs=system.jobs, archive=system.archive, clock=system.clock)
+        tell(job.id, job.attempt, system)
 
 
 def _bury(record: Record, system: System) -> None:
@@ -237,12 +271,13 @@ def _bury(record: Record, system: System) -> None:
         _submit_arrivals(record, system)
         return
     message = parse_message(record["body"])
-    if message.do == "sync":
+    if message.do in ("sync", "deliver"):
         return  # the minute timer goes on with it
     job = system.jobs.get(message.job)
     if job is not None and job.attempt == message.attempt and job.is_live and _is_missing(message, job):
         with errand(job.asked_by, "dead letters", job=job.id, attempt=job.attempt, chunk=message.chunk):
             settle(job, given_up(job, message), jobs=system.jobs, archive=system.archive, clock=system.clock)
+            tell(job.id, job.attempt, system)
 
 
 def _is_missing(message: Message, job: Job) -> bool:

@@ -2,9 +2,10 @@
 
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from chalicelib.core.errors import FieldProblem, InvalidRequestError
+from chalicelib.core.endpoint import LONGEST_URL, parse_endpoint
+from chalicelib.core.errors import CallbacksOffError, FieldProblem, InvalidRequestError
 from chalicelib.core.source import parse_s3_url
 
 
@@ -14,6 +15,9 @@ def _s3_url(text: str) -> str:
 
 
 S3Url = Annotated[str, AfterValidator(_s3_url)]
+
+
+CallbackUrl = Annotated[str, Field(max_length=LONGEST_URL)]
 
 
 class Parameters(BaseModel):
@@ -44,3 +48,20 @@ def validated(kind: type[Kind], body: object) -> Kind:
 def _sentence(message: str) -> str:
     text = message.removeprefix("Value error, ")
     return text[:1].lower() + text[1:]
+
+
+def check_callback(url: str | None, *, is_on: bool, loopback: bool) -> None:
+    """Raise InvalidRequestError for a callback URL that is never called, CallbacksOffError if none is."""
+    if url is None:
+        return
+    if not is_on:
+        raise CallbacksOffError("this service has no secret to sign callbacks with", pointer=CALLBACK_FIELD)
+    try:
+        parse_endpoint(url, loopback=loopback)
+    except ValueError as error:
+        problem = FieldProblem(CALLBACK_FIELD, str(error))
+        hint = "Give an https URL of a host that everybody can reach."
+        raise InvalidRequestError(f"the callback URL {error}", [problem], hint=hint) from None
+
+
+CALLBACK_FIELD = "/callback_url"

@@ -10,7 +10,7 @@ from chalicelib.core.event import Arrival
 from chalicelib.core.job import Destination, Job, OnBadTile, Options, failed, new_job, problem
 from chalicelib.core.pyramid import check_tile_size
 from chalicelib.core.source import OBJECT_ID, Source, destination_of_key, is_direct, parse_s3_url
-from chalicelib.hooks import Parameters, S3Url, validated
+from chalicelib.hooks import CallbackUrl, Parameters, S3Url, validated
 from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides
 from chalicelib.steps.submit import submit
 
@@ -64,6 +64,7 @@ class UploadParameters(SlideOptions):
         default=None, description="id of an image to replace, with its tile collection; a new one if left out"
     )
     force: bool = Field(default=False, description="do it again, also when readers see the result already")
+    callback_url: CallbackUrl | None = Field(default=None, description="https URL that is told of each end of the job")
 
 
 def upload(
@@ -83,6 +84,7 @@ def upload(
     destination = archive.locate(parameters.collection, parameters.session, parameters.mongo_collection)
     return submit(
         name, bucket, key, destination, parameters.options(), force=parameters.force,
+        callback_url=parameters.callback_url,
         slides=slides, jobs=jobs, archive=archive, queue=queue, clock=clock,
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints
 
 from chalicelib.core.errors import BucketNotAllowedError
 from chalicelib.core.job import Job
-from chalicelib.hooks import Parameters
+from chalicelib.hooks import CallbackUrl, Parameters
 from chalicelib.ports import Archive, Clock, Jobs, Queue
 from chalicelib.steps.submit import enqueue
 from chalicelib.steps.verify import verification
@@ -22,6 +22,7 @@ class VerifyParameters(Parameters):
         description="id of the job that published the slide"
     )
     repair: bool = Field(default=False, description="publish the slide anew from its source if anything is wrong")
+    callback_url: CallbackUrl | None = Field(default=None, description="https URL that is told of its end")
 
 
 def verify(
@@ -40,4 +41,4 @@ def verify(
     job = verification(parameters.job, repair=parameters.repair, jobs=jobs, archive=archive, clock=clock)
     if job.source.bucket not in source_buckets:
         raise BucketNotAllowedError(f"the bucket {job.source.bucket!r} may not be read")
-    return enqueue(job, force=True, jobs=jobs, archive=archive, queue=queue)
+    return enqueue(job, force=True, callback_url=parameters.callback_url, jobs=jobs, archive=archive, queue=queue)

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 
+from chalicelib.core.callback import Delivery
+from chalicelib.core.endpoint import parse_endpoint
+from chalicelib.core.instant import instant
 from chalicelib.core.job import ENDED, UNFINISHED, Job, Problem, State
 from chalicelib.core.sync import Counts, Entry, Sync
 from chalicelib.ports import EventPage
@@ -12,8 +14,8 @@ from chalicelib.ports import EventPage
 POLL_SECONDS = 1
 
 
-def report(job: Job, *, now: float) -> dict[str, object]:
-    """Return the status document of a job as it stands at `now`."""
+def report(job: Job, *, now: float, is_told: bool = False) -> dict[str, object]:
+    """Return the status document of a job as it stands at `now`; `is_told` if its hook's receiver hears of its end."""
     return {
         "id": job.id,
         "hook": job.hook,
@@ -88,7 +90,7 @@ def report(job: Job, *, now: float) -> dict[str, object]:
         "trouble": _problem(job.trouble) if job.is_live else None,
         "result": _result(job),
         "verification": _verification(job),
-        "links": _links(job),
+        "links": _links(job, is_told=is_told),
     }
 
 
@@ -108,13 +110,6 @@ def _slide(job: Job) -> dict[str, object] | None:
         "icc_profile_bytes": slide.icc_profile_bytes,
         "associated": list(slide.associated),
     }
-
-
-def instant(at: float | None) -> str | None:
-    """Return an instant as ISO 8601 in UTC, to the millisecond."""
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _progress(job: Job, now: float) -> dict[str, object]:
@@ -233,8 +228,37 @@ def _entry(entry: Entry) -> dict[str, object]:
     }
 
 
-def _links(job: Job) -> dict[str, str]:
+def delivery_report(delivery: Delivery) -> dict[str, object]:
+    """Return a delivery as its log shows it. Of its URL only the origin: the rest can be the key to it."""
+    return {
+        "id": delivery.id,
+        "job": delivery.job,
+        "attempt": delivery.attempt,
+        "type": f"job.{delivery.outcome.value}",
+        "receiver": parse_endpoint(delivery.url, loopback=True).origin,
+        "state": delivery.state,
+        "created_at": instant(delivery.created_at),
+        "next_at": instant(delivery.next_at),
+        "tries": [
+            {
+                "at": instant(made.at),
+                "milliseconds": made.milliseconds,
+                "status": made.status,
+                "error": made.error,
+            }
+            for made in delivery.log
+        ],
+        "links": {
+            "job": f"/jobs/{delivery.job}",
+            "replay": f"/jobs/{delivery.job}/deliveries/{delivery.id}/replay",
+        },
+    }
+
+
+def _links(job: Job, *, is_told: bool) -> dict[str, str]:
     links = {"self": f"/jobs/{job.id}", "events": f"/jobs/{job.id}/events"}
+    if is_told or job.subscribers:
+        links["deliveries"] = f"/jobs/{job.id}/deliveries"
     if job.state in UNFINISHED:
         links["cancel"] = f"/jobs/{job.id}/cancel"
     elif job.state in ENDED - {State.DONE} and job.verifies is None:

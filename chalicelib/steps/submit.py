@@ -1,6 +1,7 @@
 """Submit: a request becomes a job, or finds the job that it already is. Milliseconds, whatever the slide's size."""
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from chalicelib.core.errors import (
     BucketNotAllowedError,
@@ -10,7 +11,17 @@ from chalicelib.core.errors import (
     SourceError,
     StorageBusyError,
 )
-from chalicelib.core.job import Destination, Job, Options, State, known, new_job, next_attempt
+from chalicelib.core.job import (
+    Destination,
+    Job,
+    Options,
+    State,
+    Subscriber,
+    is_told,
+    known,
+    new_job,
+    next_attempt,
+)
 from chalicelib.core.message import ask
 from chalicelib.core.source import OBJECT_ID, Source
 from chalicelib.core.tiff import MAGIC_BYTES, looks_like_tiff
@@ -25,6 +36,7 @@ def submit(
     options: Options,
     *,
     force: bool = False,
+    callback_url: str | None = None,
     slides: Slides,
     jobs: Jobs,
     archive: Archive,
@@ -32,13 +44,13 @@ def submit(
     clock: Clock,
 ) -> Job:
     """Return the job for this call, queued if it is new or has to run again; `force` lets it run again when readers see
-    what it made. They go on to, until the new tiles are complete.
+    what it made. They go on to, until the new tiles are complete. `callback_url` is told of its end.
 
-    Raises NoSuchSourceError, EmptySourceError, NotTiffError; nothing is left behind then.
+    Raises NoSuchSourceError, EmptySourceError, NotTiffError, TooManySubscribersError; nothing is left behind then.
     """
     source, now = _pinned(bucket, key, slides, clock)
     job = new_job(hook, source, destination, options, now=now)
-    return enqueue(job, force=force, jobs=jobs, archive=archive, queue=queue)
+    return enqueue(job, force=force, callback_url=callback_url, jobs=jobs, archive=archive, queue=queue)
 
 
 def follow(job: Job, *, slides: Slides, jobs: Jobs, archive: Archive, queue: Queue, clock: Clock) -> Job | None:
@@ -123,28 +135,46 @@ def refuse_what_is_no_tiff(source: Source, first_bytes: bytes) -> None:
         raise problem
 
 
-def enqueue(job: Job, *, force: bool = False, jobs: Jobs, archive: Archive, queue: Queue) -> Job:
-    """Store the job, or wake the one that is stored, and send its first message.
+def enqueue(
+    job: Job, *, force: bool = False, callback_url: str | None = None, jobs: Jobs, archive: Archive, queue: Queue
+) -> Job:
+    """Store the job, or wake the one that is stored, and send its first message. `callback_url` becomes one of its
+    subscribers; if it has ended and does not run again, the outcome is told to it as well.
 
     The item is written first, the message second: a crash between the two leaves a queued job, which `rescue` sends.
+    Raises TooManySubscribersError, before anything is begun.
     """
+    if callback_url is not None:
+        job = replace(job, subscribers=(Subscriber(callback_url, job.attempt),))
     stored = jobs.create(job)
     if stored == job:
         queue.send([ask(job, "plan")])
         return stored
-    if stored.is_live or not (force or _has_to_run_again(stored, archive)):
-        return stored
-    again = next_attempt(
-        stored,
-        job.source,
-        now=job.submitted_at,
-        destination=job.destination,
-        anew=force,
-        verifies=job.verifies,
-    )
-    if jobs.move(stored, again):
-        queue.send([ask(again, "plan")])
-    return jobs.get(job.id) or again
+    if callback_url is not None:
+        is_told(stored, callback_url)
+    if not stored.is_live and (force or _has_to_run_again(stored, archive)):
+        again = next_attempt(
+            stored,
+            job.source,
+            now=job.submitted_at,
+            destination=job.destination,
+            anew=force,
+            verifies=job.verifies,
+        )
+        if jobs.move(stored, again):
+            queue.send([ask(again, "plan")])
+        stored = jobs.get(job.id) or again
+    # Second: who subscribes first would hear of the attempt before.
+    return stored if callback_url is None else _subscribed(stored, callback_url, jobs)
+
+
+def _subscribed(job: Job, url: str, jobs: Jobs) -> Job:
+    for _ in range(MOST_LOOKS):
+        if is_told(job, url):
+            return job
+        jobs.subscribe(job, Subscriber(url, job.attempt))
+        job = known(job.id, jobs.get(job.id))
+    raise StorageBusyError(f"job {job.id} changes faster than it can be subscribed to")
 
 
 def _has_to_run_again(job: Job, archive: Archive) -> bool:

@@ -9,8 +9,9 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from chalicelib.adapters.dynamodb import JobTable
+from chalicelib.core.callback import Notice
 from chalicelib.core.errors import StorageBusyError
-from chalicelib.core.job import Attempt, Problem, State
+from chalicelib.core.job import Attempt, Problem, State, Subscriber, cancelled
 from tests.contracts.samples import BUSY, a_job, a_record, a_tiling_job, an_ended_job
 
 
@@ -31,7 +32,7 @@ def losing_answers(dynamodb: Any) -> list[str]:
         lost.append(operation.name)
         return 0.0  # seconds until the same request is sent again
 
-    for operation in ("PutItem", "UpdateItem"):
+    for operation in ("PutItem", "UpdateItem", "TransactWriteItems"):
         dynamodb.meta.events.register(f"needs-retry.dynamodb.{operation}", lose)
     return lost
 
@@ -40,6 +41,51 @@ def test_who_created_a_job_knows_it_although_the_answer_was_lost(jobs: JobTable,
     job = a_job(error=Problem(code="not_a_tiff", message="x" * 3000, hint=""))
     assert jobs.create(job) == job
     assert losing_answers == ["PutItem"]
+
+
+def test_who_ended_a_job_knows_it_although_the_answer_was_lost(dynamodb: Any, losing_answers: list[str]) -> None:
+    jobs = JobTable(dynamodb, "jobs", leaves_notices=True)
+    job = a_job()
+    jobs.create(job)
+    ended = cancelled(job, now=1700000100.5, sweep_at=1700000100.5)
+    assert jobs.move(job, ended)
+    assert jobs.get(job.id) == ended
+    assert not jobs.move(job, replace(ended, state=State.FAILED))
+    assert jobs.get(job.id) == ended
+    assert losing_answers == ["PutItem", "TransactWriteItems", "TransactWriteItems"]
+
+
+def test_who_kept_a_refused_arrival_knows_it_although_the_answer_was_lost(
+    dynamodb: Any, losing_answers: list[str]
+) -> None:
+    jobs = JobTable(dynamodb, "jobs", leaves_notices=True)
+    assert jobs.create(an_ended_job()) == an_ended_job()
+    assert jobs.create(an_ended_job(ended_at=7.0)) == an_ended_job()
+    assert losing_answers == ["TransactWriteItems", "TransactWriteItems"]
+
+
+def test_an_end_that_meets_another_write_asks_for_patience(dynamodb: Any) -> None:
+    reasons = '[{"Code": "None"}, {"Code": "TransactionConflict", "Message": "told so"}]'
+    _fail_with(dynamodb, _cancelled(reasons))
+    jobs = JobTable(dynamodb, "jobs", leaves_notices=True)
+    with pytest.raises(StorageBusyError, match="job"):
+        jobs.move(a_job(), an_ended_job())
+
+
+@pytest.mark.parametrize("reasons", ['[{"Code": "ValidationError"}, {"Code": "None"}]', "[]"])
+def test_an_end_that_is_our_own_fault_is_not_called_patience(dynamodb: Any, reasons: str) -> None:
+    _fail_with(dynamodb, _cancelled(reasons))
+    with pytest.raises(ClientError):
+        JobTable(dynamodb, "jobs", leaves_notices=True).move(a_job(), an_ended_job())
+
+
+def test_without_callbacks_an_end_is_one_write_and_leaves_no_notice(jobs: JobTable, losing_answers: list[str]) -> None:
+    job = a_job()
+    jobs.create(job)
+    assert jobs.move(job, an_ended_job())
+    assert jobs.subscribe(an_ended_job(), Subscriber("https://example.org/", 1))
+    assert jobs.untold(before=1e12, limit=9) == ()
+    assert losing_answers == ["PutItem", "UpdateItem", "UpdateItem"]
 
 
 def test_a_job_of_somebody_else_is_not_taken_for_ones_own(jobs: JobTable, losing_answers: list[str]) -> None:
@@ -93,6 +139,16 @@ def _refusing(status: int, code: str) -> Callable[[Any], AWSResponse]:
     return lambda request: AWSResponse(request.url, status, {}, Body())
 
 
+def _cancelled(reasons: str) -> Callable[[Any], AWSResponse]:
+    kind = "com.amazonaws.dynamodb#TransactionCanceledException"
+
+    class Body:
+        def stream(self, **_: Any) -> list[bytes]:
+            return [f'{{"__type": "{kind}", "message": "told so", "CancellationReasons": {reasons}}}'.encode()]
+
+    return lambda request: AWSResponse(request.url, 400, {}, Body())
+
+
 def _raising(error: Exception) -> Callable[[Any], None]:
     def answer(_request: Any) -> None:
         raise error
@@ -111,6 +167,9 @@ EVERY_CALL: dict[str, Callable[[JobTable], Any]] = {
     "schedule_sweep": lambda jobs: jobs.schedule_sweep("0" * 32, 1.0),
     "list": lambda jobs: jobs.list(state=None, session=None, cursor=None, limit=5),
     "silent": lambda jobs: jobs.silent(State.TILING, before=1.0, limit=5),
+    "subscribe": lambda jobs: jobs.subscribe(a_job(), Subscriber("https://example.org/", 1)),
+    "untold": lambda jobs: jobs.untold(before=1.0, limit=5),
+    "told": lambda jobs: jobs.told(Notice(job="0" * 32, attempt=1), subscribers=0),
     "to_sweep": lambda jobs: jobs.to_sweep(now=1.0, limit=5),
 }
 

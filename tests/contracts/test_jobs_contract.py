@@ -11,7 +11,7 @@ from chalicelib.adapters.memory import MemoryClock, MemoryJobs
 from chalicelib.adapters.memory_events import MemoryEvents
 from chalicelib.adapters.told import ToldJobs
 from chalicelib.core.errors import InvalidRequestError
-from chalicelib.core.job import Attempt, LevelSummary, Options, Problem, Published, State, discarding, swept
+from chalicelib.core.job import Attempt, LevelSummary, Options, Problem, Published, State, Subscriber, discarding, swept
 from chalicelib.ports import Jobs
 from tests.contracts.samples import (
     BUSY,
@@ -31,7 +31,7 @@ def jobs(request: pytest.FixtureRequest) -> Jobs:
         return MemoryJobs()
     if request.param == "told":
         return ToldJobs(MemoryJobs(), MemoryEvents(), clock=MemoryClock(), worker="")
-    return JobTable(request.getfixturevalue("dynamodb"), "jobs")
+    return JobTable(request.getfixturevalue("dynamodb"), "jobs", leaves_notices=True)
 
 
 AtOnce = Callable[[list[Callable[[], Any]]], list[Any]]
@@ -79,6 +79,7 @@ def test_a_job_with_every_field_filled_comes_back_equal(jobs: Jobs) -> None:
         published=Published(image="0" * 24, view="1" * 24, image_store="2" * 24, database="tiles"),
         sweep_at=1700003600.9,
         discarded=(0, 1),
+        subscribers=(Subscriber("https://example.org/hook?ä=1", 2),),
     )
     jobs.create(full)
     stored = jobs.get(full.id)

@@ -23,6 +23,7 @@ SOMETIMES = (
     "killed", "asleep", "timed out", "refused", "answer lost", "half inserted", "doubled", "delayed", "reordered",
     "acknowledgement lost", "short of time", "rolled back", "away", "MongoDB away", "clock jumps", "received again",
     "dead letter", "event lost", "deleted", "overwritten", "job done", "job failed", "job superseded", "job retried",
+    "receiver refuses", "receiver answer lost", "heard again",
 )  # fmt: skip
 
 

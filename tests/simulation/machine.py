@@ -8,12 +8,13 @@ sleeps. What lies between two effects cannot be seen by others, so nothing is lo
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from greenlet import getcurrent, greenlet
 
+from chalicelib.core.callback import Answer
 from chalicelib.core.errors import ArchiveBusyError, StorageBusyError
 from chalicelib.core.message import Message
 from chalicelib.core.retry import LATE_SECONDS
@@ -54,10 +55,13 @@ class Faults:
     clock_jumps: float = 0.0
     spoilt: float = 0.0  # a tile of a published slide
     overtaken: float = 0.0  # who publishes falls asleep
+    receiver_refuses: float = 0.0  # a callback
+    receiver_answer_lost: float = 0.0  # after it heard
 
     NAMES = (
         "killed", "asleep", "refused", "answer_lost", "half_inserted", "doubled", "delayed", "acknowledgement_lost",
         "reordered", "short_of_time", "rolled_back", "away", "clock_jumps", "spoilt", "overtaken",
+        "receiver_refuses", "receiver_answer_lost",
     )  # fmt: skip
 
 
@@ -272,6 +276,27 @@ class Archive(Port):
         self._lose_answer("write")
 
 
+class Receivers:
+    """Who is told of the ends of jobs: `heard` gets what reaches them."""
+
+    def __init__(self, machine: Machine, heard: Callable[[str, Mapping[str, str], bytes], None]) -> None:
+        self._machine, self._heard = machine, heard
+
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        machine = self._machine
+        machine.give_way("callbacks.post")
+        if machine.choices.chance(machine.faults.receiver_refuses):
+            machine.note("receiver refuses", url)
+            refusals = (Answer(status=503), Answer(status=429, retry_after="120"), Answer(error="no connection"))
+            return refusals[machine.choices.pick([1] * len(refusals))]
+        self._heard(url, headers, body)
+        machine.touched = True
+        if machine.choices.chance(machine.faults.receiver_answer_lost):
+            machine.note("receiver answer lost", url)
+            return Answer(error="no answer")
+        return Answer(status=204)
+
+
 class Queue:
     """The two work queues as the steps see them."""
 
@@ -287,7 +312,9 @@ class Queue:
                 raise StorageBusyError("SQS asks for patience")
             queue = "chunks" if message.do == "tile" else "jobs"
             body = {"do": message.do, "job": message.job, "attempt": message.attempt, "chunk": message.chunk}
-            machine.post(queue, json.dumps(body))
+            if message.delivery is not None:
+                body["delivery"] = message.delivery
+            machine.post(queue, json.dumps(body), delay=message.delay_seconds)
         if machine.choices.chance(machine.faults.answer_lost):
             machine.note("answer lost", "queue.send")
             raise StorageBusyError("SQS asks for patience")

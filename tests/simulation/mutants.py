@@ -11,6 +11,7 @@ from typing import Any
 from unittest.mock import patch
 
 from chalicelib.adapters import memory
+from chalicelib.core import callback
 from chalicelib.core import job as moves
 from chalicelib.core.digest import object_id
 from chalicelib.core.job import ChunkRecord, Job, State
@@ -239,6 +240,15 @@ def a_replaced_slide_is_judged() -> AbstractContextManager[Any]:
     return patch.object(verifying, "_is_still_shown", lambda *_: True)
 
 
+def delivery_ids_are_drawn() -> AbstractContextManager[Any]:
+    numbers = itertools.count()
+    return patch.object(callback, "delivery_id", lambda *_: f"msg_{next(numbers):032x}")
+
+
+def outcomes_are_announced_without_an_outbox() -> AbstractContextManager[Any]:
+    return patch.object(memory.MemoryJobs, "_leave_notice", lambda *_: None)
+
+
 MUTANTS: dict[str, Mutant] = {
     "the sweeper is told before a slide is removed": the_sweeper_is_told_after_the_removal,
     "newer bytes have a job by themselves": newer_bytes_wait_for_an_event,
@@ -265,4 +275,6 @@ MUTANTS: dict[str, Mutant] = {
     "verify compares": tiles_are_not_compared,
     "a slide that was replaced is not judged": a_replaced_slide_is_judged,
     "chunks are sent": a_plan_that_comes_again_sends_nothing,
+    "content-derived delivery id": delivery_ids_are_drawn,
+    "an end leaves a notice": outcomes_are_announced_without_an_outbox,
 }

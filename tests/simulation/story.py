@@ -2,8 +2,9 @@
 
 Safety is checked after every effect: readers see one complete generation and its bytes are the reference's, states move
 as the table says, progress neither runs back nor over, the session lists a slide once, a view never goes back to older
-bytes, and nothing fails for a reason that is not there. Liveness at the end: without further faults every job ends,
-queues run empty, and nothing is left over.
+bytes, nothing fails for a reason that is not there, and receivers of callbacks hear of what happened only, each outcome
+under one id. Liveness at the end: without further faults every job ends, queues run empty, nothing is left over, and
+every outcome was heard by all who wanted to.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from functools import cache
 from typing import Any
 
 from chalicelib.adapters.memory import MemoryArchive, MemoryJobs, MemorySlides, MemorySyncs, MemoryWork
+from chalicelib.adapters.memory_callbacks import MemoryDeliveries
 from chalicelib.adapters.memory_events import MemoryEvents
 from chalicelib.adapters.told import ToldJobs
 from chalicelib.config import Settings
@@ -41,6 +43,7 @@ from tests.simulation.machine import (
     Machine,
     Port,
     Queue,
+    Receivers,
 )
 from tests.slides import Slide, write
 from tests.world import BUCKET, COLLECTION, DATABASE, SESSION, STORE, World
@@ -60,6 +63,9 @@ HABITS = (
     (4, 1, 0, 0, 0.5, 0, 1, 0.2, 3, 3),
     (1, 0, 0, 0, 0, 0, 0, 0, 0, 0),
 )
+# Who asks to be told of a job's end, and who hears of every verification.
+RECEIVERS = ("https://one.example/hook", "https://two.example/hook")
+OVERSEER = "https://overseer.example/hook"
 # In the last kind of history versions overtake each other: users are few, and workers only fall asleep.
 OVERTAKING = len(HABITS) - 1
 # Long enough for the last rescue (three days) and the sweeper's second look.
@@ -72,6 +78,7 @@ FAULTS = {
     "killed": 0.04, "asleep": 0.02, "refused": 0.04, "answer_lost": 0.04, "half_inserted": 0.5, "doubled": 0.2,
     "delayed": 0.15, "acknowledgement_lost": 0.3, "reordered": 0.5, "short_of_time": 0.2, "rolled_back": 0.08,
     "away": 0.02, "clock_jumps": 0.02, "spoilt": 0.04, "overtaken": 0.02,
+    "receiver_refuses": 0.1, "receiver_answer_lost": 0.1,
 }  # fmt: skip
 
 # What a job may fail for in a history, beside what its bytes are to blame for.
@@ -163,12 +170,16 @@ class Story:
         self.work: Any = Port(machine, "work", self.memory_work)
         self.archive: Any = Archive(machine, "archive", self.memory_archive)
         self.syncs: Any = Port(machine, "syncs", MemorySyncs(before_write=machine.give_way))
+        self.memory_deliveries = MemoryDeliveries(before_write=machine.give_way)
+        self.deliveries: Any = Port(machine, "deliveries", self.memory_deliveries)
+        self.callbacks: Any = Receivers(machine, self._hear)
         self.queue: Any = Queue(machine)
         self.settings = Settings(
             source_buckets=frozenset({BUCKET}), incoming_bucket=BUCKET, work_bucket="work", jobs_table="jobs",
             jobs_queue="jobs", chunks_queue="chunks", mongo_uri="mongodb://nowhere", admin_db="slideatlas",
             token_hashes=frozenset(), open_reads=True, chunk_bytes=CHUNK_BYTES, threads=1, cores=1,
             region="us-east-1", aws_endpoint=None,
+            callback_secrets=(bytes(24),), callback_urls={"verify": OVERSEER},
         )  # fmt: skip
         self._wanted = faults
         self._known: dict[str, Job] = {}
@@ -181,6 +192,9 @@ class Story:
         # Which tiles of published images somebody has spoilt, and when.
         self._spoilt: dict[str, dict[str, float]] = {}
         self._rolled_back: set[str] = set()
+        # What receivers heard: (job, attempt, state, URL) and the id under which; and what they should not have.
+        self._heard: dict[tuple[str, int, str, str], str] = {}
+        self._misheard: str | None = None
         self._hurry = (0.12, 0.3)[self.choices.pick((3, 1))]
         kind = self.choices.pick((3, 2, 1, 1, 1, 1, 1))
         self._habit, self._is_overtaking = HABITS[kind], kind == OVERTAKING
@@ -396,6 +410,8 @@ class Story:
 
     def _submit(self, key: str, **options: Any) -> Job:
         address = {"source": f"s3://{BUCKET}/{key}", "collection": COLLECTION, "session": SESSION}
+        if receiver := self.choices.pick((4, 2, 1)):
+            options["callback_url"] = RECEIVERS[receiver - 1]
         return upload(
             UploadParameters(**(address | options)), source_buckets=self.settings.source_buckets,
             slides=self.slides, jobs=self.jobs, archive=self.archive, queue=self.queue, clock=self.clock,
@@ -478,11 +494,41 @@ class Story:
     def _check(self, alarm: _Alarm) -> None:
         if alarm.heard:
             raise Violation(f"a fault of the program: {alarm.heard[0]}")
+        if self._misheard is not None:
+            raise Violation(self._misheard)
         if not self.machine.touched:
             return
         self.machine.touched = False
         self._check_jobs()
         self._check_readers()
+
+    def _hear(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
+        """What reaches a receiver: of something that happened, which it wanted to know, and always under one id."""
+        told = json.loads(body)["data"]
+        outcome = (told["id"], told["attempt"], told["state"], url)
+        message_id = headers["webhook-id"]
+        self.machine.seen["heard again"] += outcome in self._heard
+        if self._heard.setdefault(outcome, message_id) != message_id:
+            self._misheard = f"two ids for one outcome: {outcome} was told as {self._heard[outcome]} and {message_id}"
+        elif list(self._heard.values()).count(message_id) != 1:
+            self._misheard = f"one id for two outcomes: {message_id}"
+        job = self.memory_jobs.get(told["id"])
+        assert job is not None
+        if outcome not in self._wanted_outcomes(job):
+            self._misheard = f"a receiver heard what did not happen, or what it did not want to know: {outcome}"
+
+    @staticmethod
+    def _wanted_outcomes(job: Job) -> set[tuple[str, int, str, str]]:
+        """Return what is to be heard of a job, and by whom."""
+        wanted = [(each.url, each.since) for each in job.subscribers]
+        if job.verifies is not None:
+            wanted.append((OVERSEER, 1))
+        return {
+            (job.id, ended.attempt, ended.outcome.value, url)
+            for ended in job.history
+            for url, since in wanted
+            if since <= ended.attempt
+        }
 
     def _check_jobs(self) -> None:
         stored = self.memory_jobs._jobs
@@ -660,7 +706,8 @@ class Story:
 
     def _is_at_rest(self) -> bool:
         stored = self.memory_jobs._jobs.values()
-        busy = self.machine.actors or self.machine.letters
+        pending = any(each.state == "pending" for each in self.memory_deliveries._deliveries.values())
+        busy = self.machine.actors or self.machine.letters or self.memory_jobs._notices or pending
         return not busy and all(not job.is_live and job.sweep_at is None for job in stored)
 
     def _unrest(self) -> str:
@@ -668,7 +715,10 @@ class Story:
         jobs = [
             f"{job.id} {job.state} sweep {job.sweep_at}" for job in stored if job.is_live or job.sweep_at is not None
         ]
-        return f"{len(self.machine.letters)} messages, {len(self.machine.actors)} at work, jobs {jobs}"
+        pending = [each.id for each in self.memory_deliveries._deliveries.values() if each.state == "pending"]
+        untold = list(self.memory_jobs._notices)
+        busy = f"{len(self.machine.letters)} messages, {len(self.machine.actors)} at work"
+        return f"{busy}, jobs {jobs}, deliveries {pending}, untold {untold}"
 
     def _check_left_over(self) -> None:
         archive = self.memory_archive
@@ -687,6 +737,8 @@ class Story:
             is_new = job.destination.mongo_collection is None and job.verifies is None
             if job.state is State.DONE and is_new and not self._was_emptied:
                 self._check_shown(job)
+            if unheard := self._wanted_outcomes(job) - self._heard.keys():
+                raise Violation(f"never heard: {sorted(unheard)}")
         if self._named_last is not None:
             self._check_named(self._named_last)
 

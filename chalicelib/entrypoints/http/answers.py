@@ -146,6 +146,11 @@ def object_id_in(text: str, what: str) -> str:
     return text.lower()
 
 
+def status_of(job: Job, system: System) -> dict[str, object]:
+    """Return the status document of a job as it stands now."""
+    return report(job, now=system.clock.now(), is_told=job.hook in system.settings.callback_urls)
+
+
 def accepted(job: Job, system: System) -> Response:
     headers = {"Location": f"/jobs/{job.id}", "Retry-After": str(POLL_SECONDS)}
-    return answered(report(job, now=system.clock.now()), status=202, headers=headers)
+    return answered(status_of(job, system), status=202, headers=headers)

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from chalice.app import Request, Response
 
 from chalicelib.core.errors import NotFoundError
+from chalicelib.core.job import Job
+from chalicelib.entrypoints.callbacks import tell
 from chalicelib.entrypoints.http.access import may_submit
 from chalicelib.entrypoints.http.answers import accepted, answered, body_of
-from chalicelib.hooks import validated
+from chalicelib.hooks import check_callback, validated
 from chalicelib.hooks.inspect import InspectParameters, inspect
 from chalicelib.hooks.remove import RemoveParameters, remove
 from chalicelib.hooks.sync import SyncParameters, sync
@@ -26,6 +28,7 @@ def call_hook(request: Request, system: System, name: str) -> Response:
 
 def _upload(body: object, system: System) -> Response:
     parameters = validated(UploadParameters, body)
+    _check_callback(parameters.callback_url, system)
     job = upload(
         parameters,
         source_buckets=system.settings.source_buckets,
@@ -35,19 +38,33 @@ def _upload(body: object, system: System) -> Response:
         queue=system.queue,
         clock=system.clock,
     )
+    return _accepted(job, parameters.callback_url, system)
+
+
+def _check_callback(url: str | None, system: System) -> None:
+    settings = system.settings
+    check_callback(url, is_on=bool(settings.callback_secrets), loopback=settings.callback_loopback)
+
+
+def _accepted(job: Job, callback_url: str | None, system: System) -> Response:
+    if callback_url is not None and not job.is_live:
+        # It was done before: who asked now hears of it as well.
+        tell(job.id, job.attempt, system)
     return accepted(job, system)
 
 
 def _verify(body: object, system: System) -> Response:
+    parameters = validated(VerifyParameters, body)
+    _check_callback(parameters.callback_url, system)
     job = verify(
-        validated(VerifyParameters, body),
+        parameters,
         source_buckets=system.settings.source_buckets,
         jobs=system.jobs,
         archive=system.archive,
         queue=system.queue,
         clock=system.clock,
     )
-    return accepted(job, system)
+    return _accepted(job, parameters.callback_url, system)
 
 
 def _sync(body: object, system: System) -> Response:

@@ -10,13 +10,14 @@ from chalice.app import Request, Response
 from chalicelib.core.errors import InvalidRequestError
 from chalicelib.core.history import MAX_EVENTS
 from chalicelib.core.job import Job, State, known
+from chalicelib.entrypoints.callbacks import tell
 from chalicelib.entrypoints.http.access import may_read, may_submit
-from chalicelib.entrypoints.http.answers import accepted, answered, body_of, object_id_in
+from chalicelib.entrypoints.http.answers import accepted, answered, body_of, object_id_in, status_of
 from chalicelib.hooks import validated
 from chalicelib.hooks.redrive import RedriveParameters
 from chalicelib.steps.control import redrive
 from chalicelib.steps.orphans import orphans
-from chalicelib.steps.report import POLL_SECONDS, events_report, report
+from chalicelib.steps.report import POLL_SECONDS, events_report
 from chalicelib.steps.settle import cancel
 from chalicelib.steps.submit import retry
 from chalicelib.wiring import System
@@ -30,7 +31,7 @@ def show_job(request: Request, system: System, job_id: str) -> Response:
     may_read(request, system)
     job = known(job_id, system.jobs.get(job_id) if JOB_ID.fullmatch(job_id) else None)
     headers = {"Retry-After": str(POLL_SECONDS)} if job.is_live else {}
-    return answered(report(job, now=system.clock.now()), headers={"Cache-Control": "no-store", **headers})
+    return answered(status_of(job, system), headers={"Cache-Control": "no-store", **headers})
 
 
 def show_events(request: Request, system: System, job_id: str) -> Response:
@@ -47,7 +48,8 @@ def show_events(request: Request, system: System, job_id: str) -> Response:
 def cancel_job(request: Request, system: System, job_id: str) -> Response:
     may_submit(request, system)
     job = cancel(_job_id(job_id), jobs=system.jobs, archive=system.archive, clock=system.clock)
-    return answered(report(job, now=system.clock.now()))
+    tell(job.id, job.attempt, system)
+    return answered(status_of(job, system))
 
 
 def retry_job(request: Request, system: System, job_id: str) -> Response:
@@ -104,8 +106,7 @@ def list_jobs(request: Request, system: System) -> Response:
         cursor=query.get("cursor") or None,
         limit=_limit(query.get("limit")),
     )
-    now = system.clock.now()
-    jobs = [report(job, now=now) for job in page.jobs]
+    jobs = [status_of(job, system) for job in page.jobs]
     return answered({"jobs": jobs, "next": page.cursor}, headers={"Cache-Control": "no-store"})
 
 

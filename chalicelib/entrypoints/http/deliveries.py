@@ -1,0 +1,29 @@
+"""What was told of a job's ends, and having it told again."""
+
+from chalice.app import Request, Response
+
+from chalicelib.core.errors import CallbacksOffError
+from chalicelib.core.job import known
+from chalicelib.entrypoints.http.access import may_read, may_submit
+from chalicelib.entrypoints.http.answers import answered
+from chalicelib.entrypoints.http.jobs import JOB_ID
+from chalicelib.steps.deliver import replay
+from chalicelib.steps.report import delivery_report
+from chalicelib.wiring import System
+
+
+def list_deliveries(request: Request, system: System, job_id: str) -> Response:
+    may_read(request, system)
+    job = known(job_id, system.jobs.get(job_id) if JOB_ID.fullmatch(job_id) else None)
+    found = [delivery_report(each) for each in system.deliveries.of_job(job.id)]
+    return answered({"deliveries": found}, headers={"Cache-Control": "no-store"})
+
+
+def replay_delivery(request: Request, system: System, job_id: str, delivery: str) -> Response:
+    """Send a delivery again, whatever became of it, under the same id."""
+    may_submit(request, system)
+    job = known(job_id, system.jobs.get(job_id) if JOB_ID.fullmatch(job_id) else None)
+    if not system.settings.callback_secrets:
+        raise CallbacksOffError("this service sends no callbacks: it has no secret to sign them")
+    again = replay(job.id, delivery, deliveries=system.deliveries, queue=system.queue, clock=system.clock)
+    return answered(delivery_report(again), status=202, headers={"Location": f"/jobs/{job.id}/deliveries"})

@@ -1,0 +1,138 @@
+"""Deliver: the end of a job is told to whom it may concern.
+
+    announce    an ended attempt becomes deliveries, one for each URL, and its notice is taken away
+    deliver     one try of a delivery
+    replay      a delivery is sent again because somebody asks for it
+
+The end left a notice in the same write (ports.Jobs.move). Who dies after any line of this leaves the notice, or a
+pending delivery; the minute timer finds both. Doing it again makes the same deliveries, for their ids are derived.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from chalicelib.core.callback import (
+    Delivery,
+    Notice,
+    answered,
+    begun,
+    disabled,
+    headers_of,
+    is_due,
+    new_deliveries,
+    outcome_of,
+    replayed,
+)
+from chalicelib.core.errors import NotFoundError, OutOfTimeError, StorageBusyError
+from chalicelib.core.message import LONGEST_DELAY_SECONDS, Message
+from chalicelib.ports import Callbacks, Clock, Deliveries, Jobs, Queue
+
+# Longer than a call may take, with the writes around it.
+TRY_SECONDS = 25.0
+# A fresh notice is with who ended the job, a fresh delivery has a message: the timer leaves them alone at first.
+GRACE_SECONDS = 20.0
+BATCH = 100
+
+
+def announce(
+    notice: Notice,
+    *,
+    hook_urls: Mapping[str, str],
+    jobs: Jobs,
+    deliveries: Deliveries,
+    queue: Queue,
+    clock: Clock,
+) -> None:
+    """Make the deliveries of an attempt that has ended, and send each its message. Harmless to repeat."""
+    job = jobs.get(notice.job)
+    told = None if job is None else outcome_of(job, notice.attempt)
+    made: list[Delivery] = []
+    if job is not None and told is not None:
+        wanted = new_deliveries(job, told, hook_url=hook_urls.get(job.hook), now=clock.now())
+        made = [deliveries.create(each) for each in wanted]
+    jobs.told(notice, subscribers=0 if job is None else len(job.subscribers))
+    # One that was made before has had its message.
+    queue.send([message_for(each) for each in made if each.version == 0])
+
+
+def message_for(delivery: Delivery, *, delay_seconds: float = 0.0) -> Message:
+    """Return the message that asks for the next try of a delivery."""
+    return Message(
+        do="deliver",
+        job=delivery.job,
+        attempt=delivery.attempt,
+        delivery=delivery.id,
+        delay_seconds=round(delay_seconds),
+    )
+
+
+def overdue(*, deliveries: Deliveries, clock: Clock) -> Sequence[Message]:
+    """Return messages for deliveries whose try is due and that seem to have none."""
+    found = deliveries.due(before=clock.now() - GRACE_SECONDS, limit=BATCH)
+    return [message_for(each) for each in found]
+
+
+def forgotten(*, jobs: Jobs, clock: Clock) -> Sequence[Notice]:
+    """Return notices that whoever ended the job did not look after."""
+    return jobs.untold(before=clock.now() - GRACE_SECONDS, limit=BATCH)
+
+
+def deliver(
+    job: str,
+    delivery_id: str,
+    *,
+    secrets: Sequence[bytes],
+    dice: float,
+    callbacks: Callbacks,
+    deliveries: Deliveries,
+    queue: Queue,
+    clock: Clock,
+) -> None:
+    """Make the next try of a delivery if it is due. Of several workers one makes it.
+
+    Raises OutOfTimeError if there is no time for a call.
+    """
+    delivery = deliveries.get(job, delivery_id)
+    if delivery is None or not is_due(delivery, now=clock.now()):
+        return
+    if clock.remaining_seconds() < TRY_SECONDS:
+        raise OutOfTimeError(f"no time is left for delivery {delivery.id}")
+    if not delivery.by_hand and deliveries.is_disabled(delivery.scope, delivery.url):
+        deliveries.move(delivery, disabled(delivery, now=clock.now()))
+        return
+    trying = begun(delivery, now=clock.now())
+    # Before the call: whoever finds it begun leaves it alone until a worker that said nothing is given up.
+    if not deliveries.move(delivery, trying) or trying.state != "pending":
+        return
+    answer = callbacks.post(trying.url, headers_of(trying, secrets, now=clock.now()), trying.body.encode())
+    after = answered(trying, answer, now=clock.now(), dice=dice)
+    # First, so that a crash in between asks the receiver once more rather than never again.
+    if after.state == "disabled":
+        deliveries.disable(after.scope, after.url)
+    elif after.state == "delivered" and trying.by_hand:
+        deliveries.enable(after.scope, after.url)
+    if deliveries.move(trying, after) and after.next_at is not None:
+        wait = after.next_at - clock.now()
+        if wait <= LONGEST_DELAY_SECONDS:
+            queue.send([message_for(after, delay_seconds=max(1.0, wait))])
+
+
+def replay(job: str, delivery_id: str, *, deliveries: Deliveries, queue: Queue, clock: Clock) -> Delivery:
+    """Let a delivery be sent again, whatever became of it, under the same id; return it. A URL that had answered 410
+    and now takes it is called again from then on.
+
+    Raises NotFoundError.
+    """
+    for _ in range(MOST_LOOKS):
+        delivery = deliveries.get(job, delivery_id)
+        if delivery is None:
+            hint = f"They are listed at /jobs/{job:.64}/deliveries."
+            raise NotFoundError(f"the job has no delivery {delivery_id:.64}", hint=hint)
+        again = replayed(delivery, now=clock.now())
+        if deliveries.move(delivery, again):
+            queue.send([message_for(again)])
+            return again
+    raise StorageBusyError(f"delivery {delivery_id} is tried at this very moment")
+
+
+# Two workers do not write a delivery more often in between.
+MOST_LOOKS = 4
