@@ -11,6 +11,7 @@ is running already, the slide is handed to that one.
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
 import fcntl
 import functools
@@ -22,7 +23,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -157,6 +158,7 @@ def start(options: Options, system: System) -> Stack:
     endpoint = start_stores(options, system)
     uri = os.environ["MONGO_URI"]
     token = kept_token(STATE / "token")
+    callback_secret = os.environ.get("SLIDEHOOK_CALLBACK_SECRETS") or kept_callback_secret(STATE / "callback-secret")
     made = provision(
         Clients.from_environment(),
         prefix=prefix(ours=endpoint.child is not None),
@@ -166,15 +168,19 @@ def start(options: Options, system: System) -> Stack:
             "MongoUri": uri,
             "TokensSha256": hashlib.sha256(token.encode()).hexdigest(),
             "OpenReads": "true",
+            "CallbackSecrets": callback_secret,
         }
         | chosen_parameters(os.environ),
     )
     seeded = seed(uri, made.environment["SLIDEHOOK_ADMIN_DB"])
     share = {"SLIDEHOOK_THREADS": WORKER_THREADS, "SLIDEHOOK_CORES": str(max(1, cores() // options.workers))}
-    environment = share | child_environment() | dict(made.environment)
+    # Here a receiver of callbacks is most likely a program beside this one.
+    here = {"SLIDEHOOK_CALLBACK_LOOPBACK": "true"}
+    environment = share | here | child_environment() | dict(made.environment)
     start_workers(options.workers, system, environment, prefix(ours=endpoint.child is not None))
     port = start_api(port, system, environment, may_move=options.port is None)
     system.document = describe(made, seeded, endpoint.endpoint, token, port)
+    system.document["callback_secret"] = callback_secret
     system.write()
     return Stack.from_json(system.document)
 
@@ -272,6 +278,7 @@ def chosen_parameters(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the template's parameters that the user's environment sets by the functions' own names."""
     names = {
         "SLIDEHOOK_ADMIN_DB": "AdminDb",
+        "SLIDEHOOK_CALLBACK_URLS": "CallbackUrls",
         "SLIDEHOOK_CHUNK_BYTES": "ChunkBytes",
         "SLIDEHOOK_SOURCE_BUCKETS": "SourceBuckets",
     }
@@ -302,10 +309,20 @@ def choose_port(wanted: int | None) -> int:
 
 def kept_token(path: Path) -> str:
     """Return this checkout's bearer token, made on first use, readable by this user only."""
+    return kept(path, lambda: secrets.token_urlsafe(32))
+
+
+def kept_callback_secret(path: Path) -> str:
+    """Return the secret that this checkout signs callbacks with, made and kept likewise."""
+    return kept(path, lambda: f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}")
+
+
+def kept(path: Path, make: Callable[[], str]) -> str:
+    """Return a secret of this checkout, made on first use, readable by this user only."""
     if not path.exists():
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(32))
+            file.write(make())
     return path.read_text(encoding="ascii").strip()
 
 

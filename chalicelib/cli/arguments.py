@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Sequence
 
+from chalicelib.core.address import parse_endpoint
 from chalicelib.core.pyramid import check_tile_size
 
 EXAMPLES = """\
@@ -65,6 +66,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--force", action="store_true", help="do it again, also when the slide is published already")
     add("-o", "--overwrite", action="store_true", help="replace a slide of the same file name from another source")
     add("-v", "--verbose", action="count", default=0, help="say more, each time it is given (-vv: requests)")
+    add("--callback-url", type=_callback_url, metavar="URL", help="https URL that is told of each end of the jobs")
     add("--wait", action="store_true", help="follow the jobs to their end")
     add("--timeout", type=_seconds, default=None, metavar="SECONDS", help="with --wait: how long at most")
     add("--json", action="store_true", help="print one JSON document, and nothing else, to standard output")
@@ -81,6 +83,15 @@ def _object_id(text: str) -> str:
     if not re.fullmatch(r"[0-9a-fA-F]{24}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no ObjectId: it has 24 hexadecimal digits")
     return text.lower()
+
+
+def _callback_url(text: str) -> str:
+    try:
+        # Whether it may be on this machine is the service's to say.
+        parse_endpoint(text, loopback=True)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"the URL {error}") from None
+    return text
 
 
 def _seconds(text: str) -> float:

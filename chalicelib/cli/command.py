@@ -249,6 +249,7 @@ class Command:
             "force": options.force,
             "on_bad_tile": options.on_bad_tile,
             "associated": options.associated,
+            "callback_url": options.callback_url,
         }
         job = self.api.post("/hooks/upload", {name: value for name, value in request.items() if value is not None})
         self.say(f"submitted {source}\n  {job['state']}, see {self._address(job)}")

@@ -10,6 +10,7 @@ def test_help_names_every_option_and_exit_code(run):
     for option in (
         "--input", "--collection", "--session", "--bindir", "--tilesize", "--mongo-collection", "--base-only", "--dry-run",
         "--recreate-session", "--overwrite", "--verbose", "--wait", "--timeout", "--json", "--yes", "--api", "--token",
+        "--callback-url",
     ):  # fmt: skip
         assert option in shown.out
     for line in ("0    everything was accepted", "1    at least one", "2    wrong", "3    the service", "130  interr"):
@@ -30,6 +31,8 @@ def test_help_names_every_option_and_exit_code(run):
         (["--wait", "--timeout", "0"], "must be a number of seconds above 0"),
         (["--wait", "--timeout", "nan"], "must be a number of seconds above 0"),
         (["--wait", "--timeout", "soon"], "must be a number of seconds above 0"),
+        (["--callback-url", "ftp://example.org"], "the URL must begin with https://"),
+        (["--callback-url", "https://user:secret@example.org"], "the URL must not hold a user or a password"),
         (["--timeout", "5"], "--timeout goes with --wait"),
         (["--sess", SESSION], "unrecognized arguments"),
     ],

@@ -33,7 +33,19 @@ def test_a_slide_is_uploaded_and_submitted(run, slide, service: Service, objects
 
 
 def test_every_option_of_the_slide_reaches_the_service(run_slide, service: Service):
-    run_slide("-t", 256, "-m", IMAGE, "-b", "-o", "--on-bad-tile", "skip", "--associated")
+    run_slide(
+        "-t",
+        256,
+        "-m",
+        IMAGE,
+        "-b",
+        "-o",
+        "--on-bad-tile",
+        "skip",
+        "--associated",
+        "--callback-url",
+        "https://example.org/hook",
+    )
 
     (sent,) = service.submitted()
     assert (sent["tile_size"], sent["mongo_collection"], sent["base_only"], sent["overwrite"]) == (
@@ -43,6 +55,7 @@ def test_every_option_of_the_slide_reaches_the_service(run_slide, service: Servi
         True,
     )
     assert (sent["on_bad_tile"], sent["associated"]) == ("skip", True)
+    assert sent["callback_url"] == "https://example.org/hook"
 
 
 def test_an_object_is_submitted_where_it_is(run, service: Service, objects):

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -114,6 +114,14 @@ def test_a_message_is_a_small_json_object(sqs: SqsBench) -> None:
     assert json.loads(body) == {"do": "tile", "job": JOB, "attempt": 3, "chunk": 7}
 
 
+def test_what_is_told_of_an_end_goes_with_the_jobs_and_waits_in_the_queue_if_need_be(sqs: SqsBench) -> None:
+    message = Message(do="deliver", job=JOB, attempt=2, delivery="msg_7")
+    sqs.queue.send([message, replace(message, attempt=3, delay_seconds=900)])
+    assert sqs.received() == [message]
+    waiting = sqs.client.get_queue_attributes(QueueUrl=sqs.jobs_url, AttributeNames=["All"])["Attributes"]
+    assert waiting["ApproximateNumberOfMessagesDelayed"] == "1"
+
+
 def _refuse_first_entries(sqs: SqsBench, *, batches: int, sender_fault: bool) -> list[int]:
     """From now on SQS takes all but the first message of a batch, so many times; tells how many each batch had."""
     sizes: list[int] = []
@@ -202,6 +210,10 @@ def test_a_received_message_can_be_hidden_and_shown(sqs: SqsBench, named_by: str
         ('{"do": "tile", "job": "a", "attempt": 1}', "chunk None"),
         ('{"do": "tile", "job": "a", "attempt": 1, "chunk": -1}', "chunk -1"),
         ('{"do": "finish", "job": "a", "attempt": 1, "chunk": 3}', "chunk 3"),
+        ('{"do": "deliver", "job": "a", "attempt": 1}', "delivery None"),
+        ('{"do": "deliver", "job": "a", "attempt": 1, "delivery": ""}', "delivery ''"),
+        ('{"do": "deliver", "job": "a", "attempt": 1, "delivery": 7}', "delivery 7"),
+        ('{"do": "plan", "job": "a", "attempt": 1, "delivery": "msg_7"}', "delivery 'msg_7'"),
     ],
 )
 def test_what_is_no_message_is_refused_with_a_sentence(body: str, complaint: str) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from chalicelib.core.callback import parse_secrets
 from infra import emulator, local, seed
 from infra.children import LOOPBACK, Child, LocalError
 from infra.local import System
@@ -92,6 +93,13 @@ def test_the_default_port_gives_way_when_it_is_taken(
     chosen = local.choose_port(None)
     assert chosen != taken_port
     assert capsys.readouterr().out == f"Port {taken_port} is taken; using {chosen}\n"
+
+
+def test_the_secret_of_callbacks_is_one_that_the_service_takes_and_made_once(tmp_path: Path) -> None:
+    secret = local.kept_callback_secret(tmp_path / "secret")
+    assert len(parse_secrets(secret)) == 1
+    assert local.kept_callback_secret(tmp_path / "secret") == secret
+    assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
 
 
 def test_the_token_is_made_once_and_for_this_user_only(tmp_path: Path) -> None:

@@ -208,7 +208,12 @@ def test_functions_get_the_memory_and_settings_that_they_need(template: dict[str
 
 
 def test_secrets_are_parameters_that_are_not_echoed(template: dict[str, Any]) -> None:
-    for name, parameter in (("SLIDEHOOK_MONGO_URI", "MongoUri"), ("SLIDEHOOK_TOKENS_SHA256", "TokensSha256")):
+    for name, parameter in (
+        ("SLIDEHOOK_MONGO_URI", "MongoUri"),
+        ("SLIDEHOOK_TOKENS_SHA256", "TokensSha256"),
+        ("SLIDEHOOK_CALLBACK_SECRETS", "CallbackSecrets"),
+        ("SLIDEHOOK_CALLBACK_URLS", "CallbackUrls"),
+    ):
         assert template["Globals"]["Function"]["Environment"]["Variables"][name] == {"Ref": parameter}
         assert template["Parameters"][parameter]["NoEcho"] is True
     assert "Default" not in template["Parameters"]["MongoUri"]

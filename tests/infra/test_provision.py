@@ -181,6 +181,8 @@ def test_the_environment_names_what_was_made(clients: Clients) -> None:
         "SLIDEHOOK_ADMIN_DB": "slideatlas",
         "SLIDEHOOK_TOKENS_SHA256": "",
         "SLIDEHOOK_OPEN_READS": "true",
+        "SLIDEHOOK_CALLBACK_SECRETS": "",
+        "SLIDEHOOK_CALLBACK_URLS": "",
         "SLIDEHOOK_CHUNK_BYTES": "33554432",
     }
 

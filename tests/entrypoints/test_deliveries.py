@@ -1,0 +1,256 @@
+"""Callbacks over HTTP and from the queues: asked for, refused, listed, sent again."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chalicelib.config import MissingSettingError, read_settings
+from chalicelib.core.callback import Answer
+from chalicelib.core.errors import StorageBusyError
+from chalicelib.core.job import State
+from chalicelib.core.message import Message
+from chalicelib.entrypoints import queue as consumers
+from tests.world import BUCKET, World, sqs_event
+
+Call = Callable[..., Any]
+URL = "https://hooks.example.org/key/secret?token=secret"
+
+
+def body(answer: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(answer.body)
+    return found
+
+
+@pytest.fixture
+def world(world: World) -> World:
+    world.settings = replace(world.settings, callback_secrets=(bytes(24),))
+    return world
+
+
+@pytest.fixture
+def ask(world: World, call: Call) -> Call:
+    """Submit the slide with a callback URL."""
+
+    def made(url: Any = URL, **more: Any) -> Any:
+        place = {"source": f"s3://{BUCKET}/slide.svs", "collection": COLLECTION, "session": SESSION}
+        return call("POST", "/hooks/upload", place | {"callback_url": url} | more)
+
+    return made
+
+
+COLLECTION, SESSION = "0000000000000000000c0001", "0000000000000000000e0001"
+
+
+def test_a_job_is_followed_by_its_links_to_what_was_told(world: World, call: Call, ask: Call) -> None:
+    answer = ask()
+    assert answer.status_code == 202
+    links = body(answer)["links"]
+    assert body(call("GET", links["deliveries"])) == {"deliveries": []}
+    world.memory_callbacks.answer = lambda _: Answer(status=503)
+    job = world.memory_jobs.get(body(answer)["id"])
+    assert job is not None
+    world.finish(job)
+    (listed,) = body(call("GET", links["deliveries"]))["deliveries"]
+    assert (listed["type"], listed["state"], listed["attempt"]) == ("job.done", "pending", 1)
+    assert [(made["status"], made["error"]) for made in listed["tries"]] == [(503, None)]
+    assert listed["next_at"] > listed["created_at"]
+    assert listed["receiver"] == "https://hooks.example.org"
+    world.memory_queue.sent.clear()
+    world.memory_callbacks.answer = lambda _: Answer(status=204)
+    again = call("POST", listed["links"]["replay"])
+    assert (again.status_code, body(again)["state"], body(again)["id"]) == (202, "pending", listed["id"])
+    world.run()
+    (listed,) = body(call("GET", links["deliveries"]))["deliveries"]
+    assert (listed["state"], listed["next_at"]) == ("delivered", None)
+    assert [made["status"] for made in listed["tries"]] == [503, 204]
+    ids = [headers["webhook-id"] for _, headers, _ in world.memory_callbacks.received]
+    assert ids == [listed["id"]] * 2
+
+
+def test_the_url_is_a_key_and_never_shown(world: World, call: Call, ask: Call, caplog: Any) -> None:
+    caplog.set_level(logging.DEBUG)
+    answer = ask()
+    job = world.memory_jobs.get(body(answer)["id"])
+    assert job is not None
+    world.memory_callbacks.answer = lambda _: Answer(error="no connection")
+    world.finish(job)
+    world.run()
+    seen = [call("GET", path).body.decode() for path in (f"/jobs/{job.id}", f"/jobs/{job.id}/deliveries", "/jobs")]
+    assert "secret" not in "".join([*seen, answer.body.decode(), caplog.text, repr(world.settings)])
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://example.org/", "must begin with https://"),
+        ("http://127.0.0.1:8000/", "must begin with https://"),
+        ("https://127.0.0.1/", "must not lead to an address that is not public"),
+        ("https://169.254.169.254/latest", "must not lead to an address that is not public"),
+        ("https://[::ffff:10.0.0.1]/", "must not lead to an address that is not public"),
+        ("https://user:secret@example.org/", "must not hold a user or a password"),
+        ("https://example.org:22/", "must have port 443"),
+        ("https://intranet/", "must name a host by its full name"),
+        ("nonsense", "must begin with https://"),
+    ],
+)
+@pytest.mark.parametrize("hook", ["upload", "verify"])
+def test_a_url_that_is_never_called_is_refused_at_the_door(
+    world: World, call: Call, hook: str, url: str, why: str
+) -> None:
+    asked = {"source": f"s3://{BUCKET}/slide.svs", "collection": COLLECTION, "session": SESSION}
+    if hook == "verify":
+        asked = {"job": world.finish(world.submit()).id}
+    before = len(world.memory_jobs._jobs)
+    answer = call("POST", f"/hooks/{hook}", asked | {"callback_url": url})
+    assert (answer.status_code, body(answer)["code"]) == (422, "invalid_request")
+    (field,) = body(answer)["errors"]
+    assert field["pointer"] == "/callback_url"
+    assert field["detail"].startswith(why)
+    assert "secret" not in answer.body.decode()
+    assert len(world.memory_jobs._jobs) == before
+
+
+def test_a_url_of_another_type_or_without_end_is_refused(ask: Call) -> None:
+    for wrong in (5, ["https://example.org"], "https://example.org/" + "x" * 1000):
+        answer = ask(wrong)
+        assert (answer.status_code, body(answer)["errors"][0]["pointer"]) == (422, "/callback_url")
+
+
+def test_this_machine_may_be_told_where_that_is_allowed(world: World, ask: Call) -> None:
+    world.settings = replace(world.settings, callback_loopback=True)
+    assert ask("http://127.0.0.1:9000/hook").status_code == 202
+    assert ask("http://10.0.0.1:9000/hook").status_code == 422
+
+
+def test_the_settings_of_callbacks_are_read_and_what_is_wrong_is_told_without_repeating_it() -> None:
+    needed = ("INCOMING_BUCKET", "WORK_BUCKET", "JOBS_TABLE", "JOBS_QUEUE", "CHUNKS_QUEUE", "MONGO_URI")
+    values = {f"SLIDEHOOK_{name}": name.lower() for name in needed}
+    off = read_settings(values)
+    assert (off.callback_secrets, off.callback_urls, off.callback_loopback) == ((), {}, False)
+    secret = "whsec_" + "c2VjcmV0" * 4
+    urls = {"upload": URL, "verify": "http://127.0.0.1:9000/"}
+    chosen = {
+        "SLIDEHOOK_CALLBACK_SECRETS": f"{secret},{secret}",
+        "SLIDEHOOK_CALLBACK_URLS": json.dumps(urls),
+        "SLIDEHOOK_CALLBACK_LOOPBACK": "true",
+    }
+    found = read_settings(values | chosen)
+    assert (found.callback_secrets, found.callback_urls) == ((b"secretsecretsecretsecret",) * 2, urls)
+    assert "secretsecret" not in repr(found)
+    for name, wrong, why in (
+        ("SECRETS", "whsec_c2VjcmV0", "24 to 64 bytes"),
+        ("URLS", "c2VjcmV0", "must be a JSON object"),
+        ("URLS", '["c2VjcmV0"]', "must be a JSON object"),
+        ("URLS", '{"upload": 5}', "must be a JSON object"),
+        ("URLS", '{"upload": "https://c2VjcmV0@example.org"}', "the URL of 'upload' must not hold a user"),
+        ("URLS", '{"upload": "http://127.0.0.1/"}', "the URL of 'upload' must begin with https://"),
+    ):
+        with pytest.raises(MissingSettingError, match=why) as refused:
+            read_settings(values | {f"SLIDEHOOK_CALLBACK_{name}": wrong})
+        assert "c2VjcmV0" not in str(refused.value)
+
+
+def test_without_a_secret_a_callback_is_refused_with_what_to_do(world: World, call: Call, ask: Call) -> None:
+    world.settings = replace(world.settings, callback_secrets=())
+    answer = ask()
+    assert (answer.status_code, body(answer)["code"]) == (422, "callbacks_off")
+    assert "SLIDEHOOK_CALLBACK_SECRETS" in body(answer)["hint"]
+    assert body(answer)["errors"][0]["pointer"] == "/callback_url"
+    job = world.submit()
+    assert call("POST", f"/jobs/{job.id}/deliveries/msg_0/replay").status_code == 422
+    assert "deliveries" not in body(call("GET", f"/jobs/{job.id}"))["links"]
+
+
+def test_a_sixth_receiver_is_a_conflict(ask: Call) -> None:
+    for number in range(5):
+        assert ask(f"https://example.org/{number}").status_code == 202
+    answer = ask()
+    assert (answer.status_code, body(answer)["code"]) == (409, "too_many_subscribers")
+
+
+def test_who_asks_when_all_is_done_is_told_at_once(world: World, ask: Call) -> None:
+    world.finish(world.submit())
+    assert body(ask())["state"] == "done"
+    world.run()
+    assert [url for url, *_ in world.memory_callbacks.received] == [URL]
+
+
+def test_a_job_that_is_cancelled_is_told_at_once(world: World, call: Call, ask: Call) -> None:
+    job = body(ask())["id"]
+    call("POST", f"/jobs/{job}/cancel")
+    world.run()
+    told = json.loads(world.memory_callbacks.received[0][2])
+    assert (told["type"], told["data"]["id"]) == ("job.cancelled", job)
+
+
+def test_a_refused_arrival_is_told_to_the_hooks_receiver(world: World, call: Call) -> None:
+    world.settings = replace(world.settings, callback_urls={"upload": URL})
+    key = f"{COLLECTION}/{SESSION}/a.svs"
+    world.put(b"no slide", key=key)
+    thing = {"key": key, "eTag": "x", "size": 8, "sequencer": "1"}
+    s3 = {"bucket": {"name": BUCKET}, "object": thing}
+    record = {"eventName": "ObjectCreated:Put", "eventTime": "2020-01-01T00:00:00Z", "s3": s3}
+    answer = consumers.on_arrivals(sqs_event([json.dumps({"Records": [record]})]), world)  # type: ignore[arg-type]
+    assert answer == {"batchItemFailures": []}
+    world.run()
+    told = json.loads(world.memory_callbacks.received[0][2])
+    assert (told["type"], told["data"]["error"]["code"]) == ("job.failed", "not_a_tiff")
+    assert body(call("GET", f"/jobs/{told['data']['id']}"))["links"]["deliveries"]
+
+
+def test_what_the_queue_gave_up_on_is_told(world: World, ask: Call) -> None:
+    job = body(ask())["id"]
+    message = json.dumps({"do": "plan", "job": job, "attempt": 1})
+    assert consumers.on_dead_letters(sqs_event([message]), world) == {"batchItemFailures": []}  # type: ignore[arg-type]
+    assert world.memory_jobs.get(job).state is State.FAILED  # type: ignore[union-attr]
+    world.memory_queue.sent = [message for message in world.memory_queue.sent if message.do == "deliver"]
+    world.run()
+    assert json.loads(world.memory_callbacks.received[0][2])["type"] == "job.failed"
+    # The message of a delivery that was given up on: the timer goes on with it.
+    given_up = json.dumps({"do": "deliver", "job": job, "attempt": 1, "delivery": "msg_0"})
+    assert consumers.on_dead_letters(sqs_event([given_up]), world) == {"batchItemFailures": []}  # type: ignore[arg-type]
+
+
+def test_reading_and_sending_again_need_a_token_and_a_job(world: World, call: Call, ask: Call) -> None:
+    job = body(ask())["id"]
+    world.settings = replace(world.settings, open_reads=False)
+    assert call("GET", f"/jobs/{job}/deliveries", token=None).status_code == 401
+    assert call("POST", f"/jobs/{job}/deliveries/msg_0/replay", token=None).status_code == 401
+    assert call("POST", f"/jobs/{job}/deliveries/msg_0/replay").status_code == 404
+    for unknown in ("f" * 32, "nonsense"):
+        assert call("GET", f"/jobs/{unknown}/deliveries").status_code == 404
+        assert call("POST", f"/jobs/{unknown}/deliveries/msg_0/replay").status_code == 404
+
+
+@pytest.mark.parametrize("error", [StorageBusyError("the table asks for patience"), RuntimeError("a fault")])
+def test_an_end_that_cannot_be_announced_yet_has_ended_all_the_same(
+    world: World, call: Call, ask: Call, error: Exception
+) -> None:
+    job = body(ask())["id"]
+    real = world.memory_deliveries.create
+
+    def refuse(*_: Any) -> Any:
+        raise error
+
+    world.memory_deliveries.create = refuse  # type: ignore[method-assign]
+    assert body(call("POST", f"/jobs/{job}/cancel"))["state"] == "cancelled"
+    world.memory_deliveries.create = real  # type: ignore[method-assign]
+    world.clock.advance(61)
+    world.minute()
+    world.run()
+    assert len(world.memory_callbacks.received) == 1
+
+
+def test_a_delivery_that_finds_the_table_away_comes_again(world: World, call: Call, ask: Call) -> None:
+    job = body(ask())["id"]
+    call("POST", f"/jobs/{job}/cancel")
+    message = next(each for each in world.memory_queue.sent if each.do == "deliver")
+    assert isinstance(message, Message)
+    assert world.deliver(message, seconds=20.0) == ["message-0"]  # no time is left for a call
+    assert world.memory_queue.delayed
+    assert world.deliver(message, seconds=60.0) == []
+    assert len(world.memory_callbacks.received) == 1

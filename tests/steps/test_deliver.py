@@ -1,0 +1,442 @@
+"""The end of a job is told to whom it may concern: announced, delivered, tried again, replayed."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chalicelib.core.callback import KEEP_SECONDS, MAX_TRIES, NO_WORD, Answer, Delivery, Notice, begun
+from chalicelib.core.errors import ArchiveBusyError, NotFoundError, OutOfTimeError, StorageBusyError
+from chalicelib.core.errors import TooManySubscribersError as TooMany
+from chalicelib.core.job import MAX_SUBSCRIBERS, Job, State, Subscriber
+from chalicelib.core.message import Message
+from chalicelib.hooks.verify import VerifyParameters, verify
+from chalicelib.steps.deliver import GRACE_SECONDS, announce, deliver, forgotten, overdue, replay
+from chalicelib.steps.settle import cancel, settle
+from chalicelib.steps.submit import retry
+from tests.slides import Slide, write
+from tests.world import Died, World
+
+SLIDE = write(Slide(width_px=300, height_px=200))
+ONE, TWO = "https://one.example/hook", "https://two.example/hook"
+SECRETS = (bytes(24),)
+
+
+def world_with_callbacks(**settings: Any) -> World:
+    world = World()
+    world.settings = replace(world.settings, **({"callback_secrets": SECRETS} | settings))
+    world.put(SLIDE)
+    return world
+
+
+def cancelled(world: World, job: Job) -> Job:
+    return cancel(job.id, jobs=world.jobs, archive=world.archive, clock=world.clock)
+
+
+def announced(world: World, job: Job, attempt: int = 1) -> None:
+    announce(
+        Notice(job=job.id, attempt=attempt), hook_urls=world.settings.callback_urls,
+        jobs=world.jobs, deliveries=world.deliveries, queue=world.queue, clock=world.clock,
+    )  # fmt: skip
+
+
+def tried(world: World, delivery: Delivery, *, dice: float = 0.5) -> Delivery:
+    deliver(
+        delivery.job, delivery.id, secrets=SECRETS, dice=dice,
+        callbacks=world.callbacks, deliveries=world.deliveries, queue=world.queue, clock=world.clock,
+    )  # fmt: skip
+    found = world.memory_deliveries.get(delivery.job, delivery.id)
+    assert found is not None
+    return found
+
+
+def replayed(world: World, delivery: Delivery) -> Delivery:
+    return replay(
+        delivery.job, delivery.id, deliveries=world.deliveries, queue=world.queue, clock=world.clock
+    )  # fmt: skip
+
+
+def a_delivery(world: World, url: str = ONE) -> Delivery:
+    """The delivery of a cancelled job, announced and not yet tried."""
+    job = world.submit(callback_url=url)
+    cancelled(world, job)
+    world.memory_queue.sent.clear()
+    announced(world, job)
+    (made,) = world.memory_deliveries.of_job(job.id)
+    return made
+
+
+def heard(world: World) -> list[tuple[str, str]]:
+    """What receivers got: URL and kind."""
+    return [(url, json.loads(body)["type"]) for url, _, body in world.memory_callbacks.received]
+
+
+# -- who is told -------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_slide_with_another_url_is_the_same_job_with_one_more_subscriber() -> None:
+    world = world_with_callbacks()
+    first, second = world.submit(callback_url=ONE), world.submit(callback_url=TWO)
+    third = world.submit(callback_url=ONE)
+    assert first.id == second.id == third.id == world.submit().id
+    assert third.subscribers == (Subscriber(ONE, 1), Subscriber(TWO, 1))
+    assert world.finish(first).state is State.DONE
+    world.run()
+    assert sorted(heard(world)) == [(ONE, "job.done"), (TWO, "job.done")]
+    assert {each.state for each in world.memory_deliveries.of_job(first.id)} == {"delivered"}
+    assert world.memory_jobs.untold(before=1e12, limit=9) == ()
+
+
+def test_who_comes_when_all_is_done_is_told_and_the_others_are_not_told_again() -> None:
+    world = world_with_callbacks()
+    job = world.finish(world.submit(callback_url=ONE))
+    world.run()
+    late = world.submit(callback_url=TWO)
+    assert (late.id, late.state, late.attempt) == (job.id, State.DONE, 1)
+    world.clock.advance(GRACE_SECONDS + 1)
+    world.minute()
+    world.run()
+    assert heard(world) == [(ONE, "job.done"), (TWO, "job.done")]
+    world.submit(callback_url=TWO)
+    world.clock.advance(GRACE_SECONDS + 1)
+    world.minute()
+    world.run()
+    assert len(heard(world)) == 2
+
+
+def test_who_wakes_a_job_hears_of_the_new_attempt_only() -> None:
+    world = world_with_callbacks()
+    job = world.submit()
+    cancelled(world, job)
+    again = world.submit(callback_url=ONE)
+    assert (again.attempt, again.subscribers) == (2, (Subscriber(ONE, 2),))
+    announced(world, job, 1)
+    assert world.memory_deliveries.of_job(job.id) == ()
+    world.finish(job)
+    world.run()
+    assert heard(world) == [(ONE, "job.done")]
+
+
+def test_a_job_takes_five_receivers_and_tells_the_sixth_before_anything_is_begun() -> None:
+    world = world_with_callbacks()
+    job = world.submit()
+    for number in range(MAX_SUBSCRIBERS):
+        world.submit(callback_url=f"https://example.org/{number}")
+    with pytest.raises(TooMany, match="takes no more"):
+        world.submit(callback_url=ONE)
+    cancelled(world, job)
+    with pytest.raises(TooMany):
+        world.submit(callback_url=ONE)
+    assert world.job(job).state is State.CANCELLED
+    assert world.submit(callback_url="https://example.org/0").attempt == 2
+
+
+def test_a_job_that_changes_all_the_time_asks_for_patience() -> None:
+    world = world_with_callbacks()
+    world.submit()
+    world.memory_jobs.subscribe = lambda *_: False  # type: ignore[method-assign]
+    with pytest.raises(StorageBusyError):
+        world.submit(callback_url=ONE)
+
+
+def test_every_kind_of_end_is_told() -> None:
+    world = world_with_callbacks()
+    job = world.submit(callback_url=ONE)
+    cancelled(world, job)
+    announced(world, job)
+    retry(
+        job.id, source_buckets=world.settings.source_buckets,
+        slides=world.slides, jobs=world.jobs, archive=world.archive, queue=world.queue, clock=world.clock,
+    )  # fmt: skip
+    settle(world.job(job), ArchiveBusyError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    announced(world, job, 2)
+    world.submit()
+    world.put(write(Slide(width_px=300, height_px=200, seed=9)))  # and it ends superseded
+    world.run()
+    assert heard(world) == [(ONE, "job.cancelled"), (ONE, "job.failed"), (ONE, "job.superseded")]
+    ids = [headers["webhook-id"] for _, headers, _ in world.memory_callbacks.received]
+    assert len(set(ids)) == 3
+
+
+def test_the_receiver_of_a_hook_hears_of_each_of_its_jobs_and_of_no_other() -> None:
+    world = world_with_callbacks(callback_urls={"verify": TWO})
+    upload = world.finish(world.submit())
+    job = verify(
+        VerifyParameters(job=upload.id, callback_url=ONE), source_buckets=world.settings.source_buckets,
+        jobs=world.jobs, archive=world.archive, queue=world.queue, clock=world.clock,
+    )  # fmt: skip
+    world.finish(job)
+    world.run()
+    assert sorted(heard(world)) == [(ONE, "job.done"), (TWO, "job.done")]
+    data = json.loads(world.memory_callbacks.received[0][2])["data"]
+    assert (data["hook"], data["verification"]["intact"]) == ("verify", True)
+
+
+def test_without_a_secret_nothing_is_told() -> None:
+    world = world_with_callbacks(callback_secrets=(), callback_urls={"upload": ONE})
+    job = world.finish(world.submit())
+    world.clock.advance(100)
+    world.minute()
+    world.run()
+    assert (heard(world), world.memory_deliveries.of_job(job.id)) == ([], ())
+    # A message that is left from when there was one.
+    assert world.deliver(Message(do="deliver", job=job.id, attempt=1, delivery="msg_1")) == []
+    assert heard(world) == []
+
+
+# -- nothing is lost ---------------------------------------------------------------------------------------------------
+
+
+def deaths() -> int:
+    """Return how many calls of ports the end of a job and its telling take."""
+    world = world_with_callbacks()
+    job = world.submit(callback_url=ONE)
+    world.calls = 0
+    world.finish(job)
+    world.run()
+    return world.calls
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_wherever_a_worker_dies_the_outcome_is_told_under_one_id(*, after: bool) -> None:
+    for dies_at in range(1, deaths() + 1):
+        world = world_with_callbacks()
+        job = world.submit(callback_url=ONE)
+        world.calls, world.dies_at, world.after = 0, dies_at, after
+        world.finish(job)
+        for _ in range(4):
+            world.clock.advance(61)
+            try:
+                world.minute()
+            except Died:
+                continue
+            world.run()
+        assert {each.state for each in world.memory_deliveries.of_job(job.id)} == {"delivered"}, dies_at
+        assert set(heard(world)) == {(ONE, "job.done")}
+        assert len({headers["webhook-id"] for _, headers, _ in world.memory_callbacks.received}) == 1
+
+
+def test_the_timer_leaves_alone_what_somebody_is_at() -> None:
+    world = world_with_callbacks()
+    job = world.submit(callback_url=ONE)
+    cancelled(world, job)
+    assert forgotten(jobs=world.jobs, clock=world.clock) == ()
+    world.clock.advance(GRACE_SECONDS + 1)
+    assert forgotten(jobs=world.jobs, clock=world.clock) == (Notice(job=job.id, attempt=1),)
+    announced(world, job)
+    assert forgotten(jobs=world.jobs, clock=world.clock) == ()
+    assert overdue(deliveries=world.deliveries, clock=world.clock) == []
+    world.clock.advance(GRACE_SECONDS + 1)
+    (message,) = overdue(deliveries=world.deliveries, clock=world.clock)
+    assert (message.do, message.job) == ("deliver", job.id)
+
+
+def test_announcing_twice_makes_the_same_delivery_and_sends_no_second_message_once_it_is_tried() -> None:
+    world = world_with_callbacks()
+    delivery = a_delivery(world)
+    job = world.memory_jobs.get(delivery.job)
+    assert job is not None
+    assert [message.delivery for message in world.memory_queue.sent] == [delivery.id]
+    tried(world, delivery)
+    announced(world, job)
+    assert len(world.memory_queue.sent) == 1
+    assert len(world.memory_deliveries.of_job(job.id)) == 1
+
+
+def test_a_notice_of_what_nobody_remembers_is_taken_away() -> None:
+    world = world_with_callbacks()
+    job = world.submit(callback_url=ONE)
+    cancelled(world, job)
+    world.memory_jobs._jobs[job.id] = replace(world.job(job), history=())
+    announced(world, job)
+    assert world.memory_jobs.untold(before=1e12, limit=9) == ()
+    del world.memory_jobs._jobs[job.id]
+    announced(world, job)
+    assert world.memory_deliveries.of_job(job.id) == ()
+
+
+# -- tries -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_refusal_is_tried_again_after_seconds_by_a_message_that_waits() -> None:
+    world = world_with_callbacks()
+    delivery = a_delivery(world)
+    world.memory_queue.sent.clear()
+    world.memory_callbacks.answer = lambda _: Answer(status=500)
+    after = tried(world, delivery)
+    (message,) = world.memory_queue.sent
+    assert (after.state, message.delivery, message.delay_seconds) == ("pending", delivery.id, 5)
+    tried(world, delivery)
+    assert len(heard(world)) == 1  # it is not due yet
+    world.clock.advance(5)
+    world.memory_callbacks.answer = lambda _: Answer(status=200)
+    assert tried(world, delivery).state == "delivered"
+    assert [made.status for made in tried(world, delivery).log] == [500, 200]
+    assert len(heard(world)) == 2
+
+
+def test_a_wait_that_no_queue_keeps_is_left_to_the_timer() -> None:
+    world = world_with_callbacks()
+    delivery = a_delivery(world)
+    world.memory_queue.sent.clear()
+    world.memory_callbacks.answer = lambda _: Answer(status=503, retry_after="3600")
+    assert tried(world, delivery).next_at == world.clock.now() + 3600
+    assert world.memory_queue.sent == []
+    world.clock.advance(3600 + GRACE_SECONDS + 1)
+    assert [message.delivery for message in overdue(deliveries=world.deliveries, clock=world.clock)] == [delivery.id]
+
+
+def test_a_receiver_that_never_answers_well_is_given_up_after_three_days() -> None:
+    world = world_with_callbacks()
+    delivery = a_delivery(world)
+    world.memory_callbacks.answer = lambda _: Answer(error="no connection")
+    begun_at = world.clock.now()
+    while (found := tried(world, delivery)).next_at is not None:
+        world.clock.advance(found.next_at - world.clock.now())
+    assert (found.state, len(heard(world))) == ("failed", MAX_TRIES)
+    assert 75 * 3600 < world.clock.now() - begun_at < 76 * 3600
+    assert found.expires_at > world.clock.now() + KEEP_SECONDS - 1
+
+
+def test_of_two_workers_one_makes_the_try() -> None:
+    world = world_with_callbacks()
+    delivery = a_delivery(world)
+
+    def meanwhile(_: str) -> Answer:
+        tried(world, delivery)
+        return Answer(status=204)
+
+    world.memory_callbacks.answer = meanwhile
+    assert tried(world, delivery).state == "delivered"
+    assert len(heard(world)) == 1
+
+
+def test_who_was_overtaken_before_its_try_makes_none() -> None:
+    world = world_with_callbacks()
+    delivery = a_delivery(world)
+    real = world.memory_deliveries.move
+    world.memory_deliveries.move = lambda was, now: real(was, now) and False  # type: ignore[method-assign]
+    tried(world, delivery)
+    assert heard(world) == []
+
+
+def test_a_try_whose_worker_died_is_made_up_for_a_minute_later_and_told() -> None:
+    world = world_with_callbacks()
+    delivery = a_delivery(world)
+
+    def die(_: str) -> Answer:
+        raise Died
+
+    world.memory_callbacks.answer = die
+    with pytest.raises(Died):
+        tried(world, delivery)
+    world.memory_callbacks.answer = lambda _: Answer(status=204)
+    assert tried(world, delivery).state == "pending"
+    world.clock.advance(60)
+    found = tried(world, delivery)
+    assert (found.state, [made.error for made in found.log]) == ("delivered", [NO_WORD, None])
+
+
+def test_the_last_try_of_a_dead_worker_is_the_last() -> None:
+    world = world_with_callbacks()
+    delivery = a_delivery(world)
+    dying = replace(begun(delivery, now=world.clock.now()), tries=MAX_TRIES)
+    assert world.memory_deliveries.move(delivery, dying)
+    world.clock.advance(60)
+    assert tried(world, delivery).state == "failed"
+    assert heard(world) == []
+
+
+def test_without_time_for_a_call_none_is_begun() -> None:
+    world = world_with_callbacks()
+    delivery = a_delivery(world)
+    world.clock.remaining = 20.0
+    with pytest.raises(OutOfTimeError):
+        tried(world, delivery)
+    assert world.memory_deliveries.get(delivery.job, delivery.id) == delivery
+
+
+def test_what_is_not_there_is_not_delivered() -> None:
+    world = world_with_callbacks()
+    deliver(
+        "0" * 32, "msg_0", secrets=SECRETS, dice=0.5,
+        callbacks=world.callbacks, deliveries=world.deliveries, queue=world.queue, clock=world.clock,
+    )  # fmt: skip
+    assert heard(world) == []
+
+
+# -- 410 and replay ----------------------------------------------------------------------------------------------------
+
+
+def test_who_is_gone_hears_nothing_more_of_this_job_but_of_others() -> None:
+    world = world_with_callbacks()
+    delivery = a_delivery(world)
+    world.memory_callbacks.answer = lambda _: Answer(status=410)
+    assert tried(world, delivery).state == "disabled"
+    world.memory_callbacks.answer = lambda _: Answer(status=204)
+    job = world.submit()
+    world.finish(job)
+    world.run()
+    assert {each.state for each in world.memory_deliveries.of_job(job.id)} == {"disabled"}
+    assert len(heard(world)) == 1
+    world.put(SLIDE, key="other.svs")
+    world.finish(world.submit("other.svs", callback_url=ONE))
+    world.run()
+    assert heard(world)[1:] == [(ONE, "job.done")]
+
+
+def test_a_hooks_receiver_that_is_gone_hears_nothing_more_of_this_hook() -> None:
+    world = world_with_callbacks(callback_urls={"upload": ONE})
+    world.memory_callbacks.answer = lambda _: Answer(status=410)
+    for key in ("slide.svs", "other.svs"):
+        world.put(SLIDE, key=key)
+        world.finish(world.submit(key))
+        world.run()
+    assert len(heard(world)) == 1
+
+
+@pytest.mark.parametrize("answers", [(410,), (204,), tuple([500] * MAX_TRIES)], ids=["disabled", "delivered", "failed"])
+def test_whatever_became_of_a_delivery_it_can_be_sent_again_under_the_same_id(answers: tuple[int, ...]) -> None:
+    world = world_with_callbacks()
+    delivery = a_delivery(world)
+    for status in answers:
+        world.memory_callbacks.answer = lambda _, status=status: Answer(status=status)  # type: ignore[misc]
+        found = tried(world, delivery)
+        world.clock.advance((found.next_at or world.clock.now()) - world.clock.now())
+    assert found.next_at is None
+    world.memory_queue.sent.clear()
+    world.memory_callbacks.answer = lambda _: Answer(status=204)
+    again = replayed(world, delivery)
+    assert (again.id, again.state) == (delivery.id, "pending")
+    assert [message.delivery for message in world.memory_queue.sent] == [delivery.id]
+    world.run()
+    assert tried(world, delivery).state == "delivered"
+    ids = {headers["webhook-id"] for _, headers, _ in world.memory_callbacks.received}
+    assert ids == {delivery.id}
+    assert len({body for _, _, body in world.memory_callbacks.received}) == 1
+
+
+def test_a_receiver_that_takes_a_replay_is_told_again_from_then_on() -> None:
+    world = world_with_callbacks()
+    delivery = a_delivery(world)
+    world.memory_callbacks.answer = lambda _: Answer(status=410)
+    tried(world, delivery)
+    replayed(world, delivery)
+    assert tried(world, delivery).state == "disabled"  # it was asked, and is gone still
+    world.memory_callbacks.answer = lambda _: Answer(status=204)
+    replayed(world, delivery)
+    assert tried(world, delivery).state == "delivered"
+    world.finish(world.submit())
+    world.run()
+    assert heard(world)[-1] == (ONE, "job.done")
+
+
+def test_a_replay_of_what_is_not_there_or_changes_all_the_time_is_told() -> None:
+    world = world_with_callbacks()
+    delivery = a_delivery(world)
+    with pytest.raises(NotFoundError, match="no delivery msg_0"):
+        replayed(world, replace(delivery, id="msg_0"))
+    world.memory_deliveries.move = lambda *_: False  # type: ignore[method-assign]
+    with pytest.raises(StorageBusyError):
+        replayed(world, delivery)
