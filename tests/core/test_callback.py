@@ -4,7 +4,9 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,6 +90,22 @@ def test_while_a_secret_is_exchanged_both_sign() -> None:
     one, other = both.split(" ")
     assert other == SIGNATURE
     assert one == signatures(parse_secrets(OTHER_SECRET), message_id=MESSAGE, timestamp=TIMESTAMP, body=BODY)
+
+
+def test_a_receiver_that_does_what_the_document_says_knows_whats_ours() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "callbacks.md").read_text(encoding="utf-8")
+    code = document.split("```python\n")[1].split("```")[0]
+    found: dict[str, Any] = {}
+    exec(code, found)
+    is_ours, now = found["is_ours"], time.time()
+    delivery = a_delivery()
+    headers = headers_of(delivery, parse_secrets(f"{OTHER_SECRET},{SECRET}"), now=now)
+    body = delivery.body.encode()
+    assert is_ours(SECRET, headers, body)
+    assert is_ours(OTHER_SECRET, headers, body)
+    assert not is_ours(SECRET, headers, body + b" ")
+    assert not is_ours("whsec_" + "A" * 32, headers, body)
+    assert not is_ours(SECRET, headers_of(delivery, parse_secrets(SECRET), now=now - 400), body)
 
 
 def test_no_secret_is_no_secret() -> None:
