@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from chalicelib.core.address import parse_endpoint
+from chalicelib.core.endpoint import parse_endpoint
 from chalicelib.core.pyramid import check_tile_size
 
 EXAMPLES = """\
