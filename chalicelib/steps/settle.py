@@ -17,7 +17,7 @@ from chalicelib.core.errors import (
     TransientError,
 )
 from chalicelib.core.job import UNFINISHED, Job, State, cancelled, discarding, failed, known, problem, superseded, swept
-from chalicelib.core.retry import LATE_SECONDS
+from chalicelib.core.retry import GRACE_SECONDS, LATE_SECONDS
 from chalicelib.ports import Archive, Clock, Jobs
 
 # What a transient failure left is kept for the next attempt, which does only what is missing.
@@ -33,6 +33,10 @@ def settle(job: Job, error: SlidehookError, *, jobs: Jobs, archive: Archive, clo
         return
     now = clock.now()
     sweep_at = now + _keep_seconds(job, error)
+    if job.state is State.FINISHING:
+        # A run of its last step may have switched a view, and died before it told the sweeper what that replaced.
+        for replaced in archive.replaced(job):
+            jobs.schedule_sweep(replaced, now + GRACE_SECONDS)
     end = superseded if isinstance(error, SourceChangedError) else failed
     ended = end(job, problem(error), now=now, sweep_at=sweep_at)
     if jobs.move(job, ended) and sweep_at <= now:

@@ -8,7 +8,7 @@ from chalicelib.adapters.memory import MemoryClock
 from chalicelib.core.errors import ArchiveBusyError, NoProgressError, NotTiledError, VerificationError, WorkLostError
 from chalicelib.core.job import Job, Problem, State
 from chalicelib.core.message import Message
-from chalicelib.core.retry import LATE_SECONDS, MAX_RESCUES
+from chalicelib.core.retry import GRACE_SECONDS, LATE_SECONDS, MAX_RESCUES
 from chalicelib.steps.control import recreate_session
 from chalicelib.steps.finish import finish
 from chalicelib.steps.plan import plan
@@ -20,7 +20,7 @@ from chalicelib.steps.settle import RESERVE_SECONDS as SWEEP_RESERVE_SECONDS
 from chalicelib.steps.tile import tile
 from tests.contracts.samples import a_job
 from tests.slides import Slide, write
-from tests.world import DATABASE, SESSION, World
+from tests.world import DATABASE, SESSION, Died, World
 
 SLIDE = write(Slide(width_px=300, height_px=200))
 
@@ -431,3 +431,32 @@ def test_instants_are_iso_8601_in_utc() -> None:
     assert instant(0.0) == "1970-01-01T00:00:00.000Z"
     assert instant(1767323045.25) == "2026-01-02T03:04:05.250Z"
     assert instant(None) is None
+
+
+def test_what_a_finisher_replaced_before_it_died_is_swept_although_its_job_fails() -> None:
+    world = World()
+    world.put(SLIDE)
+    first = world.finish(world.submit())
+    world.clock.advance(LATE_SECONDS)
+    world.minute()
+    assert world.job(first).sweep_at is None
+    world.put(write(Slide(width_px=300, height_px=200, seed=9)))
+    job = world.submit()
+    while world.job(job).state is not State.FINISHING:
+        message = world.memory_queue.sent.pop(0)
+        if message.do == "finish":
+            # It switches the view, and dies before it tells the sweeper of the first.
+            world.memory_jobs.schedule_sweep = _die  # type: ignore[method-assign]
+            with pytest.raises(Died):
+                world.deliver(message)
+            del world.memory_jobs.schedule_sweep
+        else:
+            world.deliver(message)
+    settle(world.job(job), NoProgressError("given up"), **ports(world, *ALL))
+    sweep_at = world.job(first).sweep_at
+    assert sweep_at is not None
+    assert sweep_at >= world.clock.now() + GRACE_SECONDS
+
+
+def _die(*_: object) -> None:
+    raise Died
