@@ -105,6 +105,11 @@ def delivery_id(job: str, attempt: int, outcome: State, url: str) -> str:
     return f"msg_{content_id('callback', said)}"
 
 
+def has_ended(job: Job, attempt: int) -> bool:
+    """Tell whether an attempt of the job is over."""
+    return attempt < job.attempt or (attempt == job.attempt and not job.is_live)
+
+
 def outcome_of(job: Job, attempt: int) -> Attempt | None:
     """Return how an attempt ended; None if it runs, or is so long ago that the job does not remember it."""
     return next((each for each in job.history if each.attempt == attempt), None)

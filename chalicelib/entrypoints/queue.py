@@ -30,6 +30,8 @@ Failures = dict[str, list[dict[str, str]]]
 logger = logging.getLogger("slidehook")
 
 SYNCS_PER_MINUTE = 5
+# What the timer leaves to the next minute.
+MINUTE_RESERVE_SECONDS = 20.0
 
 
 def on_arrivals(event: Mapping[str, Any], system: System) -> Failures:
@@ -57,21 +59,22 @@ def on_minute(system: System, context: Any = None) -> None:
     for job in due_for_sweep(jobs=jobs, clock=clock):
         _guarded(job, lambda job: sweep(job, jobs=jobs, archive=archive, clock=clock), system)
 
-    _look_after_callbacks(system)
+    _look_after_callbacks(clock, system)
     _begin_scheduled_sync(system)
     for sync in system.syncs.latest(live=True, limit=SYNCS_PER_MINUTE):
         _go_on_with(sync, clock, system)
 
 
-def _look_after_callbacks(system: System) -> None:
+def _look_after_callbacks(clock: Clock, system: System) -> None:
     """Announce what whoever ended it did not, and send deliveries whose message was lost on their way again."""
     if not system.settings.callback_secrets:
         return
     from chalicelib.steps.deliver import forgotten, overdue
 
-    for notice in forgotten(jobs=system.jobs, clock=system.clock):
-        tell(notice.job, notice.attempt, system)
-    system.queue.send(overdue(deliveries=system.deliveries, clock=system.clock))
+    system.queue.send(overdue(deliveries=system.deliveries, clock=clock))
+    for notice in forgotten(jobs=system.jobs, clock=clock):
+        if clock.remaining_seconds() > MINUTE_RESERVE_SECONDS:
+            tell(notice.job, notice.attempt, system)
 
 
 def _begin_scheduled_sync(system: System) -> None:

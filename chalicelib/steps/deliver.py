@@ -16,6 +16,7 @@ from chalicelib.core.callback import (
     answered,
     begun,
     disabled,
+    has_ended,
     headers_of,
     is_due,
     new_deliveries,
@@ -44,12 +45,15 @@ def announce(
 ) -> None:
     """Make the deliveries of an attempt that has ended, and send each its message. Harmless to repeat."""
     job = jobs.get(notice.job)
-    told = None if job is None else outcome_of(job, notice.attempt)
+    if job is None or not has_ended(job, notice.attempt):
+        # It may end at this very moment, and leave a notice that nobody has answered yet.
+        return
+    told = outcome_of(job, notice.attempt)
     made: list[Delivery] = []
-    if job is not None and told is not None:
+    if told is not None:
         wanted = new_deliveries(job, told, hook_url=hook_urls.get(job.hook), now=clock.now())
         made = [deliveries.create(each) for each in wanted]
-    jobs.told(notice, subscribers=0 if job is None else len(job.subscribers))
+    jobs.told(notice, subscribers=len(job.subscribers))
     # One that was made before has had its message.
     queue.send([message_for(each) for each in made if each.version == 0])
 

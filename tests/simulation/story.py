@@ -61,6 +61,7 @@ HABITS = (
     (2, 0, 0, 0, 3, 1, 8, 0, 0, 0),
     (4, 0, 0, 1, 0, 0, 0, 8, 0, 0),
     (4, 1, 0, 0, 0.5, 0, 1, 0.2, 3, 3),
+    (3, 0, 0, 0.5, 0, 0, 2, 3, 8, 1),
     (1, 0, 0, 0, 0, 0, 0, 0, 0, 0),
 )
 # Who asks to be told of a job's end, and who hears of every verification.
@@ -196,7 +197,7 @@ class Story:
         self._heard: dict[tuple[str, int, str, str], str] = {}
         self._misheard: str | None = None
         self._hurry = (0.12, 0.3)[self.choices.pick((3, 1))]
-        kind = self.choices.pick((3, 2, 1, 1, 1, 1, 1))
+        kind = self.choices.pick((3, 2, 1, 1, 1, 1, 1, 1))
         self._habit, self._is_overtaking = HABITS[kind], kind == OVERTAKING
 
     @property

@@ -256,6 +256,24 @@ def test_a_notice_of_what_nobody_remembers_is_taken_away() -> None:
     assert world.memory_deliveries.of_job(job.id) == ()
 
 
+def test_who_saw_the_job_run_does_not_take_the_notice_of_its_end() -> None:
+    world = world_with_callbacks()
+    job = world.submit(callback_url=ONE)
+    real = world.memory_jobs.get
+
+    def ends_meanwhile(job_id: str) -> Job | None:
+        found = real(job_id)
+        world.memory_jobs.get = real  # type: ignore[method-assign]
+        cancelled(world, job)
+        return found
+
+    world.memory_jobs.get = ends_meanwhile  # type: ignore[method-assign]
+    announced(world, job)
+    assert world.memory_jobs.untold(before=1e12, limit=9) == (Notice(job=job.id, attempt=1),)
+    announced(world, job)
+    assert len(world.memory_deliveries.of_job(job.id)) == 1
+
+
 # -- tries -------------------------------------------------------------------------------------------------------------
 
 
