@@ -19,7 +19,6 @@ from chalicelib.core.source import Source
 from chalicelib.entrypoints import queue as consumers
 from chalicelib.ports import Tile
 from chalicelib.steps import control, finish, rescue, settle
-from chalicelib.steps import deliver as delivering
 from chalicelib.steps import plan as planning
 from chalicelib.steps import tile as tiling
 from chalicelib.steps import verify as verifying
@@ -250,10 +249,6 @@ def outcomes_are_announced_without_an_outbox() -> AbstractContextManager[Any]:
     return patch.object(memory.MemoryJobs, "_leave_notice", lambda *_: None)
 
 
-def a_notice_is_taken_by_who_saw_the_job_run() -> AbstractContextManager[Any]:
-    return patch.object(delivering, "has_ended", lambda *_: True)
-
-
 MUTANTS: dict[str, Mutant] = {
     "the sweeper is told before a slide is removed": the_sweeper_is_told_after_the_removal,
     "newer bytes have a job by themselves": newer_bytes_wait_for_an_event,
@@ -281,6 +276,5 @@ MUTANTS: dict[str, Mutant] = {
     "a slide that was replaced is not judged": a_replaced_slide_is_judged,
     "chunks are sent": a_plan_that_comes_again_sends_nothing,
     "content-derived delivery id": delivery_ids_are_drawn,
-    "a notice is taken by who saw the end": a_notice_is_taken_by_who_saw_the_job_run,
     "an end leaves a notice": outcomes_are_announced_without_an_outbox,
 }
