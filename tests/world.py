@@ -14,6 +14,7 @@ from chalicelib.adapters.memory import (
     MemorySyncs,
     MemoryWork,
 )
+from chalicelib.adapters.memory_doorbook import MemoryDoorbook
 from chalicelib.adapters.memory_events import MemoryEvents
 from chalicelib.adapters.told import ToldJobs
 from chalicelib.config import Settings
@@ -95,6 +96,9 @@ class World:
         self.memory_syncs = MemorySyncs()
         self.syncs: Any = Port(self.memory_syncs, self)
         self.archive: Any = Port(self.memory_archive, self)
+        self.memory_doorbook = MemoryDoorbook()
+        self.doorbook: Any = Port(self.memory_doorbook, self)
+        self.image_collections: dict[tuple[str, str], tuple[float, frozenset[str]]] = {}
         self.settings = Settings(
             source_buckets=frozenset({BUCKET}),
             incoming_bucket=BUCKET,
