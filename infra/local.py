@@ -274,6 +274,10 @@ def chosen_parameters(environment: Mapping[str, str]) -> dict[str, str]:
         "SLIDEHOOK_ADMIN_DB": "AdminDb",
         "SLIDEHOOK_CHUNK_BYTES": "ChunkBytes",
         "SLIDEHOOK_SOURCE_BUCKETS": "SourceBuckets",
+        "SLIDEHOOK_TOKENS": "Tokens",
+        "SLIDEHOOK_WEBHOOK_SECRETS": "WebhookSecrets",
+        "SLIDEHOOK_SESSION_KEY": "SessionKey",
+        "SLIDEHOOK_CORS_ORIGINS": "CorsOrigins",
     }
     return {parameter: environment[name] for name, parameter in names.items() if environment.get(name)}
 
@@ -301,11 +305,12 @@ def choose_port(wanted: int | None) -> int:
 
 
 def kept_token(path: Path) -> str:
-    """Return this checkout's bearer token, made on first use, readable by this user only."""
+    """Return this checkout's bearer token: made on first use, printed then, readable by this user only."""
     if not path.exists():
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(32))
+            file.write(token := secrets.token_urlsafe(32))
+        print(f"token   {token}\n        made for this checkout, with all rights; .local/stack.json has it from now on")
     return path.read_text(encoding="ascii").strip()
 
 

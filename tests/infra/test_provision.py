@@ -180,6 +180,10 @@ def test_the_environment_names_what_was_made(clients: Clients) -> None:
         "SLIDEHOOK_MONGO_URI": "mongodb://db/",
         "SLIDEHOOK_ADMIN_DB": "slideatlas",
         "SLIDEHOOK_TOKENS_SHA256": "",
+        "SLIDEHOOK_TOKENS": "",
+        "SLIDEHOOK_WEBHOOK_SECRETS": "",
+        "SLIDEHOOK_SESSION_KEY": "",
+        "SLIDEHOOK_CORS_ORIGINS": "",
         "SLIDEHOOK_OPEN_READS": "true",
         "SLIDEHOOK_CHUNK_BYTES": "33554432",
     }
