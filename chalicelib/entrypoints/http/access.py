@@ -110,9 +110,10 @@ def _bearer(request: Request, system: System) -> Caller | None:
 
 
 def _session(request: Request, system: System) -> Token | None:
-    now, settings = system.clock.now(), system.settings
-    sealed = _cookie(request)
-    return session_bearer(sealed, settings.known_tokens, settings.sealing_key, now=now) if sealed else None
+    sealed, settings = _cookie(request), system.settings
+    if not sealed:
+        return None
+    return session_bearer(sealed, settings.known_tokens, settings.sealing_key, now=system.clock.now())
 
 
 def _cookie(request: Request) -> str:
