@@ -218,5 +218,7 @@ def _service(request: Request, system: System) -> str:
     if system.settings.public_url:
         return system.settings.public_url
     domain = (request.context or {}).get("domainName")
-    scheme = str(request.headers.get("x-forwarded-proto", "https" if domain else "http"))
+    # Who asks may write this header where no gateway does: it only ever chooses between the two.
+    secure = str(request.headers.get("x-forwarded-proto", "https" if domain else "http")).lower() == "https"
+    scheme = "https" if secure else "http"
     return f"{scheme}://{domain or request.headers.get('host', 'localhost')}{_prefix(request)}"
