@@ -1,13 +1,14 @@
 """Every door of Slidehook on one page: routes, queue consumers, the minute timer. No logic here."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
-from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SQSEvent
+from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response, SQSEvent
 
 from chalicelib.adapters.errand import write_json
 from chalicelib.config import read_settings
-from chalicelib.entrypoints import pages, queue
+from chalicelib.entrypoints import methods, pages, queue
 from chalicelib.wiring import System
 
 READ = ["GET", "HEAD"]
@@ -23,6 +24,13 @@ def answer(door: str, *arguments: str) -> Response:
     from chalicelib.entrypoints.http import answers
 
     return answers.answer(app.current_request, system, answers.handler(door), *arguments)
+
+
+@app.middleware("http")
+def guard(request: Request, get_response: Callable[[Request], Response]) -> Response:
+    from chalicelib.entrypoints.http.guard import guarded
+
+    return guarded(request, system, get_response)
 
 
 # -- routes ----------------------------------------------------------------------------------------------------------
@@ -41,6 +49,21 @@ def static(name: str) -> Response:
 @app.route("/health")
 def health() -> Response:
     return answer("catalogue.health")
+
+
+@app.route("/sign-in")
+def who() -> Response:
+    return answer("sessions.who")
+
+
+@app.route("/sign-in", methods=["POST"])
+def sign_in() -> Response:
+    return answer("sessions.sign_in")
+
+
+@app.route("/sign-out", methods=["POST"])
+def sign_out() -> Response:
+    return answer("sessions.sign_out")
 
 
 @app.route("/hooks/{name}", methods=["POST"])
@@ -176,6 +199,9 @@ def show_session(session: str) -> Response:
 @app.route("/sessions/{session}/recreate", methods=["POST"])
 def recreate_session(session: str) -> Response:
     return answer("catalogue.recreate", session)
+
+
+methods.complete(app)
 
 
 # -- queues and timer (infra/resources.yaml names the queues and how they are read) ------------------------------------

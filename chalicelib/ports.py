@@ -393,6 +393,9 @@ class Archive(Protocol):
         """Return what is kept beside a slide: `icc` is its colour profile, other names are associated images (JPEG).
         None if there is no such thing, image or store."""
 
+    def collections_of(self, image_store: str, image: str) -> frozenset[str]:
+        """Return the collections in which a session shows this image of this store."""
+
     def collection(self, collection: str) -> CollectionFacts:
         """Return a collection with its sessions. Raises NoSuchCollectionError."""
 
@@ -419,3 +422,30 @@ class Archive(Protocol):
 
     def ping(self) -> None:
         """Return if the database answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What became of a signed webhook. `key` names sender and delivery, `body` what it asked for (digests); `signed_at`
+    is that of the last attempt that was answered, `location` where its outcome is looked at (empty: nowhere)."""
+
+    key: str
+    body: str
+    signed_at: int
+    location: str
+
+
+class Doorbook(Protocol):
+    """What the door remembers. Everything in it expires by itself."""
+
+    def receipt(self, key: str) -> Receipt | None:
+        """Return what became of a delivery (strongly consistent), None if it was not accepted yet."""
+
+    def keep(self, receipt: Receipt, *, now: float) -> bool:
+        """Keep a receipt unless one of its key is kept that has another body, or was signed at that instant or later.
+
+        One conditional write; False means that it was not kept.
+        """
+
+    def count_try(self, who: str, *, now: float) -> int:
+        """Count one try of `who` in the minute of `now`; return how many there were in it, with this one."""

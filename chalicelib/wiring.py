@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from botocore.session import Session
 
     from chalicelib.adapters.callbacks import HttpCallbacks
+    from chalicelib.adapters.doorbook import DoorbookTable
     from chalicelib.adapters.dynamodb import DeliveryTable, SyncTable
     from chalicelib.adapters.event_table import EventTable
     from chalicelib.adapters.mongo import MongoArchive
@@ -32,6 +33,10 @@ class System:
     settings: Settings
     # botocore's sessions are not made for threads; its clients are.
     _one_by_one: Lock = field(default_factory=Lock, repr=False)
+    # Which collections show an image (by image store and image), and until when that is believed.
+    image_collections: dict[tuple[str, str], tuple[float, frozenset[str]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @cached_property
     def _session(self) -> "Session":
@@ -106,6 +111,12 @@ class System:
         from chalicelib.adapters.dynamodb import SyncTable
 
         return SyncTable(self._dynamodb, self.settings.jobs_table)
+
+    @cached_property
+    def doorbook(self) -> "DoorbookTable":
+        from chalicelib.adapters.doorbook import DoorbookTable
+
+        return DoorbookTable(self._dynamodb, self.settings.jobs_table)
 
     @cached_property
     def _dynamodb(self) -> Any:

@@ -2,9 +2,10 @@
 
     python -m infra.api --port 8000
 
-Three things are set right for use by more than one browser tab: the listen backlog, Nagle's
-algorithm (an answer in two segments otherwise waits 40 ms for an acknowledgement), and API
-Gateway's limit on bodies, which Chalice's server does not know.
+Set right for use by more than one browser tab: the listen backlog, Nagle's algorithm (an answer in
+two segments otherwise waits 40 ms for an acknowledgement), and what API Gateway does and Chalice's
+server does not: its limit on bodies, its patience, no body in the answer to HEAD. An address that leads nowhere
+is told so without repeating the caller's token.
 """
 
 from __future__ import annotations
@@ -18,7 +19,14 @@ import urllib.parse
 from http import HTTPStatus
 
 from chalice.config import Config
-from chalice.local import ChaliceRequestHandler, HeaderType, LocalDevServer, create_local_server
+from chalice.local import (
+    ChaliceRequestHandler,
+    ForbiddenError,
+    HeaderType,
+    LocalDevServer,
+    LocalGatewayException,
+    create_local_server,
+)
 
 from infra import template as templates
 
@@ -44,6 +52,8 @@ class Handler(ChaliceRequestHandler):
     """Chalice's handler with API Gateway's limit on bodies, for callers on this machine only."""
 
     disable_nagle_algorithm = True
+    # Who sends nothing for so long is hung up on, as API Gateway does it.
+    timeout = 30
 
     def parse_request(self) -> bool:
         """Refuse a request whose body API Gateway would not pass on, or that means another host."""
@@ -51,12 +61,19 @@ class Handler(ChaliceRequestHandler):
             return False
         if not is_local(self.headers.get("host", HOST)):
             return self._refuse(HTTPStatus.MISDIRECTED_REQUEST, b'{"message": "Misdirected Request"}')
+        if not self.headers.get("authorization", "").isascii():
+            return self._refuse(HTTPStatus.BAD_REQUEST, b'{"message": "Bad Request"}')
         length = self.headers.get("content-length", "0")
         if not length.isdecimal():
             return self._refuse(HTTPStatus.BAD_REQUEST, b'{"message": "Bad Request"}')
         if int(length) > BODY_LIMIT_BYTES:
             return self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, b'{"message": "Request Too Long"}')
         return True
+
+    def _send_error_response(self, error: LocalGatewayException) -> None:
+        # Chalice repeats the Authorization header in its answer.
+        body = b'{"message": "Missing Authentication Token"}' if isinstance(error, ForbiddenError) else error.body
+        self._send_http_response(error.CODE, {**error.headers, "X-Content-Type-Options": "nosniff"}, body)
 
     def _send_http_response_with_body(self, code: int, headers: HeaderType, body: str | bytes) -> None:
         """Send an answer; to HEAD its headers only. How long the body would be is not known there, and not told."""

@@ -281,6 +281,10 @@ def chosen_parameters(environment: Mapping[str, str]) -> dict[str, str]:
         "SLIDEHOOK_CALLBACK_URLS": "CallbackUrls",
         "SLIDEHOOK_CHUNK_BYTES": "ChunkBytes",
         "SLIDEHOOK_SOURCE_BUCKETS": "SourceBuckets",
+        "SLIDEHOOK_TOKENS": "Tokens",
+        "SLIDEHOOK_WEBHOOK_SECRETS": "WebhookSecrets",
+        "SLIDEHOOK_SESSION_KEY": "SessionKey",
+        "SLIDEHOOK_CORS_ORIGINS": "CorsOrigins",
     }
     return {parameter: environment[name] for name, parameter in names.items() if environment.get(name)}
 
@@ -308,8 +312,14 @@ def choose_port(wanted: int | None) -> int:
 
 
 def kept_token(path: Path) -> str:
-    """Return this checkout's bearer token, made on first use, readable by this user only."""
-    return kept(path, lambda: secrets.token_urlsafe(32))
+    """Return this checkout's bearer token, made on first use and printed then, readable by this user only."""
+
+    def made() -> str:
+        token = secrets.token_urlsafe(32)
+        print(f"token   {token}\n        made for this checkout, with all rights; .local/stack.json has it from now on")
+        return token
+
+    return kept(path, made)
 
 
 def kept_callback_secret(path: Path) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pymongo
 from bson import ObjectId
+from pymongo.database import Database
 from pymongo.uri_parser import parse_uri
 
 STORE = ObjectId("51de0000a11ce0000000da7a")
@@ -34,7 +35,8 @@ def seed(mongo_uri: str, admin_db: str) -> Seeded:
     with pymongo.MongoClient(mongo_uri, serverSelectionTimeoutMS=10_000) as client:
         _image_store(client, admin_db, mongo_uri)
         _collection_and_session(client, admin_db)
-        _indexes(client, admin_db)
+        index_catalogue(client[admin_db])
+        _index_images(client)
     return Seeded(collection=str(COLLECTION), session=str(SESSION), image_store=str(STORE))
 
 
@@ -94,8 +96,15 @@ def _collection_and_session(client: pymongo.MongoClient[dict[str, Any]], admin_d
     )
 
 
-def _indexes(client: pymongo.MongoClient[dict[str, Any]], admin_db: str) -> None:
-    client[admin_db].sessions.create_index("collection")
+def index_catalogue(admin: Database[dict[str, Any]]) -> None:
+    """Make the indexes of the catalogue that requests are answered from, unless they are there."""
+    admin.sessions.create_index("collection")
+    # In whose collections an image is shown is asked for each tile that a limited token wants.
+    admin.sessions.create_index("views")
+    admin.views.create_index("ViewerRecords.Image")
+
+
+def _index_images(client: pymongo.MongoClient[dict[str, Any]]) -> None:
     images = client[SLIDES_DB].images
     images.create_index("filename")
     images.create_index("sha512", unique=True, sparse=True)

@@ -15,6 +15,7 @@ from chalicelib.adapters.memory import (
     MemoryWork,
 )
 from chalicelib.adapters.memory_callbacks import MemoryCallbacks, MemoryDeliveries
+from chalicelib.adapters.memory_doorbook import MemoryDoorbook
 from chalicelib.adapters.memory_events import MemoryEvents
 from chalicelib.adapters.told import ToldJobs
 from chalicelib.config import Settings
@@ -99,6 +100,9 @@ class World:
         self.memory_deliveries, self.memory_callbacks = MemoryDeliveries(), MemoryCallbacks()
         self.deliveries: Any = Port(self.memory_deliveries, self)
         self.callbacks: Any = Port(self.memory_callbacks, self)
+        self.memory_doorbook = MemoryDoorbook()
+        self.doorbook: Any = Port(self.memory_doorbook, self)
+        self.image_collections: dict[tuple[str, str], tuple[float, frozenset[str]]] = {}
         self.settings = Settings(
             source_buckets=frozenset({BUCKET}),
             incoming_bucket=BUCKET,

@@ -728,6 +728,12 @@ class MemoryArchive:
         kept = {each.name: each.jpeg for each in found.facts.associated} | {"icc": found.facts.icc_profile}
         return kept.get(name) or None
 
+    def collections_of(self, image_store: str, image: str) -> frozenset[str]:
+        showing = {
+            view for view, shown in self.views.items() if (shown.image_store, shown.image) == (image_store, image)
+        }
+        return frozenset(session.collection for session in self._sessions.values() if showing & set(session.views))
+
     def collection(self, collection: str) -> CollectionFacts:
         if collection not in self._collections:
             raise NoSuchCollectionError(f"there is no collection {collection}")

@@ -480,6 +480,17 @@ class MongoArchive:
         stored = kept.get("icc") if name == "icc" else (kept.get("associated") or {}).get(name)
         return bytes(stored) if stored else None
 
+    def collections_of(self, image_store: str, image: str) -> frozenset[str]:
+        record = {"Image": ObjectId(image), "Database": ObjectId(image_store)}
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {"ViewerRecords.Image": ObjectId(image), "ViewerRecords": {"$elemMatch": record}}},
+            {"$lookup": {"from": "sessions", "localField": "_id", "foreignField": "views", "as": "sessions"}},
+            {"$project": {"_id": 0, "sessions.collection": 1}},
+        ]
+        with _patience(f"the views of image {image}"):
+            found = [session for view in self._admin.views.aggregate(pipeline) for session in view["sessions"]]
+        return frozenset(str(session["collection"]) for session in found if "collection" in session)
+
     def collection(self, collection: str) -> CollectionFacts:
         with _patience(f"collection {collection}"):
             found = self._admin.collections.find_one({"_id": ObjectId(collection)})

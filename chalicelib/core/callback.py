@@ -10,10 +10,6 @@ twice announces the same delivery. Each try is begun by a conditional write and 
 do not make the same try; one that dies in between is made up for a minute later.
 """
 
-import base64
-import binascii
-import hashlib
-import hmac
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +21,7 @@ from typing import Literal
 from chalicelib.core.digest import content_id
 from chalicelib.core.instant import instant
 from chalicelib.core.job import Attempt, Job, Problem, State
+from chalicelib.core.signature import secret_bytes, sign
 
 DeliveryState = Literal["pending", "delivered", "failed", "disabled"]
 
@@ -40,8 +37,6 @@ EARLY_SECONDS = 1.0
 KEEP_SECONDS = 30 * 86400.0
 MAX_LOG = 20
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret begins with
-SECRET_BYTES = (24, 64)
 SUCCESS = range(200, 300)
 
 
@@ -192,26 +187,16 @@ def _problem(problem: Problem | None) -> dict[str, str] | None:
 
 def parse_secrets(text: str) -> tuple[bytes, ...]:
     """Return the secrets of a list such as `whsec_...,whsec_...`. Raises ValueError, which repeats none of them."""
-    return tuple(_secret(part.strip()) for part in text.split(",") if part.strip())
-
-
-def _secret(text: str) -> bytes:
     try:
-        secret = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
-    except (binascii.Error, ValueError):
-        secret = b""
-    least, most = SECRET_BYTES
-    if not text.startswith(SECRET_PREFIX) or not least <= len(secret) <= most:
-        raise ValueError(f"a secret must be {SECRET_PREFIX} and {least} to {most} bytes in base64")
-    return secret
+        return tuple(secret_bytes(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise ValueError(f"a secret {error}") from None
 
 
 def signatures(secrets: Sequence[bytes], *, message_id: str, timestamp: int, body: bytes) -> str:
     """Return the `webhook-signature` of a message: one of each secret, so that a receiver may know the old or the
     new."""
-    signed = f"{message_id}.{timestamp}.".encode() + body
-    digests = (hmac.new(secret, signed, hashlib.sha256).digest() for secret in secrets)
-    return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
+    return " ".join(sign(secret, message_id, timestamp, body) for secret in secrets)
 
 
 def headers_of(delivery: Delivery, secrets: Sequence[bytes], *, now: float) -> Mapping[str, str]:

@@ -2,12 +2,14 @@
 
     SlidehookError
     ├── RequestError            the call itself: refused at the door
-    │   ├── InvalidRequestError · UnauthorizedError · NotFoundError · ConflictError
+    │   ├── InvalidRequestError · UnauthorizedError · ForbiddenError · TooManyTriesError · NotFoundError · ConflictError
     │   ├── BadAddressError · AnswerTooLargeError
     ├── SourceError             the object in S3
-    │   ├── BucketNotAllowedError · NoSuchSourceError · EmptySourceError · SourceChangedError · SourceGoneError
+    │   ├── BucketNotAllowedError · SourceNotAllowedError · NoSuchSourceError · EmptySourceError · SourceChangedError
+    │   ├── SourceGoneError
     ├── DestinationError        the place in SlideAtlas' catalogue
-    │   ├── NoSuchCollectionError · NoSuchSessionError · ForeignSessionError · NoImageStoreError · UnplacedKeyError
+    │   ├── NoSuchCollectionError · NoSuchSessionError · ForeignSessionError · NoImageStoreError · NoSuchImageError
+    │   ├── UnplacedKeyError
     ├── SlideError              the TIFF
     │   ├── NotTiffError · TruncatedError · NotTiledError · UnsupportedError · LimitError · CorruptTileError
     │   ├── TooManyBadTilesError
@@ -72,6 +74,25 @@ class UnauthorizedError(RequestError):
     hint = "Send 'Authorization: Bearer <token>' with a token that this service knows."
 
 
+class SignatureError(UnauthorizedError):
+    """A webhook's signature, or what belongs to it, is not as Standard Webhooks says."""
+
+    code = "bad_signature"
+    hint = "Sign `id.timestamp.body` with a secret that this service knows, as Standard Webhooks 1.0.0 says."
+
+
+class ForbiddenError(RequestError):
+    """The caller is known, and may not do this."""
+
+    code = "forbidden"
+    hint = "Ask whoever runs the service for a token with this scope."
+
+
+class TooManyTriesError(RequestError):
+    code = "too_many_tries"
+    hint = "Wait a minute."
+
+
 class NotFoundError(RequestError):
     code = "not_found"
     hint = "Check the address."
@@ -92,6 +113,13 @@ class AnswerTooLargeError(RequestError):
 class ConflictError(RequestError):
     code = "conflict"
     hint = "Look at the job's state and decide anew."
+
+
+class ReplayedError(ConflictError):
+    """A signed webhook that was accepted before, or another one under its id."""
+
+    code = "replayed"
+    hint = "Nothing to do if it was sent once; a new attempt is signed anew, and a new message has a new id."
 
 
 class NotCancellableError(ConflictError):
@@ -127,6 +155,13 @@ class SourceError(SlidehookError):
 class BucketNotAllowedError(SourceError):
     code = "bucket_not_allowed"
     hint = "Put the slide into a bucket that this service is configured to read."
+
+
+class SourceNotAllowedError(BucketNotAllowedError):
+    """The caller is limited to some collections, and the key names none of them."""
+
+    code = "source_not_allowed"
+    hint = "Name an object below <collection id>/ or direct/<collection id>/ of a collection that the token is for."
 
 
 class NoSuchSourceError(SourceError):
@@ -174,6 +209,11 @@ class ForeignSessionError(DestinationError):
 class NoImageStoreError(DestinationError):
     code = "no_image_store"
     hint = "Give the collection an `image_store` that exists in `databases` of the admin database."
+
+
+class NoSuchImageError(DestinationError):
+    code = "no_such_image"
+    hint = "Name an image that a session of the collection shows, or leave `mongo_collection` out."
 
 
 class UnplacedKeyError(DestinationError):

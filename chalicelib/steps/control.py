@@ -22,9 +22,16 @@ class Redriven:
 
 
 def redrive(
-    retry: Callable[[str], Job], *, codes: Sequence[str], session: str | None, cursor: str | None, jobs: Jobs
+    retry: Callable[[str], Job],
+    *,
+    codes: Sequence[str],
+    session: str | None,
+    cursor: str | None,
+    jobs: Jobs,
+    is_seen: Callable[[Job], bool] = lambda _: True,
 ) -> Redriven:
-    """`retry` the failed jobs of a page whose error has one of `codes`, of all sessions or one.
+    """`retry` the failed jobs of a page whose error has one of `codes`, of all sessions or one; those that the caller
+    does not see (`is_seen`) are passed over.
 
     One that is refused does not keep the others. Raises InvalidRequestError for a foreign cursor.
     """
@@ -32,6 +39,8 @@ def redrive(
     again, refused = [], []
     for job in page.jobs:
         if job.error is None or job.error.code not in codes or session not in (None, job.destination.session):
+            continue
+        if not is_seen(job):
             continue
         try:
             again.append(retry(job.id))

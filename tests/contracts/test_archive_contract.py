@@ -865,3 +865,28 @@ def test_stored_tiles_are_read_back_by_name(bench: ArchiveBench) -> None:
 def test_of_an_image_without_tiles_nothing_is_stored(bench: ArchiveBench) -> None:
     assert dict(bench.archive.stored(bench.database, UNKNOWN, ["t.jpg"])) == {}
     assert bench.archive.documents(bench.database, UNKNOWN) == 0
+
+
+# -- who sees an image ------------------------------------------------------------------------------------------------
+
+
+def test_an_image_belongs_to_the_collections_whose_sessions_show_it(bench: ArchiveBench) -> None:
+    job = version(bench, 1)
+    assert bench.archive.collections_of(STORE, job.image) == frozenset()
+    staged(bench, job)
+    assert bench.archive.collections_of(STORE, job.image) == frozenset()
+    switch = publish(bench, job)
+    assert bench.archive.collections_of(STORE, job.image) == {COLLECTION}
+    assert bench.archive.collections_of(OTHER_STORE, job.image) == frozenset()
+    bench.archive.take_out(SESSION, [switch.view])
+    assert bench.archive.collections_of(STORE, job.image) == frozenset()
+
+
+def test_an_image_that_others_show_as_well_belongs_to_both(bench: ArchiveBench) -> None:
+    guests = "0000000000000000000e0009"
+    bench.add_session(guests, collection=OTHER_COLLECTION, label="Guests", image_store=STORE)
+    published(bench, version(bench, 1, mongo_collection=NAMED_IMAGE))
+    published(bench, version(bench, 2, "other.svs", mongo_collection=NAMED_IMAGE, session=guests))
+    assert bench.archive.collections_of(STORE, NAMED_IMAGE) == {COLLECTION, OTHER_COLLECTION}
+    bench.forget_entry(SESSION, listed(bench)[0])
+    assert bench.archive.collections_of(STORE, NAMED_IMAGE) == {OTHER_COLLECTION}

@@ -13,6 +13,7 @@ from chalicelib.adapters.mongo import MongoArchive
 from chalicelib.core.digest import digest_sum
 from chalicelib.core.errors import ArchiveBusyError
 from chalicelib.core.verification import Stored
+from infra.seed import index_catalogue
 from tests.contracts.archives import MongoBench
 from tests.contracts.samples import COLLECTION, NAMED_IMAGE, SESSION, STORE, a_job, a_tile, facts_of
 
@@ -154,3 +155,21 @@ def test_documents_that_somebody_else_has_put_among_the_tiles_are_read_as_they_a
     assert found[:2] == [Stored(tile.id, b"root"), Stored(b"", b"other")]
     assert [each.jpeg for each in found[2:]] == [b""]
     assert bench.archive.documents(bench.database, job.image) == 4
+
+
+def test_whose_an_image_is_is_answered_from_indexes_however_many_views_there_are(bench: MongoBench) -> None:
+    index_catalogue(bench.admin)
+    job = a_job(database=bench.database)
+    bench.archive.stage(job)
+    bench.archive.write(job, 0, [a_tile("t.jpg", b"root")])
+    bench.archive.publish(job, facts_of(job), now=1700000000.0)
+    others = [
+        {"_id": ObjectId(), "ViewerRecords": [{"Image": ObjectId(), "Database": ObjectId(STORE)}]} for _ in range(99)
+    ]
+    bench.admin.views.insert_many(others)
+    bench.admin.sessions.insert_many([{"views": [view["_id"]], "collection": ObjectId(COLLECTION)} for view in others])
+    bench.admin.command("profile", 2)
+    assert bench.archive.collections_of(STORE, job.image) == {COLLECTION}
+    bench.admin.command("profile", 0)
+    (asked,) = bench.admin["system.profile"].find({"command.aggregate": "views"})
+    assert (asked["planSummary"], asked["docsExamined"]) == ("IXSCAN { ViewerRecords.Image: 1 }", 2)

@@ -286,6 +286,7 @@ def test_a_told_table_is_a_table(world: World) -> None:
         ({"SLIDEHOOK_WORKER": "worker-2"}, "worker-2"),
         ({}, f"process-{os.getpid()}"),
     ],
+    ids=["Lambda", "local", "neither"],
 )
 def test_a_worker_is_named_by_where_its_log_is_and_never_by_its_host(environment: dict[str, str], worker: str) -> None:
     needed = ("INCOMING_BUCKET", "WORK_BUCKET", "JOBS_TABLE", "JOBS_QUEUE", "CHUNKS_QUEUE", "MONGO_URI")

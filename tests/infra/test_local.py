@@ -109,6 +109,13 @@ def test_the_token_is_made_once_and_for_this_user_only(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "token").stat().st_mode) == 0o600
 
 
+def test_the_token_is_printed_when_it_is_made_and_not_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    token = local.kept_token(tmp_path / "token")
+    assert token in capsys.readouterr().out
+    local.kept_token(tmp_path / "token")
+    assert capsys.readouterr().out == ""
+
+
 def test_stack_json_is_for_this_user_only_and_names_the_processes(tmp_path: Path, system: System) -> None:
     system.keep(python(tmp_path, "import time; time.sleep(60)"))
     system.document = {"api": "http://127.0.0.1:1"}

@@ -195,6 +195,19 @@ def test_the_api_answers_within_api_gateways_patience(resources: dict[str, Any])
     assert resources["RestAPI"]["Properties"]["EndpointConfiguration"] == "REGIONAL"
 
 
+def test_the_api_takes_no_more_requests_than_it_is_set_to(template: dict[str, Any]) -> None:
+    (limit,) = template["Resources"]["RestAPI"]["Properties"]["MethodSettings"]
+    assert (limit["ResourcePath"], limit["HttpMethod"]) == ("/*", "*")
+    assert limit["ThrottlingRateLimit"] == {"Ref": "RequestsPerSecond"}
+    assert limit["ThrottlingBurstLimit"] == {"Ref": "RequestsAtOnce"}
+
+
+def test_every_address_that_is_read_has_head_and_every_one_tells_its_methods(resources: dict[str, Any]) -> None:
+    for path, methods in resources["RestAPI"]["Properties"]["DefinitionBody"]["paths"].items():
+        assert "options" in methods, path
+        assert ("head" in methods) is ("get" in methods), path
+
+
 def test_functions_get_the_memory_and_settings_that_they_need(template: dict[str, Any]) -> None:
     for function in FUNCTIONS:
         assert template["Resources"][function]["Properties"]["MemorySize"] >= 512, function
@@ -208,16 +221,22 @@ def test_functions_get_the_memory_and_settings_that_they_need(template: dict[str
 
 
 def test_secrets_are_parameters_that_are_not_echoed(template: dict[str, Any]) -> None:
-    for name, parameter in (
-        ("SLIDEHOOK_MONGO_URI", "MongoUri"),
-        ("SLIDEHOOK_TOKENS_SHA256", "TokensSha256"),
-        ("SLIDEHOOK_CALLBACK_SECRETS", "CallbackSecrets"),
-        ("SLIDEHOOK_CALLBACK_URLS", "CallbackUrls"),
-    ):
+    for name, parameter in SECRETS.items():
         assert template["Globals"]["Function"]["Environment"]["Variables"][name] == {"Ref": parameter}
         assert template["Parameters"][parameter]["NoEcho"] is True
     assert "Default" not in template["Parameters"]["MongoUri"]
     assert template["Parameters"]["OpenReads"]["Default"] == "false"
+
+
+SECRETS = {
+    "SLIDEHOOK_CALLBACK_SECRETS": "CallbackSecrets",
+    "SLIDEHOOK_CALLBACK_URLS": "CallbackUrls",
+    "SLIDEHOOK_MONGO_URI": "MongoUri",
+    "SLIDEHOOK_SESSION_KEY": "SessionKey",
+    "SLIDEHOOK_TOKENS": "Tokens",
+    "SLIDEHOOK_TOKENS_SHA256": "TokensSha256",
+    "SLIDEHOOK_WEBHOOK_SECRETS": "WebhookSecrets",
+}
 
 
 def test_the_table_has_keys_indexes_expiry_and_recovery(resources: dict[str, Any]) -> None:

@@ -15,11 +15,13 @@ from chalicelib.core.errors import (
     BodyTooLargeError,
     BucketNotAllowedError,
     ConflictError,
+    ForbiddenError,
     InvalidRequestError,
     NoSuchCollectionError,
     NoSuchSessionError,
     NotFoundError,
     SlidehookError,
+    TooManyTriesError,
     TransientError,
     UnauthorizedError,
 )
@@ -41,8 +43,10 @@ STATUS: dict[type[SlidehookError], int] = {
     BodyTooLargeError: 413,
     BucketNotAllowedError: 403,
     ConflictError: 409,
+    ForbiddenError: 403,
     NotFoundError: 404,
     SlidehookError: 422,
+    TooManyTriesError: 429,
     TransientError: 503,
     UnauthorizedError: 401,
 }
@@ -111,6 +115,8 @@ def problem(error: SlidehookError, *, status: int | None = None) -> Response:
     headers: Headers = {"Content-Type": PROBLEM_TYPE}
     if status == STATUS[UnauthorizedError]:
         headers["WWW-Authenticate"] = "Bearer"
+    if status == STATUS[TooManyTriesError]:
+        headers["Retry-After"] = "60"
     if status == STATUS[TransientError]:
         headers["Retry-After"] = str(RETRY_SECONDS)
     return Response(body=json.dumps(body), status_code=status, headers=headers)
@@ -122,10 +128,17 @@ def answered(body: Mapping[str, object], *, status: int = 200, headers: Mapping[
     )
 
 
-def body_of(request: Request) -> object:
+def raw_body_of(request: Request) -> bytes:
+    """Return a request's body as it came: what is signed is these bytes. Raises BodyTooLargeError."""
     raw = request.raw_body or b""
+    raw = raw.encode() if isinstance(raw, str) else raw
     if len(raw) > MAX_BODY_BYTES:
         raise BodyTooLargeError(f"the body has {len(raw)} bytes; at most {MAX_BODY_BYTES} are taken")
+    return raw
+
+
+def body_of(request: Request) -> object:
+    raw = raw_body_of(request)
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):

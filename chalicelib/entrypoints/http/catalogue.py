@@ -3,7 +3,7 @@
 from chalice.app import Request, Response
 
 from chalicelib.core.errors import InvalidRequestError
-from chalicelib.entrypoints.http.access import may_read, may_submit
+from chalicelib.entrypoints.http.access import may_administer, may_read, may_submit, see_collection, seen_session
 from chalicelib.entrypoints.http.answers import answered, body_of, found_or_404, object_id_in
 from chalicelib.ports import CollectionFacts, SessionFacts
 from chalicelib.steps.control import recreate_session
@@ -16,7 +16,7 @@ def health(_request: Request, _system: System) -> Response:
 
 def client_settings(request: Request, system: System) -> Response:
     """What a command line must know to bring a slide to the incoming bucket."""
-    may_submit(request, system)
+    may_submit(request, system, limited=True)
     settings = system.settings
     return answered(
         {
@@ -28,26 +28,36 @@ def client_settings(request: Request, system: System) -> Response:
 
 
 def show_collection(request: Request, system: System, collection: str) -> Response:
-    may_read(request, system)
-    return answered(
-        _collection(found_or_404(lambda: system.archive.collection(object_id_in(collection, "collection"))))
-    )
+    caller = may_read(request, system, limited=True)
+    collection = object_id_in(collection, "collection")
+
+    def look() -> CollectionFacts:
+        see_collection(caller, collection)
+        return system.archive.collection(collection)
+
+    return answered(_collection(found_or_404(look)))
 
 
 def show_session(request: Request, system: System, session: str) -> Response:
-    may_read(request, system)
-    facts = found_or_404(lambda: system.archive.session(object_id_in(session, "session")))
+    caller = may_read(request, system, limited=True)
+    session = object_id_in(session, "session")
+    facts = found_or_404(lambda: seen_session(caller, system, session))
     return answered({**_session(facts), "views": list(facts.views)})
 
 
 def make_session(request: Request, system: System, collection: str) -> Response:
-    may_submit(request, system)
+    caller = may_submit(request, system, limited=True)
     body = body_of(request)
     label = body.get("label") if isinstance(body, dict) else None
     if not isinstance(label, str) or not 0 < len(label.strip()) <= MAX_LABEL or not label.isprintable():
         raise InvalidRequestError(f"label must be a text of 1 to {MAX_LABEL} printable characters")
     collection = object_id_in(collection, "collection")
-    facts, made = found_or_404(lambda: system.archive.make_session(collection, label.strip()))
+
+    def make() -> tuple[SessionFacts, bool]:
+        see_collection(caller, collection)
+        return system.archive.make_session(collection, label.strip())
+
+    facts, made = found_or_404(make)
     return answered(_session(facts), status=201 if made else 200)
 
 
@@ -55,8 +65,9 @@ MAX_LABEL = 200
 
 
 def recreate(request: Request, system: System, session: str) -> Response:
-    may_submit(request, system)
+    caller = may_administer(request, system, limited=True)
     session = object_id_in(session, "session")
+    found_or_404(lambda: seen_session(caller, system, session))
     removed = found_or_404(
         lambda: recreate_session(session, jobs=system.jobs, archive=system.archive, clock=system.clock)
     )

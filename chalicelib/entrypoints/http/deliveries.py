@@ -3,26 +3,23 @@
 from chalice.app import Request, Response
 
 from chalicelib.core.errors import CallbacksOffError
-from chalicelib.core.job import known
 from chalicelib.entrypoints.http.access import may_read, may_submit
 from chalicelib.entrypoints.http.answers import answered
-from chalicelib.entrypoints.http.jobs import JOB_ID
+from chalicelib.entrypoints.http.jobs import job_for
 from chalicelib.steps.deliver import replay
 from chalicelib.steps.report import delivery_report
 from chalicelib.wiring import System
 
 
 def list_deliveries(request: Request, system: System, job_id: str) -> Response:
-    may_read(request, system)
-    job = known(job_id, system.jobs.get(job_id) if JOB_ID.fullmatch(job_id) else None)
+    job = job_for(may_read(request, system, limited=True), system, job_id)
     found = [delivery_report(each) for each in system.deliveries.of_job(job.id)]
     return answered({"deliveries": found}, headers={"Cache-Control": "no-store"})
 
 
 def replay_delivery(request: Request, system: System, job_id: str, delivery: str) -> Response:
     """Send a delivery again, whatever became of it, under the same id."""
-    may_submit(request, system)
-    job = known(job_id, system.jobs.get(job_id) if JOB_ID.fullmatch(job_id) else None)
+    job = job_for(may_submit(request, system, limited=True), system, job_id)
     if not system.settings.callback_secrets:
         raise CallbacksOffError("this service sends no callbacks: it has no secret to sign them")
     again = replay(job.id, delivery, deliveries=system.deliveries, queue=system.queue, clock=system.clock)

@@ -1,34 +1,99 @@
-"""The webhooks."""
+"""The webhooks: called with a token, by the page, or signed by Standard Webhooks 1.0.0.
+
+A signed delivery is answered well once. Until then its sender may try again under its id as often as it likes, and
+every call is harmless to repeat; afterwards a new attempt (signed later) is told what became of it, and one that
+was seen before is refused. So nobody who has recorded a delivery can make anything of it.
+"""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from chalice.app import Request, Response
 
-from chalicelib.core.errors import NotFoundError
-from chalicelib.core.job import Job
+from chalicelib.core.access import Caller, Scope, collection_of_key
+from chalicelib.core.digest import content_id
+from chalicelib.core.errors import NotFoundError, ReplayedError, SourceNotAllowedError
+from chalicelib.core.job import Job, known
+from chalicelib.core.signature import Signed
+from chalicelib.core.source import parse_prefix
+from chalicelib.core.sync import known_sync
 from chalicelib.entrypoints.callbacks import tell
-from chalicelib.entrypoints.http.access import may_submit
-from chalicelib.entrypoints.http.answers import accepted, answered, body_of
+from chalicelib.entrypoints.http.access import (
+    may_call_hook,
+    need,
+    see_collection,
+    see_named_image,
+    seen_job,
+    seen_session,
+)
+from chalicelib.entrypoints.http.answers import accepted, answered, body_of, raw_body_of
 from chalicelib.hooks import check_callback, validated
 from chalicelib.hooks.inspect import InspectParameters, inspect
 from chalicelib.hooks.remove import RemoveParameters, remove
 from chalicelib.hooks.sync import SyncParameters, sync
 from chalicelib.hooks.upload import UploadParameters, upload
 from chalicelib.hooks.verify import VerifyParameters, verify
+from chalicelib.ports import Receipt
 from chalicelib.steps.report import POLL_SECONDS, sync_report
 from chalicelib.wiring import System
 
+Hook = Callable[[object, System, Caller], Response]
+
 
 def call_hook(request: Request, system: System, name: str) -> Response:
-    may_submit(request, system)
+    body = raw_body_of(request)
+    caller, signed = may_call_hook(request, system, body)
     if name not in HOOKS:
         raise NotFoundError(f"there is no hook {name!r}", hint=f"The hooks are: {', '.join(sorted(HOOKS))}.")
-    return HOOKS[name](body_of(request), system)
+    need(caller, Scope.ADMIN if name in TAKES_AWAY else Scope.SUBMIT)
+    if signed is None:
+        return HOOKS[name](body_of(request), system, caller)
+    receipt = Receipt(
+        key=content_id("delivery", {"sender": caller.name, "id": signed.id}),
+        body=content_id("call", {"hook": name, "body": body.hex()}),
+        signed_at=signed.signed_at,
+        location="",
+    )
+    before = system.doorbook.receipt(receipt.key)
+    if before is not None:
+        return _again(signed, before, receipt, system)
+    answer = HOOKS[name](body_of(request), system, caller)
+    # Kept with the outcome: who was refused, or got no answer because this died before here, tries again.
+    location = str(answer.headers.get("Location", ""))
+    system.doorbook.keep(replace(receipt, location=location), now=system.clock.now())
+    return answer
 
 
-def _upload(body: object, system: System) -> Response:
+def _again(signed: Signed, before: Receipt, now: Receipt, system: System) -> Response:
+    """Answer a new attempt to deliver what was accepted already, whose answer must have been lost. Nothing is done
+    again. Raises ReplayedError for an attempt that was seen before, and for another call under the same id."""
+    if before.body != now.body:
+        raise ReplayedError(f"another delivery {signed.id} was accepted before")
+    if not system.doorbook.keep(replace(now, location=before.location), now=system.clock.now()):
+        raise ReplayedError(f"the delivery {signed.id} was accepted before")
+    kind, _, found = before.location.strip("/").partition("/")
+    if kind == "jobs":
+        return accepted(known(found, system.jobs.get(found)), system)
+    if kind == "syncs":
+        running = known_sync(found, system.syncs.get(found))
+        return answered(sync_report(running), status=202, headers={"Location": before.location})
+    return answered({"status": "done before"})
+
+
+def _refuse_foreign_source(caller: Caller, url: str, pointer: str) -> None:
+    """Raise SourceNotAllowedError for what a limited caller may not have read: publishing a slide shows it."""
+    if not caller.reads(*parse_prefix(url)):
+        raise SourceNotAllowedError(f"{url} belongs to none of the token's collections", pointer=pointer)
+
+
+def _upload(body: object, system: System, caller: Caller) -> Response:
     parameters = validated(UploadParameters, body)
+    see_collection(caller, parameters.collection)
+    _refuse_foreign_source(caller, parameters.source, "/source")
     _check_callback(parameters.callback_url, system)
+    if caller.is_limited and parameters.mongo_collection is not None:
+        place = system.archive.locate(parameters.collection, parameters.session, None)
+        see_named_image(caller, system, place.image_store, parameters.mongo_collection)
     job = upload(
         parameters,
         source_buckets=system.settings.source_buckets,
@@ -53,8 +118,9 @@ def _accepted(job: Job, callback_url: str | None, system: System) -> Response:
     return accepted(job, system)
 
 
-def _verify(body: object, system: System) -> Response:
+def _verify(body: object, system: System, caller: Caller) -> Response:
     parameters = validated(VerifyParameters, body)
+    known(parameters.job, seen_job(caller, system.jobs.get(parameters.job)))
     _check_callback(parameters.callback_url, system)
     job = verify(
         parameters,
@@ -67,9 +133,12 @@ def _verify(body: object, system: System) -> Response:
     return _accepted(job, parameters.callback_url, system)
 
 
-def _sync(body: object, system: System) -> Response:
+def _sync(body: object, system: System, caller: Caller) -> Response:
+    parameters = validated(SyncParameters, body)
+    see_collection(caller, parameters.collection or collection_of_key(parse_prefix(parameters.prefix)[1]))
+    _refuse_foreign_source(caller, parameters.prefix, "/prefix")
     begun = sync(
-        validated(SyncParameters, body),
+        parameters,
         source_buckets=system.settings.source_buckets,
         archive=system.archive,
         syncs=system.syncs,
@@ -80,9 +149,11 @@ def _sync(body: object, system: System) -> Response:
     return answered(sync_report(begun), status=202, headers=headers)
 
 
-def _inspect(body: object, system: System) -> Response:
+def _inspect(body: object, system: System, caller: Caller) -> Response:
+    parameters = validated(InspectParameters, body)
+    _refuse_foreign_source(caller, parameters.source, "/source")
     found = inspect(
-        validated(InspectParameters, body),
+        parameters,
         source_buckets=system.settings.source_buckets,
         chunk_bytes=system.settings.chunk_bytes,
         slides=system.slides,
@@ -91,16 +162,19 @@ def _inspect(body: object, system: System) -> Response:
     return answered(found)
 
 
-def _remove(body: object, system: System) -> Response:
+def _remove(body: object, system: System, caller: Caller) -> Response:
     parameters = validated(RemoveParameters, body)
+    seen_session(caller, system, parameters.session)
     removed = remove(parameters, jobs=system.jobs, archive=system.archive, clock=system.clock)
     return answered({"session": parameters.session, "views_removed": removed})
 
 
-HOOKS: dict[str, Callable[[object, System], Response]] = {
+HOOKS: dict[str, Hook] = {
     "inspect": _inspect,
     "remove": _remove,
     "sync": _sync,
     "upload": _upload,
     "verify": _verify,
 }
+# What these do, readers miss afterwards.
+TAKES_AWAY = frozenset({"remove"})

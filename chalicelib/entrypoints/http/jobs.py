@@ -7,14 +7,16 @@ from functools import partial
 
 from chalice.app import Request, Response
 
+from chalicelib.core.access import Caller
 from chalicelib.core.errors import InvalidRequestError
 from chalicelib.core.history import MAX_EVENTS
 from chalicelib.core.job import Job, State, known
 from chalicelib.entrypoints.callbacks import tell
-from chalicelib.entrypoints.http.access import may_read, may_submit
+from chalicelib.entrypoints.http.access import may_administer, may_read, may_submit, seen_job
 from chalicelib.entrypoints.http.answers import accepted, answered, body_of, object_id_in, status_of
 from chalicelib.hooks import validated
 from chalicelib.hooks.redrive import RedriveParameters
+from chalicelib.ports import JobPage
 from chalicelib.steps.control import redrive
 from chalicelib.steps.orphans import orphans
 from chalicelib.steps.report import POLL_SECONDS, events_report
@@ -28,16 +30,14 @@ JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def show_job(request: Request, system: System, job_id: str) -> Response:
-    may_read(request, system)
-    job = known(job_id, system.jobs.get(job_id) if JOB_ID.fullmatch(job_id) else None)
+    job = job_for(may_read(request, system, limited=True), system, job_id)
     headers = {"Retry-After": str(POLL_SECONDS)} if job.is_live else {}
     return answered(status_of(job, system), headers={"Cache-Control": "no-store", **headers})
 
 
 def show_events(request: Request, system: System, job_id: str) -> Response:
     """What happened to a job, line by line: those behind the place `after`, the newest last."""
-    may_read(request, system)
-    job = known(job_id, system.jobs.get(job_id) if JOB_ID.fullmatch(job_id) else None)
+    job = job_for(may_read(request, system, limited=True), system, job_id)
     query: Mapping[str, str] = request.query_params or {}
     page = system.events.list(
         job.id, after=query.get("after") or None, limit=_limit(query.get("limit"), most=MAX_EVENTS, usual=MAX_EVENTS)
@@ -46,34 +46,37 @@ def show_events(request: Request, system: System, job_id: str) -> Response:
 
 
 def cancel_job(request: Request, system: System, job_id: str) -> Response:
-    may_submit(request, system)
-    job = cancel(_job_id(job_id), jobs=system.jobs, archive=system.archive, clock=system.clock)
+    job = job_for(may_submit(request, system, limited=True), system, job_id)
+    job = cancel(job.id, jobs=system.jobs, archive=system.archive, clock=system.clock)
     tell(job.id, job.attempt, system)
     return answered(status_of(job, system))
 
 
 def retry_job(request: Request, system: System, job_id: str) -> Response:
-    may_submit(request, system)
-    return accepted(_retry(system)(_job_id(job_id)), system)
+    job = job_for(may_submit(request, system, limited=True), system, job_id)
+    return accepted(_retry(system)(job.id), system)
 
 
 def redrive_jobs(request: Request, system: System) -> Response:
     """Retry failed jobs, a page of them a call; `next` goes on where it ended."""
-    may_submit(request, system)
+    caller = may_administer(request, system, limited=True)
     asked = validated(RedriveParameters, body_of(request))
-    found = redrive(_retry(system), codes=asked.codes, session=asked.session, cursor=asked.cursor, jobs=system.jobs)
+    found = redrive(
+        _retry(system), codes=asked.codes, session=asked.session, cursor=asked.cursor, jobs=system.jobs,
+        is_seen=lambda job: caller.sees(job.destination.collection),
+    )  # fmt: skip
     refused = [{"id": job.id, "code": why.code, "message": why.message, "hint": why.hint} for job, why in found.refused]
     return answered({"retried": [job.id for job in found.again], "refused": refused, "next": found.cursor}, status=202)
 
 
 def show_orphans(request: Request, system: System) -> Response:
     """What ended jobs have left behind for good, a page of jobs a call; `next` goes on."""
-    may_submit(request, system)
+    may_administer(request, system)
     return _orphans(request, system, drop=False)
 
 
 def drop_orphans(request: Request, system: System) -> Response:
-    may_submit(request, system)
+    may_administer(request, system)
     return _orphans(request, system, drop=True)
 
 
@@ -91,16 +94,17 @@ def _retry(system: System) -> Callable[[str], Job]:
     )  # fmt: skip
 
 
-def _job_id(text: str) -> str:
-    if not JOB_ID.fullmatch(text):
-        known(text, None)
-    return text
+def job_for(caller: Caller, system: System, job_id: str) -> Job:
+    """Return a job that is there for the caller. Raises NotFoundError, the same whether there is one or not."""
+    return known(job_id, seen_job(caller, system.jobs.get(job_id) if JOB_ID.fullmatch(job_id) else None))
 
 
 def list_jobs(request: Request, system: System) -> Response:
-    may_read(request, system)
+    caller = may_read(request, system, limited=True)
     query: Mapping[str, str] = request.query_params or {}
-    page = system.jobs.list(
+    page = _page(
+        caller,
+        system,
         state=_state(query.get("state")),
         session=object_id_in(query["session"], "session") if query.get("session") else None,
         cursor=query.get("cursor") or None,
@@ -108,6 +112,24 @@ def list_jobs(request: Request, system: System) -> Response:
     )
     jobs = [status_of(job, system) for job in page.jobs]
     return answered({"jobs": jobs, "next": page.cursor}, headers={"Cache-Control": "no-store"})
+
+
+def _page(
+    caller: Caller, system: System, *, state: State | None, session: str | None, cursor: str | None, limit: int
+) -> JobPage:
+    """Return a page of the jobs that are there for the caller. Of a listing that is mostly of others it may be short,
+    with a cursor all the same."""
+    found: tuple[Job, ...] = ()
+    for _ in range(LOOKS_FOR_A_PAGE):
+        page = system.jobs.list(state=state, session=session, cursor=cursor, limit=limit - len(found))
+        found += tuple(job for job in page.jobs if seen_job(caller, job) is not None)
+        cursor = page.cursor
+        if cursor is None or len(found) >= limit:
+            break
+    return JobPage(jobs=found, cursor=cursor)
+
+
+LOOKS_FOR_A_PAGE = 10
 
 
 def _state(text: str | None) -> State | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from chalice.app import Request, Response
 
+from chalicelib.core.access import Caller
 from chalicelib.core.address import Address, exact_address, is_kept, mark_of, read_address
 from chalicelib.core.dialects import (
     NoSuchPieceError,
@@ -20,7 +21,7 @@ from chalicelib.core.dialects import (
     our_piece,
 )
 from chalicelib.core.errors import BadAddressError, NotFoundError
-from chalicelib.entrypoints.http.access import may_read
+from chalicelib.entrypoints.http.access import may_read, sees_image
 from chalicelib.entrypoints.http.answers import Headers
 from chalicelib.entrypoints.http.pieces import caching, piece_of_tile
 from chalicelib.ports import PublishedImage
@@ -63,8 +64,8 @@ class Shown:
 
 def show_slide(request: Request, system: System, slide: str) -> Response:
     """What a viewer needs to know of a slide; as a DZI descriptor if the address ends so."""
-    may_read(request, system)
-    shown = _shown(system, slide.removesuffix(DZI))
+    caller = may_read(request, system, limited=True)
+    shown = _shown(caller, system, slide.removesuffix(DZI))
     if not slide.endswith(DZI):
         return _description(request, system, _dump(_slide(request, shown)), "application/json")
     tiles_url = f"{_service(request, system)}/slides/{shown.exact}{DZI_TILES}/"
@@ -75,8 +76,8 @@ def show_slide(request: Request, system: System, slide: str) -> Response:
 
 def show_slide_tile(request: Request, system: System, slide: str, level: str, tile: str) -> Response:
     """A tile: whole and by our levels, or, below `_files`, cut and by those of DZI."""
-    may_read(request, system)
-    shown = _shown(system, slide.removesuffix(DZI_TILES), most_seconds_old=TILE_SECONDS)
+    caller = may_read(request, system, limited=True)
+    shown = _shown(caller, system, slide.removesuffix(DZI_TILES), most_seconds_old=TILE_SECONDS)
     number = dzi_piece if slide.endswith(DZI_TILES) else our_piece
     with _or_not_found():
         piece = number(shown.shape, level, tile)
@@ -85,15 +86,15 @@ def show_slide_tile(request: Request, system: System, slide: str, level: str, ti
 
 def redirect_to_info(request: Request, system: System, slide: str) -> Response:
     """IIIF: what is at the base URI is told by info.json."""
-    may_read(request, system)
+    may_read(request, system, limited=True)
     location = f"{_service(request, system)}/iiif/{_address(slide)}/{INFO}"
     return Response(body="", status_code=303, headers={"Location": location, "Content-Type": "text/plain"})
 
 
 def show_info(request: Request, system: System, slide: str) -> Response:
     """IIIF: info.json. Its `id` is the exact address, so that tiles of two generations are never mixed."""
-    may_read(request, system)
-    shown = _shown(system, slide)
+    caller = may_read(request, system, limited=True)
+    shown = _shown(caller, system, slide)
     base_uri = f"{_service(request, system)}/iiif/{shown.exact}"
     return _description(request, system, _dump(iiif_document(shown.shape, base_uri)), "application/json")
 
@@ -102,8 +103,8 @@ def show_region(
     request: Request, system: System, slide: str, region: str, size: str, rotation: str, picture: str
 ) -> Response:
     """IIIF: a tile, or the whole slide at a size that info.json lists."""
-    may_read(request, system)
-    shown = _shown(system, slide, most_seconds_old=TILE_SECONDS)
+    caller = may_read(request, system, limited=True)
+    shown = _shown(caller, system, slide, most_seconds_old=TILE_SECONDS)
     if (rotation, picture) != ("0", "default.jpg"):
         raise BadAddressError(f"{rotation:.20}/{picture:.40} is not answered, only 0/default.jpg")
     try:
@@ -123,14 +124,14 @@ def _address(text: str) -> Address:
     return found
 
 
-def _shown(system: System, text: str, *, most_seconds_old: float = 0.0) -> Shown:
-    """Return the slide at an address. Raises NotFoundError."""
+def _shown(caller: Caller, system: System, text: str, *, most_seconds_old: float = 0.0) -> Shown:
+    """Return the slide at an address, if it is there for the caller. Raises NotFoundError."""
     address = _address(text)
     place: tuple[str, str] | None = address.image_store, address.image
     if address.view is not None:
         place = system.archive.image_of(address.view, most_seconds_old=most_seconds_old)
     published = system.archive.image(*place, most_seconds_old=most_seconds_old) if place else None
-    if place is None or published is None:
+    if place is None or published is None or not sees_image(caller, system, *place):
         raise NotFoundError(f"there is no slide {address}")
     if address.mark not in (None, mark_of(published.claim)):
         raise NotFoundError(
@@ -217,5 +218,7 @@ def _service(request: Request, system: System) -> str:
     if system.settings.public_url:
         return system.settings.public_url
     domain = (request.context or {}).get("domainName")
-    scheme = str(request.headers.get("x-forwarded-proto", "https" if domain else "http"))
+    # Who asks may write this header where no gateway does: it only ever chooses between the two.
+    secure = str(request.headers.get("x-forwarded-proto", "https" if domain else "http")).lower() == "https"
+    scheme = "https" if secure else "http"
     return f"{scheme}://{domain or request.headers.get('host', 'localhost')}{_prefix(request)}"

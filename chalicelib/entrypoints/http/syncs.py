@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from chalice.app import Request, Response
 
+from chalicelib.core.access import Caller, collection_of_key
 from chalicelib.core.errors import InvalidRequestError
-from chalicelib.core.sync import known_sync
+from chalicelib.core.sync import Sync, known_sync
 from chalicelib.entrypoints.http.access import may_read
 from chalicelib.entrypoints.http.answers import answered
 from chalicelib.entrypoints.http.jobs import JOB_ID, MAX_PAGE
@@ -14,17 +15,19 @@ from chalicelib.wiring import System
 
 
 def list_syncs(request: Request, system: System) -> Response:
-    may_read(request, system)
+    caller = may_read(request, system, limited=True)
     found = [
         *system.syncs.latest(live=True, limit=MAX_PAGE // 2), *system.syncs.latest(live=False, limit=MAX_PAGE // 2)
     ]  # fmt: skip
+    found = [each for each in found if _sees(caller, each)]
     return answered({"syncs": [sync_report(each) for each in found]}, headers={"Cache-Control": "no-store"})
 
 
 def show_sync(request: Request, system: System, sync_id: str) -> Response:
     """A sync; with `page`, also what it found of each object of that page, counted from 0."""
-    may_read(request, system)
-    found = known_sync(sync_id, system.syncs.get(sync_id) if JOB_ID.fullmatch(sync_id) else None)
+    caller = may_read(request, system, limited=True)
+    stored = system.syncs.get(sync_id) if JOB_ID.fullmatch(sync_id) else None
+    found = known_sync(sync_id, stored if stored is not None and _sees(caller, stored) else None)
     query: Mapping[str, str] = request.query_params or {}
     page = query.get("page")
     if page is not None and not (page.isdecimal() and len(page) < MAX_DIGITS):
@@ -35,3 +38,8 @@ def show_sync(request: Request, system: System, sync_id: str) -> Response:
 
 
 MAX_DIGITS = 7
+
+
+def _sees(caller: Caller, sync: Sync) -> bool:
+    """Tell whether a sync is there for the caller: by where its slides go, which may be what its prefix names."""
+    return caller.sees(sync.place.collection if sync.place else collection_of_key(sync.prefix))

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 
 from chalice.app import Request, Response
 
 from chalicelib.core.dialects import Piece
 from chalicelib.core.errors import AnswerTooLargeError, NotFoundError
 from chalicelib.core.source import OBJECT_ID
-from chalicelib.entrypoints.http.access import may_read
+from chalicelib.entrypoints.http.access import may_read, may_read_image
 from chalicelib.entrypoints.http.answers import Headers, answered
 from chalicelib.entrypoints.http.pieces import caching, piece_of_tile
 from chalicelib.wiring import System
@@ -18,15 +19,15 @@ TILE_NAME = re.compile(r"t[qrst]{0,31}\.jpg")
 
 def show_tile(request: Request, system: System, image_store: str, image: str, name: str) -> Response:
     """A tile, or 404 with an `error`, as SlideAtlas' viewer expects it."""
-    may_read(request, system)
     tile = None
-    if OBJECT_ID.fullmatch(image_store) and OBJECT_ID.fullmatch(image) and TILE_NAME.fullmatch(name):
-        # What lies behind such an address changes when an image is replaced in place: caches ask, and get a 304.
-        cache_control = caching(system, kept=False)
-        try:
-            tile = piece_of_tile(request, system, image_store, image, Piece(name=name), cache_control=cache_control)
-        except AnswerTooLargeError as error:
-            return answered({"error": str(error)}, status=413)
+    with suppress(NotFoundError):  # told as this dialect has it
+        if _is_readable(request, system, image_store, image) and TILE_NAME.fullmatch(name):
+            # What lies behind such an address changes when an image is replaced in place: caches ask, and get a 304.
+            cache_control = caching(system, kept=False)
+            try:
+                tile = piece_of_tile(request, system, image_store, image, Piece(name=name), cache_control=cache_control)
+            except AnswerTooLargeError as error:
+                return answered({"error": str(error)}, status=413)
     return tile or answered({"error": f"no tile {name:.40} of image {image:.40}"}, status=404)
 
 
@@ -42,14 +43,24 @@ def show_thumbnail(request: Request, system: System) -> Response:
 
 def show_beside(request: Request, system: System, image_store: str, image: str, name: str) -> Response:
     """What is kept beside a slide: an associated image, or its ICC profile."""
-    may_read(request, system)
     kept = None
-    if OBJECT_ID.fullmatch(image_store) and OBJECT_ID.fullmatch(image) and name in BESIDE:
-        kept = system.archive.beside(image_store, image, name)
+    with suppress(NotFoundError):  # in the same words whether there is no such image or not for the caller
+        if _is_readable(request, system, image_store, image) and name in BESIDE:
+            kept = system.archive.beside(image_store, image, name)
     if kept is None:
         raise NotFoundError(f"image {image} has no {name:.64}", hint=f"There may be: {', '.join(BESIDE)}.")
     headers: Headers = {"Content-Type": BESIDE[name], "Cache-Control": "private, no-cache"}
     return Response(body=kept, status_code=200, headers=headers)
+
+
+def _is_readable(request: Request, system: System, image_store: str, image: str) -> bool:
+    """Tell whether these can be ids of a store and an image. Raises what keeps the caller from this one, and
+    NotFoundError if it is not there for them."""
+    if not OBJECT_ID.fullmatch(image_store) or not OBJECT_ID.fullmatch(image):
+        may_read(request, system, limited=True)
+        return False
+    may_read_image(request, system, image_store, image)
+    return True
 
 
 BESIDE = {

@@ -1,4 +1,6 @@
 // The list of jobs, looked at again each second while something moves, and seldom in a hidden tab.
+import { askToSignIn, signedIn } from "./sign-in.js";
+
 const LIVE = new Set(["queued", "planning", "tiling", "finishing"]);
 const rows = document.getElementById("jobs");
 const summary = document.getElementById("summary");
@@ -69,6 +71,12 @@ async function look() {
   try {
     const answer = await fetch("jobs");
     const body = await answer.json();
+    if (answer.status === 401) {
+      rows.replaceChildren();
+      summary.textContent = "Sign in to see the jobs";
+      await askToSignIn();
+      return look();
+    }
     if (!answer.ok) throw new Error(`${body.detail} ${body.hint}`);
     const open = new Set([...rows.querySelectorAll("details[open]")].map((each) => each.dataset.key));
     rows.replaceChildren(...body.jobs.map(row));
@@ -83,4 +91,5 @@ async function look() {
   setTimeout(look, document.hidden ? 30000 : pause);
 }
 
+await signedIn();
 look();

@@ -1,0 +1,237 @@
+"""A token that is limited to a collection, at each door that names another one."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.attacks.conftest import FOREIGN_UPLOAD, MINE, THEIRS, UPLOAD, Call, publish
+from tests.world import BUCKET, COLLECTION, OTHER_COLLECTION, OTHER_SESSION, SESSION, STORE, World
+
+NOWHERE, NO_JOB = "f" * 24, "f" * 32
+
+
+@pytest.fixture
+def foreign(world: World, call: Call) -> dict[str, Any]:
+    """A slide of the other collection."""
+    return publish(world, call, FOREIGN_UPLOAD)
+
+
+def refused_as_if_not_there(
+    call: Call, method: str, path: str, body: Any, token: str, known: str, unknown: str
+) -> None:
+    """What is foreign is answered in the very words of what does not exist."""
+    found = call(method, path, body, token=token)
+    swapped = None if body is None else json.loads(json.dumps(body).replace(known, unknown))
+    missing = call(method, path.replace(known, unknown), swapped, token=token)
+    assert found.status_code == missing.status_code
+    assert found.status_code in (404, 422)
+    assert found.body.decode().replace(known, "X") == missing.body.decode().replace(unknown, "X")
+
+
+def test_jobs_of_others_are_not_there(world: World, call: Call, foreign: dict[str, Any]) -> None:
+    job = foreign["id"]
+    refused_as_if_not_there(call, "GET", f"/jobs/{job}", None, "mine-read", job, NO_JOB)
+    refused_as_if_not_there(call, "GET", f"/jobs/{job}/events", None, "mine-read", job, NO_JOB)
+    refused_as_if_not_there(call, "POST", f"/jobs/{job}/cancel", {}, "mine-submit", job, NO_JOB)
+    refused_as_if_not_there(call, "POST", f"/jobs/{job}/retry", {}, "mine-submit", job, NO_JOB)
+    refused_as_if_not_there(call, "POST", "/hooks/verify", {"job": job}, "mine-submit", job, NO_JOB)
+
+
+def test_a_live_job_of_others_cannot_be_cancelled(world: World, call: Call) -> None:
+    job = call("POST", "/hooks/upload", FOREIGN_UPLOAD).json_body["id"]
+    assert call("POST", f"/jobs/{job}/cancel", {}, token="mine-admin").status_code == 404
+    assert call("GET", f"/jobs/{job}").json_body["state"] == "queued"
+
+
+def test_lists_hold_what_is_ones_own(world: World, call: Call, foreign: dict[str, Any]) -> None:
+    own = publish(world, call, UPLOAD)
+    for query in ("", f"?session={SESSION}", "?state=done", "?limit=1"):
+        assert [job["id"] for job in call("GET", f"/jobs{query}", token="mine-read").json_body["jobs"]] == [own["id"]]
+    theirs = call("GET", f"/jobs?session={OTHER_SESSION}", token="mine-read").json_body
+    assert theirs == {"jobs": [], "next": None}
+    assert len(call("GET", "/jobs", token="read").json_body["jobs"]) == 2
+
+
+def test_pages_of_a_list_that_is_mostly_of_others_lead_to_what_is_ones_own(world: World, call: Call) -> None:
+    own = []
+    for number in range(30):
+        world.memory_slides.put(BUCKET, f"{number}.svs", b"II*\0 whatever")
+        body = UPLOAD if number % 10 == 0 else FOREIGN_UPLOAD
+        job = call("POST", "/hooks/upload", body | {"source": f"s3://{BUCKET}/{number}.svs"}).json_body["id"]
+        own += [job] if number % 10 == 0 else []
+        world.clock.advance(1)
+    found, path = [], "/jobs?limit=2"
+    while path:
+        page = call("GET", path, token="mine-read").json_body
+        assert len(page["jobs"]) <= 2
+        found += [job["id"] for job in page["jobs"]]
+        path = f"/jobs?limit=2&cursor={page['next']}" if page["next"] else ""
+    assert found == own[::-1]
+
+
+def test_the_catalogue_of_others_is_not_there(world: World, call: Call) -> None:
+    for method, path, body, token, known in (
+        ("GET", f"/collections/{OTHER_COLLECTION}", None, "mine-read", OTHER_COLLECTION),
+        ("GET", f"/sessions/{OTHER_SESSION}", None, "mine-read", OTHER_SESSION),
+        ("POST", f"/collections/{OTHER_COLLECTION}/sessions", {"label": "x"}, "mine-submit", OTHER_COLLECTION),
+        ("POST", f"/sessions/{OTHER_SESSION}/recreate", {}, "mine-admin", OTHER_SESSION),
+        ("POST", "/hooks/remove", {"session": OTHER_SESSION, "whole_session": True}, "mine-admin", OTHER_SESSION),
+    ):
+        refused_as_if_not_there(call, method, path, body, token, known, NOWHERE)
+    assert len(world.memory_archive.collection(OTHER_COLLECTION).sessions) == 1
+
+
+def test_slides_of_others_cannot_be_taken_away_by_naming_their_views(
+    world: World, call: Call, foreign: dict[str, Any]
+) -> None:
+    body = {"session": SESSION, "views": [foreign["result"]["view"]]}
+    assert call("POST", "/hooks/remove", body, token="mine-admin").json_body["views_removed"] == 0
+    assert world.memory_archive.session(OTHER_SESSION).views == (foreign["result"]["view"],)
+
+
+@pytest.mark.parametrize(
+    "path", ["/tile/{store}/{image}/t.jpg", "/tile?img={image}&db={store}&name=t.jpg", "/thumb?img={image}&db={store}"]
+)
+def test_tiles_of_others_are_not_there(world: World, call: Call, foreign: dict[str, Any], path: str) -> None:
+    own = publish(world, call, UPLOAD)
+    theirs, mine = (path.format(store=STORE, image=job["result"]["image"]) for job in (foreign, own))
+    refused_as_if_not_there(call, "GET", theirs, None, "mine-read", foreign["result"]["image"], NOWHERE)
+    assert call("GET", theirs, token="read").status_code == 200
+    assert call("GET", mine, token="mine-read").status_code == 200
+    # Also to who has its ETag.
+    etag = call("GET", theirs, token="read").headers["ETag"]
+    assert call("GET", theirs, token="mine-read", If_None_Match=etag).status_code == 404
+
+
+SLIDES = (
+    "/slides/{}", "/slides/{}.dzi", "/slides/{}/0/0_0.jpg", "/slides/{}_files/0/0_0.jpg", "/iiif/{}/info.json",
+    "/iiif/{}/full/max/0/default.jpg",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", SLIDES)
+def test_slides_of_others_are_not_there_under_any_address(
+    world: World, call: Call, foreign: dict[str, Any], path: str
+) -> None:
+    own = publish(world, call, UPLOAD)
+    view, image = foreign["result"]["view"], f"{STORE}-{foreign['result']['image']}"
+    refused_as_if_not_there(call, "GET", path.format(view), None, "mine-read", view, NOWHERE)
+    refused_as_if_not_there(call, "GET", path.format(image), None, "mine-read", image, f"{STORE}-{NOWHERE}")
+    assert call("GET", path.format(view), token="read").status_code == 200
+    assert call("GET", path.format(own["result"]["view"]), token="mine-read").status_code == 200
+
+
+def test_what_lies_beside_slides_of_others_is_not_there(world: World, call: Call, foreign: dict[str, Any]) -> None:
+    image = foreign["result"]["image"]
+    refused_as_if_not_there(call, "GET", f"/beside/{STORE}/{image}/label", None, "mine-read", image, NOWHERE)
+
+
+def test_whose_an_image_is_is_looked_up_once_a_minute_if_it_is_ones_own(
+    world: World, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = publish(world, call, UPLOAD)["result"]["image"]
+    asked: list[str] = []
+    look = world.memory_archive.collections_of
+    monkeypatch.setattr(
+        world.memory_archive, "collections_of", lambda store, image: (asked.append(image), look(store, image))[1]
+    )
+    path = f"/tile/{STORE}/{image}/t.jpg"
+    assert [call("GET", path, token="mine-read").status_code for _ in range(5)] == [200] * 5
+    assert call("GET", path, token="read").status_code == 200
+    assert asked == [image]
+    world.memory_archive.take_out(SESSION, None)
+    world.clock.advance(61)
+    assert call("GET", path, token="mine-read").status_code == 404
+    assert asked == [image] * 2
+
+
+def test_an_upload_goes_to_ones_own_collection_only(world: World, call: Call) -> None:
+    refused_as_if_not_there(
+        call,
+        "POST",
+        "/hooks/upload",
+        UPLOAD | {"collection": OTHER_COLLECTION},
+        "mine-submit",
+        OTHER_COLLECTION,
+        NOWHERE,
+    )
+    answer = call("POST", "/hooks/upload", UPLOAD | {"session": OTHER_SESSION}, token="mine-submit")
+    assert (answer.status_code, answer.json_body["code"]) == (422, "session_not_in_collection")
+    assert world.memory_queue.sent == []
+    assert call("POST", "/hooks/upload", UPLOAD, token="mine-submit").status_code == 202
+
+
+@pytest.mark.parametrize("key", [THEIRS, f"direct/{THEIRS}", "slide.svs", f"x/{MINE}", f"{COLLECTION}x/a.svs"])
+@pytest.mark.parametrize("hook", ["upload", "inspect"])
+def test_slides_of_others_cannot_be_brought_into_ones_own_collection(
+    world: World, call: Call, hook: str, key: str
+) -> None:
+    source = f"s3://{BUCKET}/{key}"
+    body = {"source": source} if hook == "inspect" else UPLOAD | {"source": source}
+    answer = call("POST", f"/hooks/{hook}", body, token="mine-submit")
+    assert (answer.status_code, answer.json_body["code"]) == (403, "source_not_allowed")
+    assert answer.json_body["errors"][0]["pointer"] == "/source"
+    assert world.memory_queue.sent == []
+
+
+def test_images_of_others_cannot_be_replaced_by_naming_them(world: World, call: Call, foreign: dict[str, Any]) -> None:
+    image = foreign["result"]["image"]
+    refused_as_if_not_there(
+        call, "POST", "/hooks/upload", UPLOAD | {"mongo_collection": image}, "mine-submit", image, NOWHERE
+    )
+    own = publish(world, call, UPLOAD)["result"]["image"]
+    assert call("POST", "/hooks/upload", UPLOAD | {"mongo_collection": own}, token="mine-submit").status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"prefix": f"s3://{BUCKET}/", "collection": COLLECTION, "session": SESSION}, 403),
+        ({"prefix": f"s3://{BUCKET}/{OTHER_COLLECTION}/", "collection": COLLECTION, "session": SESSION}, 403),
+        ({"prefix": f"s3://{BUCKET}/{COLLECTION}", "collection": COLLECTION, "session": SESSION}, 403),
+        ({"prefix": f"s3://{BUCKET}/{COLLECTION}/", "collection": OTHER_COLLECTION, "session": OTHER_SESSION}, 422),
+        ({"prefix": f"s3://{BUCKET}/{OTHER_COLLECTION}/"}, 422),
+        ({"prefix": f"s3://{BUCKET}/"}, 422),
+        ({"prefix": f"s3://{BUCKET}/{COLLECTION}/", "collection": COLLECTION, "session": SESSION}, 202),
+        ({"prefix": f"s3://{BUCKET}/{COLLECTION}/"}, 202),
+    ],
+)
+def test_a_sync_stays_within_ones_own_collection(world: World, call: Call, body: dict[str, Any], status: int) -> None:
+    assert call("POST", "/hooks/sync", body, token="mine-submit").status_code == status
+
+
+def test_syncs_of_others_are_not_there(world: World, call: Call) -> None:
+    bodies = [
+        {"prefix": f"s3://{BUCKET}/{OTHER_COLLECTION}/", "collection": OTHER_COLLECTION, "session": OTHER_SESSION},
+        {"prefix": f"s3://{BUCKET}/{OTHER_COLLECTION}/"},
+        {"prefix": f"s3://{BUCKET}/"},
+    ]
+    for body in bodies:
+        sync = call("POST", "/hooks/sync", body).json_body["id"]
+        refused_as_if_not_there(call, "GET", f"/syncs/{sync}", None, "mine-read", sync, NO_JOB)
+        refused_as_if_not_there(call, "GET", f"/syncs/{sync}?page=0", None, "mine-read", sync, NO_JOB)
+    own = call("POST", "/hooks/sync", {"prefix": f"s3://{BUCKET}/{COLLECTION}/"}, token="mine-submit").json_body["id"]
+    assert [sync["id"] for sync in call("GET", "/syncs", token="mine-read").json_body["syncs"]] == [own]
+
+
+def test_a_redrive_passes_jobs_of_others_over(world: World, call: Call) -> None:
+    jobs = []
+    for number, body in enumerate((UPLOAD, FOREIGN_UPLOAD)):
+        world.put(b"II*\0 broken", f"broken-{number}.svs")
+        jobs.append(
+            call("POST", "/hooks/upload", body | {"source": f"s3://{BUCKET}/broken-{number}.svs"}).json_body["id"]
+        )
+    world.run()
+    codes = {call("GET", f"/jobs/{job}").json_body["error"]["code"] for job in jobs}
+    answer = call("POST", "/redrive", {"codes": sorted(codes)}, token="mine-admin").json_body
+    assert answer["retried"] == jobs[:1]
+    assert answer["refused"] == []
+    assert call("GET", f"/jobs/{jobs[1]}").json_body["state"] == "failed"
+
+
+def test_a_signed_webhook_is_limited_as_a_token_is(world: World, deliver: Call) -> None:
+    mine = f"whsec_{'M' * 32}"
+    assert deliver(FOREIGN_UPLOAD, secret=mine).status_code == 422
+    assert deliver(UPLOAD | {"source": FOREIGN_UPLOAD["source"]}, secret=mine, delivery="msg_2").status_code == 403
+    assert deliver(UPLOAD, secret=mine, delivery="msg_3").status_code == 202

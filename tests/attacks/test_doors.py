@@ -1,0 +1,200 @@
+"""Every door has a rule. A door that app.py gets and this table does not have fails here."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from chalice.app import Request
+from chalice.local import LambdaEventConverter
+
+from chalicelib.core.errors import ForbiddenError
+from chalicelib.entrypoints.http.access import may_administer, may_read, may_submit
+from tests.attacks.conftest import UPLOAD, Call, publish
+from tests.world import COLLECTION, SESSION, STORE, World
+
+JOB = "0" * 32
+RULES: dict[tuple[str, str], str] = {
+    ("GET", "/"): "open",
+    ("GET", "/static/{name}"): "open",
+    ("GET", "/health"): "open",
+    # They check what they are sent; test_sessions has their attacks.
+    ("POST", "/sign-in"): "open",
+    ("POST", "/sign-out"): "open",
+    ("GET", "/sign-in"): "read",
+    ("GET", "/jobs"): "read",
+    ("GET", "/jobs/{job_id}"): "read",
+    ("GET", "/jobs/{job_id}/events"): "read",
+    ("GET", "/jobs/{job_id}/deliveries"): "read",
+    ("POST", "/jobs/{job_id}/deliveries/{delivery}/replay"): "submit",
+    ("GET", "/slides/{slide}"): "read",
+    ("GET", "/slides/{slide}/{level}/{tile}"): "read",
+    ("GET", "/iiif/{slide}"): "read",
+    ("GET", "/iiif/{slide}/info.json"): "read",
+    ("GET", "/iiif/{slide}/{region}/{size}/{rotation}/{picture}"): "read",
+    ("GET", "/orphans"): "admin",
+    ("DELETE", "/orphans"): "admin",
+    ("GET", "/syncs"): "read",
+    ("GET", "/syncs/{sync_id}"): "read",
+    ("GET", "/tile"): "read",
+    ("GET", "/tile/{image_store}/{image}/{name}"): "read",
+    ("GET", "/thumb"): "read",
+    ("GET", "/beside/{image_store}/{image}/{name}"): "read",
+    ("GET", "/collections/{collection}"): "read",
+    ("GET", "/sessions/{session}"): "read",
+    ("GET", "/client"): "submit",
+    ("POST", "/hooks/{name}"): "submit",
+    ("POST", "/jobs/{job_id}/cancel"): "submit",
+    ("POST", "/jobs/{job_id}/retry"): "submit",
+    ("POST", "/collections/{collection}/sessions"): "submit",
+    ("POST", "/redrive"): "admin",
+    ("POST", "/sessions/{session}/recreate"): "admin",
+}
+FILLED = {
+    "{job_id}": JOB, "{delivery}": "msg_x", "{sync_id}": JOB, "{collection}": COLLECTION, "{session}": SESSION, "{image_store}": STORE,
+    "{image}": "a" * 24, "{slide}": "b" * 24, "{level}": "0", "{tile}": "0_0.jpg", "{region}": "full", "{size}": "max",
+    "{rotation}": "0", "{picture}": "default.jpg",
+}  # fmt: skip
+MAY = {"read": {"read", "admin"}, "submit": {"submit", "admin"}, "admin": {"admin"}}
+# What they show belongs to no collection.
+NOT_FOR_LIMITED = {("GET", "/orphans"), ("DELETE", "/orphans")}
+CLOSED = sorted(door for door, rule in RULES.items() if rule != "open")
+
+
+def filled(path: str) -> str:
+    for part, value in FILLED.items():
+        path = path.replace(part, value)
+    return path.replace("/hooks/{name}", "/hooks/upload").replace("{name}", "t.jpg")
+
+
+def doors(*, without: set[str]) -> set[tuple[str, str]]:
+    import app
+
+    return {(method, path) for path, methods in app.app.routes.items() for method in methods if method not in without}
+
+
+def test_every_door_of_the_app_has_a_rule_and_no_rule_is_of_a_door_that_is_gone(world: World) -> None:
+    assert doors(without={"HEAD", "OPTIONS"}) == set(RULES)
+
+
+def test_whoever_has_nothing_to_show_is_refused_at_every_door_that_is_not_open(world: World, call: Call) -> None:
+    for method, path in doors(without={"OPTIONS"}):
+        if RULES.get(("GET" if method == "HEAD" else method, path)) == "open":
+            continue
+        for token in (None, "", "wrong", "Read"):
+            answer = call(method, filled(path), {}, token=token)
+            assert answer.status_code == 401, (method, path, token)
+            assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(("method", "path"), CLOSED)
+@pytest.mark.parametrize("limited", ["", "mine-"])
+def test_a_token_opens_the_doors_of_its_scopes_only(
+    world: World, call: Call, method: str, path: str, limited: str
+) -> None:
+    may = MAY[RULES[method, path]]
+    for scope in ("read", "submit", "admin"):
+        answer = call(method, filled(path), {}, token=limited + scope)
+        if limited and scope in may and (method, path) in NOT_FOR_LIMITED:
+            assert answer.status_code == 403
+        elif scope in may:
+            assert answer.status_code not in (401, 403, 500), (scope, answer.body)
+        else:
+            assert (answer.status_code, answer.json_body["code"]) == (403, "forbidden"), scope
+            assert RULES[method, path] in answer.json_body["detail"]
+
+
+@pytest.mark.parametrize(("method", "path"), [door for door in CLOSED if door[0] == "GET"])
+def test_head_is_let_in_as_get_is(world: World, call: Call, method: str, path: str) -> None:
+    assert call("HEAD", filled(path), token=None).status_code == 401
+    rights = RULES[method, path]
+    same = [call(each, filled(path), token=rights).status_code for each in ("HEAD", "GET")]
+    assert same[0] == same[1]
+
+
+def test_removing_needs_more_than_submitting(world: World, call: Call) -> None:
+    job = publish(world, call, UPLOAD)
+    body = {"session": SESSION, "views": [job["result"]["view"]]}
+    for token in ("read", "submit", "mine-submit"):
+        assert call("POST", "/hooks/remove", body, token=token).status_code == 403
+    assert world.views() == (job["result"]["view"],)
+    assert call("POST", "/hooks/remove", body, token="mine-admin").json_body["views_removed"] == 1
+
+
+def test_a_method_that_a_door_does_not_have_is_refused_with_all_headers(world: World, call: Call) -> None:
+    for method, path in (("DELETE", f"/jobs/{JOB}"), ("PUT", "/hooks/upload"), ("POST", "/jobs"), ("PATCH", "/")):
+        answer = call(method, path, {})
+        assert answer.status_code == 405
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(RULES))
+def test_every_answer_carries_the_headers_that_protect_its_reader(
+    world: World, call: Call, method: str, path: str
+) -> None:
+    for token in (None, "admin"):
+        headers: Any = call(method, filled(path), {}, token=token).headers
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["X-Frame-Options"] == "DENY"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert "unsafe" not in headers["Content-Security-Policy"]
+        assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert "Access-Control-Allow-Origin" not in headers
+        assert headers["Cache-Control"] in ("no-store", "no-cache", "private, no-cache")
+
+
+@pytest.mark.parametrize("name", ["token", "access_token", "api_key", "Authorization"])
+@pytest.mark.parametrize("path", ["/jobs", "/client", f"/tile?img={'a' * 24}&db={STORE}&name=t.jpg"])
+def test_a_token_in_an_address_is_refused_even_if_it_is_right(world: World, call: Call, path: str, name: str) -> None:
+    address = f"{path}{'&' if '?' in path else '?'}{name}=admin"
+    for token in (None, "admin"):
+        answer = call("GET", address, token=token)
+        assert answer.status_code == 401
+        assert "address" in answer.json_body["detail"]
+
+
+@pytest.mark.parametrize("scheme", ["Basic", "Token", "", "Bearer Bearer", "bearer\t"])
+def test_a_token_counts_as_a_bearer_token_only(world: World, call: Call, scheme: str) -> None:
+    assert call("GET", "/jobs", token=None, Authorization=f"{scheme} admin").status_code == 401
+
+
+def test_who_is_on_loopback_is_told_by_the_gateway_and_not_by_the_caller(world: World, call: Call) -> None:
+    world.settings = replace(world.settings, open_reads=True)
+    assert call("GET", "/jobs", token=None).status_code == 200
+    assert call("GET", "/jobs", token=None, Host="slides.example.org").status_code == 401
+    assert call("GET", "/jobs", token=None, Host="127.0.0.1.example.org").status_code == 401
+    assert call("GET", "/jobs", token=None, Host="localhost:8000").status_code == 200
+    assert call("POST", "/redrive", {}, token=None).status_code == 401
+
+
+def test_open_reads_are_of_no_use_to_those_who_come_from_elsewhere(
+    world: World, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.settings = replace(world.settings, open_reads=True)
+    monkeypatch.setattr(LambdaEventConverter, "LOCAL_SOURCE_IP", "203.0.113.7")
+    for headers in ({}, {"X_Forwarded_For": "127.0.0.1"}, {"Host": "127.0.0.1"}):
+        assert call("GET", "/jobs", token=None, **headers).status_code == 401
+    assert call("GET", "/jobs").headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
+@pytest.mark.parametrize(
+    ("rule", "scope"),
+    [(may_read, "read"), (may_submit, "submit"), (may_administer, "admin")],
+    ids=["read", "submit", "admin"],
+)
+def test_a_door_that_does_not_see_to_collections_is_closed_to_limited_tokens(
+    world: World, rule: Any, scope: str
+) -> None:
+    def request(token: str) -> Request:
+        return Request(
+            {
+                "headers": {"authorization": f"Bearer {token}"}, "multiValueQueryStringParameters": None,
+                "pathParameters": None, "stageVariables": None, "body": None,
+                "requestContext": {"httpMethod": "GET", "resourcePath": "/new"},
+            }
+        )  # fmt: skip
+
+    assert rule(request(scope), world).name == scope
+    assert rule(request(f"mine-{scope}"), world, limited=True).collections == {COLLECTION}
+    with pytest.raises(ForbiddenError, match="limited to some collections"):
+        rule(request(f"mine-{scope}"), world)

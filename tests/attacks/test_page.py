@@ -1,0 +1,70 @@
+"""The page in a real browser: who is not signed in sees nothing, and no script sees what signs somebody in."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from chalice.app import Response
+
+from chalicelib.entrypoints import pages
+from tests.attacks.conftest import UPLOAD, Call, publish
+from tests.truth.test_chromium import dumped
+from tests.world import BUCKET, COLLECTION, SESSION, World
+
+# What a user does, and what a script that got into the page would try.
+HAND = """
+setTimeout(() => {
+  document.getElementById("token").value = TOKEN;
+  document.querySelector("#sign-in button").click();
+}, 500);
+setInterval(() => { document.title = `readable: ${document.cookie}.`; }, 100);
+"""
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is typed in as a token, if anything."""
+    tokens: list[str] = []
+    served = pages.page
+
+    def page(name: str = "index.html") -> Response:
+        answer = served(name)
+        if name == "jobs.js" and tokens:
+            answer.body += HAND.replace("TOKEN", json.dumps(tokens[0]))
+        return answer
+
+    monkeypatch.setattr(pages, "page", page)
+    return tokens
+
+
+def test_who_is_not_signed_in_is_asked_to_and_sees_no_job(world: World, call: Call, port: int, tmp_path: Path) -> None:
+    publish(world, call, UPLOAD)
+    seen = dumped(f"http://127.0.0.1:{port}/", tmp_path)
+    assert "Sign in to see the jobs" in seen
+    assert '<form id="sign-in">' in seen
+    assert "mine.svs" not in seen
+
+
+def test_a_wrong_token_is_refused_with_a_sentence(
+    world: World, call: Call, port: int, tmp_path: Path, typed: list[str]
+) -> None:
+    publish(world, call, UPLOAD)
+    typed.append("wrong")
+    seen = dumped(f"http://127.0.0.1:{port}/", tmp_path)
+    assert "this token is not known" in seen
+    assert "mine.svs" not in seen
+
+
+def test_who_signs_in_sees_jobs_and_no_script_sees_the_session(
+    world: World, call: Call, port: int, tmp_path: Path, typed: list[str]
+) -> None:
+    key = f"{COLLECTION}/{SESSION}/<img src=x onerror=document.body.id='run'>.svs"
+    world.put(world.memory_slides._objects[BUCKET, "slide.svs"][1], key)
+    publish(world, call, UPLOAD | {"source": f"s3://{BUCKET}/{key}"})
+    typed.append("read")
+    seen = dumped(f"http://127.0.0.1:{port}/", tmp_path)
+    assert '<form id="sign-in" hidden="">' in seen
+    assert "&lt;img src=x onerror=" in seen
+    assert '<body id="run"' not in seen
+    assert re.search(r"<title>readable: \.</title>", seen)

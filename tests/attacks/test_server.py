@@ -1,0 +1,109 @@
+"""The real local server over a socket: what a client library would not let somebody send."""
+
+import json
+import socket
+
+import pytest
+
+from infra.api import HOST, Handler
+from tests.attacks.conftest import UPLOAD, Call, publish
+from tests.world import STORE, World
+
+
+def send(port: int, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Send bytes as they are; return status, headers and body of the answer."""
+    with socket.create_connection((HOST, port), timeout=10) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    return int(first.split()[1]), dict(line.split(": ", 1) for line in lines), body
+
+
+def get(port: int, path: str, *headers: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
+    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", "Connection: close", *headers, "", ""]
+    return send(port, "\r\n".join(lines).encode("latin-1"))
+
+
+def test_the_doors_stand_as_they_do_in_the_app(port: int) -> None:
+    assert get(port, "/health")[0] == 200
+    assert get(port, "/jobs")[0] == 401
+    assert get(port, "/jobs", "Authorization: Bearer read")[0] == 200
+    assert get(port, "/client", "Authorization: Bearer read")[0] == 403
+
+
+def test_an_address_that_leads_nowhere_does_not_repeat_the_token(port: int) -> None:
+    for path in ("/nowhere", "/jobs/a/b/c/d", "/static/../../app.py"):
+        status, headers, body = get(port, path, "Authorization: Bearer a-secret-token")
+        assert (status, json.loads(body)) == (403, {"message": "Missing Authentication Token"})
+        assert "a-secret-token" not in f"{headers}{body!r}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/..%2f..%2fapp.py",
+        "/static/%2e%2e%2fpages.py",
+        "/static/....//app.py",
+        "/static/%00",
+        "/./app.py",
+        "/..",
+        "*",
+    ],
+)
+def test_no_path_leads_to_a_file_that_is_not_the_pages(port: int, path: str) -> None:
+    status, _, body = get(port, path)
+    assert status in (403, 404)
+    assert b"import" not in body
+
+
+def test_bytes_that_are_no_text_in_a_header_are_refused(port: int) -> None:
+    for path in ("/jobs", "/nowhere"):
+        assert get(port, path, "Authorization: Bearer \xff\xfe")[0] == 400
+    assert get(port, "/jobs", "Cookie: slidehook=\xff")[0] == 401
+
+
+def test_another_host_is_not_answered(port: int) -> None:
+    request = b"GET /health HTTP/1.1\r\nHost: evil.example.org\r\nConnection: close\r\n\r\n"
+    assert send(port, request)[0] == 421
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "1e3", "99999999999"])
+def test_a_length_that_is_none_or_too_large_is_refused_unread(port: int, length: str) -> None:
+    assert get(port, "/hooks/upload", f"Content-Length: {length}", method="POST")[0] in (400, 413)
+
+
+def test_who_sends_a_body_too_slowly_is_hung_up_on_and_others_are_served(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Handler.timeout == 30
+    monkeypatch.setattr(Handler, "timeout", 0.3)
+    with socket.create_connection((HOST, port), timeout=10) as slow:
+        slow.sendall(b"POST /hooks/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n{")
+        assert get(port, "/health")[0] == 200
+        assert slow.recv(1000) == b""
+
+
+def test_a_header_cannot_be_smuggled_into_an_answer(port: int) -> None:
+    for path in (
+        "/jobs/x%0d%0aSet-Cookie:%20a=b",
+        "/static/x%0d%0aX-Injected:%20y",
+        "/tile?name=%0d%0aX-Injected:%20y",
+    ):
+        _, headers, _ = get(port, path, "Authorization: Bearer admin")
+        assert not {"Set-Cookie", "X-Injected"} & set(headers)
+
+
+def test_head_has_the_headers_of_get_and_no_body(world: World, call: Call, port: int) -> None:
+    job = publish(world, call, UPLOAD)
+    for path in ("/", "/health", f"/jobs/{job['id']}", f"/tile/{STORE}/{job['result']['image']}/t.jpg"):
+        answers = [get(port, path, "Authorization: Bearer read", method=method) for method in ("GET", "HEAD")]
+        (status, headers, body), (same_status, same_headers, nothing) = answers
+        assert (same_status, nothing) == (status, b"")
+        assert status == 200
+        varying = {"Date", "x-amzn-RequestId", "X-Request-Id", "Content-Length"}
+        assert {k: v for k, v in same_headers.items() if k not in varying} == {
+            k: v for k, v in headers.items() if k not in varying
+        }
+        assert int(headers["Content-Length"]) == len(body)

@@ -1,0 +1,82 @@
+"""The door's book: what every implementation of ports.Doorbook promises."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chalicelib.adapters.doorbook import DoorbookTable
+from chalicelib.adapters.memory_doorbook import MemoryDoorbook
+from chalicelib.ports import Doorbook, Receipt
+
+AtOnce = Callable[[list[Callable[[], Any]]], list[Any]]
+RECEIPT = Receipt(key="a", body="b", signed_at=1000, location="/jobs/1")
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def book(request: pytest.FixtureRequest) -> Doorbook:
+    if request.param == "memory":
+        return MemoryDoorbook()
+    return DoorbookTable(request.getfixturevalue("dynamodb"), "jobs")
+
+
+@pytest.mark.parametrize("location", ["/jobs/1", ""])
+def test_a_receipt_comes_back_as_it_was_kept(book: Doorbook, location: str) -> None:
+    receipt = replace(RECEIPT, location=location)
+    assert book.receipt("a") is None
+    assert book.keep(receipt, now=1.0)
+    assert book.receipt("a") == receipt
+    assert book.receipt("b") is None
+
+
+def test_the_same_attempt_is_kept_once_and_a_later_one_takes_its_place(book: Doorbook) -> None:
+    later = replace(RECEIPT, signed_at=1001)
+    assert book.keep(RECEIPT, now=1.0)
+    assert not book.keep(RECEIPT, now=2.0)
+    assert book.keep(later, now=3.0)
+    assert not book.keep(later, now=4.0)
+    assert not book.keep(RECEIPT, now=5.0)
+    assert book.receipt("a") == later
+
+
+def test_another_body_is_not_kept_under_the_same_key(book: Doorbook) -> None:
+    assert book.keep(RECEIPT, now=1.0)
+    assert not book.keep(replace(RECEIPT, body="c", signed_at=2000), now=2.0)
+    assert book.receipt("a") == RECEIPT
+
+
+def test_of_many_at_once_one_is_kept(book: Doorbook, at_once: AtOnce) -> None:
+    kept = at_once([lambda: book.keep(RECEIPT, now=1.0)] * 6)
+    assert sorted(kept) == [False] * 5 + [True]
+
+
+def test_tries_are_counted_by_minute_and_by_who(book: Doorbook) -> None:
+    assert [book.count_try("a", now=now) for now in (120.0, 150.0, 179.9)] == [1, 2, 3]
+    assert book.count_try("b", now=150.0) == 1
+    assert book.count_try("a", now=180.0) == 1
+
+
+def test_no_try_of_many_at_once_is_lost(book: Doorbook, at_once: AtOnce) -> None:
+    assert sorted(at_once([lambda: book.count_try("a", now=1.0)] * 6)) == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_is_kept_in_the_table_expires(dynamodb: Any) -> None:
+    book = DoorbookTable(dynamodb, "jobs")
+    book.keep(RECEIPT, now=1000.0)
+    book.count_try("a", now=1000.0)
+    items = dynamodb.scan(TableName="jobs")["Items"]
+    assert sorted(int(item["expires_at"]["N"]) for item in items) == [1600, 1000 + 7 * 24 * 3600]
+
+
+def test_a_receipt_whose_answer_was_lost_is_known_to_be_ones_own(
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book, put = DoorbookTable(dynamodb, "jobs"), dynamodb.put_item
+
+    def sent_twice(**request: Any) -> Any:
+        put(**request)
+        return put(**request)
+
+    monkeypatch.setattr(dynamodb, "put_item", sent_twice)
+    assert book.keep(RECEIPT, now=1.0)
