@@ -38,12 +38,17 @@ def guard(request: Request, get_response: Callable[[Request], Response]) -> Resp
 
 @app.route("/")
 def index() -> Response:
-    return pages.page()
+    return pages.page(app.current_request, system, "index.html")
+
+
+@app.route("/pages/{name}")
+def page(name: str) -> Response:
+    return pages.page(app.current_request, system, f"{name}.html")
 
 
 @app.route("/static/{name}")
 def static(name: str) -> Response:
-    return pages.page(name)
+    return pages.page(app.current_request, system, name)
 
 
 @app.route("/health")

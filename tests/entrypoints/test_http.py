@@ -273,6 +273,34 @@ def test_the_page_is_served_with_its_files_and_nothing_else(call: Call) -> None:
         assert call("GET", f"/static/{name}").status_code == 404
 
 
+def test_pages_stand_under_their_names(call: Call) -> None:
+    assert "Submit" in call("GET", "/pages/submit", token=None).body.decode()
+    for name in ("nothing", "submit.html", "..%2Fstatic%2Fsubmit"):
+        assert call("GET", f"/pages/{name}").status_code == 404
+
+
+def test_a_file_that_the_browser_has_is_not_sent_again(call: Call) -> None:
+    first = call("GET", "/static/style.css")
+    again = call("GET", "/static/style.css", If_None_Match=first.headers["ETag"])
+    assert (again.status_code, again.body) == (304, b"")
+    assert call("GET", "/static/style.css", If_None_Match='"another"').status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "origin"),
+    [
+        (None, "https://incoming.s3.eu-central-1.amazonaws.com"),
+        ("http://127.0.0.1:4566/", "http://127.0.0.1:4566"),
+    ],
+)
+def test_a_page_may_send_slides_to_the_incoming_bucket_and_nowhere_else(
+    world: World, call: Call, endpoint: str | None, origin: str
+) -> None:
+    world.settings = replace(world.settings, incoming_bucket="incoming", region="eu-central-1", aws_endpoint=endpoint)
+    policy = call("GET", "/pages/submit").headers["Content-Security-Policy"]
+    assert f"connect-src 'self' {origin};" in policy
+
+
 def test_settings_come_from_the_environment_and_a_missing_one_is_named() -> None:
     needed = ("INCOMING_BUCKET", "WORK_BUCKET", "JOBS_TABLE", "JOBS_QUEUE", "CHUNKS_QUEUE", "MONGO_URI")
     values = {f"SLIDEHOOK_{name}": name.lower() for name in needed}

@@ -1,0 +1,165 @@
+// What all pages share: the bar, notices, questions, and the way in.
+import { ROOT, address, call, onUnauthorized, post, problemOf } from "./api.js";
+import { h, s } from "./dom.js";
+
+const PAGES = [
+  ["jobs", "Jobs", ""],
+  ["slides", "Slides", "pages/collections"],
+  ["submit", "Submit", "pages/submit"],
+  ["api", "API", "docs"],
+];
+
+const notices = h("div", { class: "notices" });
+const polite = h("p", { class: "unseen", role: "status", "aria-live": "polite" });
+const side = h("div", { class: "side" });
+const signOutButton = h("button", { class: "plain", type: "button", hidden: true, onclick: signOut }, "Sign out");
+
+/** Draw the bar; `here` is the page's name in PAGES. A page is `<main id="main" tabindex="-1">` and nothing else.
+ *  Returns the right end of the bar, for what the page wants to show there. */
+export function shell(here) {
+  const main = document.getElementById("main");
+  const links = PAGES.map(([name, label, path]) =>
+    h("li", null, h("a", { href: new URL(path, ROOT).href, "aria-current": name === here ? "page" : null }, label)),
+  );
+  document.body.prepend(
+    h("a", { class: "skip", href: "#main" }, "Skip to content"),
+    h("header", { class: "bar" },
+      h("a", { class: "brand", href: ROOT.href }, mark(), "Slidehook"),
+      h("nav", { "aria-label": "Pages" }, h("ul", null, links)),
+      h("div", { class: "side" }, side, signOutButton),
+    ),
+  );
+  main.prepend(notices);
+  document.body.append(polite);
+  signOutButton.hidden = !localStorage.getItem(SIGNED_IN);
+  return side;
+}
+
+function mark() {
+  return s("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" },
+    s("path", { fill: "currentColor", d: "M3 15h8v6H3zM13 15h8v6h-8zM6 8h5v5H6zM13 8h5v5h-5zM9.5 3h5v3.5h-5z" }));
+}
+
+/** Say something to who does not see the page. */
+export function say(text) {
+  polite.textContent = polite.textContent === text ? `${text}\u00a0` : text;
+}
+
+/** Show a notice above the page until it is dismissed, `seconds` have passed, or another of its `key` comes. `kind`:
+ *  bad, ok, warn or nothing. */
+export function notice(text, { kind = "", title = "", key = "", seconds = 0, more = null } = {}) {
+  for (const each of [...notices.children]) if (key && each.dataset.key === key) each.remove();
+  const made = h("div", { class: `notice ${kind}`, role: kind === "bad" ? "alert" : "status", "data-key": key || null },
+    h("div", null, title && h("strong", null, `${title} `), text, more && h("div", null, more)),
+    h("button", { type: "button", "aria-label": "Dismiss", onclick: () => made.remove() }, "\u2715"),
+  );
+  notices.append(made);
+  if (seconds) setTimeout(() => made.remove(), seconds * 1000);
+  return made;
+}
+
+/** Show a problem as a sentence: what happened, and what to do. */
+export function complain(error, { title = "", key = "" } = {}) {
+  const problem = problemOf(error);
+  const fields = problem.errors.filter((each) => each.pointer).map((each) => h("li", null, `${each.pointer.replace(/^\//, "")}: ${each.detail}`));
+  return notice([problem.message.replace(/[.]?$/, ". "), problem.hint], { kind: "bad", title, key, more: fields.length ? h("ul", null, fields) : null });
+}
+
+/** Ask before something happens. `body` says what will; `yes` is the button that does it. Returns a promise of the
+ *  answer: true, or what `read` gives. */
+export function confirm({ title, body, yes, danger = false, read = () => true }) {
+  return new Promise((resolve) => {
+    const before = document.activeElement;
+    const name = `question-${Math.random().toString(36).slice(2)}`;
+    let answer = false;
+    const asked = h("dialog", { "aria-labelledby": name, onclose: () => {
+      asked.remove();
+      if (before?.isConnected) before.focus();
+      resolve(answer);
+    } },
+      h("form", { method: "dialog", onsubmit: () => (answer = read()) },
+        h("h2", { id: name }, title),
+        h("div", null, body),
+        h("div", { class: "end" },
+          h("button", { type: "button", onclick: () => asked.close() }, "Back"),
+          h("button", { class: danger ? "danger main" : "main" }, yes),
+        ),
+      ),
+    );
+    document.body.append(asked);
+    asked.showModal();
+    if (danger) asked.querySelector("button").focus();
+  });
+}
+
+// -- the way in ------------------------------------------------------------------------------------------------------
+
+const SIGNED_IN = "slidehook: signed in"; // that somebody is, not as whom: the cookie itself is out of reach here
+let asking = null;
+let declined = 0;
+
+onUnauthorized(() => {
+  // Who closed the form does not get it again from the next look of a page that polls.
+  if (Date.now() - declined < 60_000) return Promise.resolve(false);
+  asking ??= askForToken().finally(() => (asking = null));
+  return asking;
+});
+
+/** Ask for a token, and say whether somebody has signed in. */
+export function askForToken() {
+  return new Promise((resolve) => {
+    let done = false;
+    const why = h("p", { class: "why", id: "sign-in-why", role: "alert" });
+    const token = h("input", { type: "password", name: "token", autocomplete: "current-password", required: true, "aria-describedby": "sign-in-why" });
+    const enter = h("button", { class: "main" }, "Sign in");
+    const asked = h("dialog", { "aria-labelledby": "sign-in-title", onclose: () => {
+      asked.remove();
+      declined = done ? 0 : Date.now();
+      resolve(done);
+    } },
+      h("form", { onsubmit: async (event) => {
+        event.preventDefault();
+        enter.disabled = true;
+        try {
+          await call("/sign-in", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ token: token.value.trim() }) }, false);
+          done = true;
+          localStorage.setItem(SIGNED_IN, "yes");
+          signOutButton.hidden = false;
+          asked.close();
+        } catch (error) {
+          const problem = problemOf(error);
+          why.textContent = problem.status === 401 ? "This service does not know that token." : `${problem.message} ${problem.hint}`;
+          token.setAttribute("aria-invalid", "true");
+          token.select();
+        }
+        enter.disabled = false;
+      } },
+        h("h2", { id: "sign-in-title" }, "Sign in"),
+        h("p", { class: "quiet" }, "This needs a token of the service. It is kept in a cookie that no script can read, and forgotten when you sign out."),
+        h("label", { class: "field" }, h("span", null, "Token"), token, why),
+        h("div", { class: "end" }, h("button", { type: "button", onclick: () => asked.close() }, "Not now"), enter),
+      ),
+    );
+    document.body.append(asked);
+    asked.showModal();
+    token.focus();
+  });
+}
+
+async function signOut() {
+  try {
+    await post("/sign-out");
+  } catch (error) {
+    complain(error, { key: "sign-out" });
+    return;
+  }
+  localStorage.removeItem(SIGNED_IN);
+  location.href = ROOT.href;
+}
+
+/** Return the address of a page of this service with a query. */
+export function pageAddress(name, query = {}) {
+  const made = new URL(address(`/pages/${name}`));
+  for (const [key, value] of Object.entries(query)) if (value) made.searchParams.set(key, value);
+  return made.href;
+}
