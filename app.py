@@ -91,6 +91,16 @@ def show_events(job_id: str) -> Response:
     return answer("jobs.show_events", job_id)
 
 
+@app.route("/jobs/{job_id}/map")
+def show_map(job_id: str) -> Response:
+    return answer("filling.show_map", job_id)
+
+
+@app.route("/jobs/{job_id}/tiles/{name}")
+def show_staged_tile(job_id: str, name: str) -> Response:
+    return answer("filling.show_staged_tile", job_id, name)
+
+
 @app.route("/jobs/{job_id}/cancel", methods=["POST"])
 def cancel_job(job_id: str) -> Response:
     return answer("jobs.cancel_job", job_id)
@@ -109,6 +119,26 @@ def list_deliveries(job_id: str) -> Response:
 @app.route("/jobs/{job_id}/deliveries/{delivery}/replay", methods=["POST"])
 def replay_delivery(job_id: str, delivery: str) -> Response:
     return answer("deliveries.replay_delivery", job_id, delivery)
+
+
+@app.route("/uploads", methods=["POST"])
+def begin_upload() -> Response:
+    return answer("uploads.begin_upload")
+
+
+@app.route("/uploads/parts", methods=["POST"])
+def list_parts() -> Response:
+    return answer("uploads.list_parts")
+
+
+@app.route("/uploads/complete", methods=["POST"])
+def complete_upload() -> Response:
+    return answer("uploads.complete_upload")
+
+
+@app.route("/uploads/abort", methods=["POST"])
+def abort_upload() -> Response:
+    return answer("uploads.abort_upload")
 
 
 @app.route("/redrive", methods=["POST"])
@@ -184,6 +214,11 @@ def iiif_region(slide: str, region: str, size: str, rotation: str, picture: str)
 @app.route("/client")
 def client_settings() -> Response:
     return answer("catalogue.client_settings")
+
+
+@app.route("/collections")
+def list_collections() -> Response:
+    return answer("catalogue.list_collections")
 
 
 @app.route("/collections/{collection}")

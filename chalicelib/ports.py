@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from chalicelib.core.callback import Answer, Delivery, Notice
+from chalicelib.core.direct import Part
 from chalicelib.core.history import Event
 from chalicelib.core.job import ChunkRecord, Destination, Job, Problem, SlideSummary, State, Subscriber
 from chalicelib.core.message import Message
@@ -51,6 +52,25 @@ class Slides(Protocol):
 
     def list(self, bucket: str, prefix: str, *, cursor: str | None, limit: int) -> Listing:
         """Return up to `limit` objects whose keys begin with `prefix`, as they stand now (without version ids)."""
+
+
+class Uploads(Protocol):
+    """Uploads in parts to the incoming bucket. Parts are sent to it by who has them, not through this service."""
+
+    def begin(self, key: str) -> str:
+        """Return the id of a new upload, which becomes the object `key` when it is completed."""
+
+    def addresses(self, key: str, upload_id: str, numbers: Sequence[int]) -> Mapping[int, str]:
+        """Return where each of these parts may be PUT during the next hour, by whoever has the address."""
+
+    def parts(self, key: str, upload_id: str) -> tuple[Part, ...]:
+        """Return the parts that have arrived, by number, up to a thousand. Raises NoSuchUploadError."""
+
+    def complete(self, key: str, upload_id: str, parts: Sequence[Part]) -> None:
+        """Make an object of these parts. Raises NoSuchUploadError: it may be complete already."""
+
+    def abort(self, key: str, upload_id: str) -> None:
+        """Forget an upload with all its parts. Nothing happens if there is none."""
 
 
 class Work(Protocol):
@@ -389,12 +409,19 @@ class Archive(Protocol):
     def image(self, image_store: str, image: str, *, most_seconds_old: float = 0.0) -> PublishedImage | None:
         """Return an image, None if there is no such image or store, or its size is not known. May be old, likewise."""
 
+    def staged_tile(self, job: Job, name: str) -> bytes | None:
+        """Return the JPEG of a tile that the job's generation has staged, None if it is not there, or not yet. Readers
+        do not see it."""
+
     def beside(self, image_store: str, image: str, name: str) -> bytes | None:
         """Return what is kept beside a slide: `icc` is its colour profile, other names are associated images (JPEG).
         None if there is no such thing, image or store."""
 
     def collections_of(self, image_store: str, image: str) -> frozenset[str]:
         """Return the collections in which a session shows this image of this store."""
+
+    def collections(self) -> tuple[CollectionFacts, ...]:
+        """Return all collections with their sessions, by label."""
 
     def collection(self, collection: str) -> CollectionFacts:
         """Return a collection with its sessions. Raises NoSuchCollectionError."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from chalicelib.adapters.dynamodb import DeliveryTable, SyncTable
     from chalicelib.adapters.event_table import EventTable
     from chalicelib.adapters.mongo import MongoArchive
-    from chalicelib.adapters.s3 import S3Slides, S3Work
+    from chalicelib.adapters.s3 import S3Slides, S3Uploads, S3Work
     from chalicelib.adapters.sqs import JobQueues
     from chalicelib.adapters.told import ToldJobs
 
@@ -69,6 +69,23 @@ class System:
         from chalicelib.adapters.s3 import S3Slides
 
         return S3Slides(self._s3)
+
+    @cached_property
+    def uploads(self) -> "S3Uploads":
+        from botocore.config import Config
+
+        from chalicelib.adapters.s3 import S3Uploads
+
+        # As entrypoints.pages lets a page reach the bucket: by the region's own name, which is never redirected.
+        style: Any = {"addressing_style": "path" if self.settings.aws_endpoint else "virtual"}
+        with self._one_by_one:
+            signer: Any = self._session.create_client(
+                "s3",
+                region_name=self.settings.region,
+                endpoint_url=self.settings.aws_endpoint or f"https://s3.{self.settings.region}.amazonaws.com",
+                config=Config(signature_version="s3v4", s3=style),
+            )
+        return S3Uploads(self._s3, self.settings.incoming_bucket, signer=signer)
 
     @cached_property
     def work(self) -> "S3Work":

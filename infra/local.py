@@ -169,6 +169,7 @@ def start(options: Options, system: System) -> Stack:
             "TokensSha256": hashlib.sha256(token.encode()).hexdigest(),
             "OpenReads": "true",
             "CallbackSecrets": callback_secret,
+            "PageOrigins": f"http://{LOOPBACK}:{port},http://localhost:{port}",
         }
         | chosen_parameters(os.environ),
     )

@@ -81,12 +81,12 @@ def provision(
 
     `prefix` stands for the stack's name. `visibility_seconds` replaces the visibility of every
     queue: locally a killed worker's message should come back soon. `parameters` are the
-    template's, needed for the functions' environment only.
+    template's: for the functions' environment, and for the pages that may send slides.
     """
     making = _Making(clients, template or templates.load(), prefix, visibility_seconds)
+    making.resolver.values |= making.template.parameter_defaults | dict(parameters or {})
     for logical_id in making.template.in_order(*KINDS):
         making.make(logical_id)
-    making.resolver.values |= making.template.parameter_defaults | dict(parameters or {})
     return making.result()
 
 
@@ -228,6 +228,7 @@ class _Making:
         self._mend_public_access(name, properties["PublicAccessBlockConfiguration"])
         self._mend_encryption(name, properties["BucketEncryption"])
         self._mend_lifecycle(name, properties["LifecycleConfiguration"])
+        self._mend_cors(name, properties.get("CorsConfiguration"))
         self._mend_notification(name, properties.get("NotificationConfiguration"))
         self.resolver.values[logical_id] = name
         self.resolver.attributes[logical_id, "Arn"] = f"arn:aws:s3:::{name}"
@@ -294,6 +295,21 @@ class _Making:
             s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": rules})
             self.changes.append(f"bucket {name}: lifecycle")
 
+    def _mend_cors(self, name: str, wanted: Any) -> None:
+        if wanted is None:
+            return
+        s3 = self._clients.s3
+        rules = [_cors_rule(rule) for rule in wanted["CorsRules"]]
+        try:
+            found: Any = s3.get_bucket_cors(Bucket=name)["CORSRules"]
+        except ClientError as error:
+            _raise_unless_missing(error)
+            found = None
+        if not _includes(found, rules):
+            configuration: Any = {"CORSRules": rules}
+            s3.put_bucket_cors(Bucket=name, CORSConfiguration=configuration)
+            self.changes.append(f"bucket {name}: cors")
+
     def _mend_notification(self, name: str, wanted: Any) -> None:
         if wanted is None:
             return
@@ -350,6 +366,12 @@ def _lifecycle_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
             case _:
                 api_rule[key] = value
     return api_rule
+
+
+def _cors_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """Return CloudFormation's rule in the words of S3's API."""
+    names = {"Id": "ID", "MaxAge": "MaxAgeSeconds"}
+    return {names.get(key, key): value for key, value in rule.items()}
 
 
 def _status(error: ClientError) -> int:

@@ -131,6 +131,8 @@ class Resolver:
 
     def _call(self, name: str, argument: Any) -> Any:
         match name:
+            case "Ref" if argument == "AWS::NoValue":
+                return None
             case "Ref":
                 return self._ref(argument)
             case "Fn::GetAtt":
@@ -139,6 +141,8 @@ class Resolver:
                 return self._substitute(argument)
             case "Fn::Join":
                 return argument[0].join(self.resolve(argument[1]))
+            case "Fn::Split":
+                return self.resolve(argument[1]).split(argument[0])
             case "Fn::If":
                 return self.resolve(argument[1 if self._holds(argument[0]) else 2])
         raise TemplateError(f"{name} is not understood when resources.yaml is used locally")

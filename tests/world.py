@@ -17,6 +17,7 @@ from chalicelib.adapters.memory import (
 from chalicelib.adapters.memory_callbacks import MemoryCallbacks, MemoryDeliveries
 from chalicelib.adapters.memory_doorbook import MemoryDoorbook
 from chalicelib.adapters.memory_events import MemoryEvents
+from chalicelib.adapters.memory_uploads import MemoryUploads
 from chalicelib.adapters.told import ToldJobs
 from chalicelib.config import Settings
 from chalicelib.core.job import Job
@@ -96,6 +97,8 @@ class World:
         self.work: Any = Port(self.memory_work, self)
         self.memory_syncs = MemorySyncs()
         self.syncs: Any = Port(self.memory_syncs, self)
+        self.memory_uploads = MemoryUploads(self.memory_slides, BUCKET)
+        self.uploads: Any = Port(self.memory_uploads, self)
         self.archive: Any = Port(self.memory_archive, self)
         self.memory_deliveries, self.memory_callbacks = MemoryDeliveries(), MemoryCallbacks()
         self.deliveries: Any = Port(self.memory_deliveries, self)

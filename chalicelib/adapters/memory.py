@@ -721,6 +721,10 @@ class MemoryArchive:
         bare = replace(bare, slide=replace(bare.slide, icc_profile_bytes=0, associated=()))
         return PublishedImage(facts=bare, claim=found.trace.claim if found.trace else "")
 
+    def staged_tile(self, job: Job, name: str) -> bytes | None:
+        found = self.tiles.get((job.destination.database, job.staging()), {}).get(name)
+        return None if found is None else found.jpeg
+
     def beside(self, image_store: str, image: str, name: str) -> bytes | None:
         found = self.images.get((self._stores.get(image_store, ""), image))
         if found is None or found.facts is None:
@@ -733,6 +737,10 @@ class MemoryArchive:
             view for view, shown in self.views.items() if (shown.image_store, shown.image) == (image_store, image)
         }
         return frozenset(session.collection for session in self._sessions.values() if showing & set(session.views))
+
+    def collections(self) -> tuple[CollectionFacts, ...]:
+        found = [self.collection(each) for each in self._collections]
+        return tuple(sorted(found, key=lambda each: (each.label, each.id)))
 
     def collection(self, collection: str) -> CollectionFacts:
         if collection not in self._collections:

@@ -469,6 +469,11 @@ class MongoArchive:
         with _patience(f"image {image}"):
             return self._images.get((image_store, image), ask, most_seconds_old=most_seconds_old)
 
+    def staged_tile(self, job: Job, name: str) -> bytes | None:
+        with _patience(f"staged tile {name} of job {job.id}"):
+            found = self._tiles(job, job.generation).find_one({"name": name}, {"file": 1})
+        return None if found is None else bytes(found["file"])
+
     def beside(self, image_store: str, image: str, name: str) -> bytes | None:
         field = "icc" if name == "icc" else f"associated.{name}"
         with _patience(f"{name} of image {image}"):
@@ -491,6 +496,14 @@ class MongoArchive:
             found = [session for view in self._admin.views.aggregate(pipeline) for session in view["sessions"]]
         return frozenset(str(session["collection"]) for session in found if "collection" in session)
 
+    def collections(self) -> tuple[CollectionFacts, ...]:
+        sessions: dict[Any, list[SessionFacts]] = {}
+        with _patience("the collections"):
+            found = list(self._admin.collections.find().sort([("label", ASCENDING), ("_id", ASCENDING)]))
+            for each in self._admin.sessions.find().sort("label"):
+                sessions.setdefault(each.get("collection"), []).append(_session(each))
+        return tuple(_collection(each, sessions.get(each["_id"], ())) for each in found)
+
     def collection(self, collection: str) -> CollectionFacts:
         with _patience(f"collection {collection}"):
             found = self._admin.collections.find_one({"_id": ObjectId(collection)})
@@ -499,13 +512,7 @@ class MongoArchive:
             sessions = [
                 _session(each) for each in self._admin.sessions.find({"collection": found["_id"]}).sort("label")
             ]
-        store = found.get("image_store")
-        return CollectionFacts(
-            id=collection,
-            label=str(found.get("label", "")),
-            image_store=None if store is None else str(store),
-            sessions=tuple(sessions),
-        )
+        return _collection(found, sessions)
 
     def session(self, session: str) -> SessionFacts:
         with _patience(f"session {session}"):
@@ -710,6 +717,16 @@ def _published_image(found: Document) -> PublishedImage | None:
         slide=slide,
     )
     return PublishedImage(facts=facts, claim=str(ours.get("claim", "")))
+
+
+def _collection(found: Document, sessions: Sequence[SessionFacts]) -> CollectionFacts:
+    store = found.get("image_store")
+    return CollectionFacts(
+        id=str(found["_id"]),
+        label=str(found.get("label", "")),
+        image_store=None if store is None else str(store),
+        sessions=tuple(sessions),
+    )
 
 
 def _session(found: Document) -> SessionFacts:

@@ -2,16 +2,19 @@
 
 import io
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from botocore.exceptions import ClientError
 
 from chalicelib.adapters.aws import patience
+from chalicelib.core.direct import Part
 from chalicelib.core.errors import (
     EmptySourceError,
     NoSuchSourceError,
+    NoSuchUploadError,
     SourceChangedError,
     SourceGoneError,
     StorageBusyError,
@@ -29,6 +32,7 @@ PARTIAL_CONTENT = 206
 GONE = frozenset({"NoSuchKey", "NoSuchBucket", "404", "NoSuchVersion", "AccessDenied", "403"})
 CHANGED = frozenset({"PreconditionFailed", "412"})
 EMPTY = frozenset({"InvalidRange", "416"})
+NO_UPLOAD = frozenset({"NoSuchUpload", "404"})
 
 
 class S3Slides:
@@ -116,6 +120,60 @@ def _refuse_read(error: ClientError, source: Source) -> NoReturn:
     if code in GONE:
         raise SourceGoneError(f"{source} was deleted while it was read") from error
     raise error
+
+
+class S3Uploads:
+    """ports.Uploads over a bucket. `signer` makes addresses as a browser reaches them (wiring)."""
+
+    SECONDS = 3600
+
+    def __init__(self, client: "S3Client", bucket: str, *, signer: "S3Client") -> None:
+        self._client, self._signer = client, signer
+        self._bucket = bucket
+
+    def begin(self, key: str) -> str:
+        with patience(f"the upload {key}"):
+            return self._client.create_multipart_upload(Bucket=self._bucket, Key=key)["UploadId"]
+
+    def addresses(self, key: str, upload_id: str, numbers: Sequence[int]) -> Mapping[int, str]:
+        part = {"Bucket": self._bucket, "Key": key, "UploadId": upload_id}
+        return {
+            number: self._signer.generate_presigned_url(
+                "upload_part", Params={**part, "PartNumber": number}, ExpiresIn=self.SECONDS
+            )
+            for number in numbers
+        }
+
+    def parts(self, key: str, upload_id: str) -> tuple[Part, ...]:
+        answer = self._call(key, lambda: self._client.list_parts(Bucket=self._bucket, Key=key, UploadId=upload_id))
+        return tuple(
+            Part(number=each["PartNumber"], size_bytes=each["Size"], etag=each["ETag"])
+            for each in answer.get("Parts", ())
+        )
+
+    def complete(self, key: str, upload_id: str, parts: Sequence[Part]) -> None:
+        named: Any = {"Parts": [{"PartNumber": part.number, "ETag": part.etag} for part in parts]}
+        self._call(
+            key,
+            lambda: self._client.complete_multipart_upload(
+                Bucket=self._bucket, Key=key, UploadId=upload_id, MultipartUpload=named
+            ),
+        )
+
+    def abort(self, key: str, upload_id: str) -> None:
+        with suppress(NoSuchUploadError):
+            self._call(
+                key, lambda: self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload_id)
+            )
+
+    def _call(self, key: str, call: Callable[[], Answer]) -> Answer:
+        with patience(f"the upload {key}"):
+            try:
+                return call()
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in NO_UPLOAD:
+                    raise
+                raise NoSuchUploadError(f"there is no such upload of {key}") from error
 
 
 class S3Work:

@@ -2,8 +2,8 @@
 
     SlidehookError
     ├── RequestError            the call itself: refused at the door
-    │   ├── InvalidRequestError · UnauthorizedError · ForbiddenError · TooManyTriesError · NotFoundError · ConflictError
-    │   ├── BadAddressError · AnswerTooLargeError
+    │   ├── InvalidRequestError · UnauthorizedError · ForbiddenError · TooManyTriesError · NotFoundError
+    │   ├── NoSuchUploadError · ConflictError · PartsMissingError · BadAddressError · AnswerTooLargeError
     ├── SourceError             the object in S3
     │   ├── BucketNotAllowedError · SourceNotAllowedError · NoSuchSourceError · EmptySourceError · SourceChangedError
     │   ├── SourceGoneError
@@ -110,6 +110,11 @@ class AnswerTooLargeError(RequestError):
     hint = "Publish the slide again with smaller tiles (`tile_size`)."
 
 
+class NoSuchUploadError(NotFoundError):
+    code = "no_such_upload"
+    hint = "It was completed or given up, or is older than a week: begin the upload again."
+
+
 class ConflictError(RequestError):
     code = "conflict"
     hint = "Look at the job's state and decide anew."
@@ -145,6 +150,11 @@ class TooManySubscribersError(ConflictError):
 class CallbacksOffError(RequestError):
     code = "callbacks_off"
     hint = "Set SLIDEHOOK_CALLBACK_SECRETS, which callbacks are signed with, or leave `callback_url` out."
+
+
+class PartsMissingError(ConflictError):
+    code = "parts_missing"
+    hint = "Send the parts that are missing, and complete the upload then."
 
 
 class SourceError(SlidehookError):

@@ -1,8 +1,11 @@
 """What an upload would do, in plain values: for the `inspect` hook, and for the command line's dry run."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from chalicelib.core.chunk import cut
+from chalicelib.core.fill import Cost
+from chalicelib.core.job import Job, LevelSummary, State
 from chalicelib.core.pyramid import Level, Pyramid
 from chalicelib.core.survey import Survey
 from chalicelib.core.window import WINDOW_BYTES
@@ -88,22 +91,46 @@ def _level(level: Level) -> dict[str, object]:
 
 def estimated(pyramid: Pyramid, *, chunks: int, source_bytes: int) -> Estimate:
     """Return what publishing a pyramid takes, in `chunks` messages that read `source_bytes`."""
+    stored = sum(level.tiles for level in pyramid.levels) * _area(pyramid.tile_size_px) / COPIED_PER_SECOND
+    worked = _worked(pyramid.levels, pyramid.tile_size_px)
+    waited = max(stored, worked / min(WORKERS, max(1, chunks)))
+    return Estimate(
+        seconds=START_SECONDS + waited,
+        worker_seconds=START_SECONDS + worked,
+        dollars=_dollars(START_SECONDS + worked, chunks=chunks, source_bytes=source_bytes),
+    )
+
+
+def spent(job: Job) -> Cost:
+    """Return what a job has cost so far: as an estimate has it, for what is done, with a start for each attempt."""
+    complete = job.state in (State.FINISHING, State.DONE)
+    share = 1.0 if complete else job.tiles_done / max(1, job.tiles_total)
+    worker_seconds = START_SECONDS * job.attempt + _worked(job.levels, job.tile_size_px) * share
+    chunks = job.chunks_total if complete else len(job.chunks_done)
+    read = job.bytes_total if complete else job.bytes_done
+    return Cost(worker_seconds=worker_seconds, dollars=_dollars(worker_seconds, chunks=chunks, source_bytes=read))
+
+
+def _area(tile_size_px: int) -> float:
+    return (tile_size_px / REFERENCE_TILE_PX) ** 2
+
+
+def _worked(levels: Iterable[Level | LevelSummary], tile_size_px: int) -> float:
+    """Return how many seconds workers are at all tiles of these levels."""
     rates = {
         "passthrough": COPIED_PER_SECOND,
         "lossless-crop": CUT_PER_SECOND,
         "re-encoded": ENCODED_PER_SECOND,
         "made": ENCODED_PER_SECOND,
     }
-    area = (pyramid.tile_size_px / REFERENCE_TILE_PX) ** 2
-    stored = sum(level.tiles for level in pyramid.levels) * area / COPIED_PER_SECOND
-    worked = sum(level.tiles * area / rates[level.made] for level in pyramid.levels)
-    waited = max(stored, worked / min(WORKERS, max(1, chunks)))
+    return sum(level.tiles * _area(tile_size_px) / rates[level.made] for level in levels)
+
+
+def _dollars(worker_seconds: float, *, chunks: int, source_bytes: int) -> float:
     reads = source_bytes / WINDOW_BYTES + 3 * chunks
-    return Estimate(
-        seconds=START_SECONDS + waited,
-        worker_seconds=START_SECONDS + worked,
-        dollars=(START_SECONDS + worked) * DOLLARS_PER_WORKER_SECOND
+    return (
+        worker_seconds * DOLLARS_PER_WORKER_SECOND
         + reads * DOLLARS_PER_READ
         + (chunks + 2) * DOLLARS_PER_MESSAGE
-        + (chunks * WRITES_PER_CHUNK + WRITES_PER_JOB) * DOLLARS_PER_TABLE_WRITE,
+        + (chunks * WRITES_PER_CHUNK + WRITES_PER_JOB) * DOLLARS_PER_TABLE_WRITE
     )

@@ -54,6 +54,11 @@ def records_key(job: Job, plan_digest: str) -> str:
     return f"jobs/{job.id}/{plan_digest}/records.bin"
 
 
+def coverage_key(job: Job, plan_digest: str) -> str:
+    """The key of what each chunk of the plan covers (core.fill): what a map is made of."""
+    return f"jobs/{job.id}/{plan_digest}/coverage.bin"
+
+
 def beside_key(job: Job, plan_digest: str) -> str:
     """The key of what is published beside the tiles: the colour profile and associated images."""
     return f"jobs/{job.id}/{plan_digest}/beside.json"

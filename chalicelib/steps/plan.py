@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from chalicelib.core.beside import dump_beside
 from chalicelib.core.blocks import BlockStream
 from chalicelib.core.chunk import cut, dump_plan, load_plan, plan_digest
+from chalicelib.core.fill import coverage
 from chalicelib.core.job import Job, LevelSummary, State, planning, tiling
-from chalicelib.core.message import beside_key, messages_for, plan_key, records_key
+from chalicelib.core.message import beside_key, coverage_key, messages_for, plan_key, records_key
 from chalicelib.core.pyramid import Pyramid
 from chalicelib.core.source import Source
 from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides, Work
@@ -51,6 +52,7 @@ def plan(
     # What the chunks need stands before the job says `tiling`; a crash in between plans again, to the same bytes.
     work.put(plan_key(started, digest), head)
     work.put(records_key(started, digest), records)
+    work.put(coverage_key(started, digest), coverage(made, records))
     work.put(beside_key(started, digest), dump_beside(found.beside))
     if started.verifies is None:
         archive.stage(started)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from chalicelib.core.callback import Delivery
 from chalicelib.core.endpoint import parse_endpoint
 from chalicelib.core.instant import instant
+from chalicelib.core.fill import Fill
 from chalicelib.core.job import ENDED, UNFINISHED, Job, Problem, State
 from chalicelib.core.sync import Counts, Entry, Sync
 from chalicelib.ports import EventPage
@@ -194,6 +195,36 @@ def events_report(job: Job, page: EventPage) -> dict[str, object]:
         "after": page.cursor,
         "more": not page.is_end,
         "links": {"self": f"/jobs/{job.id}/events", "job": f"/jobs/{job.id}"},
+    }
+
+
+def fill_report(job: Job, fill: Fill) -> dict[str, object]:
+    """Return the map of a job. Of `cells`, a text a row, each character is a square of `side` x `side` tiles: `.` for
+    none that are published, `0` to `9` for how much of it is done, `9` for all."""
+    made = {level.level: level.made for level in job.levels}
+    faults = [
+        {"level": fault.level, "column": fault.column, "row": fault.row, "reason": fault.fault} for fault in fill.faults
+    ]
+    bad = [{"level": each.level, "column": each.column, "row": each.row, "reason": each.reason} for each in fill.bad]
+    return {
+        "job": job.id,
+        "state": job.state.value,
+        "attempt": job.attempt,
+        "depth": job.depth if job.levels else 0,
+        "levels": [
+            {
+                "level": level.level,
+                "columns": level.columns,
+                "rows": level.rows,
+                "side": level.side,
+                "made": made.get(level.level),
+                "cells": list(level.cells),
+            }
+            for level in fill.levels
+        ],
+        "bad_tiles": bad + faults,
+        "cost": {"worker_seconds": round(fill.cost.worker_seconds, 1), "dollars": round(fill.cost.dollars, 6)},
+        "links": {"job": f"/jobs/{job.id}", "tile": f"/jobs/{job.id}/tiles/{{name}}"},
     }
 
 

@@ -709,6 +709,24 @@ def test_a_collection_tells_its_sessions_by_label(bench: ArchiveBench) -> None:
     assert bench.archive.session(SESSION) == found.sessions[1]
 
 
+def test_all_collections_are_told_by_label_with_their_sessions(bench: ArchiveBench) -> None:
+    published(bench, version(bench, 1))
+    nowhere, pathology = bench.archive.collections()
+    assert (nowhere.id, nowhere.label, nowhere.sessions) == (OTHER_COLLECTION, "Nowhere", ())
+    assert pathology == bench.archive.collection(COLLECTION)
+
+
+def test_a_tile_is_seen_as_soon_as_it_is_staged(bench: ArchiveBench) -> None:
+    job = version(bench, 1)
+    assert bench.archive.staged_tile(job, "t.jpg") is None
+    bench.archive.stage(job)
+    assert bench.archive.staged_tile(job, "t.jpg") is None
+    bench.archive.write(job, job.generation, [a_tile("t.jpg", b"root")])
+    assert bench.archive.staged_tile(job, "t.jpg") == b"root"
+    assert bench.archive.staged_tile(job, "tq.jpg") is None
+    assert bench.archive.staged_tile(replace(job, generation=1), "t.jpg") is None
+
+
 def test_a_collection_or_session_that_is_not_there_is_refused(bench: ArchiveBench) -> None:
     with pytest.raises(NoSuchCollectionError, match=UNKNOWN):
         bench.archive.collection(UNKNOWN)

@@ -310,13 +310,35 @@ def test_each_function_has_a_role_of_its_own(resources: dict[str, Any]) -> None:
     assert len(roles) == len(FUNCTIONS)
 
 
-def test_what_faces_the_internet_takes_no_messages_and_writes_no_objects(resources: dict[str, Any]) -> None:
+def test_what_faces_the_internet_takes_no_messages_and_writes_no_objects_but_uploads(
+    resources: dict[str, Any],
+) -> None:
     assert {right for right in rights(resources, "APIHandler") if not right.startswith("dynamodb:")} == {
+        "s3:AbortMultipartUpload",
         "s3:GetObject",
         "s3:GetObjectVersion",
         "s3:ListBucket",
+        "s3:ListMultipartUploadParts",
+        "s3:PutObject",
         "sqs:SendMessage",
     }
+    role = {"Ref": resources["APIHandler"]["Properties"]["Role"]["Fn::GetAtt"][0]}
+    written = [
+        statement["Resource"]
+        for policy in of_type(resources, "AWS::IAM::Policy").values()
+        if role in policy["Roles"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if {"s3:PutObject", "s3:AbortMultipartUpload"} & set(as_list(statement["Action"]))
+    ]
+    assert written == [{"Fn::Sub": "${IncomingBucket.Arn}/direct/*"}]
+
+
+def test_pages_of_named_origins_only_may_send_slides(resources: dict[str, Any]) -> None:
+    condition, given, otherwise = resources["IncomingBucket"]["Properties"]["CorsConfiguration"]["Fn::If"]
+    (rule,) = given["CorsRules"]
+    assert (condition, otherwise) == ("HasPageOrigins", {"Ref": "AWS::NoValue"})
+    assert rule["AllowedOrigins"] == {"Fn::Split": [",", {"Ref": "PageOrigins"}]}
+    assert (rule["AllowedMethods"], rule["AllowedHeaders"]) == (["PUT"], ["content-type"])
 
 
 @pytest.mark.parametrize("function", QUEUE_FUNCTIONS)

@@ -38,6 +38,19 @@ def test_a_second_run_changes_nothing(clients: Clients, provisioned: Provisioned
     assert again.environment == provisioned.environment
 
 
+def test_pages_may_send_slides_from_the_origins_that_are_named(clients: Clients, provisioned: Provisioned) -> None:
+    with pytest.raises(ClientError, match="NoSuchCORSConfiguration"):
+        clients.s3.get_bucket_cors(Bucket=INCOMING)
+    origins = {"PageOrigins": "http://127.0.0.1:8000,https://slides.example.org"}
+    assert provision(clients, parameters=origins).changes == (f"bucket {INCOMING}: cors",)
+    (rule,) = clients.s3.get_bucket_cors(Bucket=INCOMING)["CORSRules"]
+    assert rule["AllowedOrigins"] == ["http://127.0.0.1:8000", "https://slides.example.org"]
+    assert (rule["AllowedMethods"], rule["MaxAgeSeconds"]) == (["PUT"], 3600)
+    assert provision(clients, parameters=origins).changes == ()
+    with pytest.raises(ClientError, match="NoSuchCORSConfiguration"):
+        clients.s3.get_bucket_cors(Bucket=WORK)
+
+
 def test_messages_that_fail_five_times_go_to_the_dead_letters(clients: Clients, provisioned: Provisioned) -> None:
     dead_letters = provisioned.queues["DeadLettersQueue"].arn
     for queue in ("ArrivalsQueue", "JobsQueue", "ChunksQueue"):

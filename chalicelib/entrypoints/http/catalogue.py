@@ -27,6 +27,12 @@ def client_settings(request: Request, system: System) -> Response:
     )
 
 
+def list_collections(request: Request, system: System) -> Response:
+    may_read(request, system)
+    found = [_collection(each) for each in system.archive.collections()]
+    return answered({"collections": found}, headers={"Cache-Control": "no-store"})
+
+
 def show_collection(request: Request, system: System, collection: str) -> Response:
     caller = may_read(request, system, limited=True)
     collection = object_id_in(collection, "collection")

@@ -1,0 +1,61 @@
+"""ports.Uploads in memory, held to the same contract as S3's."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import TYPE_CHECKING
+
+from chalicelib.adapters.memory import MemorySlides
+from chalicelib.core.direct import Part
+from chalicelib.core.errors import NoSuchUploadError
+
+if TYPE_CHECKING:
+    from chalicelib import ports
+
+
+class MemoryUploads:
+    """Uploads whose objects come to lie in `slides`. `put` is what a browser does with an address."""
+
+    def __init__(self, slides: MemorySlides, bucket: str) -> None:
+        self._slides, self._bucket = slides, bucket
+        self._open: dict[tuple[str, str], dict[int, bytes]] = {}
+        self._ids = count(1)
+
+    def begin(self, key: str) -> str:
+        upload_id = f"upload-{next(self._ids)}"
+        self._open[key, upload_id] = {}
+        return upload_id
+
+    def addresses(self, key: str, upload_id: str, numbers: Sequence[int]) -> Mapping[int, str]:
+        return {number: f"memory://{self._bucket}/{key}?{upload_id}#{number}" for number in numbers}
+
+    def put(self, address: str, data: bytes) -> None:
+        """Send a part to its address."""
+        path, _, number = address.rpartition("#")
+        place, _, upload_id = path.rpartition("?")
+        self._parts(place.removeprefix(f"memory://{self._bucket}/"), upload_id)[int(number)] = data
+
+    def parts(self, key: str, upload_id: str) -> tuple[Part, ...]:
+        found = sorted(self._parts(key, upload_id).items())
+        return tuple(Part(number=number, size_bytes=len(data), etag=_etag(data)) for number, data in found)
+
+    def complete(self, key: str, upload_id: str, parts: Sequence[Part]) -> None:
+        found = self._parts(key, upload_id)
+        self._slides.put(self._bucket, key, b"".join(found[part.number] for part in parts))
+        del self._open[key, upload_id]
+
+    def abort(self, key: str, upload_id: str) -> None:
+        self._open.pop((key, upload_id), None)
+
+    def _parts(self, key: str, upload_id: str) -> dict[int, bytes]:
+        if (key, upload_id) not in self._open:
+            raise NoSuchUploadError(f"there is no such upload of {key}")
+        return self._open[key, upload_id]
+
+
+def _etag(data: bytes) -> str:
+    return f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
+
+
+if TYPE_CHECKING:
+    _PORT: ports.Uploads = MemoryUploads(MemorySlides(), "bucket")

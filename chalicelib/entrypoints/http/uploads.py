@@ -1,0 +1,72 @@
+"""A local slide on its way to the incoming bucket: what a page needs to send it there by itself, in parts."""
+
+from chalice.app import Request, Response
+
+from chalicelib.entrypoints.http.access import may_submit
+from chalicelib.entrypoints.http.answers import answered, body_of
+from chalicelib.hooks import validated
+from chalicelib.hooks.direct import BeginParameters, CompleteParameters, PartsParameters, UploadNamed
+from chalicelib.steps.direct import begin, complete
+from chalicelib.wiring import System
+
+# An address lets whoever has it write a part.
+SECRET = {"Cache-Control": "no-store"}
+
+
+def begin_upload(request: Request, system: System) -> Response:
+    may_submit(request, system)
+    asked = validated(BeginParameters, body_of(request))
+    begun = begin(
+        asked.file_name,
+        asked.size_bytes,
+        collection=asked.collection,
+        session=asked.session,
+        archive=system.archive,
+        uploads=system.uploads,
+    )
+    found = {
+        "key": begun.key,
+        "upload_id": begun.upload_id,
+        "part_bytes": begun.part_bytes,
+        "parts": begun.parts,
+        "source": _source(system, begun.key),
+    }
+    return answered(found, status=201, headers=SECRET)
+
+
+def list_parts(request: Request, system: System) -> Response:
+    """Which parts have arrived, and where those that are asked for may be sent."""
+    may_submit(request, system)
+    asked = validated(PartsParameters, body_of(request))
+    stored = system.uploads.parts(asked.key, asked.upload_id)
+    addresses = system.uploads.addresses(asked.key, asked.upload_id, asked.numbers)
+    found = {
+        "stored": [{"number": part.number, "size_bytes": part.size_bytes} for part in stored],
+        "addresses": [{"number": number, "url": url} for number, url in sorted(addresses.items())],
+    }
+    return answered(found, headers=SECRET)
+
+
+def complete_upload(request: Request, system: System) -> Response:
+    may_submit(request, system)
+    asked = validated(CompleteParameters, body_of(request))
+    etag = complete(
+        asked.key,
+        asked.upload_id,
+        asked.size_bytes,
+        bucket=system.settings.incoming_bucket,
+        uploads=system.uploads,
+        slides=system.slides,
+    )
+    return answered({"source": _source(system, asked.key), "etag": etag, "size_bytes": asked.size_bytes})
+
+
+def abort_upload(request: Request, system: System) -> Response:
+    may_submit(request, system)
+    asked = validated(UploadNamed, body_of(request))
+    system.uploads.abort(asked.key, asked.upload_id)
+    return answered({"aborted": asked.key})
+
+
+def _source(system: System, key: str) -> str:
+    return f"s3://{system.settings.incoming_bucket}/{key}"

@@ -1,0 +1,35 @@
+"""Fill: how far each level of a job's pyramid has filled up, and what of it is damaged. For looking at only."""
+
+from chalicelib.core.chunk import load_plan
+from chalicelib.core.errors import WorkLostError
+from chalicelib.core.fill import Fill, LevelFill, even, filled
+from chalicelib.core.inspection import spent
+from chalicelib.core.job import MAX_BAD_TILES, Job, State
+from chalicelib.core.message import coverage_key, plan_key
+from chalicelib.core.verification import MAX_FAULTS
+from chalicelib.ports import Jobs, Work
+
+
+def fill(job: Job, *, jobs: Jobs, work: Work) -> Fill:
+    """Return the map of a job as it stands; without levels before it is planned."""
+    bad, faults = job.bad_tiles, job.findings.faults if job.findings else ()
+    if job.state is State.TILING and (job.tiles_bad or job.verifies):
+        # The job itself tells them at its end.
+        records = jobs.chunk_records(job)
+        bad = tuple(each for record in records for each in record.bad_tiles)[:MAX_BAD_TILES]
+        faults = tuple(each for record in records for each in record.faults)[:MAX_FAULTS]
+    return Fill(levels=_levels(job, work), bad=bad, faults=faults, cost=spent(job))
+
+
+def _levels(job: Job, work: Work) -> tuple[LevelFill, ...]:
+    # A done job has done all of it, also after its leftovers were swept.
+    is_done = job.state in (State.FINISHING, State.DONE)
+    if job.plan_digest is None:
+        return even(job.levels, is_done=is_done)
+    try:
+        plan = load_plan(work.get(plan_key(job, job.plan_digest)))
+        packed = work.get(coverage_key(job, job.plan_digest))
+    except WorkLostError:
+        return even(job.levels, is_done=is_done)
+    done = frozenset(chunk.number for chunk in plan.chunks) if is_done else job.chunks_done
+    return filled(plan, packed, done)

@@ -1,0 +1,155 @@
+"""The map of a job: cells that stand for squares of tiles, and how much of each is done."""
+
+import io
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chalicelib.core import chunk as chunks
+from chalicelib.core import fill as fills
+from chalicelib.core.chunk import LAYOUT, Chunk, Plan, PlannedLevel, cut, unpack_records
+from chalicelib.core.fill import ENTRY, cell_side, coverage, even, filled
+from chalicelib.core.job import LevelSummary
+from chalicelib.core.pyramid import plan_pyramid
+from chalicelib.core.tiff import read_ifds
+from tests.core.test_chunk import made_tiles
+from tests.slides import Slide, write
+
+
+def planned(slide: Slide, *, chunk_bytes: int = 4000, **options: Any) -> tuple[Plan, bytes]:
+    data = write(slide)
+    ifds = read_ifds(io.BytesIO(data), size_bytes=len(data))
+    asked = {"tile_size": None, "base_only": False} | options
+    return cut(plan_pyramid(ifds, size_bytes=len(data), **asked), chunk_bytes=chunk_bytes)
+
+
+def tiles_by_chunk(packed: bytes) -> Counter[int]:
+    found: Counter[int] = Counter()
+    for entry in np.frombuffer(packed, ENTRY):
+        found[int(entry["chunk"])] += int(entry["tiles"])
+    return found
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(1, 900), st.integers(1, 700), st.sets(st.integers(1, 3)), st.integers(1, 3), st.integers(1, 20_000),
+    st.integers(1, 16), st.integers(1, 50), st.randoms(),
+)  # fmt: skip
+def test_each_cell_tells_how_many_of_its_tiles_the_done_chunks_publish(
+    width: int, height: int, stored: set[int], block: int, chunk_bytes: int, cells: int, piece: int, dice: Any
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunks, "BLOCK_LEVELS", block)
+        patch.setattr(fills, "MAX_CELLS", cells)
+        patch.setattr(fills, "PIECE", piece)
+        plan, records = planned(
+            Slide(width_px=width, height_px=height, levels=(0, *sorted(stored))), chunk_bytes=chunk_bytes
+        )
+        done = {chunk.number for chunk in plan.chunks if dice.random() < 0.5}
+        found = filled(plan, coverage(plan, records), done)
+    ready: Counter[tuple[int, int, int]] = Counter()
+    for chunk in plan.chunks:
+        if chunk.number in done:
+            ready += made_tiles(replace(plan, chunks=(chunk,)))
+            if chunk.kind == "copy":
+                run = list(unpack_records(records))[chunk.first : chunk.last]
+                ready += Counter((each.level, each.column, each.row) for each in run)
+    for level in found:
+        assert max(len(level.cells), *map(len, level.cells)) <= cells
+        for row, text in enumerate(level.cells):
+            for column, mark in enumerate(text):
+                wide = range(column * level.side, min((column + 1) * level.side, level.columns))
+                high = range(row * level.side, min((row + 1) * level.side, level.rows))
+                own = [ready[level.level, across, down] for across in wide for down in high]
+                assert (mark == "9") == all(own)
+                assert (mark == "0") == (not any(own))
+
+
+@pytest.mark.parametrize(
+    ("slide", "options", "kind"),
+    [
+        (Slide(width_px=900, height_px=700, tile_size_px=256, colour="grey"), {"tile_size": 128}, "crop"),
+        (Slide(compression="deflate", levels=(0, 2)), {}, "make"),
+        (Slide(compression="deflate"), {"tile_size": 128}, "make"),
+        (Slide(sparse=frozenset({(0, 1, 1), (0, 2, 3)}), levels=(0, 1)), {}, "copy"),
+    ],
+)
+def test_what_each_chunk_covers_is_what_it_publishes(slide: Slide, options: dict[str, Any], kind: str) -> None:
+    plan, records = planned(slide, **options)
+    assert kind in {chunk.kind for chunk in plan.chunks}
+    expected = {chunk.number: chunk.tiles for chunk in plan.chunks if chunk.tiles}
+    assert tiles_by_chunk(coverage(plan, records)) == expected
+
+
+def test_strips_are_covered_as_wide_as_the_level() -> None:
+    chunk = Chunk(
+        number=0, stage=0, kind="make", first=0, last=0, source_bytes=0, tiles=0,
+        level=0, column=0, row=0, block_levels=1, made_levels=1, full_width=True, encodes=True,
+    )  # fmt: skip
+    plan = plan_of(columns=5, rows=4, chunks=(chunk,))
+    found = filled(plan, coverage(plan, b""), {0})
+    assert [level.cells for level in found] == [("99999", "99999", ".....", "....."), ("999", "...")]
+
+
+def test_a_cell_without_tiles_is_none_that_waits() -> None:
+    plan, records = planned(Slide(width_px=128, height_px=64, sparse=frozenset({(0, 1, 0)}), levels=(0, 1)))
+    assert filled(plan, coverage(plan, records), set())[0].cells == ("0.",)
+
+
+def test_a_chunk_that_another_plan_had_fills_nothing() -> None:
+    plan, records = planned(Slide(width_px=128, height_px=64, levels=(0, 1)))
+    assert filled(plan, coverage(plan, records), {99})[0].cells == ("00",)
+
+
+def test_a_plan_without_chunks_has_an_empty_map() -> None:
+    plan = plan_of(columns=2, rows=1, chunks=())
+    assert filled(plan, coverage(plan, b""), set())[0].cells == ("..",)
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "side"), [(1, 1, 1), (64, 3, 1), (65, 3, 2), (3, 129, 3), (1000, 1000, 16)]
+)
+def test_a_level_has_at_most_64_cells_a_side(columns: int, rows: int, side: int) -> None:
+    assert cell_side(columns, rows) == side
+
+
+def test_without_its_plan_a_job_is_told_to_be_done_or_not() -> None:
+    level = LevelSummary(level=0, width_px=4, height_px=4, columns=130, rows=2, tiles=260, sparse=0, made="passthrough")
+    (done,), (waiting,) = even([level], is_done=True), even([level], is_done=False)
+    assert (done.cells, waiting.cells, done.side) == (("9" * 44,), ("0" * 44,), 3)
+
+
+def test_a_slide_of_a_million_tiles_is_mapped_in_bounded_space() -> None:
+    side, run = 1024, 8192
+    records = np.zeros(side * side, LAYOUT)
+    records["column"], records["row"] = np.tile(np.arange(side), side), np.repeat(np.arange(side), side)
+    runs = tuple(
+        Chunk(
+            number=number, stage=0, kind="copy", first=number * run, last=(number + 1) * run, source_bytes=0, tiles=run
+        )
+        for number in range(side * side // run)
+    )
+    plan = replace(plan_of(columns=side, rows=side, chunks=runs), levels=plan_of(side, side, ()).levels[:1])
+    packed = coverage(plan, records.tobytes())
+    (level,) = filled(plan, packed, {0, 1})
+    assert (level.side, len(level.cells), len(level.cells[0])) == (16, 64, 64)
+    assert level.cells[0] == "9" * 64
+    assert level.cells[1] == "0" * 64
+    assert len(packed) < 1_000_000
+
+
+def plan_of(columns: int, rows: int, chunks: tuple[Chunk, ...]) -> Plan:
+    """A plan of two levels of tiles of 64 px."""
+    levels = tuple(
+        PlannedLevel(
+            level=level, width_px=columns * 64 >> level, height_px=rows * 64 >> level, tiles=0, sparse=0,
+            made="passthrough", storage=None,
+        )
+        for level in range(2)
+    )  # fmt: skip
+    return Plan(width_px=columns * 64, height_px=rows * 64, tile_size_px=64, depth=12, levels=levels, chunks=chunks)
