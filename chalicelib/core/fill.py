@@ -27,13 +27,14 @@ ENTRY = [("chunk", "<u4"), ("cell", "<u4"), ("tiles", "<u4")]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevelFill:
-    """A level of the map: `columns` x `rows` tiles, of which a cell holds a square of `side`. `cells` has one text a
-    row of cells, one character a cell."""
+    """A level of the map: `columns` x `rows` tiles, of which a cell holds a square of `side`. `tiles_done` counts
+    those that are published by now. `cells` has one text a row of cells, one character a cell."""
 
     level: int
     columns: int
     rows: int
     side: int
+    tiles_done: int
     cells: tuple[str, ...]
 
 
@@ -88,7 +89,12 @@ def filled(plan: Plan, packed: bytes, done: Set[int]) -> tuple[LevelFill, ...]:
     text = np.where(total == 0, NO_TILES, tenths.astype(np.uint8).astype("U1"))
     return tuple(
         LevelFill(
-            level=level.level, columns=grid.columns, rows=grid.rows, side=side, cells=_rows(text, first, grid, side)
+            level=level.level,
+            columns=grid.columns,
+            rows=grid.rows,
+            side=side,
+            tiles_done=int(_own(ready, first, grid, side).sum()),
+            cells=tuple("".join(row) for row in _own(text, first, grid, side)),
         )
         for level, grid, side, first in cells.levels
     )
@@ -104,15 +110,17 @@ def even(levels: Sequence[LevelSummary], *, is_done: bool) -> tuple[LevelFill, .
             columns=level.columns,
             rows=level.rows,
             side=side,
+            tiles_done=level.tiles if is_done else 0,
             cells=(mark * -(-level.columns // side),) * -(-level.rows // side),
         )
         for level, side in sides
     )
 
 
-def _rows(text: Any, first: int, grid: Grid, side: int) -> tuple[str, ...]:
+def _own(cells: Any, first: int, grid: Grid, side: int) -> Any:
+    """Return the cells of one level, row by row."""
     across, down = -(-grid.columns // side), -(-grid.rows // side)
-    return tuple("".join(text[first + row * across : first + (row + 1) * across]) for row in range(down))
+    return cells[first : first + across * down].reshape(down, across)
 
 
 class _Cells:

@@ -217,6 +217,7 @@ def fill_report(job: Job, fill: Fill) -> dict[str, object]:
                 "columns": level.columns,
                 "rows": level.rows,
                 "side": level.side,
+                "tiles_done": level.tiles_done,
                 "made": made.get(level.level),
                 "cells": list(level.cells),
             }

@@ -60,6 +60,7 @@ def test_each_cell_tells_how_many_of_its_tiles_the_done_chunks_publish(
                 run = list(unpack_records(records))[chunk.first : chunk.last]
                 ready += Counter((each.level, each.column, each.row) for each in run)
     for level in found:
+        assert level.tiles_done == sum(number == level.level for number, _, _ in ready)
         assert max(len(level.cells), *map(len, level.cells)) <= cells
         for row, text in enumerate(level.cells):
             for column, mark in enumerate(text):
@@ -121,6 +122,7 @@ def test_a_level_has_at_most_64_cells_a_side(columns: int, rows: int, side: int)
 def test_without_its_plan_a_job_is_told_to_be_done_or_not() -> None:
     level = LevelSummary(level=0, width_px=4, height_px=4, columns=130, rows=2, tiles=260, sparse=0, made="passthrough")
     (done,), (waiting,) = even([level], is_done=True), even([level], is_done=False)
+    assert (done.tiles_done, waiting.tiles_done) == (260, 0)
     assert (done.cells, waiting.cells, done.side) == (("9" * 44,), ("0" * 44,), 3)
 
 

@@ -65,8 +65,11 @@ function become(old, wanted) {
   for (const name of old.listeners || []) old[name] = null;
   for (const name of wanted.listeners || []) old[name] = wanted[name];
   old.listeners = wanted.listeners;
+  // Attributes say how a field begins; what it says by now is a property.
+  if (old.nodeName === "OPTION" && wanted.selected) old.selected = true;
   if (old.nodeName === "INPUT" && old !== document.activeElement) {
     if (old.type === "checkbox" || old.type === "radio") old.checked = wanted.checked;
+    else if (wanted.hasAttribute("value")) old.value = wanted.value;
   }
   if (old.nodeName !== "CANVAS") show(old, ...wanted.childNodes);
 }

@@ -24,7 +24,7 @@ export function seconds(value) {
 }
 
 export function dollars(value) {
-  return value < 0.0001 ? "under $0.0001" : `$${value.toFixed(value < 1 ? 4 : 2)}`;
+  return value < 0.0001 ? "under $0.0001" : `about $${value.toFixed(value < 1 ? 4 : 2)}`;
 }
 
 export function ago(text) {

@@ -1,0 +1,80 @@
+// What is said of a job wherever it is shown.
+import { address } from "./api.js";
+import { h, s } from "./dom.js";
+import { bytes, fileName, number, seconds } from "./format.js";
+import { pageAddress } from "./shell.js";
+
+export const STATES = ["queued", "planning", "tiling", "finishing", "done", "failed", "cancelled", "superseded"];
+export const LIVE = new Set(STATES.slice(0, 4));
+export const HOW = { passthrough: "copied as stored", "lossless-crop": "cut without loss", "re-encoded": "encoded anew", made: "made from the finer level" };
+const MEANING = {
+  queued: "waits for a worker", planning: "its header is read", tiling: "its tiles are stored", finishing: "is counted and published",
+  done: "readers see it", failed: "ended with an error", cancelled: "was cancelled", superseded: "a newer one took its place",
+};
+
+export const isLive = (job) => LIVE.has(job.state);
+export const nameOf = (job) => fileName(job.source.key);
+export const titleOf = (job) => (job.hook === "upload" ? nameOf(job) : `${job.hook} ${nameOf(job)}`);
+export const jobPage = (job) => pageAddress("job", { id: job.id });
+export const viewerPage = (job) => pageAddress("viewer", { slide: job.id });
+
+export const stateOf = (job) => h("span", { class: `state ${job.state}`, title: MEANING[job.state] }, job.state);
+
+/** Return how far a job is, as a bar and in figures. */
+export function progressOf(job) {
+  const { done, total } = job.tiles;
+  const planned = total > 0;
+  const bar = h("progress", {
+    class: job.state,
+    max: planned ? total : 1,
+    value: planned || !isLive(job) ? (planned ? done : 0) : null,
+    "aria-label": `Tiles of ${nameOf(job)}`,
+    "aria-valuetext": planned ? `${number(done)} of ${number(total)} tiles` : job.state,
+  });
+  return h("div", { class: "progress" }, bar, h("p", { class: "small quiet number" }, figuresOf(job)));
+}
+
+/** Return a job's progress as one line: what is done, how fast, and how long it will take. */
+export function figuresOf(job) {
+  const { done, total } = job.tiles;
+  if (job.state === "queued") return job.attempt > 1 ? `waits for attempt ${job.attempt}` : "waits for a worker";
+  if (job.state === "planning") return "reading its header";
+  if (!total) return "nothing was begun";
+  const parts = [done === total ? `${number(total)} tiles` : `${number(done)} of ${number(total)} tiles`];
+  const rate = job.rate.tiles_per_second;
+  if (rate && job.state === "tiling") parts.push(`${number(rate)}/s`);
+  if (job.eta_seconds !== null && job.state === "tiling") parts.push(`${seconds(job.eta_seconds)} left`);
+  if (job.bytes.total && !isLive(job)) parts.push(bytes(job.bytes.done));
+  const took = tookOf(job);
+  if (took !== null && job.state === "done") parts.push(`in ${seconds(took)}`);
+  return parts.join(" · ");
+}
+
+/** Return how long the job's attempt took, or takes by now. */
+export function tookOf(job) {
+  if (!job.ended_at && !isLive(job)) return null;
+  return Math.max(0, ((job.ended_at ? Date.parse(job.ended_at) : Date.now()) - Date.parse(job.started_at)) / 1000);
+}
+
+/** Return a slide's picture: its coarsest tile without what fills it up, or a sign for a slide that has none yet. */
+export function pictureOf(job) {
+  if (!job.result) {
+    return s("svg", { class: "picture none", viewBox: "0 0 24 24", "aria-hidden": "true" },
+      s("path", { fill: "currentColor", d: "M3 15h8v6H3zM13 15h8v6h-8zM6 8h5v5H6zM13 8h5v5h-5zM9.5 3h5v3.5h-5z" }));
+  }
+  let [wide, high, side] = [256, 256, 256];
+  if (job.slide) {
+    [wide, high, side] = [job.slide.width_px, job.slide.height_px, job.slide.tile_size_px];
+    while (Math.max(wide, high) > side) [wide, high] = [wide / 2, high / 2];
+  }
+  return s("svg", { class: "picture", viewBox: `0 0 ${wide} ${high}`, "aria-hidden": "true" },
+    s("svg", { width: wide, height: high }, s("image", { href: address(job.result.thumbnail), width: side, height: side })));
+}
+
+/** Return what went wrong, as it is kept: a sentence, and what to do. */
+export function troubleOf(job) {
+  const trouble = job.error || job.trouble;
+  if (!trouble) return null;
+  return h("p", { class: `trouble small anywhere ${job.error ? "bad" : "warn"}` },
+    h("strong", null, job.error ? "" : "Tried again: "), trouble.message.replace(/[.]?$/, ". "), h("span", { class: "quiet" }, trouble.hint));
+}
