@@ -29,6 +29,8 @@ REGION = "us-east-1"
 UNPACKED_LIMIT_BYTES = 250 * 1024 * 1024
 DIRECT_UPLOAD_LIMIT_BYTES = 50 * 1024 * 1024
 _FOREIGN_TAG = "linux_x86_64"
+# infra/web.sh brings it; it is no part of the repository. Without it the pages would be deployed with no viewer.
+VIEWER = "chalicelib/entrypoints/static/vendor/openseadragon.min.js"
 _NOT_NEEDED_YET = "known-when-deployed"
 
 
@@ -58,6 +60,7 @@ def package(out: Path, *, stage: str = "dev", project: Path = ROOT) -> Path:
     path.write_text(yaml.dump(document, Dumper=_PlainDumper, sort_keys=True), encoding="utf-8")
     for archive in archives(out):
         refuse_foreign_wheels(archive)
+    refuse_without_viewer(archives(out))
     return path
 
 
@@ -90,6 +93,15 @@ def refuse_foreign_wheels(archive: Path) -> None:
             f"{archive.name} holds libraries that were compiled on this machine and may not run on Lambda: "
             f"{', '.join(foreign)}. Lock a version that has a wheel for manylinux_2_17 or older in requirements.in."
         )
+
+
+def refuse_without_viewer(packed: list[Path]) -> None:
+    """Raise PackageError if no archive holds the viewer's library."""
+    for archive in packed:
+        with zipfile.ZipFile(archive) as opened:
+            if VIEWER in opened.namelist():
+                return
+    raise PackageError(f"{VIEWER} is missing. `make setup` brings it.")
 
 
 def _wheel_notes(packed: zipfile.ZipFile) -> Iterator[tuple[str, str]]:

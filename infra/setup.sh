@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Make .venv from the lock files. Done again it costs nothing until a lock changes.
+# Make .venv from the lock files, and what the pages need of npm (infra/web.sh). Done again it costs nothing until a
+# lock changes.
 #
 #   infra/setup.sh                  the virtual environment, and what its programs need of Debian
 #   infra/setup.sh --tool NAME...   only install these Debian packages
@@ -74,6 +75,8 @@ if [ "${1:-}" = --tool ]; then
     debian_install "$@"
     exit
 fi
+
+infra/web.sh
 
 wanted=$(sha256sum requirements.txt requirements-dev.txt infra/setup.sh | sha256sum)
 stamp=.venv/made-from.sha256

@@ -4,6 +4,7 @@ The template is packaged from a copy of the project without libraries: which whe
 layer changes nothing in the template, and downloading them takes long.
 """
 
+import json
 import re
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.package import ROOT, PackageError, archives, package, refuse_foreign_wheels, sizes
+from infra.package import ROOT, PackageError, archives, package, refuse_foreign_wheels, refuse_without_viewer, sizes
 
 QUEUE_FUNCTIONS = {"Arrivals": 10, "Jobs": 1, "Chunks": 1, "DeadLetters": 10}
 FUNCTIONS = {*QUEUE_FUNCTIONS, "Minute", "APIHandler"}
@@ -358,9 +359,33 @@ def test_the_package_holds_the_code_and_its_pages(packaged: Path) -> None:
     (archive,) = archives(packaged)
     with zipfile.ZipFile(archive) as code:
         names = set(code.namelist())
-    pages = {str(path.relative_to(ROOT)) for path in (ROOT / "chalicelib/entrypoints/static").iterdir()}
+    static = (ROOT / "chalicelib/entrypoints/static").rglob("*")
+    pages = {str(path.relative_to(ROOT)) for path in static if path.is_file()}
     assert {"app.py", "chalice/app.py", "chalicelib/wiring.py", *pages} <= names
-    assert not any(name.startswith(("infra/", "tests/")) for name in names)
+    assert not any(name.startswith(("infra/", "tests/", "web/")) for name in names)
+
+
+def test_the_package_holds_the_viewers_library_with_its_licence(packaged: Path) -> None:
+    (archive,) = archives(packaged)
+    with zipfile.ZipFile(archive) as code:
+        names = {name.rpartition("/")[2] for name in code.namelist() if "/static/vendor/" in name}
+    assert {"openseadragon.min.js", "openseadragon.LICENSE.txt"} <= names
+
+
+def test_a_package_without_the_viewers_library_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "deployment.zip"
+    with zipfile.ZipFile(path, "w") as code:
+        code.writestr("app.py", "")
+    with pytest.raises(PackageError, match=r"openseadragon\.min\.js is missing.*make setup"):
+        refuse_without_viewer([path])
+
+
+def test_no_address_of_a_registry_is_locked() -> None:
+    lock = json.loads((ROOT / "web/package-lock.json").read_text(encoding="utf-8"))
+    packages = {name: entry for name, entry in lock["packages"].items() if name}
+    assert packages
+    assert [name for name, entry in packages.items() if "resolved" in entry] == []
+    assert [name for name, entry in packages.items() if not entry["integrity"].startswith("sha512-")] == []
 
 
 def archive_with(folder: Path, tags: str) -> Path:
