@@ -236,6 +236,11 @@ def show_session(session: str) -> Response:
     return answer("catalogue.show_session", session)
 
 
+@app.route("/sessions/{session}/slides")
+def show_slides(session: str) -> Response:
+    return answer("catalogue.show_slides", session)
+
+
 @app.route("/sessions/{session}/recreate", methods=["POST"])
 def recreate_session(session: str) -> Response:
     return answer("catalogue.recreate", session)

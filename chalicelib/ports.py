@@ -333,6 +333,27 @@ class CollectionFacts:
     sessions: tuple[SessionFacts, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownSlide:
+    """A slide as readers of a session see it. `job` published it (None: others did). `facts` are what its image's
+    document says, without profile and pictures; None if there is no such document, or it tells no size."""
+
+    view: str
+    title: str
+    image_store: str
+    image: str
+    job: str | None = None
+    facts: ImageFacts | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlidePage:
+    """A page of a session's slides, in its order. `cursor` asks for the next one; None at the end."""
+
+    slides: tuple[ShownSlide, ...]
+    cursor: str | None
+
+
 class Archive(Protocol):
     """SlideAtlas' MongoDB: its catalogue (collections, sessions, views) and the image stores with their tiles."""
 
@@ -439,6 +460,13 @@ class Archive(Protocol):
     def shown_slides(self, session: str) -> Mapping[str, str]:
         """Return the slides (Source.slide) that readers of a session see, each with the job whose generation it is.
         Raises NoSuchSessionError."""
+
+    def slides(self, session: str, *, cursor: str | None, limit: int) -> SlidePage:
+        """Return up to `limit` slides that readers of a session see, the newest first. The cursor is the last view of
+        the page before, so that slides which come meanwhile move nothing.
+
+        Raises NoSuchSessionError, and InvalidRequestError for a cursor that the session does not list (any more).
+        """
 
     def take_out(self, session: str, views: Sequence[str] | None) -> int:
         """Take these views (None: all, and whatever else it holds) out of a session, and away; return how many of them

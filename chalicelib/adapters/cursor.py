@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chalicelib.core.errors import FieldProblem, InvalidRequestError
@@ -62,6 +63,21 @@ def load_cursor(listing: Listing, cursor: str) -> Place:
             f"the cursor {detail}", [FieldProblem("/cursor", detail)], hint="Begin again without a cursor."
         )
     return Place(at, job)
+
+
+def page_of(listed: Sequence[str], cursor: str | None, limit: int) -> tuple[Sequence[str], str | None]:
+    """Return up to `limit` ids that stand behind `cursor` (one of them), and the cursor of what follows.
+
+    Raises InvalidRequestError if the cursor is not listed, or not any more.
+    """
+    if cursor is not None and cursor not in listed:
+        detail = "names nothing that is listed, or nothing any more"
+        raise InvalidRequestError(
+            f"the cursor {detail}", [FieldProblem("/cursor", detail)], hint="Begin again without a cursor."
+        )
+    start = 0 if cursor is None else listed.index(cursor) + 1
+    page = listed[start : start + limit]
+    return page, page[-1] if start + limit < len(listed) else None
 
 
 def _bytes(cursor: str) -> bytes:

@@ -11,7 +11,7 @@ from itertools import count
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from chalicelib.adapters.cursor import Place, dump_cursor, listing_of, load_cursor
+from chalicelib.adapters.cursor import Place, dump_cursor, listing_of, load_cursor, page_of
 from chalicelib.core.callback import Notice
 from chalicelib.core.digest import digest_sum, object_id
 from chalicelib.core.errors import (
@@ -40,6 +40,8 @@ from chalicelib.ports import (
     Listing,
     PublishedImage,
     SessionFacts,
+    ShownSlide,
+    SlidePage,
     Switch,
     Tile,
 )
@@ -779,6 +781,23 @@ class MemoryArchive:
         listed = self.session(session).views
         traces = [self.views[view].trace for view in listed if view in self.views]
         return {trace.slide: trace.job for trace in traces if trace is not None}
+
+    def slides(self, session: str, *, cursor: str | None, limit: int) -> SlidePage:
+        page, following = page_of(self.session(session).views, cursor, limit)
+        return SlidePage(slides=tuple(self._shown(view) for view in page if view in self.views), cursor=following)
+
+    def _shown(self, view: str) -> ShownSlide:
+        found = self.views[view]
+        image = self.images.get((self._stores.get(found.image_store, ""), found.image))
+        facts = image.facts if image else None
+        return ShownSlide(
+            view=view,
+            title=found.title,
+            image_store=found.image_store,
+            image=found.image,
+            job=found.trace.job if found.trace else None,
+            facts=None if facts is None else replace(facts, icc_profile=b"", associated=()),
+        )
 
     def take_out(self, session: str, views: Sequence[str] | None) -> int:
         self.session(session)

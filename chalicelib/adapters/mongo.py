@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +25,7 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
+from chalicelib.adapters.cursor import page_of
 from chalicelib.adapters.recent import Recent
 from chalicelib.core.digest import ID_BYTES, SUM_MODULUS, object_id
 from chalicelib.core.errors import (
@@ -43,6 +45,8 @@ from chalicelib.ports import (
     ImageFacts,
     PublishedImage,
     SessionFacts,
+    ShownSlide,
+    SlidePage,
     Switch,
     Tile,
 )
@@ -557,6 +561,32 @@ class MongoArchive:
             found = [_ours(view) for view in self._admin.views.find({"_id": {"$in": listed}}, {"slidehook": 1})]
         return {ours["slide"]: ours["job"] for ours in found if "slide" in ours and "job" in ours}
 
+    def slides(self, session: str, *, cursor: str | None, limit: int) -> SlidePage:
+        page, following = page_of(self.session(session).views, cursor, limit)
+        with _patience(f"the slides of session {session}"):
+            wanted = {"_id": {"$in": [ObjectId(view) for view in page]}}
+            found = {str(view["_id"]): view for view in self._admin.views.find(wanted)}
+            records = {view: each["ViewerRecords"][0] for view, each in found.items() if each.get("ViewerRecords")}
+            images = self._images_of(records.values())
+        return SlidePage(
+            slides=tuple(_shown(found[view], records[view], images) for view in page if view in records),
+            cursor=following,
+        )
+
+    def _images_of(self, records: Iterable[Document]) -> dict[tuple[Any, Any], Document]:
+        """Return the documents of the images that views show, by (store, image), with one request a store."""
+        wanted: dict[Any, list[Any]] = {}
+        for record in records:
+            wanted.setdefault(record.get("Database"), []).append(record.get("Image"))
+        stores = self._admin.databases.find({"_id": {"$in": list(wanted)}}, {"dbname": 1})
+        return {
+            (store["_id"], image["_id"]): image
+            for store in stores
+            for image in self._client[store["dbname"]].images.aggregate(
+                [{"$match": {"_id": {"$in": wanted[store["_id"]]}}}, {"$project": _WITHOUT_CONTENTS}]
+            )
+        }
+
     def take_out(self, session: str, views: Sequence[str] | None) -> int:
         self.session(session)
         everything: Document = {"$set": {"views": [], "attachments": [], "imagefiles": []}}
@@ -727,6 +757,49 @@ def _collection(found: Document, sessions: Sequence[SessionFacts]) -> Collection
         image_store=None if store is None else str(store),
         sessions=tuple(sessions),
     )
+
+
+# A profile, and pictures, may have megabytes.
+_WITHOUT_CONTENTS = {
+    "filename": 1,
+    "dimensions": 1,
+    "TileSize": 1,
+    "levels": 1,
+    "slidehook.levels": 1,
+    "slidehook.mpp": 1,
+    "slidehook.magnification": 1,
+    "slidehook.vendor": 1,
+    "icc_profile_bytes": {
+        "$cond": [{"$eq": [{"$type": "$slidehook.icc"}, "binData"]}, {"$binarySize": "$slidehook.icc"}, 0]
+    },
+    "associated": {"$map": {"input": {"$objectToArray": "$slidehook.associated"}, "in": "$$this.k"}},
+}
+
+
+def _shown(view: Document, record: Document, images: Mapping[tuple[Any, Any], Document]) -> ShownSlide:
+    store, image = record.get("Database"), record.get("Image")
+    found = images.get((store, image))
+    return ShownSlide(
+        view=str(view["_id"]),
+        title=str(view.get("Title", "")),
+        image_store=str(store),
+        image=str(image),
+        job=_ours(view).get("job"),
+        facts=None if found is None else _facts(found),
+    )
+
+
+def _facts(image: Document) -> ImageFacts | None:
+    """Return what the document of an image says, with how much lies beside it; None if it tells no size."""
+    published = _published_image(image)
+    if published is None:
+        return None
+    slide = replace(
+        published.facts.slide,
+        icc_profile_bytes=int(image.get("icc_profile_bytes") or 0),
+        associated=tuple(image.get("associated") or ()),
+    )
+    return replace(published.facts, slide=slide)
 
 
 def _session(found: Document) -> SessionFacts:

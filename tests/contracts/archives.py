@@ -42,6 +42,9 @@ class ArchiveBench(Protocol):
     def forget_entry(self, session: str, view: str) -> None:
         """Take a view off its session's list, and leave it where it is."""
 
+    def lose_view(self, view: str) -> None:
+        """Take a view away, and leave the session's list as it is."""
+
     def shown_image(self, view: str) -> str | None:
         """Return the image that a view shows, None if there is no such view."""
 
@@ -92,6 +95,9 @@ class MemoryBench:
 
     def forget_entry(self, session: str, view: str) -> None:
         self.archive._sessions[session].views.remove(view)
+
+    def lose_view(self, view: str) -> None:
+        del self.archive.views[view]
 
     def shown_image(self, view: str) -> str | None:
         return self.archive.views[view].image if view in self.archive.views else None
@@ -201,6 +207,9 @@ class MongoBench:
 
     def forget_entry(self, session: str, view: str) -> None:
         self.admin.sessions.update_one({"_id": ObjectId(session)}, {"$pull": {"views": ObjectId(view)}})
+
+    def lose_view(self, view: str) -> None:
+        self.admin.views.delete_one({"_id": ObjectId(view)})
 
     def shown_image(self, view: str) -> str | None:
         found = self.admin.views.find_one({"_id": ObjectId(view)})

@@ -12,6 +12,7 @@ from chalicelib.core.digest import digest_sum, tile_id
 from chalicelib.core.errors import (
     ArchiveBusyError,
     ForeignSessionError,
+    InvalidRequestError,
     NoImageStoreError,
     NoSuchCollectionError,
     NoSuchSessionError,
@@ -865,6 +866,52 @@ def test_a_session_tells_which_slides_it_shows_by_which_job(bench: ArchiveBench)
     assert bench.archive.shown_slides(OTHER_SESSION) == {}
     with pytest.raises(NoSuchSessionError):
         bench.archive.shown_slides(UNKNOWN)
+
+
+def test_a_session_tells_its_slides_page_by_page_the_newest_first(bench: ArchiveBench) -> None:
+    old, new = version(bench, 1, "a.svs"), version(bench, 2, "b.svs")
+    views = {job: published(bench, job).view for job in (old, new)}
+    bench.add_foreign_view(FOREIGN_VIEW, session=SESSION, image=FOREIGN_IMAGE, file_name="c.svs")
+    first = bench.archive.slides(SESSION, cursor=None, limit=2)
+    assert [(each.view, each.title, each.job) for each in first.slides] == [
+        (FOREIGN_VIEW, "c.svs", None),
+        (views[new], "b.svs", new.id),
+    ]
+    assert [(each.image_store, each.image) for each in first.slides] == [(STORE, FOREIGN_IMAGE), (STORE, new.image)]
+    # What comes meanwhile moves nothing.
+    published(bench, version(bench, 3, "d.svs"))
+    second = bench.archive.slides(SESSION, cursor=first.cursor, limit=2)
+    assert ([each.view for each in second.slides], second.cursor) == ([views[old]], None)
+
+
+def test_a_session_without_slides_has_one_empty_page(bench: ArchiveBench) -> None:
+    found = bench.archive.slides(OTHER_SESSION, cursor=None, limit=10)
+    assert (found.slides, found.cursor) == ((), None)
+    with pytest.raises(NoSuchSessionError):
+        bench.archive.slides(UNKNOWN, cursor=None, limit=10)
+
+
+def test_a_page_that_begins_behind_an_unknown_view_is_refused(bench: ArchiveBench) -> None:
+    with pytest.raises(InvalidRequestError, match="cursor"):
+        bench.archive.slides(SESSION, cursor=UNKNOWN, limit=10)
+
+
+def test_a_view_that_is_listed_and_gone_is_left_out(bench: ArchiveBench) -> None:
+    bench.add_foreign_view(FOREIGN_VIEW, session=SESSION, image=FOREIGN_IMAGE, file_name="c.svs")
+    bench.lose_view(FOREIGN_VIEW)
+    assert bench.archive.slides(SESSION, cursor=None, limit=10).slides == ()
+
+
+def test_a_listed_slide_tells_its_size_and_what_is_known_of_it(bench: ArchiveBench) -> None:
+    job = staged(bench, version(bench, 1))
+    known = SlideSummary(
+        mpp_x=0.25, mpp_y=0.5, magnification=40.0, vendor="Aperio", icc_profile_bytes=7, associated=("label", "macro")
+    )
+    pictures = (AssociatedImage(name="label", jpeg=b"label"), AssociatedImage(name="macro", jpeg=b"macro"))
+    facts = replace(facts_of(job), slide=known, icc_profile=b"profile", associated=pictures)
+    bench.archive.publish(job, facts, now=2000.0)
+    (slide,) = bench.archive.slides(SESSION, cursor=None, limit=10).slides
+    assert slide.facts == replace(facts, icc_profile=b"", associated=())
 
 
 def test_stored_tiles_are_read_back_by_name(bench: ArchiveBench) -> None:

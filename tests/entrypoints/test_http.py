@@ -15,6 +15,8 @@ from chalicelib.config import MissingSettingError, find_service, read_settings
 from chalicelib.core.errors import ArchiveBusyError, ConflictError
 from chalicelib.core.job import State
 from chalicelib.entrypoints.http.answers import problem
+from chalicelib.ports import ImageFacts
+from tests.slides import Slide, write
 from tests.world import BUCKET, COLLECTION, OTHER_COLLECTION, OTHER_SESSION, SESSION, STORE, World
 
 Call = Callable[..., HTTPResponse]
@@ -229,6 +231,35 @@ def test_a_session_is_made_once_for_a_label_and_can_be_emptied(world: World, cal
     emptied = call("POST", f"/sessions/{SESSION}/recreate")
     assert (emptied.status_code, emptied.json_body["views_removed"], emptied.json_body["label"]) == (200, 1, "Lung")
     assert call("GET", f"/sessions/{SESSION}").json_body["views"] == []
+
+
+def test_the_slides_of_a_session_are_told_page_by_page_the_newest_first(world: World, call: Call) -> None:
+    assert call("GET", f"/sessions/{SESSION}/slides").json_body == {"slides": [], "next": None}
+    first = done(world, call)
+    world.put(write(Slide(width_px=100, height_px=80)), "second.svs")
+    second = done(world, call, source=f"s3://{BUCKET}/second.svs")
+    page = call("GET", f"/sessions/{SESSION}/slides?limit=1").json_body
+    (slide,) = page["slides"]
+    assert (slide["title"], slide["job"], slide["view"]) == ("second.svs", second["id"], second["result"]["view"])
+    assert (slide["slide"]["width_px"], slide["slide"]["height_px"], slide["slide"]["tile_size_px"]) == (100, 80, 64)
+    assert slide["links"] == {"thumbnail": second["result"]["thumbnail"], "job": f"/jobs/{second['id']}"}
+    rest = call("GET", f"/sessions/{SESSION}/slides?limit=1&cursor={page['next']}").json_body
+    assert ([each["job"] for each in rest["slides"]], rest["next"]) == ([first["id"]], None)
+    for wrong in ("limit=0", "limit=101", "cursor=xyz"):
+        assert call("GET", f"/sessions/{SESSION}/slides?{wrong}").status_code == 422, wrong
+    assert call("GET", f"/sessions/{NOWHERE}/slides").status_code == 404
+
+
+def test_a_slide_that_others_have_published_is_told_without_a_job(world: World, call: Call) -> None:
+    image = "0000000000000000000a0009"
+    facts = ImageFacts(file_name="theirs.svs", width_px=10, height_px=10, tile_size_px=256, levels=1)
+    world.memory_archive.add_view("0" * 23 + "b", session=SESSION, image=image, image_store=STORE, facts=facts)
+    (slide,) = call("GET", f"/sessions/{SESSION}/slides").json_body["slides"]
+    assert (slide["title"], slide["job"], slide["slide"]["levels"]) == ("theirs.svs", None, 1)
+    assert slide["links"] == {"thumbnail": f"/thumb?img={image}&db={STORE}"}
+    world.memory_archive.images.clear()
+    (slide,) = call("GET", f"/sessions/{SESSION}/slides").json_body["slides"]
+    assert (slide["image"], slide["slide"]) == (image, None)
 
 
 def test_a_database_that_is_away_asks_for_patience(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,7 @@ from chalicelib.wiring import System
 logger = logging.getLogger("slidehook")
 
 MAX_BODY_BYTES = 64 * 1024
+MAX_DIGITS = 7
 RETRY_SECONDS = 5
 PROBLEM_TYPE = "application/problem+json"
 
@@ -162,6 +163,16 @@ def object_id_in(text: str, what: str) -> str:
 def status_of(job: Job, system: System) -> dict[str, object]:
     """Return the status document of a job as it stands now."""
     return report(job, now=system.clock.now(), is_told=job.hook in system.settings.callback_urls)
+
+
+def limit_in(text: str | None, *, most: int, usual: int | None = None) -> int:
+    """Return how long a page is asked to be; if nothing is said, as `usual`, or half of the longest. Raises
+    InvalidRequestError."""
+    if not text:
+        return most // 2 if usual is None else usual
+    if not text.isdecimal() or len(text) > MAX_DIGITS or not 1 <= int(text) <= most:
+        raise InvalidRequestError(f"limit must be a number from 1 to {most}")
+    return int(text)
 
 
 def accepted(job: Job, system: System) -> Response:

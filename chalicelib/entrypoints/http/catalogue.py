@@ -1,11 +1,13 @@
 """Collections and sessions, and what a client has to know of the service."""
 
+from collections.abc import Mapping
+
 from chalice.app import Request, Response
 
 from chalicelib.core.errors import InvalidRequestError
 from chalicelib.entrypoints.http.access import may_administer, may_read, may_submit, see_collection, seen_session
-from chalicelib.entrypoints.http.answers import answered, body_of, found_or_404, object_id_in
-from chalicelib.ports import CollectionFacts, SessionFacts
+from chalicelib.entrypoints.http.answers import answered, body_of, found_or_404, limit_in, object_id_in
+from chalicelib.ports import CollectionFacts, SessionFacts, ShownSlide
 from chalicelib.steps.control import recreate_session
 from chalicelib.wiring import System
 
@@ -51,6 +53,24 @@ def show_session(request: Request, system: System, session: str) -> Response:
     return answered({**_session(facts), "views": list(facts.views)})
 
 
+def show_slides(request: Request, system: System, session: str) -> Response:
+    """A page of a session's slides, the newest first."""
+    may_read(request, system)
+    query: Mapping[str, str] = request.query_params or {}
+    session = object_id_in(session, "session")
+    page = found_or_404(
+        lambda: system.archive.slides(
+            session, cursor=query.get("cursor") or None, limit=limit_in(query.get("limit"), most=MAX_SLIDES)
+        )
+    )
+    return answered(
+        {"slides": [_shown(each) for each in page.slides], "next": page.cursor}, headers={"Cache-Control": "no-store"}
+    )
+
+
+MAX_SLIDES = 100
+
+
 def make_session(request: Request, system: System, collection: str) -> Response:
     caller = may_submit(request, system, limited=True)
     body = body_of(request)
@@ -78,6 +98,34 @@ def recreate(request: Request, system: System, session: str) -> Response:
         lambda: recreate_session(session, jobs=system.jobs, archive=system.archive, clock=system.clock)
     )
     return answered({**_session(system.archive.session(session)), "views_removed": removed})
+
+
+def _shown(slide: ShownSlide) -> dict[str, object]:
+    facts = slide.facts
+    known = {
+        "width_px": facts.width_px,
+        "height_px": facts.height_px,
+        "tile_size_px": facts.tile_size_px,
+        "levels": facts.levels,
+        "mpp_x": facts.slide.mpp_x,
+        "mpp_y": facts.slide.mpp_y,
+        "magnification": facts.slide.magnification,
+        "vendor": facts.slide.vendor,
+        "icc_profile_bytes": facts.slide.icc_profile_bytes,
+        "associated": list(facts.slide.associated),
+    } if facts else None  # fmt: skip
+    return {
+        "view": slide.view,
+        "title": slide.title,
+        "image_store": slide.image_store,
+        "image": slide.image,
+        "job": slide.job,
+        "slide": known,
+        "links": {
+            "thumbnail": f"/thumb?img={slide.image}&db={slide.image_store}",
+            **({"job": f"/jobs/{slide.job}"} if slide.job else {}),
+        },
+    }
 
 
 def _session(facts: SessionFacts) -> dict[str, object]:

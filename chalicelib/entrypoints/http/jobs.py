@@ -13,7 +13,7 @@ from chalicelib.core.history import MAX_EVENTS
 from chalicelib.core.job import Job, State, known
 from chalicelib.entrypoints.callbacks import tell
 from chalicelib.entrypoints.http.access import may_administer, may_read, may_submit, seen_job
-from chalicelib.entrypoints.http.answers import accepted, answered, body_of, object_id_in, status_of
+from chalicelib.entrypoints.http.answers import accepted, answered, body_of, limit_in, object_id_in, status_of
 from chalicelib.hooks import validated
 from chalicelib.hooks.redrive import RedriveParameters
 from chalicelib.ports import JobPage
@@ -25,7 +25,6 @@ from chalicelib.steps.submit import retry
 from chalicelib.wiring import System
 
 MAX_PAGE = 100
-MAX_DIGITS = 7
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -40,7 +39,7 @@ def show_events(request: Request, system: System, job_id: str) -> Response:
     job = job_for(may_read(request, system, limited=True), system, job_id)
     query: Mapping[str, str] = request.query_params or {}
     page = system.events.list(
-        job.id, after=query.get("after") or None, limit=_limit(query.get("limit"), most=MAX_EVENTS, usual=MAX_EVENTS)
+        job.id, after=query.get("after") or None, limit=limit_in(query.get("limit"), most=MAX_EVENTS, usual=MAX_EVENTS)
     )
     return answered(events_report(job, page), headers={"Cache-Control": "no-store"})
 
@@ -108,7 +107,7 @@ def list_jobs(request: Request, system: System) -> Response:
         state=_state(query.get("state")),
         session=object_id_in(query["session"], "session") if query.get("session") else None,
         cursor=query.get("cursor") or None,
-        limit=_limit(query.get("limit")),
+        limit=limit_in(query.get("limit"), most=MAX_PAGE),
     )
     jobs = [status_of(job, system) for job in page.jobs]
     return answered({"jobs": jobs, "next": page.cursor}, headers={"Cache-Control": "no-store"})
@@ -138,11 +137,3 @@ def _state(text: str | None) -> State | None:
     except ValueError:
         known = ", ".join(State)
         raise InvalidRequestError(f"{text!r} is no state", hint=f"The states are: {known}.") from None
-
-
-def _limit(text: str | None, *, most: int = MAX_PAGE, usual: int = MAX_PAGE // 2) -> int:
-    if not text:
-        return usual
-    if not text.isdecimal() or len(text) > MAX_DIGITS or not 1 <= int(text) <= most:
-        raise InvalidRequestError(f"limit must be a number from 1 to {most}")
-    return int(text)
