@@ -51,6 +51,11 @@ def static(name: str) -> Response:
     return pages.page(app.current_request, system, name)
 
 
+@app.route("/static/vendor/{name}")
+def vendor(name: str) -> Response:
+    return pages.page(app.current_request, system, f"vendor/{name}")
+
+
 @app.route("/health")
 def health() -> Response:
     return answer("catalogue.health")
