@@ -1,9 +1,10 @@
 // All collections with their sessions, and a glance at the newest slides of each.
-import { address, get } from "./api.js";
+import { get } from "./api.js";
 import { h, s, show } from "./dom.js";
 import { count } from "./format.js";
 import { poll } from "./poll.js";
 import { complain, pageAddress, shell } from "./shell.js";
+import { thumbnail } from "./thumb.js";
 
 const GLANCE = 5;
 const main = document.getElementById("main");
@@ -84,7 +85,7 @@ async function look(place) {
     const { slides } = await get(`/sessions/${id}/slides?limit=${GLANCE}`);
     glances.set(id, slides.map((each) =>
       h("a", { href: pageAddress("viewer", { slide: each.job || `${each.image_store}-${each.image}` }), title: each.title, "data-key": each.view },
-        h("img", { class: "thumb", src: address(each.links.thumbnail), alt: `Open ${each.title}`, loading: "lazy", width: 64, height: 64, onerror: (event) => event.target.classList.add("none") }))));
+        thumbnail(each, { class: "thumb", label: `Open ${each.title}` }))));
     show(place, glances.get(id));
   } catch {
     delete place.dataset.looked; // its number of slides stands there anyway

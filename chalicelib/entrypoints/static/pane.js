@@ -12,6 +12,22 @@ const stub = document.createElementNS("urn:slidehook", "style");
 stub.setAttribute("data-openseadragon-mobile-css", "");
 document.head.append(stub);
 
+/** Draws each tile from pixel to pixel of the screen. OpenSeadragon's own makes tiles one pixel larger, so that no seam
+ *  shows between them, and thereby stretches and blurs them; here neighbours share their rounded edge. */
+class PixelDrawer extends OpenSeadragon.CanvasDrawer {
+  _drawTile(tile, ...how) {
+    const { position, size } = tile;
+    const dots = OpenSeadragon.pixelDensityRatio;
+    const edge = (at) => Math.round(at * dots) / dots;
+    const [left, top] = [edge(position.x), edge(position.y)];
+    // `size` is that of the tile and one pixel (TiledImage._positionTile).
+    tile.position = new OpenSeadragon.Point(left, top);
+    tile.size = new OpenSeadragon.Point(edge(position.x + size.x - 1) - left, edge(position.y + size.y - 1) - top);
+    super._drawTile(tile, ...how);
+    Object.assign(tile, { position, size });
+  }
+}
+
 /** The longest of 1, 2 and 5 times a power of ten that is not longer than `most`. */
 export function niceLength(most) {
   const ten = 10 ** Math.floor(Math.log10(most));
@@ -39,15 +55,16 @@ export function placeOf(text) {
   return [x, y, zoom, turn].every(Number.isFinite) && zoom > 0 ? { x, y, zoom, turn } : null;
 }
 
-/** Return a pane with a slide in it. `onmove` is told of each movement, `onlead` when a person takes hold of it. */
-export function pane(slide, { name = "", place = null, onmove = () => {}, onlead = () => {} } = {}) {
+/** Return a pane with a slide in it, drawn into `element`, which has its size already. `onmove` is told of each movement, `onlead` when a person takes hold of it. */
+export function pane(slide, { element, name = "", onmove = () => {}, onlead = () => {} } = {}) {
   const canvas = h("div", { class: "canvas" });
   const map = h("div", { class: "map", "aria-hidden": "true" });
   const bar = h("span", { class: "bar-line" }), length = h("span", { class: "length" });
   const scale = h("div", { class: "scale", role: "img" }, length, bar);
   const power = h("output", { class: "power" });
   const trouble = h("p", { class: "trouble", hidden: true, role: "status" });
-  const element = h("section", { class: "pane", "aria-label": name ? `${name}: ${slide.title}` : slide.title }, canvas, map, h("div", { class: "corner" }, scale, power), trouble);
+  element.setAttribute("aria-label", name ? `${name}: ${slide.title}` : slide.title);
+  element.append(canvas, map, h("div", { class: "corner" }, scale, power), trouble);
 
   const coarsest = slide.depth - slide.published;
   const source = new OpenSeadragon.TileSource({
@@ -63,8 +80,7 @@ export function pane(slide, { name = "", place = null, onmove = () => {}, onlead
   const viewer = new OpenSeadragon.Viewer({
     element: canvas,
     tileSources: [source],
-    // Pixel for pixel at 1:1, without a context of the graphics card for each pane and map.
-    drawer: "canvas",
+    drawer: PixelDrawer,
     prefixUrl: "",
     showNavigationControl: false,
     showNavigator: true,
@@ -77,13 +93,12 @@ export function pane(slide, { name = "", place = null, onmove = () => {}, onlead
     gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
     gestureSettingsTouch: { dblClickToZoom: true, pinchRotate: false },
     maxZoomPixelRatio: 8,
-    minZoomImageRatio: 0.5,
+    minZoomImageRatio: 0.3,
     visibilityRatio: 0.2,
     preserveImageSizeOnResize: true,
     imageLoaderLimit: 8,
     maxImageCacheCount: 600,
     tileRetryMax: 0,
-    subPixelRoundingForTransparency: OpenSeadragon.SUBPIXEL_ROUNDING_OCCURRENCES.NEVER,
     // Keys are the page's own (viewer.js), so that they work wherever the focus is.
     keyboardNavEnabled: false,
   });
@@ -101,11 +116,11 @@ export function pane(slide, { name = "", place = null, onmove = () => {}, onlead
     return { x: middle.x, y: middle.y, zoom: zoom(), turn: ((view().getRotation(true) % 360) + 360) % 360 };
   }
 
-  function go({ x, y, zoom: to, turn = 0 }, at_once = true) {
-    view().zoomTo(image().imageToViewportZoom(to), null, at_once);
-    view().panTo(image().imageToViewportCoordinates(new OpenSeadragon.Point(x, y)), at_once);
-    if (view().getRotation() !== turn) view().setRotation(turn, at_once);
-    if (at_once) viewer.forceRedraw();
+  function go({ x, y, zoom: to, turn = 0 }, atOnce = true) {
+    view().zoomTo(image().imageToViewportZoom(to), null, atOnce);
+    view().panTo(image().imageToViewportCoordinates(new OpenSeadragon.Point(x, y)), atOnce);
+    if (view().getRotation() !== turn) view().setRotation(turn, atOnce);
+    if (atOnce) viewer.forceRedraw();
   }
 
   function redraw() {
@@ -134,7 +149,7 @@ export function pane(slide, { name = "", place = null, onmove = () => {}, onlead
         view().applyConstraints(true);
         tell("Only full resolution was published of this slide: it cannot be shown as a whole.");
       }
-      if (place) go(place);
+      image().addHandler("fully-loaded-change", ({ fullyLoaded }) => (element.dataset.loaded = fullyLoaded ? "yes" : "no"));
       redraw();
       resolve();
     });
@@ -176,17 +191,16 @@ export function pane(slide, { name = "", place = null, onmove = () => {}, onlead
       view().applyConstraints();
     },
     turn: (degrees) => view().setRotation(view().getRotation() + degrees),
-    home() {
-      view().setRotation(0);
-      view().goHome();
+    home(atOnce = false) {
+      view().setRotation(0, atOnce);
+      view().goHome(atOnce);
     },
+    /** The least zoom that there is, and another one. */
+    least: () => image().viewportToImageZoom(view().getMinZoom()),
+    allow: (zoom) => (view().minZoomLevel = image().imageToViewportZoom(zoom)),
     toggleMap() {
       map.hidden = !map.hidden;
       return !map.hidden;
-    },
-    close() {
-      viewer.destroy();
-      element.remove();
     },
   };
 }

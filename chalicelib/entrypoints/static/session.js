@@ -4,6 +4,7 @@ import { h, show } from "./dom.js";
 import { count, number } from "./format.js";
 import { poll } from "./poll.js";
 import { complain, pageAddress, say, shell } from "./shell.js";
+import { thumbnail } from "./thumb.js";
 
 const id = new URLSearchParams(location.search).get("id") || "";
 const PAGE = 48;
@@ -104,7 +105,7 @@ function card(each) {
   const isChosen = chosen.has(name);
   return h("li", { class: `card slide${isChosen ? " chosen" : ""}`, "data-key": each.view },
     h("a", { class: "open", href: pageAddress("viewer", { slide: name }) },
-      h("img", { class: "picture", src: address(each.links.thumbnail), alt: "", loading: "lazy", onerror: (event) => event.target.classList.add("none") }),
+      thumbnail(each, { class: "picture" }),
       h("span", { class: "name anywhere" }, each.title || "A slide without a name"),
     ),
     h("p", { class: "quiet small number" }, facts ? [`${number(facts.width_px)} × ${number(facts.height_px)} px`, mpp, power].filter(Boolean).join(" · ") : "its size is not known"),

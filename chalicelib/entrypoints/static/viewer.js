@@ -1,12 +1,13 @@
 // The viewer: one slide, or two side by side. Where one looks stands in the address, so that it can be handed on.
-import { address, get, problemOf } from "./api.js";
+import { get, problemOf } from "./api.js";
 import { h, show } from "./dom.js";
 import { count } from "./format.js";
 import { colourNote, facts, icon, pane, placeOf, placeText } from "./pane.js";
 import { complain, notice, pageAddress, say, shell } from "./shell.js";
 import { NotPublished, findSlide } from "./slide.js";
+import { thumbnail } from "./thumb.js";
 
-const LOOK_AGAIN_MS = 2000;
+const LOOK_AGAIN_MS = 1000;
 const STEP = 0.12; // of the pane, a key
 const main = document.getElementById("main");
 const query = new URLSearchParams(location.search);
@@ -36,23 +37,23 @@ async function start() {
       return refuse(error);
     }
   }
-  show(stage);
+  document.title = `${slides.map((slide) => slide.title).join(" and ")} · Slidehook`;
+  drawStrip(slides);
+  const rooms = slides.map(() => h("section", { class: "pane" }));
+  show(stage, rooms);
+  stage.classList.toggle("two", slides.length === 2);
   const places = wantedPlaces();
   for (const [at, slide] of slides.entries()) {
-    const made = pane(slide, {
+    panes.push(pane(slide, {
+      element: rooms[at],
       name: slides.length > 1 ? ["Left", "Right"][at] : "",
-      place: places[at],
       onmove: () => moved(at),
       onlead: () => (leader = at),
-    });
-    panes.push(made);
-    stage.append(made.element);
+    }));
   }
-  stage.classList.toggle("two", panes.length === 2);
-  document.title = `${slides.map((slide) => slide.title).join(" and ")} · Slidehook`;
-  drawStrip();
   drawTools();
   await Promise.all(panes.map((each) => each.ready));
+  panes.forEach((each, at) => (places[at] ? each.go(places[at]) : each.home(true)));
   if (panes.length === 2 && query.get("lock") !== "no") lock(!places[1]);
   remember();
   document.documentElement.dataset.ready = "yes";
@@ -78,8 +79,8 @@ function wait({ message, job, live }) {
 
 // -- what stands around the slide ------------------------------------------------------------------------------------
 
-function drawStrip() {
-  show(strip, panes.map(({ slide }, at) =>
+function drawStrip(slides) {
+  show(strip, slides.map((slide, at) =>
     h("div", { class: "about" },
       h("h2", { class: "anywhere" }, slide.title),
       h("p", { class: "quiet small" }, facts(slide).join(" · ")),
@@ -88,7 +89,7 @@ function drawStrip() {
         colourNote(slide),
         slide.job && h("a", { href: pageAddress("job", { id: slide.job }) }, "Job"),
         slide.session && h("a", { href: pageAddress("session", { id: slide.session }) }, "Session"),
-        panes.length === 2 && h("button", { type: "button", class: "plain", onclick: () => leave(at) }, "Close"),
+        slides.length === 2 && h("button", { type: "button", class: "plain", onclick: () => leave(at) }, "Close"),
       ),
     ),
   ));
@@ -97,7 +98,7 @@ function drawStrip() {
 const ICONS = {
   in: "M10 4v12M4 10h12",
   out: "M4 10h12",
-  home: "M4 8V4h4M12 4h4v4M16 12v4h-4M8 16H4v-4",
+  home: "M3 10l7-6 7 6M5 8.5V16h10V8.5",
   left: "M5 8a6 6 0 1 1-.5 5M5 3v5h5",
   right: "M15 8a6 6 0 1 0 .5 5M15 3v5h-5",
   map: "M3 5l4-2 6 2 4-2v12l-4 2-6-2-4 2zM7 3v12M13 5v12",
@@ -190,6 +191,10 @@ function lock(align = false) {
     const ratio = align !== true ? second.zoom / first.zoom : mpp && otherMpp ? otherMpp / mpp : 1;
     locked = { first, second, ratio, turn: second.turn - first.turn };
     leader = 0;
+    // Neither holds the other back.
+    const least = Math.min(panes[0].least(), panes[1].least() / ratio);
+    panes[0].allow(least);
+    panes[1].allow(least * ratio);
     if (align === true) follow();
   }
   drawTools();
@@ -238,7 +243,7 @@ async function compare() {
     const { slides } = await get(`/sessions/${slide.session}/slides`);
     show(list, slides.filter((each) => each.slide && each.job !== slide.job).map((each) =>
       h("li", null, h("button", { type: "button", class: "plain", onclick: () => go(each.job || `${each.image_store}-${each.image}`) },
-        h("img", { src: address(each.links.thumbnail), alt: "", width: 48, height: 48, loading: "lazy" }), h("span", { class: "anywhere" }, each.title)))));
+        thumbnail(each, { class: "thumb" }), h("span", { class: "anywhere" }, each.title)))));
     if (!list.children.length) show(list, h("li", { class: "quiet" }, "Its session has no other slide."));
   } catch (error) {
     show(list, h("li", { class: "quiet" }, problemOf(error).message));

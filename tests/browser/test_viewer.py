@@ -1,0 +1,211 @@
+"""The viewer: the file's own pixels, where one looks, and two slides side by side."""
+
+import io
+import os
+import signal
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tifffile
+
+from tests.browser.conftest import REAL, YCBCR, Visit, picture
+from tests.journey.system import LocalSystem, shared
+from tests.slides import Slide, write
+
+pytestmark = pytest.mark.timeout(240)
+
+Jobs = dict[str, dict[str, Any]]
+Pixels = npt.NDArray[np.uint8]
+# (Mean, 99th percentile) of the difference. Browsers interpolate coarse colour in ways of their own; a wrong colour
+# space is off by dozens everywhere.
+TOLERANCE = {REAL: (1.0, 3.0), "ycbcr.svs": (5.0, 25.0)}
+HALF_PX = 150
+
+
+def source_pixels(name: str) -> Pixels:
+    data = shared(REAL).read_bytes() if name == REAL else write(YCBCR)
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        found: Pixels = tiff.pages[0].asarray()
+    return found
+
+
+def around_the_middle(screen: Pixels) -> Pixels:
+    row, column = screen.shape[0] // 2, screen.shape[1] // 2
+    return screen[row - HALF_PX : row + HALF_PX, column - HALF_PX : column + HALF_PX]
+
+
+def assert_alike(seen: Pixels, expected: Pixels, name: str) -> None:
+    difference = np.abs(seen.astype(int) - expected.astype(int))
+    mean, nearly_all = TOLERANCE[name]
+    assert difference.mean() < mean
+    assert np.percentile(difference, 99) <= nearly_all
+
+
+@pytest.mark.parametrize(("name", "x", "y"), [(REAL, 1110, 1480), ("ycbcr.svs", 350, 250)])
+def test_a_slide_at_full_resolution_shows_the_pixels_of_its_file(
+    visitor: Visit, slides: Jobs, name: str, x: int, y: int
+) -> None:
+    visitor.open_viewer(slides[name], place=f"{x},{y},1")
+    expected = source_pixels(name)[y - HALF_PX : y + HALF_PX, x - HALF_PX : x + HALF_PX]
+    assert_alike(around_the_middle(visitor.pixels()), expected, name)
+
+
+@pytest.mark.parametrize("name", [REAL, "ycbcr.svs"])
+def test_a_slide_ends_where_its_file_ends_and_not_where_its_tiles_end(visitor: Visit, slides: Jobs, name: str) -> None:
+    pixels = source_pixels(name)
+    height, width = pixels.shape[:2]
+    visitor.open_viewer(slides[name], place=f"{width},{height},1")
+    seen = around_the_middle(visitor.pixels())
+    assert_alike(seen[:HALF_PX, :HALF_PX], pixels[-HALF_PX:, -HALF_PX:], name)
+    beyond = np.concatenate([seen[HALF_PX:].reshape(-1, 3), seen[:, HALF_PX:].reshape(-1, 3)])
+    assert len(np.unique(beyond, axis=0)) == 1
+
+
+@pytest.mark.parametrize("name", [REAL, "ycbcr.svs"])
+def test_a_coarser_level_shows_the_same_place(visitor: Visit, slides: Jobs, name: str) -> None:
+    pixels = source_pixels(name).astype(float)
+    x, y = (1100, 1480) if name == REAL else (352, 248)
+    side = 200
+    visitor.open_viewer(slides[name], place=f"{x},{y},0.5")
+    screen = visitor.pixels()
+    row, column = screen.shape[0] // 2, screen.shape[1] // 2
+    seen = screen[row - side // 2 : row + side // 2, column - side // 2 : column + side // 2].astype(float)
+    region = pixels[y - side : y + side, x - side : x + side]
+    halved = region.reshape(side, 2, side, 2, 3).mean(axis=(1, 3))
+    # Twice through JPEG, and drawn between pixels: alike on average, and nowhere moved by a pixel.
+    assert np.abs(seen - halved).mean() < 6
+    for moved in (np.roll(halved, 1, 0), np.roll(halved, 1, 1), np.roll(halved, -1, 0), np.roll(halved, -1, 1)):
+        assert np.abs(seen - halved).mean() < np.abs(seen - moved).mean()
+
+
+def test_a_slide_is_opened_as_a_whole_with_scale_magnification_and_map(visitor: Visit, slides: Jobs) -> None:
+    page = visitor.open_viewer(slides[REAL])
+    x, y, zoom = visitor.place()
+    assert (x, y) == (1110, 1483.5)
+    assert zoom == pytest.approx(page.locator(".pane").bounding_box()["height"] / 2967, rel=0.001)  # type: ignore[index]
+    assert page.title() == f"{REAL} · Slidehook"
+    assert (
+        page.locator(".about p").inner_text() == "2,220 × 2,967 px · 1.11 mm wide · 0.499 µm per pixel · 20× · Aperio"
+    )
+    assert page.locator(".length").inner_text() == "200 µm"
+    # 200 µm are 200 / 0.499 pixels of the slide.
+    assert page.locator(".bar-line").bounding_box()["width"] == pytest.approx(200 / 0.499 * zoom, abs=1)  # type: ignore[index]
+    assert page.locator(".power").inner_text() == "4.8×"
+    assert page.locator(".map .displayregion").is_visible()
+    picture(visitor.open_viewer(slides[REAL], place="1420,1130,0.8"), "viewer")
+
+
+def test_a_link_shows_the_view_that_it_was_taken_of(visitor: Visit, slides: Jobs) -> None:
+    page = visitor.open_viewer(slides[REAL])
+    page.keyboard.press("1")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("r")
+    page.wait_for_url("**/*,1,90")
+    visitor.drawn()
+    # The map has its own way of looking busy after a turn: what is compared is the slide.
+    link, seen = page.url, around_the_middle(visitor.pixels())
+    assert visitor.place()[0] > 1110
+    page.goto("about:blank")
+    page.goto(link)
+    visitor.drawn()
+    assert page.url == link
+    assert np.abs(around_the_middle(visitor.pixels()).astype(int) - seen).mean() < 0.5
+
+
+def test_where_a_person_goes_stands_in_the_address(visitor: Visit, slides: Jobs) -> None:
+    page = visitor.open_viewer(slides[REAL], place="1000,1000,1")
+    page.mouse.move(640, 400)
+    page.mouse.down()
+    page.mouse.move(540, 350, steps=4)
+    page.wait_for_timeout(200)  # held still before it is let go: it does not glide on
+    page.mouse.up()
+    page.wait_for_url("**/*#1100,1050,1")
+    page.mouse.wheel(0, -300)
+    visitor.until("Number(location.hash.split(',')[2]) > 1.1")
+    # Back and forth between slides, not between movements.
+    assert page.evaluate("history.length") == 2
+
+
+def test_a_tile_that_is_not_there_is_shown_from_the_level_above(visitor: Visit, system: LocalSystem) -> None:
+    slide = Slide(width_px=700, height_px=500, levels=(0, 1, 2), sparse=frozenset({(0, 3, 2)}))
+    job = system.ended(system.submit(system.put("sparse.svs", write(slide)), on_bad_tile="skip")["id"])
+    assert job["levels"][0]["sparse"] == 1
+    visitor.expected += ["404 GET", "Tile %s failed to load"]
+    visitor.open_viewer(job, place="224,160,1")
+    seen = around_the_middle(visitor.pixels()).astype(int)
+    whole = system.ended(
+        system.submit(system.put("whole.svs", write(Slide(width_px=700, height_px=500, levels=(0, 1, 2)))))["id"]
+    )
+    visitor.open_viewer(whole, place="224,160,1")
+    expected = around_the_middle(visitor.pixels()).astype(int)
+    hole = (slice(HALF_PX - 32, HALF_PX + 32),) * 2
+    assert 0 < np.abs(seen[hole] - expected[hole]).mean() < 25  # coarser, and the same picture
+    seen[hole] = expected[hole]
+    assert np.abs(seen - expected).mean() < 0.5
+
+
+def test_a_slide_that_is_on_its_way_opens_by_itself(visitor: Visit, system: LocalSystem) -> None:
+    workers = system.stack["pids"]["workers"]
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        job = system.submit(system.put("awaited.svs", write(Slide(width_px=300, height_px=200, seed=5))))
+        page = visitor.open(f"/pages/viewer?slide={job['id']}")
+        page.get_by_text("This slide is not published yet.").wait_for()
+    finally:
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
+    visitor.drawn()
+    assert page.locator(".about h2").inner_text() == "awaited.svs"
+
+
+def test_two_slides_move_together_at_one_scale_until_they_are_let_loose(visitor: Visit, slides: Jobs) -> None:
+    page = visitor.open_viewer(slides[REAL], slides["ycbcr.svs"])
+    left, right = visitor.place(0), visitor.place(1)
+    assert (left[:2], right[:2]) == ([1110, 1483.5], [350, 250])
+    # 0.499 and 0.5 µm per pixel: a millimetre is as long in both.
+    assert right[2] / left[2] == pytest.approx(0.5 / 0.499, rel=0.001)
+    picture(page, "compare")
+    page.mouse.move(300, 400)
+    page.mouse.down()
+    page.mouse.move(250, 380, steps=4)
+    page.wait_for_timeout(200)
+    page.mouse.up()
+    visitor.until("Number(location.hash.slice(1).split(',')[0]) > 1200")
+    page.wait_for_timeout(400)
+    moved_left, moved_right = visitor.place(0), visitor.place(1)
+    assert (moved_left[0] - left[0]) * left[2] == pytest.approx(50, abs=1)
+    assert (moved_right[0] - right[0]) * right[2] == pytest.approx(50, abs=1)
+    assert (moved_right[1] - right[1]) * right[2] == pytest.approx(20, abs=1)
+    page.get_by_role("button", name="Move both together").click()
+    page.mouse.move(900, 400)
+    page.mouse.wheel(0, -300)
+    visitor.until(f"Number(location.hash.split(';')[1].split(',')[2]) > {moved_right[2] * 1.05}")
+    assert visitor.place(0) == moved_left
+    page.get_by_role("button", name="Close").last.click()
+    page.wait_for_url(f"**/viewer?slide={slides[REAL]['id']}#*")
+
+
+def test_the_other_slide_is_chosen_from_the_session(visitor: Visit, slides: Jobs) -> None:
+    page = visitor.open_viewer(slides[REAL])
+    page.keyboard.press("c")
+    page.get_by_role("dialog").get_by_role("button", name="ycbcr.svs").click()
+    page.wait_for_url(f"**/viewer?slide={slides[REAL]['id']}&with={slides['ycbcr.svs']['id']}#*")
+    visitor.drawn(2)
+
+
+@pytest.mark.parametrize("address", ["", "x", "0" * 32, "?"])
+def test_a_slide_that_does_not_exist_is_a_sentence_and_a_way_on(visitor: Visit, address: str) -> None:
+    visitor.expected += ["404 GET", "422 GET"]
+    page = visitor.open(f"/pages/viewer?slide={address}")
+    page.get_by_role("link", name="All slides").wait_for()
+
+
+def test_the_viewer_fits_a_phone_and_is_moved_by_touch(phone: Visit, slides: Jobs) -> None:
+    page = phone.open_viewer(slides[REAL])
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    before = phone.place()[2]
+    page.get_by_role("button", name="Zoom in").tap()
+    phone.until(f"Number(location.hash.split(',')[2]) > {before * 1.4}")
