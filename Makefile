@@ -5,7 +5,7 @@ PYTHON := $(VENV)/bin/python
 export PY
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench simulate mutants chaos lint format lock package clean distclean
+.PHONY: help setup run test browser bench simulate mutants chaos lint format lock package clean distclean
 
 help: ## List what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ else
 	$(PYTHON) -m pytest -n auto --dist loadgroup --cov --cov-report=term --cov-report=json:.coverage.json
 	$(PYTHON) -m tests.coverage_gate .coverage.json
 endif
+
+browser: setup ## Look at the pages of a running local system in Chromium; SCREENSHOTS=1 renews the pictures in docs/
+	@command -v chromium >/dev/null || infra/setup.sh --tool chromium
+	$(if $(filter 1 true yes,$(SCREENSHOTS)),SLIDEHOOK_SCREENSHOTS=1) $(PYTHON) -m pytest tests/browser $(ARGS)
 
 bench: setup ## Measure speed and memory side by side with others; SLIDE=path measures your own slide
 	@exec $(PYTHON) -m benchmarks $(if $(SLIDE),--slide "$$SLIDE") $(if $(RUNS),--runs "$$RUNS") $(ARGS)

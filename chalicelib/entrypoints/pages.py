@@ -53,7 +53,8 @@ def upload_origin(settings: Settings) -> str:
 
 @cache
 def _files() -> dict[str, tuple[str, str]]:
-    """Return what is served, by its path below `static`: the text, and its ETag. Files do not change while the service runs."""
+    """Return what is served, by its path below `static`: the text, and its ETag. Files do not change while the service
+    runs."""
     files = {path.relative_to(STATIC).as_posix(): path for path in STATIC.rglob("*") if path.suffix in KINDS}
     texts = {name: path.read_text(encoding="utf-8") for name, path in files.items()}
     return {name: (text, f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"') for name, text in texts.items()}

@@ -310,6 +310,15 @@ def test_pages_stand_under_their_names(call: Call) -> None:
         assert call("GET", f"/pages/{name}").status_code == 404
 
 
+def test_the_viewers_library_is_served_with_its_licence_and_nothing_beside_it(call: Call) -> None:
+    script = call("GET", "/static/vendor/openseadragon.min.js")
+    assert (script.status_code, script.headers["Content-Type"]) == (200, "text/javascript; charset=utf-8")
+    assert script.body.startswith(b"//! openseadragon ")
+    assert b"CodePlex Foundation" in call("GET", "/static/vendor/openseadragon.LICENSE.txt").body
+    for name in ("made-from.sha256", "jobs.js", "..%2Fjobs.js", "openseadragon.min.js.map"):
+        assert call("GET", f"/static/vendor/{name}").status_code == 404
+
+
 def test_a_file_that_the_browser_has_is_not_sent_again(call: Call) -> None:
     first = call("GET", "/static/style.css")
     again = call("GET", "/static/style.css", If_None_Match=first.headers["ETag"])

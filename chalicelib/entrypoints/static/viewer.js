@@ -114,7 +114,7 @@ function tool(name, label, key, act, extra = {}) {
 }
 
 function drawTools() {
-  const one = h("button", { type: "button", class: "tool text", "data-tool": "one", "aria-label": "Full resolution, 1 to 1", title: "Full resolution, 1 to 1 (1)", onclick: () => act((each) => each.to(1)) }, "1:1");
+  const one = h("button", { type: "button", class: "tool text", "data-tool": "one", "aria-label": "1:1, full resolution", title: "Full resolution, 1:1 (1)", "aria-keyshortcuts": "1", onclick: () => act((each) => each.to(1)) }, "1:1");
   show(tools,
     tool("in", "Zoom in", "+", () => act((each) => each.by(1.5))),
     tool("out", "Zoom out", "-", () => act((each) => each.by(1 / 1.5))),

@@ -1,0 +1,170 @@
+"""Every page: who cannot see it or has no mouse can use it, it weighs little, and the catalogue leads to each slide."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.conftest import REAL, Visit, picture, weights
+from tests.journey.system import ROOT, LocalSystem, eventually
+from tests.slides import Slide, write
+
+pytestmark = pytest.mark.timeout(240)
+
+Jobs = dict[str, dict[str, Any]]
+STATIC = ROOT / "chalicelib/entrypoints/static"
+AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
+PAGES = sorted(path.stem for path in STATIC.glob("*.html"))
+SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
+MOST_SCRIPT_BYTES = 150_000
+SETTLED_MS = 700  # pages go on asking: there is no moment at which nothing is under way
+
+
+def address_of(page: str, slides: Jobs, system: LocalSystem) -> str:
+    """Return the address at which a page has something to show."""
+    if page == "index":
+        return "/"
+    first, second = slides.values()
+    queries = {
+        "job": f"?id={first['id']}",
+        "session": f"?id={system.stack['session']}",
+        "viewer": f"?slide={first['id']}&with={second['id']}",
+    }
+    return f"/pages/{page}{queries.get(page, '')}"
+
+
+def violations(page: Page) -> list[str]:
+    """Return what axe finds serious or worse, each with the elements."""
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    return [
+        f"{each['id']}: {each['help']}: {node['target']} {node['html'][:150]}"
+        for each in found["violations"]
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]
+
+
+def assert_usable(page: Page) -> None:
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_timeout(SETTLED_MS)
+        assert violations(page) == [], scheme
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_serious_keeps_anybody_from_using_a_page(
+    visitor: Visit, slides: Jobs, system: LocalSystem, name: str
+) -> None:
+    assert_usable(visitor.open(address_of(name, slides, system)))
+
+
+@pytest.mark.parametrize("keys", ["?", "c"])
+def test_nothing_serious_keeps_anybody_from_using_the_viewers_dialogs(visitor: Visit, slides: Jobs, keys: str) -> None:
+    page = visitor.open_viewer(slides[REAL])
+    page.keyboard.press(keys)
+    page.get_by_role("dialog").wait_for()
+    assert_usable(page)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_has_less_script_than_it_may_have(visitor: Visit, slides: Jobs, system: LocalSystem, name: str) -> None:
+    visitor.open(address_of(name, slides, system))
+    visitor.page.wait_for_timeout(SETTLED_MS)
+    bodies = [(each.url, len(each.body())) for each in visitor.fetched if each.status == 200]
+    scripts = sum(size for url, size in bodies if ".js" in url and "/vendor/" not in url)
+    weights[name] = len(visitor.fetched), sum(size for _, size in bodies), scripts
+    assert 0 < scripts < MOST_SCRIPT_BYTES
+    assert all(url.startswith(system.stack["api"]) for url, _ in bodies)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_fits_a_phone(phone: Visit, slides: Jobs, system: LocalSystem, name: str) -> None:
+    page = phone.open(address_of(name, slides, system))
+    page.wait_for_timeout(SETTLED_MS)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_collections_lead_to_sessions_and_sessions_to_slides(visitor: Visit, slides: Jobs) -> None:
+    page = visitor.open("/pages/collections")
+    page.get_by_role("heading", name="Local slides").wait_for()
+    page.get_by_role("link", name=f"Open {REAL}").wait_for()  # a glance at the newest
+    page.get_by_placeholder("Find a session").fill("nothing of the kind")
+    page.get_by_text("No session is called").wait_for()
+    assert page.url.endswith("?find=nothing+of+the+kind")
+    page.get_by_role("button", name="Show all").click()
+    page.get_by_role("link", name="First session").click()
+    page.wait_for_url("**/pages/session?id=*")
+    card = page.get_by_role("listitem").filter(has_text=REAL)
+    card.get_by_text("2,220 × 2,967 px · 0.499 µm/px · 20×").wait_for()
+    assert card.get_by_role("link", name=f"Job of {REAL}").get_attribute("href").endswith(slides[REAL]["id"])  # type: ignore[union-attr]
+    picture(page, "session")
+    card.get_by_role("link", name=REAL, exact=True).click()
+    visitor.drawn()
+    assert page.locator(".about h2").inner_text() == REAL
+
+
+def test_two_slides_of_a_session_are_chosen_to_be_compared(visitor: Visit, slides: Jobs, system: LocalSystem) -> None:
+    page = visitor.open(f"/pages/session?id={system.stack['session']}")
+    page.get_by_label(f"Compare {REAL}").check()
+    page.get_by_text("Choose one more to compare").wait_for()
+    page.get_by_label("Compare ycbcr.svs").check()
+    page.get_by_role("link", name="Compare the two").click()
+    visitor.drawn(2)
+
+
+def test_a_slide_appears_in_its_session_first_when_it_is_published(
+    visitor: Visit, slides: Jobs, system: LocalSystem
+) -> None:
+    page = visitor.open(f"/pages/session?id={system.stack['session']}")
+    page.get_by_text("ycbcr.svs").first.wait_for()
+    system.s3().put_object(
+        Bucket=system.stack["bucket"],
+        Key=f"{system.stack['collection']}/{system.stack['session']}/dropped.svs",
+        Body=write(Slide(width_px=300, height_px=200, seed=9)),
+    )
+    newest = page.locator(".slides .name").first
+    eventually(lambda: page.wait_for_timeout(100) or newest.inner_text() == "dropped.svs", seconds=60, what="the slide")
+
+
+def test_a_slides_picture_ends_where_the_slide_ends(visitor: Visit, slides: Jobs, system: LocalSystem) -> None:
+    page = visitor.open(f"/pages/session?id={system.stack['session']}")
+    shown = page.get_by_role("listitem").filter(has_text=REAL).locator("svg.picture > svg")
+    shown.wait_for()
+    # 2220 x 2967 px in tiles of 240 px: its coarsest level is the fourth halving.
+    assert [float(shown.get_attribute(name) or 0) for name in ("width", "height")] == [2220 / 16, 2967 / 16]
+
+
+def test_a_session_without_slides_says_how_one_gets_there(visitor: Visit, system: LocalSystem) -> None:
+    made = system.call("POST", f"/collections/{system.stack['collection']}/sessions", {"label": "Nothing yet"}).json()
+    page = visitor.open(f"/pages/session?id={made['id']}")
+    page.get_by_role("heading", name="No slide yet").wait_for()
+    page.get_by_text(f"{system.stack['collection']}/{made['id']}/").wait_for()
+
+
+def test_a_session_that_does_not_exist_is_a_sentence_and_a_way_on(visitor: Visit) -> None:
+    visitor.expected.append("404 GET")
+    page = visitor.open(f"/pages/session?id={'0' * 24}")
+    page.get_by_role("heading", name="There is no such session").wait_for()
+    page.get_by_role("link", name="All sessions").click()
+    page.wait_for_url("**/pages/collections")
+
+
+def test_a_name_is_shown_as_text_whatever_stands_in_it(visitor: Visit, slides: Jobs, system: LocalSystem) -> None:
+    label = "<img src=x onerror=\"document.body.id='run'\"><b>"
+    made = system.call("POST", f"/collections/{system.stack['collection']}/sessions", {"label": label}).json()
+    name = "<script>document.body.id='run'<" + "script>.svs"
+    stored = system.put(name, write(Slide(width_px=100, height_px=80, seed=3)))
+    job = system.submit(stored, session=made["id"])
+    assert system.ended(job["id"])["state"] == "done"
+    for path in ("/pages/collections", f"/pages/session?id={made['id']}", f"/pages/viewer?slide={job['id']}"):
+        page = visitor.open(path)
+        page.wait_for_timeout(SETTLED_MS)
+        assert page.evaluate("document.body.id") == ""
+        shown = page.locator("body").inner_text()
+        assert label in shown or name in shown
+
+
+def test_axe_is_there() -> None:
+    assert Path(AXE).is_file(), "`make setup` brings it"

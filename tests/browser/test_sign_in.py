@@ -1,0 +1,50 @@
+"""Who is let in: asked for a token where one is needed, refused with a wrong one, granted with the right one."""
+
+from http import HTTPStatus
+
+import pytest
+
+from tests.browser.conftest import Visit
+from tests.journey.system import LocalSystem
+
+pytestmark = pytest.mark.timeout(240)
+
+# What a page does when a person submits something.
+ASKS = """(async () => {
+  const { post } = await import("/static/api.js");
+  window.outcome = await post("/hooks/inspect", BODY).then(() => "granted", (error) => `refused: ${error.status}`);
+})()"""
+
+
+@pytest.fixture
+def asked(visitor: Visit, system: LocalSystem) -> Visit:
+    """A page that has asked for something that needs a token."""
+    if system.call("POST", "/sign-in", {"token": "wrong"}).status == HTTPStatus.FORBIDDEN:
+        pytest.skip("this service has no sign-in")
+    visitor.expected.append("401 POST")
+    page = visitor.open("/pages/collections")
+    source = f"s3://{system.stack['bucket']}/nothing.svs"
+    page.evaluate(ASKS.replace("BODY", f"{{ source: {source!r} }}") + "; 0")
+    page.get_by_role("dialog").wait_for()
+    return visitor
+
+
+def test_a_token_that_is_not_known_is_refused_with_a_sentence(asked: Visit) -> None:
+    page = asked.page
+    page.get_by_label("Token").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_text("does not know that token").wait_for()
+    page.get_by_role("button", name="Not now").click()
+    asked.until("window.outcome === 'refused: 401'")
+
+
+def test_the_right_token_lets_in_and_stays_out_of_reach_of_scripts(asked: Visit, system: LocalSystem) -> None:
+    asked.expected.append("422 POST")
+    page = asked.page
+    page.get_by_label("Token").fill(system.stack["token"])
+    page.get_by_role("button", name="Sign in").click()
+    asked.until("window.outcome === 'refused: 422'")  # let in: now it is the object that is missing
+    assert page.evaluate("document.cookie") == ""
+    assert system.stack["token"] not in page.evaluate("JSON.stringify([localStorage, sessionStorage])")
+    page.reload()
+    page.get_by_role("button", name="Sign out").wait_for()
