@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, Response, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page, Request, Response, ViewportSize, sync_playwright
 
 from tests.journey.system import ROOT, LocalSystem, shared, started
 from tests.slides import Slide, write
@@ -27,6 +27,8 @@ REAL = "CMU-1-Small-Region.svs"
 YCBCR = Slide(width_px=700, height_px=500, colour="ycbcr", tables=True, associated=True)
 # Told in these words by Chromium as well as by the answer itself, which is looked at.
 TOLD_TWICE = "Failed to load resource"
+# What is under way when a page is left.
+LEFT = "net::ERR_ABORTED"
 
 weights: dict[str, tuple[int, int, int]] = {}  # page: requests, bytes, bytes of scripts beside the viewer's library
 
@@ -85,6 +87,10 @@ class Visit:
         if response.status >= 400:
             self.wrong.append(f"{response.status} {response.request.method} {response.url}")
 
+    def failed(self, request: Request) -> None:
+        if request.failure != LEFT:
+            self.wrong.append(f"failed: {request.url} {request.failure}")
+
     @property
     def unexpected(self) -> list[str]:
         return [each for each in self.wrong if not any(part in each for part in self.expected)]
@@ -134,7 +140,7 @@ def visit(browser: Browser, system: LocalSystem, **options: Any) -> Iterator[Vis
     page = made.page
     page.on("response", made.answered)
     page.on("pageerror", lambda error: made.wrong.append(f"error: {error}"))
-    page.on("requestfailed", lambda request: made.wrong.append(f"failed: {request.url} {request.failure}"))
+    page.on("requestfailed", made.failed)
     page.on(
         "console",
         lambda told: (

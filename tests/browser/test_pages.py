@@ -6,7 +6,7 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.conftest import REAL, Visit, picture, weights
+from tests.browser.conftest import REAL, Visit, weights
 from tests.journey.system import ROOT, LocalSystem, eventually
 from tests.slides import Slide, write
 
@@ -99,7 +99,6 @@ def test_collections_lead_to_sessions_and_sessions_to_slides(visitor: Visit, sli
     card = page.get_by_role("listitem").filter(has_text=REAL)
     card.get_by_text("2,220 × 2,967 px · 0.499 µm/px · 20×").wait_for()
     assert card.get_by_role("link", name=f"Job of {REAL}").get_attribute("href").endswith(slides[REAL]["id"])  # type: ignore[union-attr]
-    picture(page, "session")
     card.get_by_role("link", name=REAL, exact=True).click()
     visitor.drawn()
     assert page.locator(".about h2").inner_text() == REAL

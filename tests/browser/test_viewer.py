@@ -167,7 +167,6 @@ def test_two_slides_move_together_at_one_scale_until_they_are_let_loose(visitor:
     assert (left[:2], right[:2]) == ([1110, 1483.5], [350, 250])
     # 0.499 and 0.5 µm per pixel: a millimetre is as long in both.
     assert right[2] / left[2] == pytest.approx(0.5 / 0.499, rel=0.001)
-    picture(page, "compare")
     page.mouse.move(300, 400)
     page.mouse.down()
     page.mouse.move(250, 380, steps=4)

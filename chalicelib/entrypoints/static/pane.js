@@ -85,6 +85,7 @@ export function pane(slide, { element, name = "", onmove = () => {}, onlead = ()
     showNavigationControl: false,
     showNavigator: true,
     navigatorElement: map,
+    navigatorOpacity: 1,
     navigatorBackground: "transparent",
     navigatorBorderColor: "transparent",
     navigatorDisplayRegionColor: "#5a3fb0",

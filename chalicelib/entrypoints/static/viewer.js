@@ -80,6 +80,7 @@ function wait({ message, job, live }) {
 // -- what stands around the slide ------------------------------------------------------------------------------------
 
 function drawStrip(slides) {
+  strip.classList.toggle("two", slides.length === 2);
   show(strip, slides.map((slide, at) =>
     h("div", { class: "about" },
       h("h2", { class: "anywhere" }, slide.title),
