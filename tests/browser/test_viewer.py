@@ -1,7 +1,9 @@
 """The viewer: the file's own pixels, where one looks, and two slides side by side."""
 
 import io
+import math
 import os
+import re
 import signal
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 import tifffile
 
 from tests.browser.conftest import REAL, YCBCR, Visit, picture
-from tests.journey.system import LocalSystem, shared
+from tests.journey.system import LocalSystem, eventually, shared
 from tests.slides import Slide, write
 
 pytestmark = pytest.mark.timeout(240)
@@ -31,9 +33,11 @@ def source_pixels(name: str) -> Pixels:
     return found
 
 
-def around_the_middle(screen: Pixels) -> Pixels:
-    row, column = screen.shape[0] // 2, screen.shape[1] // 2
-    return screen[row - HALF_PX : row + HALF_PX, column - HALF_PX : column + HALF_PX]
+def around_the_middle(screen: Pixels, side_px: int = 2 * HALF_PX) -> Pixels:
+    """Return the square in which the pixel that the address names is the first one behind the middle. Where the screen
+    has an odd number of rows the slide, which is drawn from pixel to pixel, lies half a one lower."""
+    row, column = (math.floor(size / 2 + 0.5) - side_px // 2 for size in screen.shape[:2])
+    return screen[row : row + side_px, column : column + side_px]
 
 
 def assert_alike(seen: Pixels, expected: Pixels, name: str) -> None:
@@ -69,9 +73,7 @@ def test_a_coarser_level_shows_the_same_place(visitor: Visit, slides: Jobs, name
     x, y = (1100, 1480) if name == REAL else (352, 248)
     side = 200
     visitor.open_viewer(slides[name], place=f"{x},{y},0.5")
-    screen = visitor.pixels()
-    row, column = screen.shape[0] // 2, screen.shape[1] // 2
-    seen = screen[row - side // 2 : row + side // 2, column - side // 2 : column + side // 2].astype(float)
+    seen = around_the_middle(visitor.pixels(), side).astype(float)
     region = pixels[y - side : y + side, x - side : x + side]
     halved = region.reshape(side, 2, side, 2, 3).mean(axis=(1, 3))
     # Twice through JPEG, and drawn between pixels: alike on average, and nowhere moved by a pixel.
@@ -128,6 +130,28 @@ def test_where_a_person_goes_stands_in_the_address(visitor: Visit, slides: Jobs)
     assert page.evaluate("history.length") == 2
 
 
+def test_a_slide_is_opened_by_its_view_and_by_its_image_as_well(visitor: Visit, slides: Jobs) -> None:
+    job = slides[REAL]
+    shown = job["result"]
+    for address in (shown["view"], f"{shown['image_store']}-{shown['image']}"):
+        page = visitor.open(f"/pages/viewer?slide={address}")
+        visitor.drawn()
+        assert page.locator(".about h2").inner_text() == REAL
+        assert page.get_by_role("link", name="Job", exact=True).get_attribute("href").endswith(job["id"])  # type: ignore[union-attr]
+
+
+def test_a_tile_is_fetched_once_and_then_kept(visitor: Visit, slides: Jobs) -> None:
+    visitor.open_viewer(slides[REAL])
+    visitor.fetched.clear()
+    visitor.page.goto("about:blank")
+    visitor.open_viewer(slides[REAL])
+    tiles = [each for each in visitor.fetched if each.url.endswith(".jpg")]
+    assert tiles
+    assert {each.headers["cache-control"] for each in tiles} == {"public, max-age=604800, immutable"}
+    fetched = "performance.getEntriesByType('resource').filter((each) => each.name.endsWith('.jpg'))"
+    assert visitor.page.evaluate(f"{fetched}.reduce((bytes, each) => bytes + each.transferSize, 0)") == 0
+
+
 def test_a_tile_that_is_not_there_is_shown_from_the_level_above(visitor: Visit, system: LocalSystem) -> None:
     slide = Slide(width_px=700, height_px=500, levels=(0, 1, 2), sparse=frozenset({(0, 3, 2)}))
     job = system.ended(system.submit(system.put("sparse.svs", write(slide)), on_bad_tile="skip")["id"])
@@ -144,6 +168,40 @@ def test_a_tile_that_is_not_there_is_shown_from_the_level_above(visitor: Visit, 
     assert 0 < np.abs(seen[hole] - expected[hole]).mean() < 25  # coarser, and the same picture
     seen[hole] = expected[hole]
     assert np.abs(seen - expected).mean() < 0.5
+
+
+def test_the_pyramid_of_a_slide_that_is_dropped_in_is_seen_filling(visitor: Visit, system: LocalSystem) -> None:
+    large = Slide(width_px=2000, height_px=1500, seed=7)  # 768 tiles in some chunks
+    place = f"{system.stack['collection']}/{system.stack['session']}"
+    system.s3().put_object(Bucket=system.stack["bucket"], Key=f"{place}/filling.svs", Body=write(large))
+
+    def begun() -> dict[str, Any] | None:
+        jobs = system.call("GET", f"/jobs?session={system.stack['session']}&limit=1").json()["jobs"]
+        found: dict[str, Any] = jobs[0]
+        return found if found["source"]["key"].endswith("filling.svs") and found["tiles"]["done"] else None
+
+    job = eventually(begun, what="the first chunk")
+    for pid in system.stack["pids"]["workers"]:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        page = visitor.open(f"/pages/job?id={job['id']}")
+        base = page.get_by_role("img", name="Level 0:")
+        base.wait_for()
+        before = share_of(base.get_attribute("aria-label"))
+    finally:
+        for pid in system.stack["pids"]["workers"]:
+            os.kill(pid, signal.SIGCONT)
+    assert 0 < before < 100
+    page.get_by_role("img", name="Level 0: 768 of 768 tiles, 100 %").wait_for(timeout=60_000)
+    page.get_by_role("link", name="View", exact=True).click(timeout=60_000)
+    visitor.drawn()
+    assert page.locator(".about h2").inner_text() == "filling.svs"
+
+
+def share_of(label: str | None) -> int:
+    match = re.search(r"(\d+) %", label or "")
+    assert match, label
+    return int(match[1])
 
 
 def test_a_slide_that_is_on_its_way_opens_by_itself(visitor: Visit, system: LocalSystem) -> None:

@@ -88,6 +88,7 @@ def test_a_slide_tells_all_that_a_viewer_needs(call: Call, job: Job) -> None:
         "image_store": STORE,
         "image": job.image,
         "generation": mark_of(f"{job.id}/0"),
+        "job": job.id,
         "file_name": "slide.svs",
         "width_px": 300,
         "height_px": 200,
@@ -230,7 +231,8 @@ def test_a_tile_with_an_id_of_somebody_else_is_known_by_its_content(world: World
     for known in (answer.headers["ETag"], "*"):
         assert call("GET", f"/slides/{NOWHERE}/0/0_0.jpg", If_None_Match=known).status_code == 304
     found = call("GET", f"/slides/{NOWHERE}").json_body
-    assert (found["generation"], found["tiles"]) == (None, f"/slides/{STORE}-{NAMED}/{{level}}/{{column}}_{{row}}.jpg")
+    assert (found["generation"], found["job"]) == (None, None)
+    assert found["tiles"] == f"/slides/{STORE}-{NAMED}/{{level}}/{{column}}_{{row}}.jpg"
     damaged = call("GET", f"/slides/{NOWHERE}_files/6/0_0.jpg")
     assert (damaged.status_code, damaged.json_body["code"]) == (404, "not_found")
     assert "is damaged" in damaged.json_body["detail"]

@@ -166,6 +166,7 @@ def _slide(request: Request, shown: Shown) -> dict[str, object]:
         "image_store": shown.image_store,
         "image": shown.image,
         "generation": exact.mark,
+        "job": shown.published.claim.partition("/")[0] or None,
         "file_name": facts.file_name,
         "width_px": facts.width_px,
         "height_px": facts.height_px,

@@ -217,7 +217,7 @@ function drawLog() {
     h("div", { class: "head" }, h("h2", null, "Log"), h("a", { class: "small", href: address(job.links.events) }, "as JSON")),
     logProblem && h("p", { class: "small flaw" }, `The log cannot be read just now: ${logProblem.message}`),
     lines.length
-      ? h("ul", { class: "lines small", role: "log", "aria-label": "Log", tabindex: "0" }, lines.map((line, at) => h("li", { class: ["failed", "trouble"].includes(line.event) ? "flaw" : null, "data-key": `${line.at} ${line.event} ${line.chunk ?? ""} ${at}` },
+      ? h("ul", { class: "lines small", "aria-label": "Log", tabindex: "0" }, lines.map((line, at) => h("li", { class: ["failed", "trouble"].includes(line.event) ? "flaw" : null, "data-key": `${line.at} ${line.event} ${line.chunk ?? ""} ${at}` },
           clock(line.at), h("span", { class: "anywhere" }, sentence(line)))))
       : !logProblem && h("p", { class: "quiet small" }, "Nothing is kept of it."),
   ];

@@ -18,7 +18,8 @@ class PixelDrawer extends OpenSeadragon.CanvasDrawer {
   _drawTile(tile, ...how) {
     const { position, size } = tile;
     const dots = OpenSeadragon.pixelDensityRatio;
-    const edge = (at) => Math.round(at * dots) / dots;
+    // Halves go one way for all, whatever the last digits of a position are.
+    const edge = (at) => Math.round(at * dots + 1e-4) / dots;
     const [left, top] = [edge(position.x), edge(position.y)];
     // `size` is that of the tile and one pixel (TiledImage._positionTile).
     tile.position = new OpenSeadragon.Point(left, top);

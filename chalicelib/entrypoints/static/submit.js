@@ -24,7 +24,7 @@ const where = h("section", { class: "card where" });
 const from = h("section", { class: "card from" });
 const under = h("section", { class: "under", "aria-label": "Under way" });
 const left = h("section", { class: "left-over" });
-const input = h("input", { type: "file", multiple: true, class: "unseen", id: "files", accept: ".svs,.tif,.tiff,.ptif,.btf,image/tiff", onchange: () => { take(input.files); input.value = ""; } });
+const input = h("input", { type: "file", multiple: true, class: "unseen", id: "files", "aria-label": "Choose slides", accept: ".svs,.tif,.tiff,.ptif,.btf,image/tiff", onchange: () => { take(input.files); input.value = ""; } });
 show(main, main.querySelector(".notices"), h("div", { class: "head" }, h("h1", null, "Submit a slide")), where, from, under, left);
 drawWhere();
 drawFrom();

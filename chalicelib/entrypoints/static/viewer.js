@@ -19,7 +19,8 @@ const strip = h("div", { class: "strip" });
 const panes = [];
 const stage = h("div", { class: "stage" });
 const tools = h("div", { class: "tools", role: "toolbar", "aria-label": "View" });
-main.append(strip, h("div", { class: "frame" }, stage, tools));
+const frame = h("div", { class: "frame" }, stage, tools);
+main.append(strip, frame);
 
 let leader = 0;
 let locked = null; // how the second pane lies to the first, while they move together
@@ -39,6 +40,7 @@ async function start() {
   }
   document.title = `${slides.map((slide) => slide.title).join(" and ")} · Slidehook`;
   drawStrip(slides);
+  snap();
   const rooms = slides.map(() => h("section", { class: "pane" }));
   show(stage, rooms);
   stage.classList.toggle("two", slides.length === 2);
@@ -58,6 +60,16 @@ async function start() {
   remember();
   document.documentElement.dataset.ready = "yes";
 }
+
+// Only where the room begins and ends with a pixel of the screen do pixels of the slide fall on those of the screen.
+function snap() {
+  const dots = devicePixelRatio || 1;
+  frame.style.marginBlock = "0";
+  const { top, bottom } = frame.getBoundingClientRect();
+  frame.style.marginBlock = `${Math.ceil(top * dots) / dots - top}px ${bottom - Math.floor(bottom * dots) / dots}px`;
+}
+new ResizeObserver(snap).observe(strip);
+addEventListener("resize", snap);
 
 function refuse(error) {
   const problem = problemOf(error);
