@@ -74,6 +74,7 @@ def test_the_catalogue_of_others_is_not_there(world: World, call: Call) -> None:
     for method, path, body, token, known in (
         ("GET", f"/collections/{OTHER_COLLECTION}", None, "mine-read", OTHER_COLLECTION),
         ("GET", f"/sessions/{OTHER_SESSION}", None, "mine-read", OTHER_SESSION),
+        ("GET", f"/sessions/{OTHER_SESSION}/slides", None, "mine-read", OTHER_SESSION),
         ("POST", f"/collections/{OTHER_COLLECTION}/sessions", {"label": "x"}, "mine-submit", OTHER_COLLECTION),
         ("POST", f"/sessions/{OTHER_SESSION}/recreate", {}, "mine-admin", OTHER_SESSION),
         ("POST", "/hooks/remove", {"session": OTHER_SESSION, "whole_session": True}, "mine-admin", OTHER_SESSION),

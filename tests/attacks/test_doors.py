@@ -16,6 +16,7 @@ JOB = "0" * 32
 RULES: dict[tuple[str, str], str] = {
     ("GET", "/"): "open",
     ("GET", "/static/{name}"): "open",
+    ("GET", "/static/vendor/{name}"): "open",
     ("GET", "/health"): "open",
     # They check what they are sent; test_sessions has their attacks.
     ("POST", "/sign-in"): "open",
@@ -41,6 +42,7 @@ RULES: dict[tuple[str, str], str] = {
     ("GET", "/beside/{image_store}/{image}/{name}"): "read",
     ("GET", "/collections/{collection}"): "read",
     ("GET", "/sessions/{session}"): "read",
+    ("GET", "/sessions/{session}/slides"): "read",
     ("GET", "/client"): "submit",
     ("POST", "/hooks/{name}"): "submit",
     ("POST", "/jobs/{job_id}/cancel"): "submit",

@@ -380,6 +380,15 @@ def test_a_package_without_the_viewers_library_is_refused(tmp_path: Path) -> Non
         refuse_without_viewer([path])
 
 
+def test_nothing_that_npm_brings_is_kept_in_the_repository() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "web", "*/vendor/*"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    kept = set(listed.stdout.split())
+    # Outside a repository nothing is listed, and nothing can be kept.
+    assert kept <= {"web/.npmrc", "web/package.json", "web/package-lock.json"}
+
+
 def test_no_address_of_a_registry_is_locked() -> None:
     lock = json.loads((ROOT / "web/package-lock.json").read_text(encoding="utf-8"))
     packages = {name: entry for name, entry in lock["packages"].items() if name}

@@ -7,7 +7,7 @@ from chalice.app import Request, Response
 from chalicelib.core.errors import InvalidRequestError
 from chalicelib.entrypoints.http.access import may_administer, may_read, may_submit, see_collection, seen_session
 from chalicelib.entrypoints.http.answers import answered, body_of, found_or_404, limit_in, object_id_in
-from chalicelib.ports import CollectionFacts, SessionFacts, ShownSlide
+from chalicelib.ports import CollectionFacts, SessionFacts, ShownSlide, SlidePage
 from chalicelib.steps.control import recreate_session
 from chalicelib.wiring import System
 
@@ -55,14 +55,16 @@ def show_session(request: Request, system: System, session: str) -> Response:
 
 def show_slides(request: Request, system: System, session: str) -> Response:
     """A page of a session's slides, the newest first."""
-    may_read(request, system)
+    caller = may_read(request, system, limited=True)
     query: Mapping[str, str] = request.query_params or {}
     session = object_id_in(session, "session")
-    page = found_or_404(
-        lambda: system.archive.slides(
-            session, cursor=query.get("cursor") or None, limit=limit_in(query.get("limit"), most=MAX_SLIDES)
-        )
-    )
+    limit = limit_in(query.get("limit"), most=MAX_SLIDES)
+
+    def look() -> SlidePage:
+        seen_session(caller, system, session)
+        return system.archive.slides(session, cursor=query.get("cursor") or None, limit=limit)
+
+    page: SlidePage = found_or_404(look)
     return answered(
         {"slides": [_shown(each) for each in page.slides], "next": page.cursor}, headers={"Cache-Control": "no-store"}
     )
