@@ -38,6 +38,30 @@ def test_jobs_of_others_are_not_there(world: World, call: Call, foreign: dict[st
     refused_as_if_not_there(call, "POST", "/hooks/verify", {"job": job}, "mine-submit", job, NO_JOB)
 
 
+def test_what_is_staged_for_others_is_not_there(world: World, call: Call, foreign: dict[str, Any]) -> None:
+    job = foreign["id"]
+    refused_as_if_not_there(call, "GET", f"/jobs/{job}/map", None, "mine-read", job, NO_JOB)
+    refused_as_if_not_there(call, "GET", f"/jobs/{job}/tiles/t.jpg", None, "mine-read", job, NO_JOB)
+    assert call("GET", f"/jobs/{job}/tiles/t.jpg", token="read").status_code == 200
+
+
+def test_collections_of_others_are_not_listed(world: World, call: Call) -> None:
+    found = call("GET", "/collections", token="mine-read").json_body["collections"]
+    assert [each["id"] for each in found] == [COLLECTION]
+    assert len(call("GET", "/collections", token="read").json_body["collections"]) == 2
+
+
+def test_nothing_is_uploaded_for_others(world: World, call: Call) -> None:
+    file = {"file_name": "a.svs", "size_bytes": 9, "collection": OTHER_COLLECTION, "session": OTHER_SESSION}
+    refused_as_if_not_there(call, "POST", "/uploads", file, "mine-submit", OTHER_COLLECTION, NOWHERE)
+    begun = call("POST", "/uploads", file, token="submit").json_body
+    named = {"key": begun["key"], "upload_id": begun["upload_id"]}
+    for path, more in (("parts", {"numbers": [1]}), ("complete", {"size_bytes": 9}), ("abort", {})):
+        refused = call("POST", f"/uploads/{path}", named | more, token="mine-submit")
+        assert (refused.status_code, refused.json_body["code"]) == (404, "no_such_upload")
+    assert call("POST", "/uploads/parts", named, token="submit").json_body["stored"] == []
+
+
 def test_a_live_job_of_others_cannot_be_cancelled(world: World, call: Call) -> None:
     job = call("POST", "/hooks/upload", FOREIGN_UPLOAD).json_body["id"]
     assert call("POST", f"/jobs/{job}/cancel", {}, token="mine-admin").status_code == 404

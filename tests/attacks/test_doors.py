@@ -15,6 +15,7 @@ from tests.world import COLLECTION, SESSION, STORE, World
 JOB = "0" * 32
 RULES: dict[tuple[str, str], str] = {
     ("GET", "/"): "open",
+    ("GET", "/pages/{name}"): "open",
     ("GET", "/static/{name}"): "open",
     ("GET", "/static/vendor/{name}"): "open",
     ("GET", "/health"): "open",
@@ -27,6 +28,9 @@ RULES: dict[tuple[str, str], str] = {
     ("GET", "/jobs/{job_id}/events"): "read",
     ("GET", "/jobs/{job_id}/deliveries"): "read",
     ("POST", "/jobs/{job_id}/deliveries/{delivery}/replay"): "submit",
+    ("GET", "/jobs/{job_id}/map"): "read",
+    ("GET", "/jobs/{job_id}/tiles/{name}"): "read",
+    ("GET", "/collections"): "read",
     ("GET", "/slides/{slide}"): "read",
     ("GET", "/slides/{slide}/{level}/{tile}"): "read",
     ("GET", "/iiif/{slide}"): "read",
@@ -45,6 +49,10 @@ RULES: dict[tuple[str, str], str] = {
     ("GET", "/sessions/{session}/slides"): "read",
     ("GET", "/client"): "submit",
     ("POST", "/hooks/{name}"): "submit",
+    ("POST", "/uploads"): "submit",
+    ("POST", "/uploads/parts"): "submit",
+    ("POST", "/uploads/complete"): "submit",
+    ("POST", "/uploads/abort"): "submit",
     ("POST", "/jobs/{job_id}/cancel"): "submit",
     ("POST", "/jobs/{job_id}/retry"): "submit",
     ("POST", "/collections/{collection}/sessions"): "submit",

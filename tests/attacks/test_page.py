@@ -5,19 +5,23 @@ import re
 from pathlib import Path
 
 import pytest
-from chalice.app import Response
+from chalice.app import Request, Response
 
 from chalicelib.entrypoints import pages
+from chalicelib.wiring import System
 from tests.attacks.conftest import UPLOAD, Call, publish
 from tests.truth.test_chromium import dumped
 from tests.world import BUCKET, COLLECTION, SESSION, World
 
 # What a user does, and what a script that got into the page would try.
 HAND = """
-setTimeout(() => {
-  document.getElementById("token").value = TOKEN;
-  document.querySelector("#sign-in button").click();
-}, 500);
+const typing = setInterval(() => {
+  const field = document.querySelector("dialog input[name=token]");
+  if (!field) return;
+  clearInterval(typing);
+  field.value = TOKEN;
+  field.form.querySelector("button.main").click();
+}, 100);
 setInterval(() => { document.title = `readable: ${document.cookie}.`; }, 100);
 """
 
@@ -28,8 +32,8 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     tokens: list[str] = []
     served = pages.page
 
-    def page(name: str = "index.html") -> Response:
-        answer = served(name)
+    def page(request: Request | None, system: System, name: str) -> Response:
+        answer = served(request, system, name)
         if name == "jobs.js" and tokens:
             answer.body += HAND.replace("TOKEN", json.dumps(tokens[0]))
         return answer
@@ -41,8 +45,8 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_who_is_not_signed_in_is_asked_to_and_sees_no_job(world: World, call: Call, port: int, tmp_path: Path) -> None:
     publish(world, call, UPLOAD)
     seen = dumped(f"http://127.0.0.1:{port}/", tmp_path)
-    assert "Sign in to see the jobs" in seen
-    assert '<form id="sign-in">' in seen
+    assert "This needs a token of the service" in seen
+    assert '<input type="password" name="token"' in seen
     assert "mine.svs" not in seen
 
 
@@ -52,7 +56,7 @@ def test_a_wrong_token_is_refused_with_a_sentence(
     publish(world, call, UPLOAD)
     typed.append("wrong")
     seen = dumped(f"http://127.0.0.1:{port}/", tmp_path)
-    assert "this token is not known" in seen
+    assert "This service does not know that token." in seen
     assert "mine.svs" not in seen
 
 
@@ -64,7 +68,7 @@ def test_who_signs_in_sees_jobs_and_no_script_sees_the_session(
     publish(world, call, UPLOAD | {"source": f"s3://{BUCKET}/{key}"})
     typed.append("read")
     seen = dumped(f"http://127.0.0.1:{port}/", tmp_path)
-    assert '<form id="sign-in" hidden="">' in seen
+    assert "<dialog" not in seen
     assert "&lt;img src=x onerror=" in seen
     assert '<body id="run"' not in seen
     assert re.search(r"<title>readable: \.</title>", seen)

@@ -30,8 +30,8 @@ def client_settings(request: Request, system: System) -> Response:
 
 
 def list_collections(request: Request, system: System) -> Response:
-    may_read(request, system)
-    found = [_collection(each) for each in system.archive.collections()]
+    caller = may_read(request, system, limited=True)
+    found = [_collection(each) for each in system.archive.collections() if caller.sees(each.id)]
     return answered({"collections": found}, headers={"Cache-Control": "no-store"})
 
 

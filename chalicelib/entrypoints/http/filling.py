@@ -8,7 +8,7 @@ from chalice.app import Request, Response
 
 from chalicelib.core.errors import NotFoundError
 from chalicelib.core.job import Job, known
-from chalicelib.entrypoints.http.access import may_read
+from chalicelib.entrypoints.http.access import may_read, seen_job
 from chalicelib.entrypoints.http.answers import Headers
 from chalicelib.entrypoints.http.jobs import JOB_ID
 from chalicelib.steps.fill import fill
@@ -43,5 +43,5 @@ def show_staged_tile(request: Request, system: System, job_id: str, name: str) -
 
 
 def _seen(request: Request, system: System, job_id: str) -> Job:
-    may_read(request, system)
-    return known(job_id, system.jobs.get(job_id) if JOB_ID.fullmatch(job_id) else None)
+    caller = may_read(request, system, limited=True)
+    return known(job_id, seen_job(caller, system.jobs.get(job_id) if JOB_ID.fullmatch(job_id) else None))

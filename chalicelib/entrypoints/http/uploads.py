@@ -1,21 +1,28 @@
 """A local slide on its way to the incoming bucket: what a page needs to send it there by itself, in parts."""
 
+from typing import TypeVar
+
 from chalice.app import Request, Response
 
-from chalicelib.entrypoints.http.access import may_submit
+from chalicelib.core.direct import collection_of
+from chalicelib.core.errors import NoSuchUploadError
+from chalicelib.entrypoints.http.access import may_submit, see_collection
 from chalicelib.entrypoints.http.answers import answered, body_of
 from chalicelib.hooks import validated
 from chalicelib.hooks.direct import BeginParameters, CompleteParameters, PartsParameters, UploadNamed
 from chalicelib.steps.direct import begin, complete
 from chalicelib.wiring import System
 
+Kind = TypeVar("Kind", bound=UploadNamed)
+
 # An address lets whoever has it write a part.
 SECRET = {"Cache-Control": "no-store"}
 
 
 def begin_upload(request: Request, system: System) -> Response:
-    may_submit(request, system)
+    caller = may_submit(request, system, limited=True)
     asked = validated(BeginParameters, body_of(request))
+    see_collection(caller, asked.collection)
     begun = begin(
         asked.file_name,
         asked.size_bytes,
@@ -36,8 +43,7 @@ def begin_upload(request: Request, system: System) -> Response:
 
 def list_parts(request: Request, system: System) -> Response:
     """Which parts have arrived, and where those that are asked for may be sent."""
-    may_submit(request, system)
-    asked = validated(PartsParameters, body_of(request))
+    asked = _asked(PartsParameters, request, system)
     stored = system.uploads.parts(asked.key, asked.upload_id)
     addresses = system.uploads.addresses(asked.key, asked.upload_id, asked.numbers)
     found = {
@@ -48,8 +54,7 @@ def list_parts(request: Request, system: System) -> Response:
 
 
 def complete_upload(request: Request, system: System) -> Response:
-    may_submit(request, system)
-    asked = validated(CompleteParameters, body_of(request))
+    asked = _asked(CompleteParameters, request, system)
     etag = complete(
         asked.key,
         asked.upload_id,
@@ -62,10 +67,18 @@ def complete_upload(request: Request, system: System) -> Response:
 
 
 def abort_upload(request: Request, system: System) -> Response:
-    may_submit(request, system)
-    asked = validated(UploadNamed, body_of(request))
+    asked = _asked(UploadNamed, request, system)
     system.uploads.abort(asked.key, asked.upload_id)
     return answered({"aborted": asked.key})
+
+
+def _asked(kind: type[Kind], request: Request, system: System) -> Kind:
+    """Return what is said of an upload that the caller may go on with. Raises NoSuchUploadError for another's."""
+    caller = may_submit(request, system, limited=True)
+    asked = validated(kind, body_of(request))
+    if not caller.sees(collection_of(asked.key)):
+        raise NoSuchUploadError(f"there is no such upload of {asked.key}")
+    return asked
 
 
 def _source(system: System, key: str) -> str:
