@@ -41,7 +41,8 @@ async function look({ signal }) {
   if (was && was.state !== job.state) say(`${nameOf(job)} is ${job.state}`);
   if (was && was.attempt !== job.attempt) picture.restart();
   const news = !was || was.updated_at !== job.updated_at || was.state !== job.state || was.tiles.done !== job.tiles.done;
-  // A service of another version may not know these; the page does without.
+  if (!was) draw();
+  // What of these does not come is done without.
   if (news || isLive(job)) filled = (await quietly(get(`/jobs/${id}/map`, { signal }))) || filled;
   if (job.links.events) await readLog(signal);
   if (job.links.deliveries) deliveries = (await quietly(get(job.links.deliveries, { signal })))?.deliveries || deliveries;
@@ -95,10 +96,10 @@ function onstate(state, error, wait) {
 }
 
 function ghosts() {
-  show(head, h("div", null, h("h1", { class: "ghost" }, "A slide's name.svs"), h("p", { class: "ghost small" }, "where it came from")));
+  show(head, h("div", { class: "title", role: "status", "aria-label": "Loading the job" }, h("p", { class: "ghost small" }, "\u00a0"), h("p", { class: "ghost" }, "\u00a0")));
   for (const name of ["progress", "pyramid", "facts"]) {
     parts[name].hidden = false;
-    show(parts[name], h("p", { class: "ghost" }, "Loading"), h("p", { class: "ghost" }, "what is known of it"));
+    show(parts[name], h("p", { class: "ghost" }, "\u00a0"), h("p", { class: "ghost" }, "\u00a0"));
   }
 }
 

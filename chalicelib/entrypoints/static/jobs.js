@@ -170,8 +170,8 @@ function ghosts() {
   show(foot);
   show(list, Array.from({ length: 6 }, (_, at) => h("div", { class: "job", "data-key": `ghost ${at}`, "aria-hidden": "true" },
     h("span", { class: "ghost box" }), h("span", { class: "ghost picture" }),
-    h("div", { class: "what" }, h("span", { class: "ghost" }, "A slide's name.svs"), h("span", { class: "ghost small" }, "upload, just now")),
-    h("span", { class: "ghost state" }, "state"), h("span", { class: "ghost progress" }, "progress"), h("span"))));
+    h("div", { class: "what" }, h("span", { class: "ghost" }, "\u00a0"), h("span", { class: "ghost small" }, "\u00a0")),
+    h("span", { class: "ghost state" }, "\u00a0"), h("span", { class: "ghost progress" }, "\u00a0"), h("span"))));
 }
 
 function draw() {

@@ -24,7 +24,7 @@ const where = h("section", { class: "card where" });
 const from = h("section", { class: "card from" });
 const under = h("section", { class: "under", "aria-label": "Under way" });
 const left = h("section", { class: "left-over" });
-const input = h("input", { type: "file", multiple: true, class: "unseen", id: "files", "aria-label": "Choose slides", accept: ".svs,.tif,.tiff,.ptif,.btf,image/tiff", onchange: () => { take(input.files); input.value = ""; } });
+const input = h("input", { type: "file", multiple: true, class: "unseen", id: "files", tabindex: "-1", "aria-label": "Slides from this computer", accept: ".svs,.tif,.tiff,.ptif,.btf,image/tiff", onchange: () => { take([...input.files]); input.value = ""; } });
 show(main, main.querySelector(".notices"), h("div", { class: "head" }, h("h1", null, "Submit a slide")), where, from, under, left);
 drawWhere();
 drawFrom();
@@ -63,7 +63,7 @@ function choose(changes) {
 
 function drawWhere() {
   if (trouble) return show(where, h("h2", null, "Where it goes"), h("p", { class: "flaw", role: "alert" }, `The collections cannot be listed: ${trouble.message} ${trouble.hint}`), h("button", { type: "button", onclick: load }, "Try again"));
-  if (!collections) return show(where, h("h2", null, "Where it goes"), h("p", { class: "ghost" }, "Loading the collections"));
+  if (!collections) return show(where, h("h2", null, "Where it goes"), h("p", { class: "ghost", role: "status", "aria-label": "Loading the collections" }, "\u00a0"));
   if (!collections.length) return show(where, h("h2", null, "Where it goes"), h("p", { class: "quiet" }, "There is no collection yet. Collections are made in SlideAtlas."));
   const collection = collections.find((each) => each.id === place.collection);
   const option = (value, label, chosen) => h("option", { value, selected: chosen }, label);
@@ -140,7 +140,7 @@ function over(event) {
 function dropped(event) {
   event.preventDefault();
   event.currentTarget.classList.remove("over");
-  if (place.session) take(event.dataTransfer.files);
+  if (place.session) take([...event.dataTransfer.files]);
 }
 
 // A file that misses the zone would otherwise be opened in place of this page.
@@ -167,6 +167,7 @@ function add(facts) {
 }
 
 async function take(files) {
+  if (!place.session) return void notice("Choose a session first.", { kind: "warn", key: "session", seconds: 8 });
   for (const file of files) {
     if (rows.some((row) => row.file && fingerprint(row.file) === fingerprint(file) && row.stage !== "refused" && row.stage !== "failed")) {
       notice(`${file.name} is under way already.`, { key: "twice", seconds: 5 });

@@ -1,0 +1,377 @@
+"""The jobs page, a job's own page, and submitting: what a person sees and does there."""
+
+import json
+import os
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from tests.browser.conftest import REAL, Visit, picture, visit
+from tests.journey.system import LocalSystem, eventually, shared
+from tests.slides import Slide, write
+
+pytestmark = pytest.mark.timeout(240)
+
+Jobs = dict[str, dict[str, Any]]
+HOSTILE = "<img src=x onerror=alert(1)>.svs"
+NO_SLIDE = b"This is no slide. " * 100
+LARGE = Slide(width_px=6000, height_px=4200, tile_size_px=256, levels=(0, 1, 2, 3), seed=5)
+PART = 8 << 20
+
+
+def scratched() -> bytes:
+    """A slide of which three tiles cannot be read."""
+    data = bytearray(write(Slide(width_px=1300, height_px=900, tile_size_px=128, levels=(0, 1), seed=3)))
+    starts = [found.start() for found in re.finditer(b"\xff\xd8\xff", data)]
+    for start in (starts[20], starts[30], starts[31]):
+        data[start : start + 40] = bytes(40)
+    return bytes(data)
+
+
+@pytest.fixture(scope="module")
+def large() -> bytes:
+    """A slide of three parts: what follows its last byte is nobody's."""
+    return write(LARGE).ljust(2 * PART + 1000, b"\0")
+
+
+@pytest.fixture
+def signed(visitor: Visit, system: LocalSystem) -> Visit:
+    """Somebody who may do all that a page offers."""
+    page = visitor.page
+    if system.call("POST", "/sign-in", {"token": "wrong"}).status != HTTPStatus.FORBIDDEN:
+        page.context.request.post(
+            f"{system.stack['api']}/sign-in",
+            data=json.dumps({"token": system.stack["token"]}),
+            headers={"Content-Type": "application/json", "X-Slidehook": "page", "Sec-Fetch-Site": "same-origin"},
+        )
+        return visitor
+
+    def bearing(route: Route) -> None:
+        headers = route.request.headers | {"authorization": f"Bearer {system.stack['token']}"}
+        route.continue_(headers=headers if route.request.method == "POST" else route.request.headers)
+
+    page.route(f"{system.stack['api']}/**", bearing)
+    return visitor
+
+
+def row(page: Page, name: str) -> Any:
+    return page.locator(".job").filter(has_text=name).first
+
+
+@contextmanager
+def workers_stopped(system: LocalSystem) -> Iterator[None]:
+    pids = system.stack["pids"]["workers"]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+# -- the list ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_list_shows_every_job_with_its_state_and_progress(visitor: Visit, slides: Jobs) -> None:
+    page = visitor.open("/")
+    real = row(page, REAL)
+    expect(real).to_contain_text("done")
+    expect(real.get_by_role("progressbar")).to_have_attribute("aria-valuetext", re.compile(r"^\d+ of \d+ tiles$"))
+    real.get_by_role("link", name=REAL, exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(REAL)
+    assert slides[REAL]["id"] in page.url
+
+
+def test_filters_stand_in_the_address_and_the_way_back_leads_back(visitor: Visit, slides: Jobs) -> None:
+    page = visitor.open("/")
+    row(page, REAL).wait_for()
+    states = page.get_by_role("navigation", name="States")
+    states.get_by_role("link", name="cancelled").click()
+    expect(page.get_by_role("heading", name="No job matches")).to_be_visible()
+    assert "state=cancelled" in page.url
+    page.go_back()
+    row(page, REAL).wait_for()
+    expect(states.get_by_role("link", name="all")).to_have_attribute("aria-current", "true")
+    page.goto(f"{page.url}?state=done")
+    row(page, REAL).wait_for()
+    expect(states.get_by_role("link", name="done")).to_have_attribute("aria-current", "true")
+
+
+def test_what_a_name_holds_is_text(visitor: Visit, system: LocalSystem) -> None:
+    job = system.ended(system.submit(system.put(HOSTILE, write(Slide(width_px=200, height_px=200, seed=8))))["id"])
+    page = visitor.open("/")
+    expect(row(page, HOSTILE)).to_be_visible()
+    page = visitor.open(f"/pages/job?id={job['id']}")
+    expect(page.get_by_role("heading", level=1)).to_have_text(HOSTILE)
+    assert page.locator("img[src=x]").count() == 0
+
+
+def test_a_failed_job_says_why_and_what_to_do_and_can_be_retried(signed: Visit, system: LocalSystem) -> None:
+    data = write(Slide(width_px=900, height_px=700, seed=4))
+    system.ended(system.submit(system.put("cut off.svs", data[: len(data) // 2]))["id"])
+    page = signed.open("/?state=failed")
+    cut = row(page, "cut off.svs")
+    expect(cut).to_contain_text("behind the file's end")
+    expect(cut).to_contain_text("upload it again")
+    cut.get_by_role("button", name="Retry cut off.svs").click()
+    dialog = page.get_by_role("dialog", name="Retry “cut off.svs”?")
+    expect(dialog).to_contain_text("only what is still missing")
+    dialog.get_by_role("button", name="Retry").click()
+    expect(page.locator(".notice.ok")).to_contain_text("cut off.svs is queued again.")
+    page.get_by_role("link", name="cut off.svs", exact=True).click()
+    expect(page.get_by_text("Attempt 2", exact=True)).to_be_visible()
+
+
+def test_what_is_refused_is_a_sentence_and_the_list_stays(signed: Visit, slides: Jobs) -> None:
+    signed.expected.append("409 POST")
+    job = slides[REAL]
+
+    def still_tiling(route: Route) -> None:
+        answer = route.fetch()
+        body = answer.json()
+        for each in body["jobs"]:
+            if each["id"] == job["id"]:
+                each |= {"state": "tiling", "links": {**each["links"], "cancel": f"/jobs/{job['id']}/cancel"}}
+        route.fulfill(response=answer, json=body)
+
+    signed.page.route(re.compile(r"/jobs\?"), still_tiling)
+    page = signed.open("/")
+    row(page, REAL).get_by_role("button", name=f"Cancel {REAL}").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("what was written so far is dropped")
+    expect(dialog.get_by_role("button", name="Back")).to_be_focused()
+    dialog.get_by_role("button", name="Cancel the work").click()
+    expect(page.get_by_role("alert").filter(has_text=REAL)).to_contain_text("done")
+    expect(row(page, REAL)).to_be_visible()
+
+
+def test_several_jobs_are_verified_at_once_after_a_question(signed: Visit, slides: Jobs, system: LocalSystem) -> None:
+    page = signed.open("/?hook=upload")
+    for name in slides:
+        row(page, name).get_by_role("checkbox").check()
+    bulk = page.get_by_role("region", name="Selected jobs")
+    expect(bulk.get_by_role("status")).to_have_text("2 selected")
+    expect(bulk.get_by_role("button", name="Cancel")).to_be_disabled()
+    bulk.get_by_role("button", name="Verify").click()
+    dialog = page.get_by_role("dialog", name="Verify 2 jobs?")
+    expect(dialog).to_contain_text(REAL)
+    dialog.get_by_role("button", name="Verify").click()
+    expect(page.locator(".notice.ok")).to_contain_text("2 jobs are being verified.")
+
+    def verified() -> list[dict[str, Any]] | None:
+        found = [each for each in system.call("GET", "/jobs").json()["jobs"] if each["hook"] == "verify"]
+        return found if len(found) == len(slides) and all(each["state"] == "done" for each in found) else None
+
+    first, _ = eventually(verified, what="both verifications")
+    page = signed.open(f"/pages/job?id={first['id']}")
+    expect(page.get_by_text("Every tile is there, once")).to_be_visible()
+
+
+def test_a_slide_is_removed_after_a_question_that_says_what_happens(signed: Visit, system: LocalSystem) -> None:
+    data = write(Slide(width_px=300, height_px=200, seed=12))
+    job = system.ended(system.submit(system.put("to be removed.svs", data))["id"])
+    page = signed.open(f"/pages/job?id={job['id']}")
+    page.get_by_role("button", name="Remove").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("The file in S3 stays")
+    page.keyboard.press("Escape")
+    assert job["result"]["view"] in system.session_views()
+    page.get_by_role("button", name="Remove").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    expect(page.locator(".notice.ok")).to_contain_text("is removed")
+    assert job["result"]["view"] not in system.session_views()
+
+
+def test_the_list_is_used_by_keyboard(visitor: Visit, slides: Jobs) -> None:
+    page = visitor.open("/")
+    row(page, REAL).wait_for()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    names = page.locator(".job .name")
+    names.first.focus()
+    page.keyboard.press("ArrowDown")
+    expect(names.nth(1)).to_be_focused()
+    page.keyboard.press("x")
+    expect(page.get_by_role("region", name="Selected jobs")).to_contain_text("1 selected")
+    visitor.page.wait_for_timeout(2500)  # the list has been drawn again meanwhile
+    expect(names.nth(1)).to_be_focused()
+
+
+def test_a_service_that_is_away_is_said_and_what_was_seen_stays(visitor: Visit, slides: Jobs) -> None:
+    visitor.expected += ["failed:", "ERR_INTERNET_DISCONNECTED"]
+    page = visitor.open("/")
+    row(page, REAL).wait_for()
+    page.context.set_offline(True)
+    expect(page.get_by_text("trying again in")).to_be_visible(timeout=15_000)
+    expect(row(page, REAL)).to_be_visible()
+    page.context.set_offline(False)
+    expect(page.locator(".live")).to_have_text("live", timeout=30_000)
+
+
+def test_a_paused_list_asks_nothing(visitor: Visit, slides: Jobs) -> None:
+    page = visitor.open("/")
+    row(page, REAL).wait_for()
+    page.get_by_role("button", name="Pause").click()
+    page.wait_for_timeout(300)
+    before = len(visitor.fetched)
+    page.wait_for_timeout(6000)
+    assert len(visitor.fetched) == before
+    page.get_by_role("button", name="Resume").click()
+    page.wait_for_timeout(1000)
+    assert len(visitor.fetched) > before
+
+
+def test_the_list_fits_a_phone(phone: Visit, slides: Jobs) -> None:
+    page = phone.open("/")
+    row(page, REAL).wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+# -- one job -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_damaged_tile_is_marked_with_its_reason(visitor: Visit, system: LocalSystem) -> None:
+    job = system.ended(system.submit(system.put("scratched.svs", scratched()))["id"])
+    assert job["bad_tiles"]["count"] == 3
+    page = visitor.open(f"/pages/job?id={job['id']}")
+    marks = page.locator(".mark")
+    expect(marks).to_have_count(3)
+    told = marks.first.locator(".told")
+    expect(told).to_be_hidden()
+    marks.first.focus()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    expect(told).to_be_visible()
+    assert job["bad_tiles"]["listed"][0]["reason"] in str(told.text_content())
+    expect(page.get_by_text("3 damaged tiles")).to_be_visible()
+
+
+def test_a_job_that_is_not_there_is_said_so(visitor: Visit) -> None:
+    visitor.expected.append("404 GET")
+    page = visitor.open(f"/pages/job?id={'0' * 32}")
+    expect(page.get_by_role("heading", name="There is no such job")).to_be_visible()
+
+
+def test_the_pyramid_is_seen_filling_up_and_the_slide_before_it_is_published(
+    visitor: Visit, system: LocalSystem, large: bytes
+) -> None:
+    visitor.expected.append("/tiles/t")  # a tile that is told to be staged a moment before it is
+    with workers_stopped(system):
+        job = system.submit(system.put("large.svs", large))
+        page = visitor.open(f"/pages/job?id={job['id']}")
+        expect(page.get_by_text("waits for a worker")).to_be_visible()
+
+    def begun() -> bool:
+        levels = system.call("GET", f"/jobs/{job['id']}/map").json()["levels"]
+        return any(level["tiles_done"] for level in levels)
+
+    eventually(begun, what="a first chunk")
+    with workers_stopped(system):
+        found = system.call("GET", f"/jobs/{job['id']}").json()
+        assert found["state"] == "tiling"
+        base = page.get_by_role("img", name=re.compile("^Level 0: "))
+        expect(base).not_to_have_attribute("aria-label", re.compile("100 %"))
+        visitor.until("[...document.querySelectorAll('.grid canvas')].some((each) => !/ 0 of /.test(each.ariaLabel))")
+        assert system.session_views() == [] or found["result"] is None
+    expect(base).to_have_attribute("aria-label", re.compile("100 %"), timeout=60_000)
+    expect(page.locator(".job-head .state")).to_have_text("done", timeout=30_000)
+    visitor.until("document.querySelector('.preview canvas').ariaLabel.includes('100 %')")
+    colours = page.evaluate(
+        "(() => { const one = document.querySelector('.preview canvas'); const data = one.getContext('2d')"
+        ".getImageData(0, 0, one.width, one.height).data; let drawn = 0;"
+        " for (let at = 3; at < data.length; at += 4) drawn += data[at] === 255; return drawn / (data.length / 4) })()"
+    )
+    assert colours == 1.0
+
+
+# -- submitting ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_local_slide_goes_straight_to_s3_and_is_published(signed: Visit, system: LocalSystem, tmp_path: Path) -> None:
+    slide, other = tmp_path / "dropped.svs", tmp_path / "notes.svs"
+    slide.write_bytes(shared(REAL).read_bytes())
+    other.write_bytes(NO_SLIDE)
+    page = signed.open("/pages/submit")
+    expect(page.get_by_role("button", name="Choose files")).to_be_enabled()
+    page.set_input_files("#files", [slide, other])
+    notes = page.get_by_role("article", name="notes.svs")
+    expect(notes.get_by_role("alert")).to_contain_text("It does not begin like a TIFF")
+    dropped = page.get_by_role("article", name="dropped.svs")
+    dropped.get_by_role("link", name="Watch its pyramid fill up").click(timeout=30_000)
+    expect(page.locator(".job-head .state")).to_have_text("done", timeout=30_000)
+    assert "dropped.svs" in page.title()
+
+
+def test_an_upload_goes_on_after_the_page_was_loaded_again(
+    signed: Visit, system: LocalSystem, large: bytes, tmp_path: Path
+) -> None:
+    signed.expected += ["failed:", "net::ERR_FAILED"]
+    slide = tmp_path / "resumed.svs"
+    slide.write_bytes(large)
+    page = signed.page
+
+    def is_part(number: int) -> re.Pattern[str]:
+        return re.compile(rf"partNumber={number}\b")
+
+    page.route(is_part(3), lambda route: route.abort())
+    page.on("dialog", lambda dialog: dialog.accept())  # the page warns who leaves it while a slide is sent
+    signed.open("/pages/submit")
+    expect(page.get_by_role("button", name="Choose files")).to_be_enabled()
+    page.set_input_files("#files", [slide])
+    sent = page.get_by_role("article", name="resumed.svs").get_by_role("progressbar")
+    expect(sent).to_have_attribute("aria-valuetext", "99 %", timeout=30_000)
+    page.reload()
+    expect(page.get_by_role("heading", name="Begun before")).to_be_visible()
+    page.unroute(is_part(3))
+    again: list[str] = []
+    page.on("request", lambda request: again.append(request.url) if "partNumber=" in request.url else None)
+    expect(page.get_by_role("button", name="Choose files")).to_be_enabled()
+    page.set_input_files("#files", [slide])
+    page.get_by_role("link", name="Watch its pyramid fill up").wait_for(timeout=30_000)
+    assert [url for url in again if not is_part(3).search(url)] == []
+    expect(page.get_by_role("heading", name="Begun before")).to_be_hidden()
+
+
+def test_what_would_become_of_a_slide_is_shown_before_it_is_published(signed: Visit, system: LocalSystem) -> None:
+    source = system.put("shown before.svs", write(Slide(width_px=900, height_px=700, seed=6, levels=(0, 1))))
+    page = signed.open("/pages/submit")
+    page.get_by_label("Or a slide in S3").fill(source)
+    page.get_by_role("button", name="Inspect").click()
+    item = page.get_by_role("article", name="shown before.svs")
+    expect(item).to_contain_text("900 × 700 px")
+    expect(item.get_by_role("table")).to_contain_text("copied as stored")
+    before = len(system.call("GET", "/jobs?limit=100").json()["jobs"])
+    item.get_by_role("button", name="Publish").click()
+    item.get_by_role("link", name="Watch its pyramid fill up").wait_for()
+    assert len(system.call("GET", "/jobs?limit=100").json()["jobs"]) == before + 1
+
+
+def test_a_slide_that_would_be_refused_says_why(signed: Visit, system: LocalSystem) -> None:
+    page = signed.open("/pages/submit")
+    page.get_by_label("Or a slide in S3").fill(system.put("no slide.svs", NO_SLIDE))
+    page.get_by_role("button", name="Inspect").click()
+    item = page.get_by_role("article", name="no slide.svs")
+    expect(item.get_by_role("alert")).to_contain_text("does not begin like a TIFF")
+    assert item.get_by_role("button", name="Publish").count() == 0
+
+
+# -- pictures --------------------------------------------------------------------------------------------------------------
+
+
+def test_pictures_of_the_pages(chromium: Browser, system: LocalSystem, slides: Jobs) -> None:
+    for made in visit(chromium, system):
+        page = made.open("/")
+        row(page, REAL).wait_for()
+        page.wait_for_timeout(500)
+        picture(page, "jobs-page")
+        page = made.open(f"/pages/job?id={slides[REAL]['id']}")
+        page.get_by_text("as readers see it").wait_for()
+        picture(page, "job-page")
