@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 from chalicelib.core.callback import Delivery
 from chalicelib.core.endpoint import parse_endpoint
-from chalicelib.core.instant import instant
 from chalicelib.core.fill import Fill
+from chalicelib.core.instant import instant
 from chalicelib.core.job import ENDED, UNFINISHED, Job, Problem, State
 from chalicelib.core.sync import Counts, Entry, Sync
 from chalicelib.ports import EventPage
