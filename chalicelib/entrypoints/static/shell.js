@@ -6,7 +6,7 @@ const PAGES = [
   ["jobs", "Jobs", ""],
   ["slides", "Slides", "pages/collections"],
   ["submit", "Submit", "pages/submit"],
-  ["api", "API", "docs"],
+  ["api", "API", "static/api.html"],
 ];
 
 const notices = h("div", { class: "notices" });
