@@ -76,6 +76,11 @@ def list_jobs() -> Response:
     return answer("jobs.list_jobs")
 
 
+@app.route("/jobs/counts")
+def count_jobs() -> Response:
+    return answer("jobs.count_jobs")
+
+
 @app.route("/jobs/{job_id}")
 def show_job(job_id: str) -> Response:
     return answer("jobs.show_job", job_id)

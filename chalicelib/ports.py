@@ -13,6 +13,7 @@ from chalicelib.core.callback import Answer, Delivery, Notice
 from chalicelib.core.history import Event
 from chalicelib.core.job import ChunkRecord, Destination, Job, Problem, SlideSummary, State, Subscriber
 from chalicelib.core.message import Message
+from chalicelib.core.selection import EVERY_JOB, Selection
 from chalicelib.core.source import Source
 from chalicelib.core.sync import Entry, Sync
 from chalicelib.core.verification import Stored
@@ -70,7 +71,10 @@ class Queue(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobPage:
-    """One page of a listing, newest change first. `cursor` asks for the next one; None at the end."""
+    """One page of a listing, newest change first. `cursor` asks for the next one; None at the end.
+
+    A page may be short, or even empty, and still have a cursor: few of the jobs that were looked at were wanted.
+    """
 
     jobs: tuple[Job, ...]
     cursor: str | None
@@ -129,15 +133,19 @@ class Jobs(Protocol):
         """Ask the sweeper to look at an ended job at this instant, or later if it is to look later anyway; nothing
         happens to a live or unknown one."""
 
-    def list(self, *, state: State | None, session: str | None, cursor: str | None, limit: int) -> JobPage:
-        """Return a page of jobs: of a state, of a session (the latest submitted first), or all.
+    def list(
+        self, *, state: State | None, session: str | None, cursor: str | None, limit: int, only: Selection = EVERY_JOB
+    ) -> JobPage:
+        """Return a page of jobs: of a state, of a session (the latest submitted first), or all; `only` those wanted.
 
-        Raises InvalidRequestError for a foreign cursor.
+        What one call looks at is bounded, however many jobs there are. Raises InvalidRequestError for a foreign cursor.
         """
 
-    def silent(self, state: State, *, before: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
-        """Return jobs of this state whose `updated_at` lies before the instant, the longest silent first; those behind
-        `after`, the last one of the page before, wherever that is by now."""
+    def count(self, state: State, *, most: int) -> int:
+        """Return how many jobs are in this state, or `most` if there are more. A moment ago, it may be."""
+
+    def silent(self, state: State, *, before: float, limit: int) -> tuple[Job, ...]:
+        """Return jobs of this state whose `updated_at` lies before the instant, the longest silent first."""
 
     def to_sweep(self, *, now: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
         """Return jobs whose `sweep_at` has come, the longest due first; those behind `after`, as for `silent`."""

@@ -1,19 +1,15 @@
 """Jobs: how they are, and what can be done to them."""
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable
 from functools import partial
 
 from chalice.app import Request, Response
 
-from chalicelib.core.access import Caller
-from chalicelib.core.errors import InvalidRequestError
-from chalicelib.core.history import MAX_EVENTS
 from chalicelib.core.job import Job, State, known
-from chalicelib.entrypoints.callbacks import tell
-from chalicelib.entrypoints.http.access import may_administer, may_read, may_submit, seen_job
-from chalicelib.entrypoints.http.answers import accepted, answered, body_of, object_id_in, status_of
+from chalicelib.entrypoints.http.access import may_read, may_submit
+from chalicelib.entrypoints.http.answers import accepted, answered, body_of
+from chalicelib.entrypoints.http.queries import ListQuery, asked
 from chalicelib.hooks import validated
 from chalicelib.hooks.redrive import RedriveParameters
 from chalicelib.ports import JobPage
@@ -24,8 +20,6 @@ from chalicelib.steps.settle import cancel
 from chalicelib.steps.submit import retry
 from chalicelib.wiring import System
 
-MAX_PAGE = 100
-MAX_DIGITS = 7
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -100,49 +94,24 @@ def job_for(caller: Caller, system: System, job_id: str) -> Job:
 
 
 def list_jobs(request: Request, system: System) -> Response:
-    caller = may_read(request, system, limited=True)
-    query: Mapping[str, str] = request.query_params or {}
-    page = _page(
-        caller,
-        system,
-        state=_state(query.get("state")),
-        session=object_id_in(query["session"], "session") if query.get("session") else None,
-        cursor=query.get("cursor") or None,
-        limit=_limit(query.get("limit")),
-    )
-    jobs = [status_of(job, system) for job in page.jobs]
+    may_read(request, system)
+    query = asked(ListQuery, request)
+    only = query.selection()
+    page = system.jobs.list(state=None, session=query.session, cursor=query.cursor, limit=query.limit, only=only)
+    now = system.clock.now()
+    jobs = [report(job, now=now) for job in page.jobs]
     return answered({"jobs": jobs, "next": page.cursor}, headers={"Cache-Control": "no-store"})
 
 
-def _page(
-    caller: Caller, system: System, *, state: State | None, session: str | None, cursor: str | None, limit: int
-) -> JobPage:
-    """Return a page of the jobs that are there for the caller. Of a listing that is mostly of others it may be short,
-    with a cursor all the same."""
-    found: tuple[Job, ...] = ()
-    for _ in range(LOOKS_FOR_A_PAGE):
-        page = system.jobs.list(state=state, session=session, cursor=cursor, limit=limit - len(found))
-        found += tuple(job for job in page.jobs if seen_job(caller, job) is not None)
-        cursor = page.cursor
-        if cursor is None or len(found) >= limit:
-            break
-    return JobPage(jobs=found, cursor=cursor)
+def count_jobs(request: Request, system: System) -> Response:
+    """How many jobs are in each state. Where there are very many, that there are at least so many."""
+    may_read(request, system)
+    counts = {state.value: system.jobs.count(state, most=COUNTED_TO + 1) for state in State}
+    body = {
+        state: {"count": min(found, COUNTED_TO), "is_exact": found <= COUNTED_TO} for state, found in counts.items()
+    }
+    return answered({"counts": body}, headers={"Cache-Control": "no-store"})
 
 
-LOOKS_FOR_A_PAGE = 10
-
-
-def _state(text: str | None) -> State | None:
-    try:
-        return State(text) if text else None
-    except ValueError:
-        known = ", ".join(State)
-        raise InvalidRequestError(f"{text!r} is no state", hint=f"The states are: {known}.") from None
-
-
-def _limit(text: str | None, *, most: int = MAX_PAGE, usual: int = MAX_PAGE // 2) -> int:
-    if not text:
-        return usual
-    if not text.isdecimal() or len(text) > MAX_DIGITS or not 1 <= int(text) <= most:
-        raise InvalidRequestError(f"limit must be a number from 1 to {most}")
-    return int(text)
+# One request to the table for each state, of keys only.
+COUNTED_TO = 1000
