@@ -23,6 +23,9 @@ class Clock(Protocol):
     def now(self) -> float:
         """Return UTC epoch seconds."""
 
+    def sleep(self, seconds: float) -> None:
+        """Let so much time pass."""
+
     def remaining_seconds(self) -> float:
         """Return how long this invocation may still run."""
 
@@ -177,43 +180,45 @@ class Events(Protocol):
         """Drop all lines of a job but the newest `keep`."""
 
 
-class Deliveries(Protocol):
-    """What is told of the ends of jobs, beside the jobs."""
-
-    def create(self, delivery: Delivery) -> Delivery:
-        """Store a delivery unless one with its id exists. Return the stored one."""
-
-    def get(self, job: str, delivery: str) -> Delivery | None:
-        """Return a job's delivery as it stands (strongly consistent), None if there is none."""
-
-    def move(self, was: Delivery, now: Delivery) -> bool:
-        """Store `now` if the delivery still has `was`'s version. One conditional write."""
-
-    def of_job(self, job: str) -> tuple[Delivery, ...]:
-        """Return a job's deliveries, the latest made first."""
-
-    def due(self, *, before: float, limit: int) -> tuple[Delivery, ...]:
-        """Return pending deliveries whose `next_at` lies before the instant, the longest due first."""
-
-    def disable(self, scope: str, url: str) -> None:
-        """Keep that a URL wants to hear nothing more of a job (or hook)."""
-
-    def enable(self, scope: str, url: str) -> None:
-        """Forget that again."""
-
-    def is_disabled(self, scope: str, url: str) -> bool:
-        """Tell whether it wants to hear nothing more (strongly consistent)."""
+# How long an answer is kept; and how long a call may be at work before another one with its key begins anew, which is
+# longer than any request is let live.
+KEEP_ANSWERS_SECONDS = 24 * 3600.0
+CALL_SECONDS = 60.0
+# An item of the table holds 400 kB. What is larger is not kept, and the call done again.
+MAX_ANSWER_BYTES = 300_000
 
 
-class Callbacks(Protocol):
-    """The receivers of callbacks."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a call was answered. `headers` are those that do not follow from the rest."""
 
-    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Send one POST to a URL that may be called, and return what came of it, within 15 seconds.
+    status: int
+    body: str
+    headers: tuple[tuple[str, str], ...] = ()
 
-        Whatever the receiver does is an answer: no redirect is followed, of what it sends only the head is read, and a
-        name that leads to an address that may not be called is not called. Nothing is raised.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """What stands under a key: of which call (a digest), and what it was answered: None while it is at work."""
+
+    call: str
+    answer: Answer | None = None
+
+
+class Answers(Protocol):
+    """Answers that are given again to who repeats a call under its key. They go by themselves after a day."""
+
+    def begin(self, key: str, call: str, *, now: float) -> Promise | None:
+        """Reserve a key for a call: None, and it is the caller's to answer. Else what stands there already.
+
+        One conditional write. A reservation without an answer lasts CALL_SECONDS, an answer KEEP_ANSWERS_SECONDS.
         """
+
+    def keep(self, key: str, call: str, answer: Answer, *, now: float) -> None:
+        """Keep the answer of a call that has reserved the key. The first one stays; nothing happens to other calls'."""
+
+    def forget(self, key: str, call: str) -> None:
+        """Give up a reservation: the call may be made anew. Nothing happens to what is answered, or another call's."""
 
 
 class Syncs(Protocol):

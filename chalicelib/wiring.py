@@ -14,10 +14,8 @@ from chalicelib.config import Settings
 if TYPE_CHECKING:
     from botocore.session import Session
 
-    from chalicelib.adapters.callbacks import HttpCallbacks
-    from chalicelib.adapters.doorbook import DoorbookTable
-    from chalicelib.adapters.dynamodb import DeliveryTable, SyncTable
-    from chalicelib.adapters.event_table import EventTable
+    from chalicelib.adapters.answers import AnswerTable
+    from chalicelib.adapters.dynamodb import JobTable, SyncTable
     from chalicelib.adapters.mongo import MongoArchive
     from chalicelib.adapters.s3 import S3Slides, S3Work
     from chalicelib.adapters.sqs import JobQueues
@@ -113,10 +111,10 @@ class System:
         return SyncTable(self._dynamodb, self.settings.jobs_table)
 
     @cached_property
-    def doorbook(self) -> "DoorbookTable":
-        from chalicelib.adapters.doorbook import DoorbookTable
+    def answers(self) -> "AnswerTable":
+        from chalicelib.adapters.answers import AnswerTable
 
-        return DoorbookTable(self._dynamodb, self.settings.jobs_table)
+        return AnswerTable(self._dynamodb, self.settings.jobs_table)
 
     @cached_property
     def _dynamodb(self) -> Any:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from chalicelib.adapters.answers import MemoryAnswers
 from chalicelib.adapters.memory import (
     MemoryArchive,
     MemoryClock,
@@ -96,6 +97,8 @@ class World:
         self.work: Any = Port(self.memory_work, self)
         self.memory_syncs = MemorySyncs()
         self.syncs: Any = Port(self.memory_syncs, self)
+        self.memory_answers = MemoryAnswers()
+        self.answers: Any = Port(self.memory_answers, self)
         self.archive: Any = Port(self.memory_archive, self)
         self.memory_deliveries, self.memory_callbacks = MemoryDeliveries(), MemoryCallbacks()
         self.deliveries: Any = Port(self.memory_deliveries, self)

@@ -67,6 +67,9 @@ class MemoryClock:
     def remaining_seconds(self) -> float:
         return self.remaining
 
+    def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+
     def advance(self, seconds: float) -> None:
         """Let time pass: also that of the invocation."""
         self.instant += seconds

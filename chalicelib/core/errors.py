@@ -2,8 +2,7 @@
 
     SlidehookError
     ├── RequestError            the call itself: refused at the door
-    │   ├── InvalidRequestError · UnauthorizedError · ForbiddenError · TooManyTriesError · NotFoundError · ConflictError
-    │   ├── BadAddressError · AnswerTooLargeError
+    │   ├── InvalidRequestError · UnauthorizedError · NotFoundError · ConflictError · KeyReusedError
     ├── SourceError             the object in S3
     │   ├── BucketNotAllowedError · SourceNotAllowedError · NoSuchSourceError · EmptySourceError · SourceChangedError
     │   ├── SourceGoneError
@@ -137,14 +136,18 @@ class NotVerifiableError(ConflictError):
     hint = "Verify a job whose slide readers see: one that is `done`, and was not replaced since."
 
 
-class TooManySubscribersError(ConflictError):
-    code = "too_many_subscribers"
-    hint = "Let one of the receivers that the job has tell the others, or follow the job's status."
+class KeyReusedError(RequestError):
+    """An Idempotency-Key that stands for another call already."""
+
+    code = "idempotency_key_reused"
+    hint = "Give each call a key of its own, and repeat a call with its very body."
 
 
-class CallbacksOffError(RequestError):
-    code = "callbacks_off"
-    hint = "Set SLIDEHOOK_CALLBACK_SECRETS, which callbacks are signed with, or leave `callback_url` out."
+class KeyInUseError(ConflictError):
+    """The first call with this Idempotency-Key has no answer yet."""
+
+    code = "idempotency_key_in_use"
+    hint = "The first call is still at work: ask again in a second."
 
 
 class SourceError(SlidehookError):

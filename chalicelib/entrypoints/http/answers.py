@@ -17,6 +17,7 @@ from chalicelib.core.errors import (
     ConflictError,
     ForbiddenError,
     InvalidRequestError,
+    KeyInUseError,
     NoSuchCollectionError,
     NoSuchSessionError,
     NotFoundError,
@@ -27,6 +28,8 @@ from chalicelib.core.errors import (
 )
 from chalicelib.core.job import Job
 from chalicelib.core.source import OBJECT_ID
+from chalicelib.entrypoints.http.caching import has_already
+from chalicelib.entrypoints.http.once import once
 from chalicelib.steps.report import POLL_SECONDS, report
 from chalicelib.wiring import System
 
@@ -80,6 +83,13 @@ def answer(request: Request | None, system: System, handle: Handler, *arguments:
 
 def _answer(request: Request | None, system: System, handle: Handler, *arguments: str) -> Response:
     try:
+        return once(request, system, lambda: _answered(request, system, handle, *arguments))
+    except SlidehookError as error:
+        return problem(error)
+
+
+def _answered(request: Request | None, system: System, handle: Handler, *arguments: str) -> Response:
+    try:
         return handle(request, system, *arguments)
     except SlidehookError as error:
         return problem(error)
@@ -119,6 +129,8 @@ def problem(error: SlidehookError, *, status: int | None = None) -> Response:
         headers["Retry-After"] = "60"
     if status == STATUS[TransientError]:
         headers["Retry-After"] = str(RETRY_SECONDS)
+    if isinstance(error, KeyInUseError):
+        headers["Retry-After"] = str(POLL_SECONDS)
     return Response(body=json.dumps(body), status_code=status, headers=headers)
 
 
@@ -128,8 +140,17 @@ def answered(body: Mapping[str, object], *, status: int = 200, headers: Mapping[
     )
 
 
-def raw_body_of(request: Request) -> bytes:
-    """Return a request's body as it came: what is signed is these bytes. Raises BodyTooLargeError."""
+def unless_known(
+    request: Request, body: Mapping[str, object], tag: str, *, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return a body with its tag, or 304 to who has it already. Nobody keeps it in between."""
+    told: Headers = {"ETag": tag, "Cache-Control": "no-store", **(headers or {})}
+    if has_already(request, tag):
+        return Response(body="", status_code=304, headers=told)
+    return Response(body=json.dumps(body), status_code=200, headers={"Content-Type": "application/json", **told})
+
+
+def body_of(request: Request) -> object:
     raw = request.raw_body or b""
     raw = raw.encode() if isinstance(raw, str) else raw
     if len(raw) > MAX_BODY_BYTES:

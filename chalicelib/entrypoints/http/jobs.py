@@ -8,7 +8,8 @@ from chalice.app import Request, Response
 
 from chalicelib.core.job import Job, State, known
 from chalicelib.entrypoints.http.access import may_read, may_submit
-from chalicelib.entrypoints.http.answers import accepted, answered, body_of
+from chalicelib.entrypoints.http.answers import accepted, answered, body_of, unless_known
+from chalicelib.entrypoints.http.caching import awaited, etag, has_already, preferred_wait_seconds, tag_of
 from chalicelib.entrypoints.http.queries import ListQuery, asked
 from chalicelib.hooks import validated
 from chalicelib.hooks.redrive import RedriveParameters
@@ -24,9 +25,21 @@ JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def show_job(request: Request, system: System, job_id: str) -> Response:
-    job = job_for(may_read(request, system, limited=True), system, job_id)
+    """A job's status. Who would wait gets it when the job has ended, or when it is not what they have already."""
+    may_read(request, system)
+
+    def look() -> Job:
+        return known(job_id, system.jobs.get(job_id) if JOB_ID.fullmatch(job_id) else None)
+
+    def is_news(job: Job) -> bool:
+        return not job.is_live or ("if-none-match" in request.headers and not has_already(request, tag_of(job)))
+
+    seconds = preferred_wait_seconds(request)
+    job = awaited(look, is_news, seconds=seconds, clock=system.clock)
     headers = {"Retry-After": str(POLL_SECONDS)} if job.is_live else {}
-    return answered(status_of(job, system), headers={"Cache-Control": "no-store", **headers})
+    if seconds:
+        headers["Preference-Applied"] = f"wait={seconds}"
+    return unless_known(request, report(job, now=system.clock.now()), tag_of(job), headers=headers)
 
 
 def show_events(request: Request, system: System, job_id: str) -> Response:
@@ -100,7 +113,8 @@ def list_jobs(request: Request, system: System) -> Response:
     page = system.jobs.list(state=None, session=query.session, cursor=query.cursor, limit=query.limit, only=only)
     now = system.clock.now()
     jobs = [report(job, now=now) for job in page.jobs]
-    return answered({"jobs": jobs, "next": page.cursor}, headers={"Cache-Control": "no-store"})
+    tag = etag([tag_of(job) for job in page.jobs], page.cursor)
+    return unless_known(request, {"jobs": jobs, "next": page.cursor}, tag)
 
 
 def count_jobs(request: Request, system: System) -> Response:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
-from chalice.app import Request
+from chalice.app import MultiDict, Request
 from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from chalicelib.core.errors import FieldProblem, InvalidRequestError
@@ -102,8 +102,9 @@ def asked(kind: type[Kind], request: Request) -> Kind:
     is not known, or given twice where it has one meaning."""
     given: dict[str, Any] = {}
     problems = []
-    for name in request.query_params or {}:
-        values = request.query_params.getlist(name)
+    query = request.query_params or MultiDict({})
+    for name in query:
+        values = query.getlist(name)
         field = kind.model_fields.get(name)
         if field is not None and isinstance(field.default, list):
             given[name] = values
