@@ -27,10 +27,10 @@ def answer(door: str, *arguments: str) -> Response:
 
 
 @app.middleware("http")
-def guard(request: Request, get_response: Callable[[Request], Response]) -> Response:
-    from chalicelib.entrypoints.http.guard import guarded
+def refuse(request: Request, get_response: Callable[[Request], Response]) -> Response:
+    from chalicelib.entrypoints.http.refusals import as_problem
 
-    return guarded(request, system, get_response)
+    return as_problem(get_response(request))
 
 
 # -- routes ----------------------------------------------------------------------------------------------------------
@@ -51,19 +51,14 @@ def health() -> Response:
     return answer("catalogue.health")
 
 
-@app.route("/sign-in")
-def who() -> Response:
-    return answer("sessions.who")
+@app.route("/ready")
+def ready() -> Response:
+    return answer("ready.show_readiness")
 
 
-@app.route("/sign-in", methods=["POST"])
-def sign_in() -> Response:
-    return answer("sessions.sign_in")
-
-
-@app.route("/sign-out", methods=["POST"])
-def sign_out() -> Response:
-    return answer("sessions.sign_out")
+@app.route("/openapi.json")
+def openapi() -> Response:
+    return answer("openapi.show_document")
 
 
 @app.route("/hooks/{name}", methods=["POST"])

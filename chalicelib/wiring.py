@@ -2,7 +2,7 @@
 start pays for each of them."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
@@ -121,10 +121,29 @@ class System:
         return self._aws("dynamodb")
 
     @cached_property
+    def _sqs(self) -> Any:
+        return self._aws("sqs")
+
+    @cached_property
+    def probes(self) -> Mapping[str, Callable[[], object]]:
+        """Each part that the service stands on, with a call that raises if it does not answer."""
+        from chalicelib.adapters import probes
+
+        settings = self.settings
+        return {
+            "table": probes.table(self._dynamodb, settings.jobs_table),
+            "jobs queue": probes.queue(self._sqs, settings.jobs_queue),
+            "chunks queue": probes.queue(self._sqs, settings.chunks_queue),
+            "incoming bucket": probes.bucket(self._s3, settings.incoming_bucket),
+            "work bucket": probes.bucket(self._s3, settings.work_bucket),
+            "database": self.archive.ping,
+        }
+
+    @cached_property
     def queue(self) -> "JobQueues":
         from chalicelib.adapters.sqs import JobQueues
 
-        return JobQueues(self._aws("sqs"), jobs_queue=self.settings.jobs_queue, chunks_queue=self.settings.chunks_queue)
+        return JobQueues(self._sqs, jobs_queue=self.settings.jobs_queue, chunks_queue=self.settings.chunks_queue)
 
     @cached_property
     def archive(self) -> "MongoArchive":

@@ -3,6 +3,7 @@
     SlidehookError
     ├── RequestError            the call itself: refused at the door
     │   ├── InvalidRequestError · UnauthorizedError · NotFoundError · ConflictError · KeyReusedError
+    │   ├── MethodNotAllowedError · UnsupportedMediaError · BodyTooLargeError
     ├── SourceError             the object in S3
     │   ├── BucketNotAllowedError · SourceNotAllowedError · NoSuchSourceError · EmptySourceError · SourceChangedError
     │   ├── SourceGoneError
@@ -66,6 +67,16 @@ class InvalidRequestError(RequestError):
 class BodyTooLargeError(RequestError):
     code = "body_too_large"
     hint = "A hook takes a short JSON object; the slide itself belongs in S3."
+
+
+class MethodNotAllowedError(RequestError):
+    code = "method_not_allowed"
+    hint = "The header `Allow` names the methods of this address."
+
+
+class UnsupportedMediaError(RequestError):
+    code = "unsupported_media_type"
+    hint = "Send JSON, with 'Content-Type: application/json'."
 
 
 class UnauthorizedError(RequestError):

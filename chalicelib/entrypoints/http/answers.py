@@ -18,6 +18,7 @@ from chalicelib.core.errors import (
     ForbiddenError,
     InvalidRequestError,
     KeyInUseError,
+    MethodNotAllowedError,
     NoSuchCollectionError,
     NoSuchSessionError,
     NotFoundError,
@@ -25,6 +26,7 @@ from chalicelib.core.errors import (
     TooManyTriesError,
     TransientError,
     UnauthorizedError,
+    UnsupportedMediaError,
 )
 from chalicelib.core.job import Job
 from chalicelib.core.source import OBJECT_ID
@@ -46,12 +48,13 @@ STATUS: dict[type[SlidehookError], int] = {
     BodyTooLargeError: 413,
     BucketNotAllowedError: 403,
     ConflictError: 409,
-    ForbiddenError: 403,
+    MethodNotAllowedError: 405,
     NotFoundError: 404,
     SlidehookError: 422,
     TooManyTriesError: 429,
     TransientError: 503,
     UnauthorizedError: 401,
+    UnsupportedMediaError: 415,
 }
 
 Handler = Callable[..., Response]

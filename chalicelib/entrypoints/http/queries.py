@@ -42,7 +42,6 @@ def _state(text: str) -> State:
         raise ValueError(f"must be one of {', '.join(State)}") from None
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
 Instant = Annotated[
     float,
     BeforeValidator(_instant),
@@ -75,7 +74,9 @@ class ListQuery(Query):
     submitted_after: Instant | None = Field(default=None, description="submitted at this instant or later")
     submitted_before: Instant | None = Field(default=None, description="submitted before this instant")
     cursor: Cursor | None = Field(default=None, description="`next` of the page before")
-    limit: Annotated[Whole, Field(ge=1, le=MAX_PAGE)] = Field(default=DEFAULT_PAGE, description="jobs on a page")
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE), BeforeValidator(_whole)] = Field(
+        default=DEFAULT_PAGE, description="jobs on a page"
+    )
 
     def selection(self) -> Selection:
         return Selection(
@@ -91,7 +92,24 @@ class ListQuery(Query):
 class SyncQuery(Query):
     """Which page of a sync's report is told with it."""
 
-    page: Whole | None = Field(default=None, description="each object of this page of the report, counted from 0")
+    page: Annotated[int, Field(ge=0, le=10**MAX_DIGITS - 1), BeforeValidator(_whole)] | None = Field(
+        default=None, description="each object of this page of the report, counted from 0"
+    )
+
+
+class TileQuery(Query):
+    """A tile, as SlideAtlas asks for it."""
+
+    db: str = Field(default="", description="id of the image store")
+    img: str = Field(default="", description="id of the image")
+    name: str = Field(default="", description="name of the tile: `t`, and a letter of `qrts` a level, `.jpg`")
+
+
+class ThumbnailQuery(Query):
+    """The smallest tile, as SlideAtlas asks for it."""
+
+    db: str = Field(default="", description="id of the image store")
+    img: str = Field(default="", description="id of the image")
 
 
 Kind = TypeVar("Kind", bound=Query)
