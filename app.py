@@ -27,6 +27,13 @@ def answer(door: str, *arguments: str) -> Response:
 
 
 @app.middleware("http")
+def guard(request: Request, get_response: Callable[[Request], Response]) -> Response:
+    from chalicelib.entrypoints.http.guard import guarded
+
+    return guarded(request, system, get_response)
+
+
+@app.middleware("http")
 def refuse(request: Request, get_response: Callable[[Request], Response]) -> Response:
     from chalicelib.entrypoints.http.refusals import as_problem
 
@@ -59,6 +66,21 @@ def ready() -> Response:
 @app.route("/openapi.json")
 def openapi() -> Response:
     return answer("openapi.show_document")
+
+
+@app.route("/sign-in")
+def who() -> Response:
+    return answer("sessions.who")
+
+
+@app.route("/sign-in", methods=["POST"])
+def sign_in() -> Response:
+    return answer("sessions.sign_in")
+
+
+@app.route("/sign-out", methods=["POST"])
+def sign_out() -> Response:
+    return answer("sessions.sign_out")
 
 
 @app.route("/hooks/{name}", methods=["POST"])

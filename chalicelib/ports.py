@@ -147,8 +147,9 @@ class Jobs(Protocol):
     def count(self, state: State, *, most: int) -> int:
         """Return how many jobs are in this state, or `most` if there are more. A moment ago, it may be."""
 
-    def silent(self, state: State, *, before: float, limit: int) -> tuple[Job, ...]:
-        """Return jobs of this state whose `updated_at` lies before the instant, the longest silent first."""
+    def silent(self, state: State, *, before: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
+        """Return jobs of this state whose `updated_at` lies before the instant, the longest silent first; those behind
+        `after`, the last one of the page before, wherever that is by now."""
 
     def to_sweep(self, *, now: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
         """Return jobs whose `sweep_at` has come, the longest due first; those behind `after`, as for `silent`."""
@@ -189,7 +190,7 @@ MAX_ANSWER_BYTES = 300_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class KeptAnswer:
     """What a call was answered. `headers` are those that do not follow from the rest."""
 
     status: int
@@ -202,7 +203,7 @@ class Promise:
     """What stands under a key: of which call (a digest), and what it was answered: None while it is at work."""
 
     call: str
-    answer: Answer | None = None
+    answer: KeptAnswer | None = None
 
 
 class Answers(Protocol):
@@ -214,11 +215,50 @@ class Answers(Protocol):
         One conditional write. A reservation without an answer lasts CALL_SECONDS, an answer KEEP_ANSWERS_SECONDS.
         """
 
-    def keep(self, key: str, call: str, answer: Answer, *, now: float) -> None:
+    def keep(self, key: str, call: str, answer: KeptAnswer, *, now: float) -> None:
         """Keep the answer of a call that has reserved the key. The first one stays; nothing happens to other calls'."""
 
     def forget(self, key: str, call: str) -> None:
         """Give up a reservation: the call may be made anew. Nothing happens to what is answered, or another call's."""
+
+
+class Deliveries(Protocol):
+    """What is told of the ends of jobs, beside the jobs."""
+
+    def create(self, delivery: Delivery) -> Delivery:
+        """Store a delivery unless one with its id exists. Return the stored one."""
+
+    def get(self, job: str, delivery: str) -> Delivery | None:
+        """Return a job's delivery as it stands (strongly consistent), None if there is none."""
+
+    def move(self, was: Delivery, now: Delivery) -> bool:
+        """Store `now` if the delivery still has `was`'s version. One conditional write."""
+
+    def of_job(self, job: str) -> tuple[Delivery, ...]:
+        """Return a job's deliveries, the latest made first."""
+
+    def due(self, *, before: float, limit: int) -> tuple[Delivery, ...]:
+        """Return pending deliveries whose `next_at` lies before the instant, the longest due first."""
+
+    def disable(self, scope: str, url: str) -> None:
+        """Keep that a URL wants to hear nothing more of a job (or hook)."""
+
+    def enable(self, scope: str, url: str) -> None:
+        """Forget that again."""
+
+    def is_disabled(self, scope: str, url: str) -> bool:
+        """Tell whether it wants to hear nothing more (strongly consistent)."""
+
+
+class Callbacks(Protocol):
+    """The receivers of callbacks."""
+
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Send one POST to a URL that may be called, and return what came of it, within 15 seconds.
+
+        Whatever the receiver does is an answer: no redirect is followed, of what it sends only the head is read, and a
+        name that leads to an address that may not be called is not called. Nothing is raised.
+        """
 
 
 class Syncs(Protocol):

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from botocore.session import Session
 
     from chalicelib.adapters.answers import AnswerTable
-    from chalicelib.adapters.dynamodb import JobTable, SyncTable
+    from chalicelib.adapters.callbacks import HttpCallbacks
+    from chalicelib.adapters.doorbook import DoorbookTable
+    from chalicelib.adapters.dynamodb import DeliveryTable, SyncTable
+    from chalicelib.adapters.event_table import EventTable
     from chalicelib.adapters.mongo import MongoArchive
     from chalicelib.adapters.s3 import S3Slides, S3Work
     from chalicelib.adapters.sqs import JobQueues
@@ -76,14 +79,14 @@ class System:
 
     @cached_property
     def jobs(self) -> "ToldJobs":
-        from chalicelib.adapters.dynamodb import JobTable
         from chalicelib.adapters.event_table import EventTable
+        from chalicelib.adapters.metrics import MeasuredJobTable
         from chalicelib.adapters.told import ToldJobs
 
         # A line that is not taken at once is given up: the job does not wait for it.
         lines = EventTable(self._aws("dynamodb", seconds=1, tries=1), self.settings.jobs_table)
         leaves_notices = bool(self.settings.callback_secrets)
-        table = JobTable(self._dynamodb, self.settings.jobs_table, leaves_notices=leaves_notices)
+        table = MeasuredJobTable(self._dynamodb, self.settings.jobs_table, leaves_notices=leaves_notices)
         return ToldJobs(table, lines, clock=self.clock, worker=self.settings.worker)
 
     @cached_property
@@ -115,6 +118,12 @@ class System:
         from chalicelib.adapters.answers import AnswerTable
 
         return AnswerTable(self._dynamodb, self.settings.jobs_table)
+
+    @cached_property
+    def doorbook(self) -> "DoorbookTable":
+        from chalicelib.adapters.doorbook import DoorbookTable
+
+        return DoorbookTable(self._dynamodb, self.settings.jobs_table)
 
     @cached_property
     def _dynamodb(self) -> Any:

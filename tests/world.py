@@ -101,7 +101,12 @@ class World:
         self.answers: Any = Port(self.memory_answers, self)
         self.archive: Any = Port(self.memory_archive, self)
         self.probes: dict[str, Callable[[], object]] = {"table": lambda: None, "database": self.memory_archive.ping}
-        self.clock = MemoryClock(1_000_000.0)
+        self.memory_deliveries, self.memory_callbacks = MemoryDeliveries(), MemoryCallbacks()
+        self.deliveries: Any = Port(self.memory_deliveries, self)
+        self.callbacks: Any = Port(self.memory_callbacks, self)
+        self.memory_doorbook = MemoryDoorbook()
+        self.doorbook: Any = Port(self.memory_doorbook, self)
+        self.image_collections: dict[tuple[str, str], tuple[float, frozenset[str]]] = {}
         self.settings = Settings(
             source_buckets=frozenset({BUCKET}),
             incoming_bucket=BUCKET,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.adapters.dynamodb import JobTable, _Change, _new_token
 from chalicelib.adapters.item import Item, attribute
-from chalicelib.ports import CALL_SECONDS, KEEP_ANSWERS_SECONDS, Answer, Promise
+from chalicelib.ports import CALL_SECONDS, KEEP_ANSWERS_SECONDS, KeptAnswer, Promise
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -41,7 +41,7 @@ class AnswerTable:
         # A reservation whose answer was lost is ours.
         return None if outcome.made or outcome.item.get("write_token") == token else _promise(outcome.item)
 
-    def keep(self, key: str, call: str, answer: Answer, *, now: float) -> None:
+    def keep(self, key: str, call: str, answer: KeptAnswer, *, now: float) -> None:
         until = now + KEEP_ANSWERS_SECONDS
         change = _Change()
         change.set("status", attribute(answer.status))
@@ -72,7 +72,9 @@ def _promise(item: Mapping[str, Any]) -> Promise:
     if "status" not in item:
         return Promise(call=call)
     headers = tuple(sorted((name, value["S"]) for name, value in item["headers"]["M"].items()))
-    return Promise(call=call, answer=Answer(status=int(item["status"]["N"]), body=item["body"]["S"], headers=headers))
+    return Promise(
+        call=call, answer=KeptAnswer(status=int(item["status"]["N"]), body=item["body"]["S"], headers=headers)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class MemoryAnswers:
             self._kept[key] = _Kept(Promise(call=call), now + CALL_SECONDS)
             return None
 
-    def keep(self, key: str, call: str, answer: Answer, *, now: float) -> None:
+    def keep(self, key: str, call: str, answer: KeptAnswer, *, now: float) -> None:
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None and kept.promise == Promise(call=call):

@@ -21,15 +21,17 @@ import math
 import secrets
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from chalicelib.adapters.aws import patience
+from chalicelib.adapters.aws import busy, patience
 from chalicelib.adapters.cursor import LATEST, THE_END, Listing, Place, dump_cursor, listings_of, load_cursor
 from chalicelib.adapters.item import Attribute, Item, attribute, attributes, dataclass_of
-from chalicelib.core.job import LIVE, ChunkRecord, Job, Problem, State
+from chalicelib.core.callback import Delivery, Notice
+from chalicelib.core.digest import content_id
+from chalicelib.core.job import ENDED, LIVE, ChunkRecord, Job, Problem, State, Subscriber
 from chalicelib.core.selection import EVERY_JOB, Selection, searched
 from chalicelib.core.sync import Entry, Sync
 from chalicelib.ports import JobPage
@@ -272,7 +274,11 @@ class JobTable:
 
     def silent(self, state: State, *, before: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
         query = _query("by_state", state.value, "updated_at < :until", before)
-        start = None if after is None else _start(listing_of(state, None), Place(after.updated_at, after.id))
+        start = (
+            None
+            if after is None
+            else _start(Listing("by_state", state.value, "updated_at"), Place(after.updated_at, after.id))
+        )
         return self._query(query, newest_first=False, limit=limit, start=start)
 
     def to_sweep(self, *, now: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
@@ -281,18 +287,19 @@ class JobTable:
         start = None if after is None else _start(sweeps, Place(after.sweep_at or 0.0, after.id))
         return self._query(query, newest_first=False, limit=limit, start=start)
 
-    def _query(self, query: Any, *, newest_first: bool, limit: int) -> tuple[Job, ...]:
+    def _query(self, query: Any, *, newest_first: bool, limit: int, start: Any = None) -> tuple[Job, ...]:
         """Return up to `limit` jobs of an index."""
         found: tuple[Job, ...] = ()
         request = {**query, "TableName": self._table, "ScanIndexForward": not newest_first, "Limit": limit}
         while True:
+            if start is not None:
+                request["ExclusiveStartKey"] = start
             with patience(f"the listing {query['IndexName']}"):
                 answer = self._client.query(**request)
             found += tuple(_job(item) for item in answer["Items"])
             start = answer.get("LastEvaluatedKey")
             if start is None or len(found) >= limit:
                 return found[:limit]
-            request["ExclusiveStartKey"] = start
 
 
 class _Reader:

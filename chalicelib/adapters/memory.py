@@ -12,6 +12,7 @@ from threading import RLock
 from typing import TYPE_CHECKING
 
 from chalicelib.adapters.cursor import Place, dump_cursor, listings_of, load_cursor
+from chalicelib.core.callback import Notice
 from chalicelib.core.digest import digest_sum, object_id
 from chalicelib.core.errors import (
     EmptySourceError,

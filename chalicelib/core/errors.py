@@ -2,8 +2,9 @@
 
     SlidehookError
     ├── RequestError            the call itself: refused at the door
-    │   ├── InvalidRequestError · UnauthorizedError · NotFoundError · ConflictError · KeyReusedError
-    │   ├── MethodNotAllowedError · UnsupportedMediaError · BodyTooLargeError
+    │   ├── InvalidRequestError · UnauthorizedError · ForbiddenError · TooManyTriesError · NotFoundError · ConflictError
+    │   ├── MethodNotAllowedError · UnsupportedMediaError · BodyTooLargeError · KeyReusedError
+    │   ├── BadAddressError · AnswerTooLargeError
     ├── SourceError             the object in S3
     │   ├── BucketNotAllowedError · SourceNotAllowedError · NoSuchSourceError · EmptySourceError · SourceChangedError
     │   ├── SourceGoneError
@@ -159,6 +160,16 @@ class KeyInUseError(ConflictError):
 
     code = "idempotency_key_in_use"
     hint = "The first call is still at work: ask again in a second."
+
+
+class TooManySubscribersError(ConflictError):
+    code = "too_many_subscribers"
+    hint = "Let one of the receivers that the job has tell the others, or follow the job's status."
+
+
+class CallbacksOffError(RequestError):
+    code = "callbacks_off"
+    hint = "Set SLIDEHOOK_CALLBACK_SECRETS, which callbacks are signed with, or leave `callback_url` out."
 
 
 class SourceError(SlidehookError):

@@ -2,9 +2,10 @@
 
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from chalicelib.core.errors import FieldProblem, InvalidRequestError
+from chalicelib.core.endpoint import LONGEST_URL, parse_endpoint
+from chalicelib.core.errors import CallbacksOffError, FieldProblem, InvalidRequestError
 from chalicelib.core.pyramid import MAX_TILE_SIZE_PX, MIN_TILE_SIZE_PX, TILE_SIZE_STEP_PX, check_tile_size
 from chalicelib.core.source import parse_s3_url
 

@@ -1,4 +1,4 @@
-"""What a call that makes a session may say."""
+"""What a call that makes a session of a collection, or of the page, may say."""
 
 from typing import Annotated
 
@@ -24,3 +24,9 @@ class SessionParameters(Parameters):
         AfterValidator(_label),
         WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_LABEL, "pattern": r"\S"}),
     ] = Field(description="how people call it")
+
+
+class SignInParameters(Parameters):
+    """A token, for a session of the page."""
+
+    token: str = Field(description="a token of the service")

@@ -9,7 +9,7 @@ from chalicelib.core.errors import BucketNotAllowedError, SlidehookError, Transi
 from chalicelib.core.event import Arrival
 from chalicelib.core.job import Destination, Job, OnBadTile, Options, failed, new_job, problem
 from chalicelib.core.source import OBJECT_ID, Source, destination_of_key, is_direct, parse_s3_url
-from chalicelib.hooks import Parameters, S3Url, TileSize, validated
+from chalicelib.hooks import CallbackUrl, Parameters, S3Url, TileSize, validated
 from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides
 from chalicelib.steps.submit import submit
 

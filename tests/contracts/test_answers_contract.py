@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from chalicelib.adapters.answers import AnswerTable, MemoryAnswers
-from chalicelib.ports import CALL_SECONDS, KEEP_ANSWERS_SECONDS, Answer, Answers, Promise
+from chalicelib.ports import CALL_SECONDS, KEEP_ANSWERS_SECONDS, Answers, KeptAnswer, Promise
 
 NOW = 1_700_000_000.5
-TOLD = Answer(status=202, body='{"id": "ü"}', headers=(("Location", "/jobs/1"), ("Retry-After", "1")))
+TOLD = KeptAnswer(status=202, body='{"id": "ü"}', headers=(("Location", "/jobs/1"), ("Retry-After", "1")))
 
 
 @pytest.fixture(params=["memory", "dynamodb"])
@@ -39,7 +39,7 @@ def test_an_answer_is_given_again_for_a_day(answers: Answers) -> None:
 def test_the_first_answer_stays(answers: Answers) -> None:
     answers.begin("key", "call", now=NOW)
     answers.keep("key", "call", TOLD, now=NOW)
-    answers.keep("key", "call", Answer(status=200, body="{}"), now=NOW)
+    answers.keep("key", "call", KeptAnswer(status=200, body="{}"), now=NOW)
     assert answers.begin("key", "call", now=NOW) == Promise(call="call", answer=TOLD)
 
 

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeou
 from chalicelib.adapters.dynamodb import JobTable
 from chalicelib.core.callback import Notice
 from chalicelib.core.errors import StorageBusyError
-from chalicelib.core.job import Attempt, Problem, State
+from chalicelib.core.job import Attempt, Problem, State, Subscriber, cancelled
 from chalicelib.core.selection import Selection
 from tests.contracts.samples import BUSY, a_job, a_record, a_tiling_job, an_ended_job
 

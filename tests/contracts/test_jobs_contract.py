@@ -11,7 +11,7 @@ from chalicelib.adapters.memory import MemoryClock, MemoryJobs
 from chalicelib.adapters.memory_events import MemoryEvents
 from chalicelib.adapters.told import ToldJobs
 from chalicelib.core.errors import InvalidRequestError
-from chalicelib.core.job import Attempt, LevelSummary, Options, Problem, Published, State, discarding, swept
+from chalicelib.core.job import Attempt, LevelSummary, Options, Problem, Published, State, Subscriber, discarding, swept
 from chalicelib.core.selection import Selection
 from chalicelib.ports import Jobs
 from tests.contracts.samples import (

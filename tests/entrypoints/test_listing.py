@@ -1,14 +1,17 @@
 """The list of jobs over HTTP: filters, pages, counts."""
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from chalice.test import HTTPResponse
 
+from chalicelib.core.access import Caller, Scope, Token
 from chalicelib.core.job import State
 from tests.contracts.samples import a_job
-from tests.world import World
+from tests.world import TOKEN, World
 
 Call = Callable[..., HTTPResponse]
 
@@ -113,3 +116,17 @@ def test_very_many_jobs_are_at_least_so_many(
     world.memory_jobs.create(a_job("Lung 9.svs", now=1.0, state=State.DONE))
     found = counts(call)
     assert (found["done"], found["queued"]) == ({"count": 3, "is_exact": False}, {"count": 3, "is_exact": True})
+
+
+def test_a_token_of_some_collections_lists_theirs_only(jobs: list[str], call: Call, world: World) -> None:
+    def seen(*collections: str) -> None:
+        limited = Caller(name="some", scopes=frozenset({Scope.READ}), collections=frozenset(collections))
+        token = Token(sha256=hashlib.sha256(TOKEN.encode()).hexdigest(), caller=limited)
+        world.settings = replace(world.settings, tokens=(token,), token_hashes=frozenset())
+
+    seen("0000000000000000000c0001")
+    assert listed(call, "") == [5, 4, 3, 2, 1, 0]
+    assert listed(call, "collection=0000000000000000000c0002") == []
+    assert call("GET", "/jobs/counts").status_code == 403
+    seen("0000000000000000000c0002")
+    assert listed(call, "") == []

@@ -73,8 +73,8 @@ def test_the_codes_of_refusals_are_named_by_status() -> None:
         for status, found in refused.items()
         if "application/problem+json" in found.get("content", {})
     }
-    assert codes["403"] == {"bucket_not_allowed"}
-    assert codes["401"] == {"unauthorized"}
+    assert codes["403"] == {"bucket_not_allowed", "source_not_allowed", "forbidden"}
+    assert codes["401"] == {"unauthorized", "bad_signature"}
     assert {"no_such_source", "not_a_tiff", "session_not_in_collection", "idempotency_key_reused"} <= codes["422"]
     assert "mongodb_unavailable" in codes["503"]
     assert set().union(*codes.values()) <= known_codes(SlidehookError)

@@ -48,6 +48,7 @@ STATUS: dict[type[SlidehookError], int] = {
     BodyTooLargeError: 413,
     BucketNotAllowedError: 403,
     ConflictError: 409,
+    ForbiddenError: 403,
     MethodNotAllowedError: 405,
     NotFoundError: 404,
     SlidehookError: 422,
@@ -153,7 +154,8 @@ def unless_known(
     return Response(body=json.dumps(body), status_code=200, headers={"Content-Type": "application/json", **told})
 
 
-def body_of(request: Request) -> object:
+def raw_body_of(request: Request) -> bytes:
+    """Return a request's body as it came: what is signed is these bytes. Raises BodyTooLargeError."""
     raw = request.raw_body or b""
     raw = raw.encode() if isinstance(raw, str) else raw
     if len(raw) > MAX_BODY_BYTES:

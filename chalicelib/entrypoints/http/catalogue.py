@@ -2,7 +2,7 @@
 
 from chalice.app import Request, Response
 
-from chalicelib.entrypoints.http.access import may_read, may_submit
+from chalicelib.entrypoints.http.access import may_administer, may_read, may_submit, see_collection, seen_session
 from chalicelib.entrypoints.http.answers import answered, body_of, found_or_404, object_id_in
 from chalicelib.hooks import validated
 from chalicelib.hooks.session import SessionParameters
@@ -47,10 +47,15 @@ def show_session(request: Request, system: System, session: str) -> Response:
 
 
 def make_session(request: Request, system: System, collection: str) -> Response:
-    may_submit(request, system)
+    caller = may_submit(request, system, limited=True)
     label = validated(SessionParameters, body_of(request)).label
     collection = object_id_in(collection, "collection")
-    facts, made = found_or_404(lambda: system.archive.make_session(collection, label))
+
+    def make() -> tuple[SessionFacts, bool]:
+        see_collection(caller, collection)
+        return system.archive.make_session(collection, label)
+
+    facts, made = found_or_404(make)
     return answered(_session(facts), status=201 if made else 200)
 
 

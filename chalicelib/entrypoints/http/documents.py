@@ -5,7 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from chalicelib.core.access import Scope
 from chalicelib.core.errors import SlidehookError
+from chalicelib.core.history import Happening
 from chalicelib.core.job import OnBadTile, State
 from chalicelib.core.sync import Outcome
 from chalicelib.core.verification import Fault
@@ -141,6 +143,7 @@ class AttemptDocument(Document):
     started_at: At
     ended_at: At
     outcome: State
+    worker: str | None
     error: Why | None
 
 
@@ -196,6 +199,7 @@ class JobDocument(Document):
     rate: Rate
     eta_seconds: float | None
     bad_tiles: BadTiles
+    asked_by: str | None
     submitted_at: At
     started_at: At
     updated_at: At
@@ -224,6 +228,110 @@ class CountDocument(Document):
 
 class JobCounts(Document):
     counts: dict[State, CountDocument]
+
+
+class EventDocument(Document):
+    """A line of a job's history: what happened, who did it, and who asked for it."""
+
+    job: Id
+    at: At
+    attempt: Count
+    event: Happening
+    worker: str = ""
+    asked_by: str = ""
+    door: str = ""
+    chunk: Count = 0
+    chunks: Count = 0
+    levels: Count = 0
+    tiles: Count = 0
+    tiles_bad: Count = 0
+    source_bytes: Count = 0
+    seconds: float = 0.0
+    code: str = ""
+    message: str = ""
+    hint: str = ""
+
+
+class JobEvents(Document):
+    """Lines of a job, the newest last. `after` asks for those behind them; `more` tells that there are some."""
+
+    job: Id
+    events: list[EventDocument]
+    after: str | None
+    more: bool
+    links: dict[str, str]
+
+
+class TryDocument(Document):
+    """One POST to a receiver, and what came of it."""
+
+    at: At
+    milliseconds: Count
+    status: int | None
+    error: str | None
+
+
+class DeliveryDocument(Document):
+    """What is told of an end of a job; of its receiver only the origin."""
+
+    id: str
+    job: Id
+    attempt: Count
+    type: str
+    receiver: str
+    state: str
+    created_at: At
+    next_at: At | None
+    tries: list[TryDocument]
+    links: dict[str, str]
+
+
+class DeliveryList(Document):
+    deliveries: list[DeliveryDocument]
+
+
+class OrphanDocument(Document):
+    """A collection that an ended job has left behind."""
+
+    job: Id
+    generation: Count
+    database: str
+    collection: str
+
+
+class OrphanList(Document):
+    orphans: list[OrphanDocument]
+    jobs: Count
+    next: str | None
+
+
+class DescribedLevel(Document):
+    level: Count
+    width_px: Px
+    height_px: Px
+    columns: Count
+    rows: Count
+
+
+class SlideDescription(Document):
+    """What a viewer needs to know of a published slide. `tiles` addresses a tile, with names to be filled in."""
+
+    id: str
+    view: ObjectId | None
+    image_store: ObjectId
+    image: ObjectId
+    generation: str | None
+    file_name: str
+    width_px: Px
+    height_px: Px
+    tile_size_px: Px
+    mpp_x: float | None
+    mpp_y: float | None
+    magnification: float | None
+    vendor: str | None
+    levels: list[DescribedLevel]
+    tiles: str
+    links: dict[str, str | None]
 
 
 class RefusedRetry(Document):
@@ -287,6 +395,12 @@ class SyncList(Document):
 class Removed(Document):
     session: ObjectId
     views_removed: Count
+
+
+class DoneBefore(Document):
+    """A signed delivery that was accepted before, whose answer names nothing that could be looked at."""
+
+    status: Literal["done before"]
 
 
 class StoredLevel(Document):
@@ -390,6 +504,18 @@ class Readiness(Document):
 
     status: Literal["ready", "not ready"]
     parts: dict[str, PartDocument]
+
+
+class SignedIn(Document):
+    """Who asks, and what they may; `collections` is null for all."""
+
+    name: str
+    scopes: list[Scope]
+    collections: list[ObjectId] | None
+
+
+class SignedOut(Document):
+    status: Literal["signed out"]
 
 
 class ClientSettings(Document):

@@ -2,15 +2,18 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from functools import partial
 
 from chalice.app import Request, Response
 
+from chalicelib.core.access import Caller
 from chalicelib.core.job import Job, State, known
-from chalicelib.entrypoints.http.access import may_read, may_submit
-from chalicelib.entrypoints.http.answers import accepted, answered, body_of, unless_known
+from chalicelib.entrypoints.callbacks import tell
+from chalicelib.entrypoints.http.access import may_administer, may_read, may_submit, seen_job
+from chalicelib.entrypoints.http.answers import accepted, answered, body_of, status_of, unless_known
 from chalicelib.entrypoints.http.caching import awaited, etag, has_already, preferred_wait_seconds, tag_of
-from chalicelib.entrypoints.http.queries import ListQuery, asked
+from chalicelib.entrypoints.http.queries import EventsQuery, ListQuery, OrphansQuery, asked
 from chalicelib.hooks import validated
 from chalicelib.hooks.redrive import RedriveParameters
 from chalicelib.ports import JobPage
@@ -26,10 +29,10 @@ JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 def show_job(request: Request, system: System, job_id: str) -> Response:
     """A job's status. Who would wait gets it when the job has ended, or when it is not what they have already."""
-    may_read(request, system)
+    caller = may_read(request, system, limited=True)
 
     def look() -> Job:
-        return known(job_id, system.jobs.get(job_id) if JOB_ID.fullmatch(job_id) else None)
+        return job_for(caller, system, job_id)
 
     def is_news(job: Job) -> bool:
         return not job.is_live or ("if-none-match" in request.headers and not has_already(request, tag_of(job)))
@@ -39,16 +42,14 @@ def show_job(request: Request, system: System, job_id: str) -> Response:
     headers = {"Retry-After": str(POLL_SECONDS)} if job.is_live else {}
     if seconds:
         headers["Preference-Applied"] = f"wait={seconds}"
-    return unless_known(request, report(job, now=system.clock.now()), tag_of(job), headers=headers)
+    return unless_known(request, status_of(job, system), tag_of(job), headers=headers)
 
 
 def show_events(request: Request, system: System, job_id: str) -> Response:
     """What happened to a job, line by line: those behind the place `after`, the newest last."""
     job = job_for(may_read(request, system, limited=True), system, job_id)
-    query: Mapping[str, str] = request.query_params or {}
-    page = system.events.list(
-        job.id, after=query.get("after") or None, limit=_limit(query.get("limit"), most=MAX_EVENTS, usual=MAX_EVENTS)
-    )
+    query = asked(EventsQuery, request)
+    page = system.events.list(job.id, after=query.after, limit=query.limit)
     return answered(events_report(job, page), headers={"Cache-Control": "no-store"})
 
 
@@ -67,9 +68,9 @@ def retry_job(request: Request, system: System, job_id: str) -> Response:
 def redrive_jobs(request: Request, system: System) -> Response:
     """Retry failed jobs, a page of them a call; `next` goes on where it ended."""
     caller = may_administer(request, system, limited=True)
-    asked = validated(RedriveParameters, body_of(request))
+    wanted = validated(RedriveParameters, body_of(request))
     found = redrive(
-        _retry(system), codes=asked.codes, session=asked.session, cursor=asked.cursor, jobs=system.jobs,
+        _retry(system), codes=wanted.codes, session=wanted.session, cursor=wanted.cursor, jobs=system.jobs,
         is_seen=lambda job: caller.sees(job.destination.collection),
     )  # fmt: skip
     refused = [{"id": job.id, "code": why.code, "message": why.message, "hint": why.hint} for job, why in found.refused]
@@ -88,8 +89,8 @@ def drop_orphans(request: Request, system: System) -> Response:
 
 
 def _orphans(request: Request, system: System, *, drop: bool) -> Response:
-    query: Mapping[str, str] = request.query_params or {}
-    found = orphans(drop=drop, cursor=query.get("cursor") or None, jobs=system.jobs, archive=system.archive)
+    query = asked(OrphansQuery, request)
+    found = orphans(drop=drop, cursor=query.cursor or None, jobs=system.jobs, archive=system.archive)
     told = [asdict(orphan) for orphan in found.found]
     return answered({"orphans": told, "jobs": found.jobs, "next": found.cursor}, headers={"Cache-Control": "no-store"})
 
@@ -107,12 +108,15 @@ def job_for(caller: Caller, system: System, job_id: str) -> Job:
 
 
 def list_jobs(request: Request, system: System) -> Response:
-    may_read(request, system)
+    caller = may_read(request, system, limited=True)
     query = asked(ListQuery, request)
     only = query.selection()
-    page = system.jobs.list(state=None, session=query.session, cursor=query.cursor, limit=query.limit, only=only)
-    now = system.clock.now()
-    jobs = [report(job, now=now) for job in page.jobs]
+    page = JobPage(jobs=(), cursor=None)
+    if caller.collections is not None:
+        only = replace(only, collections=(only.collections or caller.collections) & caller.collections)
+    if caller.collections is None or only.collections:
+        page = system.jobs.list(state=None, session=query.session, cursor=query.cursor, limit=query.limit, only=only)
+    jobs = [status_of(job, system) for job in page.jobs]
     tag = etag([tag_of(job) for job in page.jobs], page.cursor)
     return unless_known(request, {"jobs": jobs, "next": page.cursor}, tag)
 

@@ -9,8 +9,8 @@ from chalice.app import Request, Response
 
 from chalicelib.core.digest import content_id
 from chalicelib.core.errors import FieldProblem, InvalidRequestError, KeyInUseError, KeyReusedError
-from chalicelib.entrypoints.http.access import may_submit
-from chalicelib.ports import MAX_ANSWER_BYTES, Answer
+from chalicelib.entrypoints.http.access import caller_of
+from chalicelib.ports import MAX_ANSWER_BYTES, KeptAnswer
 from chalicelib.wiring import System
 
 HEADER = "Idempotency-Key"
@@ -27,10 +27,9 @@ def once(request: Request | None, system: System, act: Callable[[], Response]) -
     InvalidRequestError for what is no key, KeyReusedError, KeyInUseError, UnauthorizedError.
     """
     given = None if request is None or request.method != "POST" else request.headers.get(HEADER)
-    if request is None or given is None or "authorization" not in request.headers:
+    if request is None or given is None or not {"authorization", "cookie"} & {each.lower() for each in request.headers}:
         return act()
-    may_submit(request, system)
-    key, call = _key(request, str(given)), _call(request)
+    key, call = _key(request, system, str(given)), _call(request)
     promise = system.answers.begin(key, call, now=system.clock.now())
     if promise is None:
         return _first(key, call, system, act)
@@ -45,21 +44,25 @@ def once(request: Request | None, system: System, act: Callable[[], Response]) -
 def _first(key: str, call: str, system: System, act: Callable[[], Response]) -> Response:
     response = act()
     body = response.body
-    is_kept = response.status_code < SERVER_ERROR and response.status_code not in NEVER_KEPT
+    # What signs somebody in is nobody else's to read.
+    is_secret = any(name.lower() == "set-cookie" for name in response.headers)
+    is_kept = not is_secret and response.status_code < SERVER_ERROR and response.status_code not in NEVER_KEPT
     if is_kept and isinstance(body, str) and len(body.encode()) <= MAX_ANSWER_BYTES:
         headers = tuple(sorted((name, str(value)) for name, value in response.headers.items()))
-        answer = Answer(status=response.status_code, body=body, headers=headers)
+        answer = KeptAnswer(status=response.status_code, body=body, headers=headers)
         system.answers.keep(key, call, answer, now=system.clock.now())
     else:
         system.answers.forget(key, call)
     return response
 
 
-def _key(request: Request, given: str) -> str:
+def _key(request: Request, system: System, given: str) -> str:
+    caller = caller_of(request, system)
     if not KEY.fullmatch(given):
         detail = "must be 1 to 255 printable ASCII characters, in quotes or not"
         raise InvalidRequestError(f"the {HEADER} {detail}", [FieldProblem(f"/{HEADER}", detail)])
-    who = hashlib.sha256(str(request.headers["authorization"]).encode()).hexdigest()
+    token = str(request.headers.get("authorization", ""))
+    who = {"name": caller.name, "token": hashlib.sha256(token.encode(errors="replace")).hexdigest()}
     return content_id("idempotency key", {"who": who, "key": given.strip('"')})
 
 

@@ -16,7 +16,7 @@ from chalicelib.core.errors import SlidehookError
 from chalicelib.entrypoints.http.answers import PROBLEM_TYPE, STATUS, unless_known
 from chalicelib.entrypoints.http.documents import ProblemDetails
 from chalicelib.entrypoints.http.doors import DOORS, Body, Door
-from chalicelib.entrypoints.http.once import HEADER
+from chalicelib.entrypoints.http.once import HEADER, KEY
 from chalicelib.hooks import Parameters
 from chalicelib.wiring import System
 
@@ -40,7 +40,7 @@ REQUEST_HEADERS: Mapping[str, tuple[str, Mapping[str, object]]] = {
     ),
     HEADER: (
         "a name for this call, of your choice: who repeats the call under it within a day gets the first answer again",
-        {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,255}$"},
+        {"type": "string", "pattern": f"^(?:{KEY.pattern})$"},
     ),
 }
 RESPONSE_HEADERS: Mapping[str, str] = {
@@ -50,36 +50,41 @@ RESPONSE_HEADERS: Mapping[str, str] = {
     "Preference-Applied": "how long an answer waited at most",
     "Retry-After": "in how many seconds to ask again",
     "Idempotency-Replayed": "`true`: this is the first answer, again",
+    "Set-Cookie": "the page's session, which no script can read",
     "WWW-Authenticate": "how to say who you are",
+    "X-Request-Id": "names this request in the logs",
     "Allow": "the methods that this address has",
 }
 TAGS = {
     "hooks": "Webhooks: each begins, or answers, one thing.",
     "jobs": "One slide on its way each.",
     "syncs": "What lies under a prefix, compared with what readers see.",
-    "tiles": "What viewers show.",
+    "tiles": "What viewers show, as SlideAtlas' asks for it.",
+    "slides": "Slides by address: for viewers, as DZI and as IIIF Image API 3.",
     "catalogue": "Collections and sessions of SlideAtlas.",
     "service": "The service itself.",
     "page": "What browsers show.",
 }
 
 
-def show_document(request: Request, _system: System) -> Response:
-    body, tag = _written()
+def show_document(request: Request, system: System) -> Response:
+    body, tag = _written(open_reads=system.settings.open_reads)
     return unless_known(request, body, tag, headers={"Cache-Control": "no-cache"})
 
 
 @cache
-def _written() -> tuple[dict[str, Any], str]:
-    body = document()
+def _written(*, open_reads: bool) -> tuple[dict[str, Any], str]:
+    body = document(open_reads=open_reads)
     return body, f'W/"{hashlib.sha256(json.dumps(body).encode()).hexdigest()[:32]}"'
 
 
-def document(doors: tuple[Door, ...] = DOORS) -> dict[str, Any]:
-    """Return the document of these doors, ready for JSON."""
+def document(doors: tuple[Door, ...] = DOORS, *, open_reads: bool = False) -> dict[str, Any]:
+    """Return the document of these doors, ready for JSON; `open_reads` is that of the settings."""
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
     for door in doors:
         paths[door.at][door.method.lower()] = _operation(door)
+        if open_reads and door.is_read and not door.is_open:
+            paths[door.at][door.method.lower()]["security"] = [{}, {"token": []}]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -173,6 +178,8 @@ def _words(status: int, body: Body) -> str:
 
 def _headers(door: Door, status: int) -> dict[str, Any]:
     names = set(door.sends.get(status, ()))
+    if not door.is_plain:
+        names.add("X-Request-Id")
     if status == 401:
         names.add("WWW-Authenticate")
     if status == 405:

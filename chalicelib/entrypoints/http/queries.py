@@ -7,6 +7,7 @@ from chalice.app import MultiDict, Request
 from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from chalicelib.core.errors import FieldProblem, InvalidRequestError
+from chalicelib.core.history import MAX_EVENTS
 from chalicelib.core.job import State
 from chalicelib.core.selection import Selection
 from chalicelib.hooks import Parameters, validated
@@ -87,6 +88,23 @@ class ListQuery(Query):
             submitted_after=self.submitted_after,
             submitted_before=self.submitted_before,
         )
+
+
+class EventsQuery(Query):
+    """Which lines of a job's history are told."""
+
+    after: Cursor | None = Field(default=None, description="`after` of the last answer: lines behind those")
+    limit: Annotated[int, Field(ge=1, le=MAX_EVENTS), BeforeValidator(_whole)] = Field(
+        default=MAX_EVENTS, description="so many lines at most"
+    )
+
+
+class OrphansQuery(Query):
+    """Which ended jobs are looked at."""
+
+    cursor: Annotated[str, StringConstraints(max_length=MAX_CURSOR)] = Field(
+        default="", description="`next` of the last answer; empty: from the beginning"
+    )
 
 
 class SyncQuery(Query):

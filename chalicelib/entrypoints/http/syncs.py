@@ -2,7 +2,8 @@
 
 from chalice.app import Request, Response
 
-from chalicelib.core.sync import known_sync
+from chalicelib.core.access import Caller, collection_of_key
+from chalicelib.core.sync import Sync, known_sync
 from chalicelib.entrypoints.http.access import may_read
 from chalicelib.entrypoints.http.answers import answered
 from chalicelib.entrypoints.http.jobs import JOB_ID
@@ -22,9 +23,15 @@ def list_syncs(request: Request, system: System) -> Response:
 
 def show_sync(request: Request, system: System, sync_id: str) -> Response:
     """A sync; with `page`, also what it found of each object of that page, counted from 0."""
-    may_read(request, system)
-    found = known_sync(sync_id, system.syncs.get(sync_id) if JOB_ID.fullmatch(sync_id) else None)
+    caller = may_read(request, system, limited=True)
+    stored = system.syncs.get(sync_id) if JOB_ID.fullmatch(sync_id) else None
+    found = known_sync(sync_id, stored if stored is not None and _sees(caller, stored) else None)
     page = asked(SyncQuery, request).page
     entries = None if page is None else system.syncs.page(found, page)
     headers = {"Retry-After": str(POLL_SECONDS)} if found.is_live else {}
     return answered(sync_report(found, entries), headers={"Cache-Control": "no-store", **headers})
+
+
+def _sees(caller: Caller, sync: Sync) -> bool:
+    """Tell whether a sync is there for the caller: by where its slides go, which may be what its prefix names."""
+    return caller.sees(sync.place.collection if sync.place else collection_of_key(sync.prefix))
