@@ -413,7 +413,9 @@ class Archive(Protocol):
 
         In whatever database: an earlier attempt's session may have had another image store.
 
-        A view of ours that no session lists shows nothing: who was taking it out died. It goes as well.
+        A view of ours that no session lists shows nothing: who was taking it out died. It goes as well. One that is
+        listed, and was made for this generation of an image that the caller named, may show another slide there by
+        now: what was staged goes, and False says to look again when that view is taken out.
         """
 
     def staged(self, names: Sequence[str]) -> frozenset[tuple[str, str]]:

@@ -686,7 +686,7 @@ class MemoryArchive:
             image = self.images.get((database, name), MemoryImage())
             if image.trace is not None and image.trace.job == job.id:
                 del self.images[database, name]
-        return True
+        return not made & listed
 
     def staged(self, names: Sequence[str]) -> frozenset[tuple[str, str]]:
         return frozenset(place for place in self.tiles if place[1] in names and place[0] in self._stores.values())
