@@ -33,6 +33,13 @@ def guard(request: Request, get_response: Callable[[Request], Response]) -> Resp
     return guarded(request, system, get_response)
 
 
+@app.middleware("http")
+def refuse(request: Request, get_response: Callable[[Request], Response]) -> Response:
+    from chalicelib.entrypoints.http.refusals import as_problem
+
+    return as_problem(get_response(request))
+
+
 # -- routes ----------------------------------------------------------------------------------------------------------
 
 
@@ -61,6 +68,16 @@ def health() -> Response:
     return answer("catalogue.health")
 
 
+@app.route("/ready")
+def ready() -> Response:
+    return answer("ready.show_readiness")
+
+
+@app.route("/openapi.json")
+def openapi() -> Response:
+    return answer("openapi.show_document")
+
+
 @app.route("/sign-in")
 def who() -> Response:
     return answer("sessions.who")
@@ -84,6 +101,11 @@ def hook(name: str) -> Response:
 @app.route("/jobs")
 def list_jobs() -> Response:
     return answer("jobs.list_jobs")
+
+
+@app.route("/jobs/counts")
+def count_jobs() -> Response:
+    return answer("jobs.count_jobs")
 
 
 @app.route("/jobs/{job_id}")

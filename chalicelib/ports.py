@@ -14,6 +14,7 @@ from chalicelib.core.direct import Part
 from chalicelib.core.history import Event
 from chalicelib.core.job import ChunkRecord, Destination, Job, Problem, SlideSummary, State, Subscriber
 from chalicelib.core.message import Message
+from chalicelib.core.selection import EVERY_JOB, Selection
 from chalicelib.core.source import Source
 from chalicelib.core.sync import Entry, Sync
 from chalicelib.core.verification import Stored
@@ -22,6 +23,9 @@ from chalicelib.core.verification import Stored
 class Clock(Protocol):
     def now(self) -> float:
         """Return UTC epoch seconds."""
+
+    def sleep(self, seconds: float) -> None:
+        """Let so much time pass."""
 
     def remaining_seconds(self) -> float:
         """Return how long this invocation may still run."""
@@ -90,7 +94,10 @@ class Queue(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobPage:
-    """One page of a listing, newest change first. `cursor` asks for the next one; None at the end."""
+    """One page of a listing, newest change first. `cursor` asks for the next one; None at the end.
+
+    A page may be short, or even empty, and still have a cursor: few of the jobs that were looked at were wanted.
+    """
 
     jobs: tuple[Job, ...]
     cursor: str | None
@@ -149,11 +156,16 @@ class Jobs(Protocol):
         """Ask the sweeper to look at an ended job at this instant, or later if it is to look later anyway; nothing
         happens to a live or unknown one."""
 
-    def list(self, *, state: State | None, session: str | None, cursor: str | None, limit: int) -> JobPage:
-        """Return a page of jobs: of a state, of a session (the latest submitted first), or all.
+    def list(
+        self, *, state: State | None, session: str | None, cursor: str | None, limit: int, only: Selection = EVERY_JOB
+    ) -> JobPage:
+        """Return a page of jobs: of a state, of a session (the latest submitted first), or all; `only` those wanted.
 
-        Raises InvalidRequestError for a foreign cursor.
+        What one call looks at is bounded, however many jobs there are. Raises InvalidRequestError for a foreign cursor.
         """
+
+    def count(self, state: State, *, most: int) -> int:
+        """Return how many jobs are in this state, or `most` if there are more. A moment ago, it may be."""
 
     def silent(self, state: State, *, before: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
         """Return jobs of this state whose `updated_at` lies before the instant, the longest silent first; those behind
@@ -187,6 +199,47 @@ class Events(Protocol):
 
     def trim(self, job_id: str, *, keep: int) -> None:
         """Drop all lines of a job but the newest `keep`."""
+
+
+# How long an answer is kept; and how long a call may be at work before another one with its key begins anew, which is
+# longer than any request is let live.
+KEEP_ANSWERS_SECONDS = 24 * 3600.0
+CALL_SECONDS = 60.0
+# An item of the table holds 400 kB. What is larger is not kept, and the call done again.
+MAX_ANSWER_BYTES = 300_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptAnswer:
+    """What a call was answered. `headers` are those that do not follow from the rest."""
+
+    status: int
+    body: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """What stands under a key: of which call (a digest), and what it was answered: None while it is at work."""
+
+    call: str
+    answer: KeptAnswer | None = None
+
+
+class Answers(Protocol):
+    """Answers that are given again to who repeats a call under its key. They go by themselves after a day."""
+
+    def begin(self, key: str, call: str, *, now: float) -> Promise | None:
+        """Reserve a key for a call: None, and it is the caller's to answer. Else what stands there already.
+
+        One conditional write. A reservation without an answer lasts CALL_SECONDS, an answer KEEP_ANSWERS_SECONDS.
+        """
+
+    def keep(self, key: str, call: str, answer: KeptAnswer, *, now: float) -> None:
+        """Keep the answer of a call that has reserved the key. The first one stays; nothing happens to other calls'."""
+
+    def forget(self, key: str, call: str) -> None:
+        """Give up a reservation: the call may be made anew. Nothing happens to what is answered, or another call's."""
 
 
 class Deliveries(Protocol):
@@ -401,7 +454,9 @@ class Archive(Protocol):
 
         In whatever database: an earlier attempt's session may have had another image store.
 
-        A view of ours that no session lists shows nothing: who was taking it out died. It goes as well.
+        A view of ours that no session lists shows nothing: who was taking it out died. It goes as well. One that is
+        listed, and was made for this generation of an image that the caller named, may show another slide there by
+        now: what was staged goes, and False says to look again when that view is taken out.
         """
 
     def staged(self, names: Sequence[str]) -> frozenset[tuple[str, str]]:

@@ -2,7 +2,7 @@
 start pays for each of them."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
@@ -14,6 +14,7 @@ from chalicelib.config import Settings
 if TYPE_CHECKING:
     from botocore.session import Session
 
+    from chalicelib.adapters.answers import AnswerTable
     from chalicelib.adapters.callbacks import HttpCallbacks
     from chalicelib.adapters.doorbook import DoorbookTable
     from chalicelib.adapters.dynamodb import DeliveryTable, SyncTable
@@ -95,14 +96,14 @@ class System:
 
     @cached_property
     def jobs(self) -> "ToldJobs":
-        from chalicelib.adapters.dynamodb import JobTable
         from chalicelib.adapters.event_table import EventTable
+        from chalicelib.adapters.metrics import MeasuredJobTable
         from chalicelib.adapters.told import ToldJobs
 
         # A line that is not taken at once is given up: the job does not wait for it.
         lines = EventTable(self._aws("dynamodb", seconds=1, tries=1), self.settings.jobs_table)
         leaves_notices = bool(self.settings.callback_secrets)
-        table = JobTable(self._dynamodb, self.settings.jobs_table, leaves_notices=leaves_notices)
+        table = MeasuredJobTable(self._dynamodb, self.settings.jobs_table, leaves_notices=leaves_notices)
         return ToldJobs(table, lines, clock=self.clock, worker=self.settings.worker)
 
     @cached_property
@@ -130,6 +131,12 @@ class System:
         return SyncTable(self._dynamodb, self.settings.jobs_table)
 
     @cached_property
+    def answers(self) -> "AnswerTable":
+        from chalicelib.adapters.answers import AnswerTable
+
+        return AnswerTable(self._dynamodb, self.settings.jobs_table)
+
+    @cached_property
     def doorbook(self) -> "DoorbookTable":
         from chalicelib.adapters.doorbook import DoorbookTable
 
@@ -140,10 +147,29 @@ class System:
         return self._aws("dynamodb")
 
     @cached_property
+    def _sqs(self) -> Any:
+        return self._aws("sqs")
+
+    @cached_property
+    def probes(self) -> Mapping[str, Callable[[], object]]:
+        """Each part that the service stands on, with a call that raises if it does not answer."""
+        from chalicelib.adapters import probes
+
+        settings = self.settings
+        return {
+            "table": probes.table(self._dynamodb, settings.jobs_table),
+            "jobs queue": probes.queue(self._sqs, settings.jobs_queue),
+            "chunks queue": probes.queue(self._sqs, settings.chunks_queue),
+            "incoming bucket": probes.bucket(self._s3, settings.incoming_bucket),
+            "work bucket": probes.bucket(self._s3, settings.work_bucket),
+            "database": self.archive.ping,
+        }
+
+    @cached_property
     def queue(self) -> "JobQueues":
         from chalicelib.adapters.sqs import JobQueues
 
-        return JobQueues(self._aws("sqs"), jobs_queue=self.settings.jobs_queue, chunks_queue=self.settings.chunks_queue)
+        return JobQueues(self._sqs, jobs_queue=self.settings.jobs_queue, chunks_queue=self.settings.chunks_queue)
 
     @cached_property
     def archive(self) -> "MongoArchive":

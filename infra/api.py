@@ -17,6 +17,7 @@ import logging
 import sys
 import urllib.parse
 from http import HTTPStatus
+from typing import Any
 
 from chalice.config import Config
 from chalice.local import (
@@ -32,6 +33,8 @@ from infra import template as templates
 
 HOST = "127.0.0.1"
 BODY_LIMIT_BYTES = 10 * 1024 * 1024
+NOSNIFF = {"X-Content-Type-Options": "nosniff"}
+GATEWAY_RESPONSES = "x-amazon-apigateway-gateway-responses"
 _BACKLOG = 128
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -71,9 +74,20 @@ class Handler(ChaliceRequestHandler):
         return True
 
     def _send_error_response(self, error: LocalGatewayException) -> None:
-        # Chalice repeats the Authorization header in its answer.
-        body = b'{"message": "Missing Authentication Token"}' if isinstance(error, ForbiddenError) else error.body
-        self._send_http_response(error.CODE, {**error.headers, "X-Content-Type-Options": "nosniff"}, body)
+        """Tell of an address that leads nowhere as infra/resources.yaml has API Gateway tell it."""
+        if not isinstance(error, ForbiddenError):
+            self._send_http_response(error.CODE, {**error.headers, **NOSNIFF}, error.body)
+            return
+        responses = templates.load().resources["RestAPI"]["Properties"]["DefinitionBody"][GATEWAY_RESPONSES]
+        nowhere = responses["MISSING_AUTHENTICATION_TOKEN"]
+        body = nowhere["responseTemplates"]["application/json"].encode()
+        self._send_http_response(nowhere["statusCode"], {"Content-Type": "application/problem+json", **NOSNIFF}, body)
+
+    def __getattr__(self, name: str) -> Any:
+        # http.server looks for a method of its own for each method of HTTP, and answers 501 where there is none.
+        if name.startswith("do_"):
+            return self._generic_handle
+        raise AttributeError(name)
 
     def _send_http_response_with_body(self, code: int, headers: HeaderType, body: str | bytes) -> None:
         """Send an answer; to HEAD its headers only. How long the body would be is not known there, and not told."""

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from chalicelib.adapters.answers import MemoryAnswers
 from chalicelib.adapters.memory import (
     MemoryArchive,
     MemoryClock,
@@ -99,7 +100,10 @@ class World:
         self.syncs: Any = Port(self.memory_syncs, self)
         self.memory_uploads = MemoryUploads(self.memory_slides, BUCKET)
         self.uploads: Any = Port(self.memory_uploads, self)
+        self.memory_answers = MemoryAnswers()
+        self.answers: Any = Port(self.memory_answers, self)
         self.archive: Any = Port(self.memory_archive, self)
+        self.probes: dict[str, Callable[[], object]] = {"table": lambda: None, "database": self.memory_archive.ping}
         self.memory_deliveries, self.memory_callbacks = MemoryDeliveries(), MemoryCallbacks()
         self.deliveries: Any = Port(self.memory_deliveries, self)
         self.callbacks: Any = Port(self.memory_callbacks, self)

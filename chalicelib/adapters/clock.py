@@ -13,5 +13,8 @@ class SystemClock:
     def now(self) -> float:
         return time.time()
 
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
     def remaining_seconds(self) -> float:
         return float("inf") if self._remaining_millis is None else self._remaining_millis() / 1000

@@ -3,14 +3,14 @@
 import base64
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chalicelib.core.errors import FieldProblem, InvalidRequestError
 from chalicelib.core.job import Job, State
 
 JOB_ID = re.compile(r"[0-9a-f]{32}")
-LONGEST_CURSOR = 1000
+LONGEST_CURSOR = 2000
 # Far beyond every instant, and within the numbers that a database takes.
 LATEST = 1e12
 
@@ -23,45 +23,68 @@ class Listing:
     shared: str
     sorted_by: str
 
+    def holds(self, job: Job) -> bool:
+        """Tell whether a job is in this listing."""
+        return self.shared == {"by_session": job.destination.session, "by_state": job.state}.get(self.index, "job")
+
     def at(self, job: Job) -> float:
         """Return the instant that gives a job its place."""
         return float(getattr(job, self.sorted_by))
 
 
-def listing_of(state: State | None, session: str | None) -> Listing:
-    """Return the listing that answers for these filters. With both it is the session's, filtered by state."""
+def listings_of(state: State | None, session: str | None, states: frozenset[State]) -> tuple[Listing, ...]:
+    """Return the listings that together hold all jobs of these filters, each job once.
+
+    Those of a session are in one, filtered by state; those of several states are in the listings of each.
+    """
     if session is not None:
-        return Listing("by_session", session, "submitted_at")
-    if state is not None:
-        return Listing("by_state", state.value, "updated_at")
-    return Listing("recent", "job", "updated_at")
+        return (Listing("by_session", session, "submitted_at"),)
+    if state is None and not states:
+        return (Listing("recent", "job", "updated_at"),)
+    wanted = [each for each in sorted(State) if state in (None, each) and (not states or each in states)]
+    return tuple(Listing("by_state", each.value, "updated_at") for each in wanted)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The last job of a page, and where it stood: the next page begins behind it."""
+    """A job, and where it stood in a listing: the next page begins behind it."""
 
     at: float
     job: str
 
 
-def dump_cursor(listing: Listing, place: Place) -> str:
-    text = json.dumps([listing.index, listing.shared, place.at, place.job], separators=(",", ":"))
+# Behind every job there is.
+THE_END = Place(0.0, "f" * 32)
+
+
+def dump_cursor(places: Mapping[Listing, Place]) -> str:
+    """Return the cursor that goes on behind these places; listings that are not named are begun."""
+    entries = [[listing.index, listing.shared, place.at, place.job] for listing, place in places.items()]
+    text = json.dumps(entries, separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def load_cursor(listing: Listing, cursor: str) -> Place:
-    """Return the place that a cursor names. Raises InvalidRequestError if it was not made for this listing."""
+def load_cursor(listings: Sequence[Listing], cursor: str | None) -> dict[Listing, Place]:
+    """Return the places that a cursor names; without one, none. Raises InvalidRequestError if it was not made for these
+    listings."""
+    if cursor is None:
+        return {}
+    known = {(listing.index, listing.shared): listing for listing in listings}
     try:
-        index, shared, at, job = json.loads(_bytes(cursor))
-        is_sound = type(at) is float and 0 <= at < LATEST and JOB_ID.fullmatch(job) is not None
-    except (TypeError, ValueError):
-        is_sound = False
-    if not is_sound or (index, shared) != (listing.index, listing.shared):
+        places = {known[index, shared]: _place(at, job) for index, shared, at, job in json.loads(_bytes(cursor))}
+    except (KeyError, RecursionError, TypeError, ValueError):
+        places = {}
+    if not places:
         detail = "is not a cursor that this listing gave"
         raise InvalidRequestError(
             f"the cursor {detail}", [FieldProblem("/cursor", detail)], hint="Begin again without a cursor."
         )
+    return places
+
+
+def _place(at: object, job: object) -> Place:
+    if not (isinstance(at, float) and 0 <= at < LATEST and isinstance(job, str) and JOB_ID.fullmatch(job)):
+        raise ValueError("no place of a listing")
     return Place(at, job)
 
 

@@ -17,24 +17,31 @@ Where callbacks are on, the write that ends an attempt leaves a notice beside th
 lost between its end and its telling.
 """
 
+import math
 import secrets
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from chalicelib.adapters.aws import busy, patience
-from chalicelib.adapters.cursor import Listing, Place, dump_cursor, listing_of, load_cursor
+from chalicelib.adapters.cursor import LATEST, THE_END, Listing, Place, dump_cursor, listings_of, load_cursor
 from chalicelib.adapters.item import Attribute, Item, attribute, attributes, dataclass_of
 from chalicelib.core.callback import Delivery, Notice
 from chalicelib.core.digest import content_id
 from chalicelib.core.job import ENDED, LIVE, ChunkRecord, Job, Problem, State, Subscriber
+from chalicelib.core.selection import EVERY_JOB, Selection, searched
 from chalicelib.core.sync import Entry, Sync
 from chalicelib.ports import JobPage
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
+
+# What one call of a listing looks at, at most, and how many items it asks for at a time.
+MOST_LOOKED_AT = 2000
+MOST_AT_ONCE = 500
 
 PROGRESS = ("chunks_done", "tiles_done", "bytes_done", "tiles_bad")
 KEPT_FIELDS = frozenset({field.name for field in fields(Job)} | {"gsi_sweep"})
@@ -226,25 +233,52 @@ class JobTable:
 
     # -- listings ----------------------------------------------------------------------------------------------------
 
-    def list(self, *, state: State | None, session: str | None, cursor: str | None, limit: int) -> JobPage:
-        listing = listing_of(state, session)
-        start = None if cursor is None else _start(listing, load_cursor(listing, cursor))
-        query = _query(listing.index, listing.shared)
-        if session is not None and state is not None:
-            query["FilterExpression"] = "#state = :state"
-            query["ExpressionAttributeNames"]["#state"] = "state"
-            query["ExpressionAttributeValues"][":state"] = attribute(state)
-        # One more than is asked for tells whether there is a next page.
-        found = self._query(query, newest_first=True, limit=limit + 1, start=start)
-        page = found[:limit]
-        following = None
-        if len(found) > limit:
-            following = dump_cursor(listing, Place(listing.at(page[-1]), page[-1].id))
-        return JobPage(jobs=page, cursor=following)
+    def list(
+        self, *, state: State | None, session: str | None, cursor: str | None, limit: int, only: Selection = EVERY_JOB
+    ) -> JobPage:
+        listings = listings_of(state, session, only.states)
+        places = load_cursor(listings, cursor)
+        readers = [
+            _Reader(self, _selecting(listing, state, only), listing, places.get(listing), at_once=limit + 1)
+            for listing in listings
+        ]
+        found: list[Job] = []
+        left = MOST_LOOKED_AT
+        while True:
+            for reader in readers:
+                while reader.is_empty and left > 0:
+                    left -= reader.read(left)
+            waiting = [reader for reader in readers if reader.jobs]
+            is_known = not any(reader.is_empty for reader in readers)
+            if not (is_known and waiting) or len(found) == limit:
+                break
+            found.append(min(waiting, key=lambda reader: -reader.listing.at(reader.jobs[0])).take())
+        if is_known and not waiting:
+            return JobPage(jobs=tuple(found), cursor=None)
+        behind = {reader.listing: reader.place for reader in readers if reader.place is not None}
+        return JobPage(jobs=tuple(found), cursor=dump_cursor(behind))
+
+    def count(self, state: State, *, most: int) -> int:
+        request = {"TableName": self._table, "Select": "COUNT", **_query("counted", state.value)}
+        counted, start = 0, None
+        while counted < most:
+            if start is not None:
+                request["ExclusiveStartKey"] = start
+            with patience(f"the number of jobs that are {state}"):
+                answer = self._client.query(**request, Limit=most - counted)
+            counted += answer["Count"]
+            start = answer.get("LastEvaluatedKey")
+            if start is None:
+                break
+        return counted
 
     def silent(self, state: State, *, before: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
         query = _query("by_state", state.value, "updated_at < :until", before)
-        start = None if after is None else _start(listing_of(state, None), Place(after.updated_at, after.id))
+        start = (
+            None
+            if after is None
+            else _start(Listing("by_state", state.value, "updated_at"), Place(after.updated_at, after.id))
+        )
         return self._query(query, newest_first=False, limit=limit, start=start)
 
     def to_sweep(self, *, now: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
@@ -254,7 +288,7 @@ class JobTable:
         return self._query(query, newest_first=False, limit=limit, start=start)
 
     def _query(self, query: Any, *, newest_first: bool, limit: int, start: Any = None) -> tuple[Job, ...]:
-        """Return up to `limit` jobs of an index. A filter drops items after they were counted, so it asks again."""
+        """Return up to `limit` jobs of an index."""
         found: tuple[Job, ...] = ()
         request = {**query, "TableName": self._table, "ScanIndexForward": not newest_first, "Limit": limit}
         while True:
@@ -266,6 +300,44 @@ class JobTable:
             start = answer.get("LastEvaluatedKey")
             if start is None or len(found) >= limit:
                 return found[:limit]
+
+
+class _Reader:
+    """The wanted jobs of one listing, newest first, read piece by piece. `place` is where a cursor goes on: behind what
+    was taken, or behind all that was looked at while nothing waits to be taken."""
+
+    def __init__(
+        self, table: JobTable, query: dict[str, Any], listing: Listing, place: Place | None, *, at_once: int
+    ) -> None:
+        self.listing = listing
+        self.jobs: deque[Job] = deque()
+        self.place = self._looked_at = place
+        self._table, self._query, self._at_once = table, query, at_once
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing waits, and something may be left to be read."""
+        return not self.jobs and self._looked_at is not THE_END
+
+    def read(self, most: int) -> int:
+        """Read a piece, larger each time, and return how many items were looked at for it."""
+        request = {**self._query, "Limit": min(self._at_once, most)}
+        self._at_once = min(2 * self._at_once, MOST_AT_ONCE)
+        if self._looked_at is not None:
+            request["ExclusiveStartKey"] = _start(self.listing, self._looked_at)
+        with patience(f"the listing {self.listing.index}"):
+            answer = self._table._client.query(TableName=self._table._table, ScanIndexForward=False, **request)
+        self.jobs.extend(_job(item) for item in answer["Items"])
+        last: Any = answer.get("LastEvaluatedKey")
+        self._looked_at = THE_END if last is None else _place(self.listing, last)
+        if not self.jobs:
+            self.place = self._looked_at
+        return max(1, answer["ScannedCount"])
+
+    def take(self) -> Job:
+        job = self.jobs.popleft()
+        self.place = Place(self.listing.at(job), job.id) if self.jobs else self._looked_at
+        return job
 
 
 class SyncTable:
@@ -541,6 +613,7 @@ def _chunk_key(generation: int, number: int | None = None) -> str:
 def _job_item(job: Job) -> Item:
     """Return the job's attributes, with those that put it into the indexes."""
     item = {**attributes(job), "gsi_recent": attribute("job"), "gsi_state": attribute(job.state)}
+    item["searched"] = attribute(searched(job))
     if job.destination.session:  # an index's key is never empty
         item["gsi_session"] = attribute(job.destination.session)
     if job.sweep_at is not None:
@@ -556,12 +629,16 @@ def _record(item: Mapping[str, Any]) -> ChunkRecord:
     return dataclass_of(ChunkRecord, item)
 
 
+def _shared_attribute(index: str) -> str:
+    return "gsi_state" if index == "counted" else "gsi_" + index.removeprefix("by_")
+
+
 def _query(index: str, shared: str, until: str | None = None, instant: float | None = None) -> dict[str, Any]:
     """Return the request for the items of an index that share a value, up to an instant if one is given."""
     request: dict[str, Any] = {
         "IndexName": index,
         "KeyConditionExpression": "#shared = :shared",
-        "ExpressionAttributeNames": {"#shared": "gsi_" + index.removeprefix("by_")},
+        "ExpressionAttributeNames": {"#shared": _shared_attribute(index)},
         "ExpressionAttributeValues": {":shared": attribute(shared)},
     }
     if until is not None:
@@ -570,10 +647,70 @@ def _query(index: str, shared: str, until: str | None = None, instant: float | N
     return request
 
 
+def _selecting(listing: Listing, state: State | None, only: Selection) -> dict[str, Any]:
+    """Return the request for the wanted items of a listing. What it is sorted by bounds what is looked at: a job
+    changes after it was submitted."""
+    request = _query(listing.index, listing.shared)
+    names, values = request["ExpressionAttributeNames"], request["ExpressionAttributeValues"]
+    conditions: list[str] = []
+
+    def compare(path: str, operator: str, name: str, value: object) -> str:
+        names.update({f"#{part}": part for part in path.split(".")})
+        values[f":{name}"] = attribute(value)
+        return operator.format("#" + path.replace(".", ".#"), f":{name}")
+
+    def among(path: str, name: str, wanted: Sequence[str]) -> str:
+        return f"({' OR '.join(compare(path, '{} = {}', f'{name}{at}', each) for at, each in enumerate(wanted))})"
+
+    if listing.index == "by_session":
+        for name, states in (("state", [] if state is None else [state]), ("in", sorted(only.states))):
+            conditions += [among("state", name, states)] if states else []
+    if only.collections:
+        conditions.append(among("destination.collection", "collection", sorted(only.collections)))
+    if only.hook is not None:
+        conditions.append(compare("hook", "{} = {}", "hook", only.hook))
+    if only.text is not None:
+        in_name = compare("searched", "contains({}, {})", "name", only.text.casefold())
+        in_id = compare("id", "contains({}, {})", "in_id", only.text.lower())
+        conditions.append(f"({in_name} OR {in_id})")
+    request["KeyConditionExpression"] += _bounds(listing, only, compare, conditions)
+    if conditions:
+        request["FilterExpression"] = " AND ".join(conditions)
+    return request
+
+
+def _bounds(
+    listing: Listing, only: Selection, compare: Callable[[str, str, str, object], str], conditions: list[str]
+) -> str:
+    """Return what bounds the instants that are looked at; what has to be filtered beside it joins the conditions."""
+    after, before = only.submitted_after, only.submitted_before
+    if listing.sorted_by == "submitted_at":
+        if after is None and before is None:
+            return ""
+        # What is sorted by can be bounded, not filtered, and both bounds are within.
+        last = LATEST if before is None else math.nextafter(before, -1.0)
+        first = after or 0.0
+        if first > last:
+            first = last = LATEST  # nothing stands there, and the table refuses bounds that are the wrong way round
+        names = compare("submitted_at", "{1}", "first", first), compare("submitted_at", "{1}", "last", last)
+        return f" AND #submitted_at BETWEEN {' AND '.join(names)}"
+    if before is not None:
+        conditions.append(compare("submitted_at", "{} < {}", "before", before))
+    if after is None:
+        return ""
+    conditions.append(compare("submitted_at", "{} >= {}", "after", after))
+    return " AND " + compare("updated_at", "{} >= {}", "after", after)
+
+
+def _place(listing: Listing, key: Mapping[str, Any]) -> Place:
+    """Return the place of an item of a listing, by its key."""
+    return Place(float(key[listing.sorted_by]["N"]), key["pk"]["S"].removeprefix("job#"))
+
+
 def _start(listing: Listing, place: Place) -> Item:
     """Return the key behind which a listing goes on."""
     return {
         **_key(place.job),
-        "gsi_" + listing.index.removeprefix("by_"): attribute(listing.shared),
+        _shared_attribute(listing.index): attribute(listing.shared),
         listing.sorted_by: attribute(place.at),
     }

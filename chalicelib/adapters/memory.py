@@ -11,7 +11,7 @@ from itertools import count
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from chalicelib.adapters.cursor import Place, dump_cursor, listing_of, load_cursor, page_of
+from chalicelib.adapters.cursor import Place, dump_cursor, listings_of, load_cursor, page_of
 from chalicelib.core.callback import Notice
 from chalicelib.core.digest import digest_sum, object_id
 from chalicelib.core.errors import (
@@ -28,6 +28,7 @@ from chalicelib.core.errors import (
 )
 from chalicelib.core.job import ChunkRecord, Destination, Job, Problem, State, Subscriber
 from chalicelib.core.message import Message
+from chalicelib.core.selection import EVERY_JOB, Selection
 from chalicelib.core.source import Source
 from chalicelib.core.sync import Entry, Sync
 from chalicelib.core.verification import Stored
@@ -68,6 +69,9 @@ class MemoryClock:
 
     def remaining_seconds(self) -> float:
         return self.remaining
+
+    def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
 
     def advance(self, seconds: float) -> None:
         """Let time pass: also that of the invocation."""
@@ -278,21 +282,23 @@ class MemoryJobs:
             self._jobs[job_id] = replace(stored, **changes)  # type: ignore[arg-type]
             return True
 
-    def list(self, *, state: State | None, session: str | None, cursor: str | None, limit: int) -> JobPage:
-        listing = listing_of(state, session)
-        after = None if cursor is None else _newest_first(load_cursor(listing, cursor))
+    def list(
+        self, *, state: State | None, session: str | None, cursor: str | None, limit: int, only: Selection = EVERY_JOB
+    ) -> JobPage:
+        listings = listings_of(state, session, only.states)
+        places = load_cursor(listings, cursor)
         found = sorted(
-            (
-                Place(listing.at(job), job.id)
-                for job in self._all()
-                if state in (None, job.state) and session in (None, job.destination.session)
-            ),
-            key=_newest_first,
-        )
-        waiting = [place for place in found if after is None or _newest_first(place) > after]
+            ((listing, Place(listing.at(job), job.id)) for job in self._all() for listing in listings
+             if listing.holds(job) and state in (None, job.state) and only.takes(job)),
+            key=lambda each: _newest_first(each[1]),
+        )  # fmt: skip
+        waiting = [each for each in found if _is_behind(each[1], places.get(each[0]))]
         page = waiting[:limit]
-        following = dump_cursor(listing, page[-1]) if len(waiting) > limit else None
-        return JobPage(jobs=tuple(self._jobs[place.job] for place in page), cursor=following)
+        following = dump_cursor({**places, **dict(page)}) if len(waiting) > limit else None
+        return JobPage(jobs=tuple(self._jobs[place.job] for _, place in page), cursor=following)
+
+    def count(self, state: State, *, most: int) -> int:
+        return min(most, sum(job.state is state for job in self._all()))
 
     def silent(self, state: State, *, before: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
         behind = (after.updated_at, after.id) if after is not None else (float("-inf"), "")
@@ -349,6 +355,10 @@ class MemorySyncs:
 
 def _standing(job: Job) -> tuple[State, int, int]:
     return job.state, job.attempt, job.generation
+
+
+def _is_behind(place: Place, other: Place | None) -> bool:
+    return other is None or _newest_first(place) > _newest_first(other)
 
 
 def _newest_first(place: Place) -> tuple[float, str]:
@@ -678,7 +688,7 @@ class MemoryArchive:
             image = self.images.get((database, name), MemoryImage())
             if image.trace is not None and image.trace.job == job.id:
                 del self.images[database, name]
-        return True
+        return not made & listed
 
     def staged(self, names: Sequence[str]) -> frozenset[tuple[str, str]]:
         return frozenset(place for place in self.tiles if place[1] in names and place[0] in self._stores.values())

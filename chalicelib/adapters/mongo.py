@@ -391,6 +391,7 @@ class MongoArchive:
         name = job.staging(generation)
         with _patience(f"the leftovers of job {job.id}"):
             # A view of an image that the caller named shows that one; it is known by what it was made for.
+            is_free = True
             for made in ({"ViewerRecords.Image": ObjectId(name)}, {"slidehook.claim": _claim(job, generation)}):
                 for view in self._admin.views.find(made, {"slidehook.job": 1}):
                     is_listed = self._admin.sessions.find_one({"views": view["_id"]}, {"_id": 1}) is not None
@@ -398,10 +399,12 @@ class MongoArchive:
                         self._admin.views.delete_one({"_id": view["_id"], **made})
                     elif "ViewerRecords.Image" in made:
                         return False
+                    else:
+                        is_free = False
             for database in self._data_of_all_stores(job):
                 database.drop_collection(name)
                 database.images.delete_one({"_id": ObjectId(name), "slidehook.job": job.id})
-            return True
+            return is_free
 
     def staged(self, names: Sequence[str]) -> frozenset[tuple[str, str]]:
         wanted = {"name": {"$in": list(names)}}

@@ -12,6 +12,7 @@ from chalicelib.adapters.errand import current
 from chalicelib.core.callback import Notice
 from chalicelib.core.history import MAX_EVENTS, Event, of_chunk, of_move, of_new, of_rescue, of_trouble
 from chalicelib.core.job import ChunkRecord, Job, Problem, State, Subscriber
+from chalicelib.core.selection import EVERY_JOB, Selection
 from chalicelib.ports import Clock, Events, JobPage, Jobs
 
 logger = logging.getLogger("slidehook")
@@ -73,8 +74,13 @@ class ToldJobs:
     def schedule_sweep(self, job_id: str, at: float) -> None:
         self._jobs.schedule_sweep(job_id, at)
 
-    def list(self, *, state: State | None, session: str | None, cursor: str | None, limit: int) -> JobPage:
-        return self._jobs.list(state=state, session=session, cursor=cursor, limit=limit)
+    def list(
+        self, *, state: State | None, session: str | None, cursor: str | None, limit: int, only: Selection = EVERY_JOB
+    ) -> JobPage:
+        return self._jobs.list(state=state, session=session, cursor=cursor, limit=limit, only=only)
+
+    def count(self, state: State, *, most: int) -> int:
+        return self._jobs.count(state, most=most)
 
     def silent(self, state: State, *, before: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
         return self._jobs.silent(state, before=before, limit=limit, after=after)

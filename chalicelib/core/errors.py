@@ -2,8 +2,9 @@
 
     SlidehookError
     ├── RequestError            the call itself: refused at the door
-    │   ├── InvalidRequestError · UnauthorizedError · ForbiddenError · TooManyTriesError · NotFoundError
-    │   ├── NoSuchUploadError · ConflictError · PartsMissingError · BadAddressError · AnswerTooLargeError
+    │   ├── InvalidRequestError · UnauthorizedError · ForbiddenError · TooManyTriesError · NotFoundError · ConflictError
+    │   ├── MethodNotAllowedError · UnsupportedMediaError · BodyTooLargeError · KeyReusedError
+    │   ├── NoSuchUploadError · PartsMissingError · BadAddressError · AnswerTooLargeError
     ├── SourceError             the object in S3
     │   ├── BucketNotAllowedError · SourceNotAllowedError · NoSuchSourceError · EmptySourceError · SourceChangedError
     │   ├── SourceGoneError
@@ -67,6 +68,16 @@ class InvalidRequestError(RequestError):
 class BodyTooLargeError(RequestError):
     code = "body_too_large"
     hint = "A hook takes a short JSON object; the slide itself belongs in S3."
+
+
+class MethodNotAllowedError(RequestError):
+    code = "method_not_allowed"
+    hint = "The header `Allow` names the methods of this address."
+
+
+class UnsupportedMediaError(RequestError):
+    code = "unsupported_media_type"
+    hint = "Send JSON, with 'Content-Type: application/json'."
 
 
 class UnauthorizedError(RequestError):
@@ -140,6 +151,20 @@ class NotRetryableError(ConflictError):
 class NotVerifiableError(ConflictError):
     code = "not_verifiable"
     hint = "Verify a job whose slide readers see: one that is `done`, and was not replaced since."
+
+
+class KeyReusedError(RequestError):
+    """An Idempotency-Key that stands for another call already."""
+
+    code = "idempotency_key_reused"
+    hint = "Give each call a key of its own, and repeat a call with its very body."
+
+
+class KeyInUseError(ConflictError):
+    """The first call with this Idempotency-Key has no answer yet."""
+
+    code = "idempotency_key_in_use"
+    hint = "The first call is still at work: ask again in a second."
 
 
 class TooManySubscribersError(ConflictError):

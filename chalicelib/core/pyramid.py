@@ -33,7 +33,7 @@ from chalicelib.core.tiff import (
 Made = Literal["passthrough", "lossless-crop", "re-encoded", "made"]
 
 ROUNDING_PX = 2  # writers round halved sizes up or down, at every step
-MIN_TILE_SIZE_PX, MAX_TILE_SIZE_PX = 64, 4096
+MIN_TILE_SIZE_PX, MAX_TILE_SIZE_PX, TILE_SIZE_STEP_PX = 64, 4096, 16
 DEFAULT_TILE_SIZE_PX = 256
 MAX_PIXELS = 1 << 41  # a 150 mm x 60 mm glass at 0.06 micrometres per pixel
 MAX_TILES = 4_000_000
@@ -93,8 +93,10 @@ class Pyramid:
 
 def check_tile_size(tile_size: int) -> int:
     """Return a wanted tile size in pixels. Raises ValueError, with a sentence, if it is none."""
-    if not MIN_TILE_SIZE_PX <= tile_size <= MAX_TILE_SIZE_PX or tile_size % 16:
-        raise ValueError(f"must be a multiple of 16 from {MIN_TILE_SIZE_PX} to {MAX_TILE_SIZE_PX} pixels")
+    if not MIN_TILE_SIZE_PX <= tile_size <= MAX_TILE_SIZE_PX or tile_size % TILE_SIZE_STEP_PX:
+        raise ValueError(
+            f"must be a multiple of {TILE_SIZE_STEP_PX} from {MIN_TILE_SIZE_PX} to {MAX_TILE_SIZE_PX} pixels"
+        )
     return tile_size
 
 

@@ -2,10 +2,11 @@
 
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from chalicelib.core.endpoint import LONGEST_URL, parse_endpoint
 from chalicelib.core.errors import CallbacksOffError, FieldProblem, InvalidRequestError
+from chalicelib.core.pyramid import MAX_TILE_SIZE_PX, MIN_TILE_SIZE_PX, TILE_SIZE_STEP_PX, check_tile_size
 from chalicelib.core.source import parse_s3_url
 
 
@@ -14,7 +15,19 @@ def _s3_url(text: str) -> str:
     return text
 
 
-S3Url = Annotated[str, AfterValidator(_s3_url)]
+# The schemas say what the functions check, as far as a schema can.
+S3Url = Annotated[
+    str,
+    AfterValidator(_s3_url),
+    WithJsonSchema({"type": "string", "pattern": r"^s3://[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]/[\s\S]{1,1024}$"}),
+]
+TileSize = Annotated[
+    int,
+    AfterValidator(check_tile_size),
+    WithJsonSchema(
+        {"type": "integer", "minimum": MIN_TILE_SIZE_PX, "maximum": MAX_TILE_SIZE_PX, "multipleOf": TILE_SIZE_STEP_PX}
+    ),
+]
 
 
 CallbackUrl = Annotated[str, Field(max_length=LONGEST_URL)]

@@ -1,15 +1,13 @@
 """The `inspect` hook: what an upload would do, answered at once. Nothing is written anywhere."""
 
 from collections.abc import Collection
-from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from chalicelib.core.errors import BucketNotAllowedError
 from chalicelib.core.job import OnBadTile, Options
-from chalicelib.core.pyramid import check_tile_size
 from chalicelib.core.source import parse_s3_url
-from chalicelib.hooks import Parameters, S3Url
+from chalicelib.hooks import Parameters, S3Url, TileSize
 from chalicelib.ports import Clock, Slides
 from chalicelib.steps.inspect import inspect as inspect_source
 
@@ -20,7 +18,7 @@ class InspectParameters(Parameters):
     """The options are those of `upload`, with the same meaning."""
 
     source: S3Url = Field(description="s3://bucket/key of a pyramidal TIFF")
-    tile_size: Annotated[int, AfterValidator(check_tile_size)] | None = Field(
+    tile_size: TileSize | None = Field(
         default=None, description="edge of the published tiles in pixels; the file's own if left out"
     )
     base_only: bool = Field(default=False, description="publish the full resolution level only")

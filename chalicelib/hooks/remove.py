@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from chalicelib.hooks import Parameters
 from chalicelib.hooks.upload import ObjectIdText
@@ -14,6 +14,18 @@ name = "remove"
 
 class RemoveParameters(Parameters):
     """Either some views of the session, or all of it: that has to be said."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["views"], "properties": {"views": {"type": "array"}, "whole_session": {"const": False}}},
+                {
+                    "required": ["whole_session"],
+                    "properties": {"views": {"const": None}, "whole_session": {"const": True}},
+                },
+            ]
+        }
+    )
 
     session: ObjectIdText = Field(description="id of the session")
     views: Annotated[list[ObjectIdText], Field(min_length=1, max_length=1000)] | None = Field(

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from functools import partial
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from chalicelib.core.event import Arrival
 from chalicelib.core.job import Job, Options
@@ -26,7 +26,15 @@ class SyncParameters(SlideOptions):
     """With collection and session all slides under the prefix go there; without, each key names its own, as an upload
     to the incoming bucket does, and is published as such."""
 
-    prefix: Annotated[str, AfterValidator(_prefix)] = Field(description="s3://bucket/prefix of the slides")
+    model_config = ConfigDict(
+        json_schema_extra={"dependentRequired": {"collection": ["session"], "session": ["collection"]}}
+    )
+
+    prefix: Annotated[
+        str,
+        AfterValidator(_prefix),
+        WithJsonSchema({"type": "string", "pattern": r"^s3://[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9](/[\s\S]{0,1024})?$"}),
+    ] = Field(description="s3://bucket/prefix of the slides")
     collection: ObjectIdText | None = Field(default=None, description="id of the collection")
     session: ObjectIdText | None = Field(default=None, description="id of a session of that collection")
 

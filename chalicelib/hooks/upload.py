@@ -3,14 +3,13 @@
 from collections.abc import Collection
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from chalicelib.core.errors import BucketNotAllowedError, SlidehookError, TransientError
 from chalicelib.core.event import Arrival
 from chalicelib.core.job import Destination, Job, OnBadTile, Options, failed, new_job, problem
-from chalicelib.core.pyramid import check_tile_size
 from chalicelib.core.source import OBJECT_ID, Source, destination_of_key, is_direct, parse_s3_url
-from chalicelib.hooks import CallbackUrl, Parameters, S3Url, validated
+from chalicelib.hooks import CallbackUrl, Parameters, S3Url, TileSize, validated
 from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides
 from chalicelib.steps.submit import submit
 
@@ -23,13 +22,15 @@ def _object_id(text: str) -> str:
     return text.lower()
 
 
-ObjectIdText = Annotated[str, AfterValidator(_object_id)]
+ObjectIdText = Annotated[
+    str, AfterValidator(_object_id), WithJsonSchema({"type": "string", "pattern": "^[0-9a-fA-F]{24}$"})
+]
 
 
 class SlideOptions(Parameters):
     """How a slide is published."""
 
-    tile_size: Annotated[int, AfterValidator(check_tile_size)] | None = Field(
+    tile_size: TileSize | None = Field(
         default=None, description="edge of the published tiles in pixels; the file's own if left out"
     )
     base_only: bool = Field(default=False, description="publish the full resolution level only")

@@ -822,6 +822,17 @@ def test_a_view_of_a_named_image_that_no_session_lists_goes_and_the_image_stays(
     assert bench.archive.tile(STORE, NAMED_IMAGE, "t.jpg") is not None
 
 
+def test_a_listed_view_whose_named_image_shows_another_slide_by_now_is_looked_at_again(bench: ArchiveBench) -> None:
+    job = named(bench, 1)
+    view = published(bench, job).view
+    published(bench, named(bench, 2, "another.svs"))
+    assert not bench.archive.discard(job, 0)
+    assert bench.shown_image(view) == NAMED_IMAGE
+    bench.forget_entry(SESSION, view)  # who took it out died
+    assert bench.archive.discard(job, 0)
+    assert bench.shown_image(view) is None
+
+
 def test_a_view_of_others_keeps_an_image_also_when_no_session_lists_it(bench: ArchiveBench) -> None:
     job = version(bench, 1)
     bench.add_foreign_view(FOREIGN_VIEW, session=SESSION, image=job.image, file_name="foreign.svs")

@@ -12,6 +12,7 @@ from chalicelib.adapters.dynamodb import JobTable
 from chalicelib.core.callback import Notice
 from chalicelib.core.errors import StorageBusyError
 from chalicelib.core.job import Attempt, Problem, State, Subscriber, cancelled
+from chalicelib.core.selection import Selection
 from tests.contracts.samples import BUSY, a_job, a_record, a_tiling_job, an_ended_job
 
 
@@ -166,6 +167,7 @@ EVERY_CALL: dict[str, Callable[[JobTable], Any]] = {
     "count_rescue": lambda jobs: jobs.count_rescue(a_job(), now=1.0),
     "schedule_sweep": lambda jobs: jobs.schedule_sweep("0" * 32, 1.0),
     "list": lambda jobs: jobs.list(state=None, session=None, cursor=None, limit=5),
+    "count": lambda jobs: jobs.count(State.DONE, most=5),
     "silent": lambda jobs: jobs.silent(State.TILING, before=1.0, limit=5),
     "subscribe": lambda jobs: jobs.subscribe(a_job(), Subscriber("https://example.org/", 1)),
     "untold": lambda jobs: jobs.untold(before=1.0, limit=5),
@@ -243,3 +245,35 @@ def test_a_listing_goes_on_where_the_table_broke_off(dynamodb: Any, jobs: JobTab
     for number in range(5):
         jobs.finish_chunk(job, a_record(number))
     assert [record.number for record in jobs.chunk_records(job)] == [0, 1, 2, 3, 4]
+
+
+def test_a_call_looks_at_a_bounded_number_of_jobs_and_its_cursor_goes_on_behind_them(
+    dynamodb: Any, jobs: JobTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chalicelib.adapters.dynamodb.MOST_LOOKED_AT", 7)
+    for number in range(20):
+        state = State.FAILED if number % 2 else State.DONE
+        jobs.create(a_job(f"{number}.svs", now=1700000000.0 + number, state=state))
+    looked_at: list[int] = []
+    dynamodb.meta.events.register(
+        "after-call.dynamodb.Query", lambda parsed, **_: looked_at.append(parsed["ScannedCount"])
+    )
+    for only in (Selection(text="0.svs"), Selection(text="0.svs", states=frozenset({State.FAILED, State.DONE}))):
+        found, calls, cursor = [], 0, None
+        while calls == 0 or cursor is not None:
+            looked_at.clear()
+            page = jobs.list(state=None, session=None, cursor=cursor, limit=5, only=only)
+            assert sum(looked_at) <= 7
+            found += [job.source.key for job in page.jobs]
+            cursor, calls = page.cursor, calls + 1
+        assert found == ["10.svs", "0.svs"]
+        assert calls > 2
+
+
+def test_a_count_goes_on_where_the_table_broke_off(dynamodb: Any, jobs: JobTable) -> None:
+    for number in range(7):
+        jobs.create(a_job(f"{number}.svs", now=1700000000.0 + number))
+    dynamodb.meta.events.register(
+        "provide-client-params.dynamodb.Query", lambda params, **_: {**params, "Limit": min(2, params["Limit"])}
+    )
+    assert [jobs.count(State.QUEUED, most=most) for most in (3, 7, 9)] == [3, 7, 7]

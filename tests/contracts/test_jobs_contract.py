@@ -12,9 +12,12 @@ from chalicelib.adapters.memory_events import MemoryEvents
 from chalicelib.adapters.told import ToldJobs
 from chalicelib.core.errors import InvalidRequestError
 from chalicelib.core.job import Attempt, LevelSummary, Options, Problem, Published, State, Subscriber, discarding, swept
+from chalicelib.core.selection import Selection
 from chalicelib.ports import Jobs
 from tests.contracts.samples import (
     BUSY,
+    COLLECTION,
+    OTHER_COLLECTION,
     OTHER_SESSION,
     SESSION,
     a_job,
@@ -485,6 +488,91 @@ def test_a_cursor_of_another_listing_is_refused(jobs: Jobs) -> None:
         jobs.list(state=State.QUEUED, session=None, cursor=cursor, limit=2)
     with pytest.raises(InvalidRequestError):
         jobs.list(state=None, session=SESSION, cursor=cursor, limit=2)
+
+
+@pytest.mark.parametrize(
+    ("only", "expected"),
+    [
+        ({"states": frozenset({State.DONE})}, "97531"),
+        ({"states": frozenset({State.DONE, State.QUEUED})}, "9876543210"),
+        ({"states": frozenset({State.DONE, State.FAILED})}, "97531"),
+        ({"collections": frozenset({COLLECTION, OTHER_COLLECTION})}, "9876543210"),
+        ({"collections": frozenset({OTHER_COLLECTION})}, ""),
+        ({"hook": "upload"}, "9876543210"),
+        ({"hook": "verify"}, ""),
+        ({"text": "3.SVS"}, "3"),
+        ({"text": ".sv"}, "9876543210"),
+        ({"text": "slides/"}, ""),
+        ({"text": "%"}, ""),
+        ({"submitted_after": 1700000003.0, "submitted_before": 1700000006.0}, "543"),
+        ({"submitted_after": 1700000007.5}, "98"),
+        ({"submitted_before": 1700000002.0}, "10"),
+        ({"submitted_after": 1700000005.0, "submitted_before": 1700000005.0}, ""),
+        ({"submitted_after": 1700000006.0, "submitted_before": 1700000004.0}, ""),
+        ({"submitted_after": 1700000004.0, "states": frozenset({State.DONE, State.QUEUED}), "text": "7.s"}, "7"),
+    ],
+)
+@pytest.mark.parametrize("session", [None, OTHER_SESSION])
+@pytest.mark.parametrize("limit", [2, 20])
+def test_only_what_is_wanted_is_listed(
+    jobs: Jobs, only: dict[str, Any], expected: str, session: str | None, limit: int
+) -> None:
+    _ten_jobs(jobs)
+    wanted = [f"{each}.svs" for each in expected if session is None or (int(each) < 5) is (session == OTHER_SESSION)]
+    pages = _pages(jobs, limit, session=session, only=Selection(**only))
+    assert [key for page in pages for key in page] == wanted
+    assert all(len(page) == limit for page in pages[:-1])
+
+
+def test_a_state_and_other_states_are_no_job(jobs: Jobs) -> None:
+    _ten_jobs(jobs)
+    for session in (None, SESSION):
+        assert _pages(jobs, 5, state=State.DONE, session=session, only=Selection(states=frozenset({State.QUEUED}))) == [
+            []
+        ]
+
+
+def test_a_job_is_found_by_a_part_of_its_id(jobs: Jobs) -> None:
+    _ten_jobs(jobs)
+    wanted = a_job("3.svs", session=OTHER_SESSION).id
+    assert _pages(jobs, 5, only=Selection(text=wanted[8:24].upper())) == [["3.svs"]]
+
+
+def test_what_was_submitted_early_and_changed_late_is_found_by_when_it_was_submitted(jobs: Jobs) -> None:
+    _ten_jobs(jobs)
+    job = a_job("4.svs", session=OTHER_SESSION, now=1700000004.0)
+    jobs.move(job, replace(job, state=State.PLANNING, updated_at=1700000100.0))
+    assert _pages(jobs, 5, only=Selection(submitted_before=1700000005.0, submitted_after=1700000003.0)) == [
+        ["4.svs", "3.svs"]
+    ]
+
+
+def test_jobs_of_one_instant_in_several_states_are_each_listed_once(jobs: Jobs) -> None:
+    states = list(State)
+    for number in range(16):
+        jobs.create(a_job(f"{number}.svs", now=1700000000.0, state=states[number % 8]))
+    pages = _pages(jobs, 3, only=Selection(states=frozenset(states)))
+    assert sorted(key for page in pages for key in page) == sorted(f"{number}.svs" for number in range(16))
+
+
+def test_a_cursor_of_several_states_goes_on_in_each_and_in_no_other(jobs: Jobs) -> None:
+    _ten_jobs(jobs)
+    both = Selection(states=frozenset({State.DONE, State.QUEUED}))
+    cursor = jobs.list(state=None, session=None, cursor=None, limit=3, only=both).cursor
+    jobs.create(a_job("new.svs", now=1700000050.0, state=State.DONE))
+    page = jobs.list(state=None, session=None, cursor=cursor, limit=3, only=both)
+    assert [job.source.key for job in page.jobs] == ["6.svs", "5.svs", "4.svs"]
+    with pytest.raises(InvalidRequestError):
+        jobs.list(state=State.FAILED, session=None, cursor=cursor, limit=3)
+
+
+def test_jobs_are_counted_up_to_a_bound(jobs: Jobs) -> None:
+    _ten_jobs(jobs)
+    assert [jobs.count(State.DONE, most=most) for most in (1, 4, 5, 6, 100)] == [1, 4, 5, 5, 5]
+    assert jobs.count(State.FAILED, most=3) == 0
+    job = a_job("4.svs", session=OTHER_SESSION, now=1700000004.0)
+    jobs.move(job, replace(job, state=State.FAILED, updated_at=1700000100.0))
+    assert (jobs.count(State.QUEUED, most=100), jobs.count(State.FAILED, most=100)) == (4, 1)
 
 
 def test_the_longest_silent_jobs_of_a_state_come_first(jobs: Jobs) -> None:

@@ -125,7 +125,7 @@ def test_no_secret_is_no_secret() -> None:
     ],
 )
 def test_a_secret_of_another_kind_is_refused_and_not_repeated(text: str) -> None:
-    with pytest.raises(ValueError, match="must begin with whsec_|must be base64|24 to 64 bytes") as refused:
+    with pytest.raises(ValueError, match=r"must begin with whsec_|must be base64|24 to 64 bytes") as refused:
         parse_secrets(text)
     assert text.rsplit("_", 1)[-1] not in str(refused.value)
 

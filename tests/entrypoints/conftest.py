@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from chalice.test import Client, HTTPResponse
 
+from tests.entrypoints.documented import assert_documented
 from tests.slides import Slide, write
 from tests.world import TOKEN, World
 
@@ -40,6 +41,8 @@ def call(world: World) -> Callable[..., HTTPResponse]:
             sent["Authorization"] = f"Bearer {token}"
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         with Client(app.app, stage_name="test") as client:
-            return client.http.request(method, path, headers=sent, body=data)
+            answer = client.http.request(method, path, headers=sent, body=data)
+        assert_documented(method, path, answer)
+        return answer
 
     return made

@@ -251,9 +251,14 @@ def test_the_table_has_keys_indexes_expiry_and_recovery(resources: dict[str, Any
         "recent": ["gsi_recent", "updated_at"],
         "by_state": ["gsi_state", "updated_at"],
         "by_session": ["gsi_session", "submitted_at"],
+        "counted": ["gsi_state", "submitted_at"],
         "sweep": ["gsi_sweep", "sweep_at"],
     }
-    assert {index["Projection"]["ProjectionType"] for index in table["GlobalSecondaryIndexes"]} == {"ALL"}
+    projections = {
+        index["IndexName"]: index["Projection"]["ProjectionType"] for index in table["GlobalSecondaryIndexes"]
+    }
+    assert projections.pop("counted") == "KEYS_ONLY"
+    assert set(projections.values()) == {"ALL"}
     assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert table["BillingMode"] == "PAY_PER_REQUEST"
@@ -321,6 +326,7 @@ def test_what_faces_the_internet_takes_no_messages_and_writes_no_objects_but_upl
         "s3:ListBucket",
         "s3:ListMultipartUploadParts",
         "s3:PutObject",
+        "sqs:GetQueueAttributes",
         "sqs:SendMessage",
     }
     role = {"Ref": resources["APIHandler"]["Properties"]["Role"]["Fn::GetAtt"][0]}
@@ -340,6 +346,18 @@ def test_pages_of_named_origins_only_may_send_slides(resources: dict[str, Any]) 
     assert (condition, otherwise) == ("HasPageOrigins", {"Ref": "AWS::NoValue"})
     assert rule["AllowedOrigins"] == {"Fn::Split": [",", {"Ref": "PageOrigins"}]}
     assert (rule["AllowedMethods"], rule["AllowedHeaders"]) == (["PUT"], ["content-type"])
+
+
+def test_what_api_gateway_answers_by_itself_is_a_problem_like_any_other(resources: dict[str, Any]) -> None:
+    found = resources["RestAPI"]["Properties"]["DefinitionBody"]
+    assert "/jobs" in found["paths"]
+    answers = found["x-amazon-apigateway-gateway-responses"]
+    for answer in answers.values():
+        body = json.loads(answer["responseTemplates"]["application/json"])
+        assert {"type", "title", "status", "detail", "code", "hint"} == set(body)
+        assert body["status"] == answer.get("statusCode", 503)
+        assert answer["responseParameters"]["gatewayresponse.header.Content-Type"] == "'application/problem+json'"
+    assert answers["MISSING_AUTHENTICATION_TOKEN"]["statusCode"] == 404
 
 
 @pytest.mark.parametrize("function", QUEUE_FUNCTIONS)

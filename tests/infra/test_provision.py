@@ -91,6 +91,7 @@ def test_the_table_has_its_indexes_and_forgets_what_expires(clients: Clients, pr
         "recent": ["gsi_recent", "updated_at"],
         "by_state": ["gsi_state", "updated_at"],
         "by_session": ["gsi_session", "submitted_at"],
+        "counted": ["gsi_state", "submitted_at"],
         "sweep": ["gsi_sweep", "sweep_at"],
     }
     expiry = clients.dynamodb.describe_time_to_live(TableName=provisioned.jobs_table)["TimeToLiveDescription"]

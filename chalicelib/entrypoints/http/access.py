@@ -39,6 +39,11 @@ BELIEVE_SECONDS = 60.0
 MAX_BELIEVED = 10_000
 
 
+def caller_of(request: Request, system: System) -> Caller:
+    """Return who asks by token or session, whatever they may. Raises UnauthorizedError."""
+    return _known(_bearer(request, system))
+
+
 def may_read(request: Request, system: System, *, limited: bool = False) -> Caller:
     """Return who asks, if they may read. Raises UnauthorizedError, ForbiddenError."""
     caller = _bearer(request, system)

@@ -17,6 +17,8 @@ from chalicelib.core.errors import (
     ConflictError,
     ForbiddenError,
     InvalidRequestError,
+    KeyInUseError,
+    MethodNotAllowedError,
     NoSuchCollectionError,
     NoSuchSessionError,
     NotFoundError,
@@ -24,9 +26,12 @@ from chalicelib.core.errors import (
     TooManyTriesError,
     TransientError,
     UnauthorizedError,
+    UnsupportedMediaError,
 )
 from chalicelib.core.job import Job
 from chalicelib.core.source import OBJECT_ID
+from chalicelib.entrypoints.http.caching import has_already
+from chalicelib.entrypoints.http.once import once
 from chalicelib.steps.report import POLL_SECONDS, report
 from chalicelib.wiring import System
 
@@ -45,11 +50,13 @@ STATUS: dict[type[SlidehookError], int] = {
     BucketNotAllowedError: 403,
     ConflictError: 409,
     ForbiddenError: 403,
+    MethodNotAllowedError: 405,
     NotFoundError: 404,
     SlidehookError: 422,
     TooManyTriesError: 429,
     TransientError: 503,
     UnauthorizedError: 401,
+    UnsupportedMediaError: 415,
 }
 
 Handler = Callable[..., Response]
@@ -80,6 +87,13 @@ def answer(request: Request | None, system: System, handle: Handler, *arguments:
 
 
 def _answer(request: Request | None, system: System, handle: Handler, *arguments: str) -> Response:
+    try:
+        return once(request, system, lambda: _answered(request, system, handle, *arguments))
+    except SlidehookError as error:
+        return problem(error)
+
+
+def _answered(request: Request | None, system: System, handle: Handler, *arguments: str) -> Response:
     try:
         return handle(request, system, *arguments)
     except SlidehookError as error:
@@ -120,6 +134,8 @@ def problem(error: SlidehookError, *, status: int | None = None) -> Response:
         headers["Retry-After"] = "60"
     if status == STATUS[TransientError]:
         headers["Retry-After"] = str(RETRY_SECONDS)
+    if isinstance(error, KeyInUseError):
+        headers["Retry-After"] = str(POLL_SECONDS)
     return Response(body=json.dumps(body), status_code=status, headers=headers)
 
 
@@ -127,6 +143,16 @@ def answered(body: Mapping[str, object], *, status: int = 200, headers: Mapping[
     return Response(
         body=json.dumps(body), status_code=status, headers={"Content-Type": "application/json", **(headers or {})}
     )
+
+
+def unless_known(
+    request: Request, body: Mapping[str, object], tag: str, *, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return a body with its tag, or 304 to who has it already. Nobody keeps it in between."""
+    told: Headers = {"ETag": tag, "Cache-Control": "no-store", **(headers or {})}
+    if has_already(request, tag):
+        return Response(body="", status_code=304, headers=told)
+    return Response(body=json.dumps(body), status_code=200, headers={"Content-Type": "application/json", **told})
 
 
 def raw_body_of(request: Request) -> bytes:

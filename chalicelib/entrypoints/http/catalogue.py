@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 from chalice.app import Request, Response
 
-from chalicelib.core.errors import InvalidRequestError
 from chalicelib.entrypoints.http.access import may_administer, may_read, may_submit, see_collection, seen_session
 from chalicelib.entrypoints.http.answers import answered, body_of, found_or_404, limit_in, object_id_in
+from chalicelib.hooks import validated
+from chalicelib.hooks.session import SessionParameters
 from chalicelib.ports import CollectionFacts, SessionFacts, ShownSlide, SlidePage
 from chalicelib.steps.control import recreate_session
 from chalicelib.wiring import System
@@ -75,21 +76,15 @@ MAX_SLIDES = 100
 
 def make_session(request: Request, system: System, collection: str) -> Response:
     caller = may_submit(request, system, limited=True)
-    body = body_of(request)
-    label = body.get("label") if isinstance(body, dict) else None
-    if not isinstance(label, str) or not 0 < len(label.strip()) <= MAX_LABEL or not label.isprintable():
-        raise InvalidRequestError(f"label must be a text of 1 to {MAX_LABEL} printable characters")
+    label = validated(SessionParameters, body_of(request)).label
     collection = object_id_in(collection, "collection")
 
     def make() -> tuple[SessionFacts, bool]:
         see_collection(caller, collection)
-        return system.archive.make_session(collection, label.strip())
+        return system.archive.make_session(collection, label)
 
     facts, made = found_or_404(make)
     return answered(_session(facts), status=201 if made else 200)
-
-
-MAX_LABEL = 200
 
 
 def recreate(request: Request, system: System, session: str) -> Response:

@@ -1,19 +1,19 @@
 """Jobs: how they are, and what can be done to them."""
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from functools import partial
 
 from chalice.app import Request, Response
 
 from chalicelib.core.access import Caller
-from chalicelib.core.errors import InvalidRequestError
-from chalicelib.core.history import MAX_EVENTS
 from chalicelib.core.job import Job, State, known
 from chalicelib.entrypoints.callbacks import tell
 from chalicelib.entrypoints.http.access import may_administer, may_read, may_submit, seen_job
-from chalicelib.entrypoints.http.answers import accepted, answered, body_of, limit_in, object_id_in, status_of
+from chalicelib.entrypoints.http.answers import accepted, answered, body_of, status_of, unless_known
+from chalicelib.entrypoints.http.caching import awaited, etag, has_already, preferred_wait_seconds, tag_of
+from chalicelib.entrypoints.http.queries import EventsQuery, ListQuery, OrphansQuery, asked
 from chalicelib.hooks import validated
 from chalicelib.hooks.redrive import RedriveParameters
 from chalicelib.ports import JobPage
@@ -24,23 +24,32 @@ from chalicelib.steps.settle import cancel
 from chalicelib.steps.submit import retry
 from chalicelib.wiring import System
 
-MAX_PAGE = 100
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def show_job(request: Request, system: System, job_id: str) -> Response:
-    job = job_for(may_read(request, system, limited=True), system, job_id)
+    """A job's status. Who would wait gets it when the job has ended, or when it is not what they have already."""
+    caller = may_read(request, system, limited=True)
+
+    def look() -> Job:
+        return job_for(caller, system, job_id)
+
+    def is_news(job: Job) -> bool:
+        return not job.is_live or ("if-none-match" in request.headers and not has_already(request, tag_of(job)))
+
+    seconds = preferred_wait_seconds(request)
+    job = awaited(look, is_news, seconds=seconds, clock=system.clock)
     headers = {"Retry-After": str(POLL_SECONDS)} if job.is_live else {}
-    return answered(status_of(job, system), headers={"Cache-Control": "no-store", **headers})
+    if seconds:
+        headers["Preference-Applied"] = f"wait={seconds}"
+    return unless_known(request, status_of(job, system), tag_of(job), headers=headers)
 
 
 def show_events(request: Request, system: System, job_id: str) -> Response:
     """What happened to a job, line by line: those behind the place `after`, the newest last."""
     job = job_for(may_read(request, system, limited=True), system, job_id)
-    query: Mapping[str, str] = request.query_params or {}
-    page = system.events.list(
-        job.id, after=query.get("after") or None, limit=limit_in(query.get("limit"), most=MAX_EVENTS, usual=MAX_EVENTS)
-    )
+    query = asked(EventsQuery, request)
+    page = system.events.list(job.id, after=query.after, limit=query.limit)
     return answered(events_report(job, page), headers={"Cache-Control": "no-store"})
 
 
@@ -59,9 +68,9 @@ def retry_job(request: Request, system: System, job_id: str) -> Response:
 def redrive_jobs(request: Request, system: System) -> Response:
     """Retry failed jobs, a page of them a call; `next` goes on where it ended."""
     caller = may_administer(request, system, limited=True)
-    asked = validated(RedriveParameters, body_of(request))
+    wanted = validated(RedriveParameters, body_of(request))
     found = redrive(
-        _retry(system), codes=asked.codes, session=asked.session, cursor=asked.cursor, jobs=system.jobs,
+        _retry(system), codes=wanted.codes, session=wanted.session, cursor=wanted.cursor, jobs=system.jobs,
         is_seen=lambda job: caller.sees(job.destination.collection),
     )  # fmt: skip
     refused = [{"id": job.id, "code": why.code, "message": why.message, "hint": why.hint} for job, why in found.refused]
@@ -80,8 +89,8 @@ def drop_orphans(request: Request, system: System) -> Response:
 
 
 def _orphans(request: Request, system: System, *, drop: bool) -> Response:
-    query: Mapping[str, str] = request.query_params or {}
-    found = orphans(drop=drop, cursor=query.get("cursor") or None, jobs=system.jobs, archive=system.archive)
+    query = asked(OrphansQuery, request)
+    found = orphans(drop=drop, cursor=query.cursor or None, jobs=system.jobs, archive=system.archive)
     told = [asdict(orphan) for orphan in found.found]
     return answered({"orphans": told, "jobs": found.jobs, "next": found.cursor}, headers={"Cache-Control": "no-store"})
 
@@ -100,40 +109,27 @@ def job_for(caller: Caller, system: System, job_id: str) -> Job:
 
 def list_jobs(request: Request, system: System) -> Response:
     caller = may_read(request, system, limited=True)
-    query: Mapping[str, str] = request.query_params or {}
-    page = _page(
-        caller,
-        system,
-        state=_state(query.get("state")),
-        session=object_id_in(query["session"], "session") if query.get("session") else None,
-        cursor=query.get("cursor") or None,
-        limit=limit_in(query.get("limit"), most=MAX_PAGE),
-    )
+    query = asked(ListQuery, request)
+    only = query.selection()
+    page = JobPage(jobs=(), cursor=None)
+    if caller.collections is not None:
+        only = replace(only, collections=(only.collections or caller.collections) & caller.collections)
+    if caller.collections is None or only.collections:
+        page = system.jobs.list(state=None, session=query.session, cursor=query.cursor, limit=query.limit, only=only)
     jobs = [status_of(job, system) for job in page.jobs]
-    return answered({"jobs": jobs, "next": page.cursor}, headers={"Cache-Control": "no-store"})
+    tag = etag([tag_of(job) for job in page.jobs], page.cursor)
+    return unless_known(request, {"jobs": jobs, "next": page.cursor}, tag)
 
 
-def _page(
-    caller: Caller, system: System, *, state: State | None, session: str | None, cursor: str | None, limit: int
-) -> JobPage:
-    """Return a page of the jobs that are there for the caller. Of a listing that is mostly of others it may be short,
-    with a cursor all the same."""
-    found: tuple[Job, ...] = ()
-    for _ in range(LOOKS_FOR_A_PAGE):
-        page = system.jobs.list(state=state, session=session, cursor=cursor, limit=limit - len(found))
-        found += tuple(job for job in page.jobs if seen_job(caller, job) is not None)
-        cursor = page.cursor
-        if cursor is None or len(found) >= limit:
-            break
-    return JobPage(jobs=found, cursor=cursor)
+def count_jobs(request: Request, system: System) -> Response:
+    """How many jobs are in each state. Where there are very many, that there are at least so many."""
+    may_read(request, system)
+    counts = {state.value: system.jobs.count(state, most=COUNTED_TO + 1) for state in State}
+    body = {
+        state: {"count": min(found, COUNTED_TO), "is_exact": found <= COUNTED_TO} for state, found in counts.items()
+    }
+    return answered({"counts": body}, headers={"Cache-Control": "no-store"})
 
 
-LOOKS_FOR_A_PAGE = 10
-
-
-def _state(text: str | None) -> State | None:
-    try:
-        return State(text) if text else None
-    except ValueError:
-        known = ", ".join(State)
-        raise InvalidRequestError(f"{text!r} is no state", hint=f"The states are: {known}.") from None
+# One request to the table for each state, of keys only.
+COUNTED_TO = 1000

@@ -3,7 +3,7 @@
 from chalice.app import Request, Response
 
 from chalicelib.core.access import SESSION_SECONDS, bearer_of, sealed_session
-from chalicelib.core.errors import InvalidRequestError, UnauthorizedError
+from chalicelib.core.errors import UnauthorizedError
 from chalicelib.entrypoints.http.access import (
     cookie_name,
     count_try,
@@ -13,6 +13,8 @@ from chalicelib.entrypoints.http.access import (
     told,
 )
 from chalicelib.entrypoints.http.answers import answered, body_of
+from chalicelib.hooks import validated
+from chalicelib.hooks.session import SignInParameters
 from chalicelib.wiring import System
 
 
@@ -25,10 +27,7 @@ def sign_in(request: Request, system: System) -> Response:
     """A token for a session. Another page cannot sign somebody in: it may not send this header."""
     refuse_other_pages(request)
     count_try(request, system)
-    body = body_of(request)
-    given = body.get("token") if isinstance(body, dict) else None
-    if not isinstance(given, str):
-        raise InvalidRequestError("token must be a text", hint='Send {"token": "..."}.')
+    given = validated(SignInParameters, body_of(request)).token
     settings = system.settings
     token = bearer_of(given.strip(), settings.known_tokens)
     if token is None:

@@ -1,15 +1,13 @@
 """Syncs, and what they found."""
 
-from collections.abc import Mapping
-
 from chalice.app import Request, Response
 
 from chalicelib.core.access import Caller, collection_of_key
-from chalicelib.core.errors import InvalidRequestError
 from chalicelib.core.sync import Sync, known_sync
 from chalicelib.entrypoints.http.access import may_read
 from chalicelib.entrypoints.http.answers import answered
-from chalicelib.entrypoints.http.jobs import JOB_ID, MAX_PAGE
+from chalicelib.entrypoints.http.jobs import JOB_ID
+from chalicelib.entrypoints.http.queries import MAX_PAGE, SyncQuery, asked
 from chalicelib.steps.report import POLL_SECONDS, sync_report
 from chalicelib.wiring import System
 
@@ -28,16 +26,10 @@ def show_sync(request: Request, system: System, sync_id: str) -> Response:
     caller = may_read(request, system, limited=True)
     stored = system.syncs.get(sync_id) if JOB_ID.fullmatch(sync_id) else None
     found = known_sync(sync_id, stored if stored is not None and _sees(caller, stored) else None)
-    query: Mapping[str, str] = request.query_params or {}
-    page = query.get("page")
-    if page is not None and not (page.isdecimal() and len(page) < MAX_DIGITS):
-        raise InvalidRequestError("page must be a number from 0")
-    entries = None if page is None else system.syncs.page(found, int(page))
+    page = asked(SyncQuery, request).page
+    entries = None if page is None else system.syncs.page(found, page)
     headers = {"Retry-After": str(POLL_SECONDS)} if found.is_live else {}
     return answered(sync_report(found, entries), headers={"Cache-Control": "no-store", **headers})
-
-
-MAX_DIGITS = 7
 
 
 def _sees(caller: Caller, sync: Sync) -> bool:

@@ -1,0 +1,112 @@
+"""Answers that are given again, in the table of the jobs and in memory.
+
+    pk = answer#<key>  sk = answer    the call, until when its reservation holds, and its answer
+
+The table drops what has expired within days only; until then it is as if it was not there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.adapters.dynamodb import JobTable, _Change, _new_token
+from chalicelib.adapters.item import Item, attribute
+from chalicelib.ports import CALL_SECONDS, KEEP_ANSWERS_SECONDS, KeptAnswer, Promise
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+
+class AnswerTable:
+    """ports.Answers over one DynamoDB table."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._jobs = JobTable(client, table)
+
+    def begin(self, key: str, call: str, *, now: float) -> Promise | None:
+        token = _new_token()
+        until = now + CALL_SECONDS
+        outcome = self._jobs._write(
+            f"the answer to {key}",
+            "put_item",
+            Item={
+                **_key(key), "call": attribute(call), "until": attribute(until), "expires_at": attribute(int(until)),
+                "write_token": token,
+            },
+            ConditionExpression="attribute_not_exists(pk) OR #until <= :now",
+            ExpressionAttributeNames={"#until": "until"},
+            ExpressionAttributeValues={":now": attribute(now)},
+        )  # fmt: skip
+        # A reservation whose answer was lost is ours.
+        return None if outcome.made or outcome.item.get("write_token") == token else _promise(outcome.item)
+
+    def keep(self, key: str, call: str, answer: KeptAnswer, *, now: float) -> None:
+        until = now + KEEP_ANSWERS_SECONDS
+        change = _Change()
+        change.set("status", attribute(answer.status))
+        change.set("body", attribute(answer.body))
+        change.set("headers", {"M": {name: attribute(value) for name, value in answer.headers}})
+        change.set("until", attribute(until))
+        change.set("expires_at", attribute(int(until)))
+        change.where_equal(call=call, status=None)
+        self._jobs._write(f"the answer to {key}", "update_item", Key=_key(key), **change.request())
+
+    def forget(self, key: str, call: str) -> None:
+        self._jobs._write(
+            f"the answer to {key}",
+            "delete_item",
+            Key=_key(key),
+            ConditionExpression="#call = :call AND attribute_not_exists(#status)",
+            ExpressionAttributeNames={"#call": "call", "#status": "status"},
+            ExpressionAttributeValues={":call": attribute(call)},
+        )
+
+
+def _key(key: str) -> Item:
+    return {"pk": attribute(f"answer#{key}"), "sk": attribute("answer")}
+
+
+def _promise(item: Mapping[str, Any]) -> Promise:
+    call = item["call"]["S"]
+    if "status" not in item:
+        return Promise(call=call)
+    headers = tuple(sorted((name, value["S"]) for name, value in item["headers"]["M"].items()))
+    return Promise(
+        call=call, answer=KeptAnswer(status=int(item["status"]["N"]), body=item["body"]["S"], headers=headers)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    promise: Promise
+    until: float
+
+
+class MemoryAnswers:
+    """ports.Answers as a dictionary."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._kept: dict[str, _Kept] = {}
+
+    def begin(self, key: str, call: str, *, now: float) -> Promise | None:
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None and kept.until > now:
+                return kept.promise
+            self._kept[key] = _Kept(Promise(call=call), now + CALL_SECONDS)
+            return None
+
+    def keep(self, key: str, call: str, answer: KeptAnswer, *, now: float) -> None:
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None and kept.promise == Promise(call=call):
+                told = replace(answer, headers=tuple(sorted(answer.headers)))
+                self._kept[key] = _Kept(Promise(call=call, answer=told), now + KEEP_ANSWERS_SECONDS)
+
+    def forget(self, key: str, call: str) -> None:
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None and kept.promise == Promise(call=call):
+                del self._kept[key]

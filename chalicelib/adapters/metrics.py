@@ -1,0 +1,62 @@
+"""What becomes of jobs, as metrics: log lines in CloudWatch's embedded metric format, of which it makes metrics by
+itself. Nothing is sent, and nothing waits for it."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+from chalicelib.adapters.dynamodb import JobTable
+from chalicelib.core.job import Job, State
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+NAMESPACE = "Slidehook"
+UNITS = {"JobsEnded": "Count", "Seconds": "Seconds", "Tiles": "Count", "Bytes": "Bytes"}
+
+
+def line_of(job: Job) -> str:
+    """Return the line that tells of an ended job, without its line end: `Seconds` are those of its last attempt, and
+    what was done is told of done jobs only. Its id and error stand in the line, and are no dimensions."""
+    at = job.updated_at if job.ended_at is None else job.ended_at
+    values: dict[str, float] = {"JobsEnded": 1, "Seconds": round(max(0.0, at - job.started_at), 3)}
+    if job.state is State.DONE:
+        values |= {"Tiles": job.tiles_total, "Bytes": job.bytes_total}
+    directive = {
+        "Namespace": NAMESPACE,
+        "Dimensions": [["outcome"], ["hook", "outcome"]],
+        "Metrics": [{"Name": name, "Unit": UNITS[name]} for name in values],
+    }
+    about = {"hook": job.hook, "outcome": job.state.value, "job": job.id, "attempt": job.attempt}
+    if job.error is not None:
+        about["code"] = job.error.code
+    emf = {"_aws": {"Timestamp": round(at * 1000), "CloudWatchMetrics": [directive]}}
+    return json.dumps({**emf, **about, **values}, separators=(",", ":"))
+
+
+class MeasuredJobTable(JobTable):
+    """The job table, which tells of each attempt that ends: who wins the move that ends it does, and nobody else."""
+
+    def __init__(
+        self, client: "DynamoDBClient", table: str, *, leaves_notices: bool = False, out: TextIO | None = None
+    ) -> None:
+        super().__init__(client, table, leaves_notices=leaves_notices)
+        self._out = out
+
+    def create(self, job: Job) -> Job:
+        stored = super().create(job)
+        if stored is job and not job.is_live:
+            self._tell(job)
+        return stored
+
+    def move(self, was: Job, now: Job) -> bool:
+        is_made = super().move(was, now)
+        if is_made and was.is_live and not now.is_live:
+            self._tell(now)
+        return is_made
+
+    def _tell(self, job: Job) -> None:
+        # One write for a line: threads do not cut each other's in two.
+        out = self._out or sys.stdout
+        out.write(line_of(job) + "\n")
+        out.flush()

@@ -1,0 +1,38 @@
+"""The examples of docs/api.md, run in the order in which they stand there."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from chalice.test import HTTPResponse
+
+from tests.world import World
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
+# A line is the call; header lines and a body may follow; then the status, and what the answer holds at least.
+EXAMPLE = re.compile(r"```http\n(\w+) (\S+)\n((?:[\w-]+: [^\n]*\n)*)(?:(\{.*?)\n)?\n(\d+)\n(\{.*?)\n```", re.DOTALL)
+
+
+def examples() -> Iterator[tuple[str, str, dict[str, str], Any, int, Any]]:
+    for method, path, headers, body, status, told in EXAMPLE.findall(PAGE.read_text(encoding="utf-8")):
+        given = dict(line.split(": ", 1) for line in headers.splitlines())
+        yield method, path, given, json.loads(body) if body else None, int(status), json.loads(told)
+
+
+def holds(found: Any, told: Any) -> bool:
+    """Tell whether an answer has all that is told of it."""
+    if isinstance(told, dict) and isinstance(found, dict):
+        return all(name in found and holds(found[name], each) for name, each in told.items())
+    return bool(found == told)
+
+
+def test_the_examples_are_answered_as_they_say(world: World, call: Callable[..., HTTPResponse]) -> None:
+    job, seen = "", 0
+    for method, path, headers, body, status, told in examples():
+        given = {name.replace("-", "_"): value for name, value in headers.items()}
+        answer = call(method, path.replace("{id}", job), body, **given)
+        assert (answer.status_code, holds(answer.json_body, told)) == (status, True), (path, answer.json_body)
+        job, seen = answer.json_body.get("id", job) if path == "/hooks/upload" else job, seen + 1
+    assert seen == PAGE.read_text(encoding="utf-8").count("```http")

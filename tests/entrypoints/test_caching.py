@@ -1,0 +1,138 @@
+"""What clients have already, and waiting for news."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from chalice.test import HTTPResponse
+
+from chalicelib.adapters.memory import MemoryClock
+from chalicelib.core.job import Job, State
+from chalicelib.entrypoints.http.caching import MAX_WAIT_SECONDS
+from tests.world import World
+
+Call = Callable[..., HTTPResponse]
+
+
+class Watched(MemoryClock):
+    """A clock that lets something happen when a number of seconds has been slept."""
+
+    def __init__(self, now: float, seconds: float, act: Callable[[], object]) -> None:
+        super().__init__(now)
+        self.slept, self.until, self.act = 0.0, seconds, act
+
+    def sleep(self, seconds: float) -> None:
+        before, self.slept = self.slept, self.slept + seconds
+        super().sleep(seconds)
+        if before < self.until <= self.slept:
+            self.act()
+
+
+@pytest.fixture
+def job(world: World) -> Job:
+    return world.submit()
+
+
+def moved(world: World, job: Job, **changes: object) -> Job:
+    """Let the job change."""
+    now = replace(world.job(job), **changes)  # type: ignore[arg-type]
+    assert world.memory_jobs.move(world.job(job), now)
+    return now
+
+
+def test_who_has_the_status_already_is_told_so_until_it_changes(world: World, call: Call, job: Job) -> None:
+    first = call("GET", f"/jobs/{job.id}")
+    tag = first.headers["ETag"]
+    again = call("GET", f"/jobs/{job.id}", If_None_Match=tag)
+    assert (again.status_code, again.body, again.headers["ETag"]) == (304, b"", tag)
+    moved(world, job, state=State.PLANNING)
+    changed = call("GET", f"/jobs/{job.id}", If_None_Match=tag)
+    assert (changed.status_code, changed.json_body["state"]) == (200, "planning")
+    assert changed.headers["ETag"] != tag
+
+
+def test_time_that_passes_is_no_news(world: World, call: Call, job: Job) -> None:
+    moved(world, job, state=State.TILING, tiles_total=10, tiles_done=5, tiling_at=world.clock.now())
+    world.clock.advance(1)
+    first = call("GET", f"/jobs/{job.id}")
+    world.clock.advance(5)
+    assert call("GET", f"/jobs/{job.id}", If_None_Match=first.headers["ETag"]).status_code == 304
+    assert call("GET", f"/jobs/{job.id}").json_body["rate"] != first.json_body["rate"]
+
+
+@pytest.mark.parametrize("form", ["{}", "*", '"other", {}', '{}, W/"x"'])
+def test_tags_are_compared_as_http_has_it(call: Call, job: Job, form: str) -> None:
+    tag = call("GET", f"/jobs/{job.id}").headers["ETag"]
+    for each in (tag, tag.removeprefix("W/")):
+        assert call("GET", f"/jobs/{job.id}", If_None_Match=form.format(each)).status_code == 304
+
+
+@pytest.mark.parametrize("tag", ['"x"', "x", "", 'W/""', "W/*x", '"*"'])
+def test_other_tags_are_not_it(call: Call, job: Job, tag: str) -> None:
+    assert call("GET", f"/jobs/{job.id}", If_None_Match=tag).status_code == 200
+
+
+def test_a_page_of_jobs_that_has_not_changed_is_not_sent_again(world: World, call: Call, job: Job) -> None:
+    tag = call("GET", "/jobs").headers["ETag"]
+    assert call("GET", "/jobs", If_None_Match=tag).status_code == 304
+    assert call("GET", "/jobs?state=done", If_None_Match=tag).status_code == 200
+    moved(world, job, state=State.PLANNING)
+    assert call("GET", "/jobs", If_None_Match=tag).status_code == 200
+
+
+def test_who_waits_is_answered_when_the_job_ends(world: World, call: Call, job: Job) -> None:
+    ended = lambda: moved(world, job, state=State.CANCELLED, ended_at=world.clock.now())  # noqa: E731
+    world.clock = clock = Watched(world.clock.now(), 3.0, ended)
+    answer = call("GET", f"/jobs/{job.id}", Prefer="wait=10")
+    assert (answer.json_body["state"], answer.headers["Preference-Applied"], clock.slept) == (
+        "cancelled",
+        "wait=10",
+        3.0,
+    )
+    assert call("GET", f"/jobs/{job.id}", Prefer="wait=10").status_code == 200
+    tag = answer.headers["ETag"]
+    assert call("GET", f"/jobs/{job.id}", Prefer="wait=10", If_None_Match=tag).status_code == 304
+    assert clock.slept == 3.0
+
+
+def test_who_waits_and_says_what_they_have_is_answered_when_that_changes(world: World, call: Call, job: Job) -> None:
+    tag = call("GET", f"/jobs/{job.id}").headers["ETag"]
+    world.clock = clock = Watched(world.clock.now(), 2.0, lambda: moved(world, job, state=State.PLANNING))
+    answer = call("GET", f"/jobs/{job.id}", Prefer="respond-async, wait=10", If_None_Match=tag)
+    assert (answer.status_code, answer.json_body["state"], clock.slept) == (200, "planning", 2.0)
+    assert call("GET", f"/jobs/{job.id}", Prefer="wait=10", If_None_Match=tag).status_code == 200
+    assert clock.slept == 2.0
+
+
+@pytest.mark.parametrize(
+    ("prefer", "seconds"),
+    [
+        ("wait=7", 7),
+        ('Wait = "7"', 7),
+        ("wait=7; x=y", 7),
+        ("wait=100000", MAX_WAIT_SECONDS),
+        ("foo;wait=3,wait=5,wait=9", 5),
+    ],
+)
+def test_nobody_waits_longer_than_they_would(world: World, call: Call, job: Job, prefer: str, seconds: int) -> None:
+    world.clock = clock = Watched(world.clock.now(), 1e9, lambda: None)
+    tag = call("GET", f"/jobs/{job.id}").headers["ETag"]
+    answer = call("GET", f"/jobs/{job.id}", Prefer=prefer, If_None_Match=tag)
+    assert (answer.status_code, answer.headers["Preference-Applied"]) == (304, f"wait={seconds}")
+    assert clock.slept == seconds
+
+
+@pytest.mark.parametrize(
+    "prefer", ["", "wait=0", "wait=-1", "wait", "wait=x", "return=minimal", "wait=1e3", "wait=\u00b2"]
+)
+def test_without_a_wish_that_is_understood_nobody_waits(world: World, call: Call, job: Job, prefer: str) -> None:
+    world.clock = clock = Watched(world.clock.now(), 1e9, lambda: None)
+    answer = call("GET", f"/jobs/{job.id}", Prefer=prefer)
+    assert (answer.status_code, clock.slept) == (200, 0.0)
+    assert "Preference-Applied" not in answer.headers
+
+
+def test_nobody_waits_for_a_job_that_is_not_there(world: World, call: Call) -> None:
+    world.clock = clock = Watched(world.clock.now(), 1e9, lambda: None)
+    assert call("GET", f"/jobs/{'0' * 32}", Prefer="wait=10").status_code == 404
+    assert clock.slept == 0.0

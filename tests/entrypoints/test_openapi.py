@@ -1,0 +1,132 @@
+"""The API's document: it names every door, and says of each what is checked."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from chalice.test import HTTPResponse
+from openapi_spec_validator import validate
+
+from chalicelib.core.errors import SlidehookError
+from chalicelib.entrypoints.http.documents import known_codes
+from chalicelib.entrypoints.http.doors import DOORS
+from chalicelib.entrypoints.http.hooks import HOOKS
+from chalicelib.entrypoints.http.openapi import document
+from tests.entrypoints.documented import assert_documented
+from tests.world import COLLECTION, World
+
+Call = Callable[..., HTTPResponse]
+HEX = "0" * 32
+
+
+def test_the_document_is_one(call: Call) -> None:
+    answer = call("GET", "/openapi.json", token=None)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    assert answer.json_body["openapi"] == "3.1.0"
+    validate(answer.json_body)
+    assert call("GET", "/openapi.json", If_None_Match=answer.headers["ETag"]).status_code == 304
+
+
+def test_every_door_of_the_app_is_documented_and_no_other(world: World) -> None:
+    import app
+
+    doors = {(method, path) for path, methods in app.app.routes.items() for method in methods}
+    doors -= {(method, path) for method, path in doors if method in {"HEAD", "OPTIONS"}}
+    assert {(door.method, door.path) for door in DOORS} == doors
+
+
+def test_every_hook_is_documented() -> None:
+    assert {path.removeprefix("/hooks/") for path in document()["paths"] if path.startswith("/hooks/")} == {
+        *HOOKS, "{name}",
+    }  # fmt: skip
+
+
+def test_every_group_is_described_and_every_operation_has_a_name_of_its_own() -> None:
+    found = document()
+    operations = [operation for methods in found["paths"].values() for operation in methods.values()]
+    assert {tag for operation in operations for tag in operation["tags"]} == {tag["name"] for tag in found["tags"]}
+    names = [operation["operationId"] for operation in operations]
+    assert len(names) == len(set(names))
+
+
+def test_the_parameters_of_a_list_are_those_that_are_checked() -> None:
+    found = {each["name"]: each["schema"] for each in document()["paths"]["/jobs"]["get"]["parameters"]}
+    assert found["limit"] == {"default": 50, "maximum": 100, "minimum": 1, "type": "integer"}
+    assert found["session"] == {"pattern": "^[0-9a-fA-F]{24}$", "type": "string"}
+    assert found["state"]["items"]["enum"][0] == "queued"
+
+
+def test_the_body_of_a_hook_is_the_class_that_checks_it() -> None:
+    schema = document()["components"]["schemas"]["UploadParameters"]
+    assert schema["additionalProperties"] is False
+    assert set(schema["required"]) == {"source", "collection", "session"}
+    assert schema["properties"]["tile_size"]["anyOf"][0] == {
+        "type": "integer", "minimum": 64, "maximum": 4096, "multipleOf": 16,
+    }  # fmt: skip
+
+
+def test_the_codes_of_refusals_are_named_by_status() -> None:
+    refused = document()["paths"]["/hooks/upload"]["post"]["responses"]
+    codes = {
+        status: set(found["content"]["application/problem+json"]["schema"]["properties"]["code"]["enum"])
+        for status, found in refused.items()
+        if "application/problem+json" in found.get("content", {})
+    }
+    assert codes["403"] == {"bucket_not_allowed", "source_not_allowed", "forbidden"}
+    assert codes["401"] == {"unauthorized", "bad_signature"}
+    assert {"no_such_source", "not_a_tiff", "session_not_in_collection", "idempotency_key_reused"} <= codes["422"]
+    assert "mongodb_unavailable" in codes["503"]
+    assert set().union(*codes.values()) <= known_codes(SlidehookError)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (418, {}, "application/json"),
+        (200, {"status": "ok"}, "text/plain"),
+        (200, {"status": "odd"}, "application/json"),
+        (200, {"status": "ok", "more": 1}, "application/json"),
+        (401, {}, "application/problem+json"),
+    ],
+)
+def test_what_is_not_documented_fails_a_test(status: int, body: Any, kind: str) -> None:
+    answer = HTTPResponse(body=json.dumps(body).encode(), headers={"Content-Type": kind}, status_code=status)
+    with pytest.raises(AssertionError):
+        assert_documented("GET", "/health", answer)
+
+
+def test_an_address_that_is_not_documented_fails_a_test() -> None:
+    answer = HTTPResponse(body=b"{}", headers={"Content-Type": "application/json"}, status_code=200)
+    with pytest.raises(AssertionError, match="not documented"):
+        assert_documented("GET", "/secret", answer)
+    with pytest.raises(AssertionError, match="not documented"):
+        assert_documented("POST", "/jobs", answer)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/jobs"),
+        ("DELETE", f"/jobs/{HEX}"),
+        ("GET", "/redrive"),
+        ("PUT", f"/sessions/{COLLECTION}"),
+        ("POST", "/"),
+    ],
+)
+def test_a_method_that_an_address_has_not_is_a_problem_with_those_it_has(call: Call, method: str, path: str) -> None:
+    answer = call(method, path, {})
+    assert (answer.status_code, answer.json_body["code"]) == (405, "method_not_allowed")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert {"GET", "POST"} & set(answer.headers["Allow"].split(", "))
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "", "application/xml; charset=x"])
+def test_a_body_that_is_called_something_else_than_json_is_a_problem(call: Call, kind: str) -> None:
+    answer = call("POST", "/hooks/upload", {}, Content_Type=kind)
+    assert (answer.status_code, answer.json_body["code"]) == (415, "unsupported_media_type")
+
+
+def test_a_label_may_not_come_with_what_is_not_known(call: Call) -> None:
+    answer = call("POST", f"/collections/{COLLECTION}/sessions", {"label": "x", "color": "red"})
+    assert [each["pointer"] for each in answer.json_body["errors"]] == ["/color"]

@@ -1,0 +1,102 @@
+"""The API's document against the running system: nothing answers otherwise than it says."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.journey.noise import noise_slide
+from tests.journey.system import LocalSystem, eventually
+
+HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
+OBJECT_ID, JOB_ID = "[0-9a-fA-F]{24}", "[0-9a-f]{32}"
+# All checks are on. What a call names may be missing, or in the way: then it is refused, in a way that is documented.
+SETTINGS = """
+[generation]
+deterministic = true
+max-examples = 20
+
+[phases.stateful.generation]
+max-examples = 8
+
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", "304", "404", "403", "409", "422"]
+
+[checks.negative_data_rejection]
+expected-statuses = ["400", "401", "403", "404", "405", "409", "413", "415", "422"]
+"""
+
+
+def things(system: LocalSystem) -> dict[str, tuple[str, str]]:
+    """Make a slide in a session of its own, and return ids by the names of fields and parameters."""
+    stack = system.stack
+    made = system.call("POST", f"/collections/{stack['collection']}/sessions", {"label": "schemathesis"}).json()
+    source = system.put("schemathesis.tif", noise_slide(4, 3, seed=9))
+    job = system.ended(system.submit(source, session=made["id"])["id"])
+    found: dict[str, tuple[str, str]] = {
+        "collection": (OBJECT_ID, stack["collection"]),
+        "session": (OBJECT_ID, made["id"]),
+        "image_store": (OBJECT_ID, stack["image_store"]),
+        "image": (OBJECT_ID, job["result"]["image"]),
+        "db": (".*", stack["image_store"]),
+        "img": (".*", job["result"]["image"]),
+        "name": (".*", "t.jpg"),
+        "job_id": (JOB_ID, job["id"]),
+        "job": (JOB_ID, job["id"]),
+        "source": ("s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.{1,1024}", source),
+    }
+    return found
+
+
+def live(system: LocalSystem) -> list[Any]:
+    """Return the jobs that are at work."""
+    states = "&".join(f"state={state}" for state in ("queued", "planning", "tiling", "finishing"))
+    found: list[Any] = system.call("GET", f"/jobs?{states}").json()["jobs"]
+    return found
+
+
+def test_schemathesis_finds_nothing(system: LocalSystem, tmp_path: Path) -> None:
+    settings = tmp_path / "schemathesis.toml"
+    settings.write_text(SETTINGS, encoding="utf-8")
+    stack = system.stack
+    # On one thread: Python 3.11's compiler, which hypothesis asks for the text of functions, is not made for several.
+    command = [str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(settings), "run"]
+    command += [f"{stack['api']}/openapi.json", "--checks", "all", "--no-color", "--warnings", "off"]
+    command += ["--header", f"Authorization: Bearer {stack['token']}"]
+    environment = os.environ | {
+        "SCHEMATHESIS_HOOKS": HOOKS.stem,
+        "PYTHONPATH": str(HOOKS.parent),
+        "THINGS_THAT_ARE_THERE": json.dumps(things(system)),
+    }
+    ran = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=170
+    )
+    assert ran.returncode == 0, (ran.stdout + ran.stderr)[-20_000:]
+    # What it has begun is not in the way of the tests behind this one.
+    eventually(lambda: not live(system), what="the end of all jobs")
+
+
+def test_the_page_of_the_api_is_there(system: LocalSystem) -> None:
+    page = system.call("GET", "/static/api.html", headers={"Authorization": ""})
+    assert page.status == 200
+    assert b"api-page.js" in page.data
+    assert system.call("GET", "/static/api-page.js").headers["Content-Type"].startswith("text/javascript")
+
+
+def test_the_service_is_ready(system: LocalSystem) -> None:
+    answer = system.call("GET", "/ready")
+    assert (answer.status, answer.json()["status"]) == (200, "ready")
+    assert set(answer.json()["parts"]) == {
+        "table", "jobs queue", "chunks queue", "incoming bucket", "work bucket", "database",
+    }  # fmt: skip
+
+
+def test_an_address_that_leads_nowhere_is_a_problem_and_repeats_no_token(system: LocalSystem) -> None:
+    for method in ("GET", "POST", "TRACE", "BREW"):
+        answer = system.call(method, "/nothing/at/all")
+        assert (answer.status, answer.json()["code"]) == (404, "not_found")
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert system.stack["token"] not in answer.data.decode()
+    assert system.call("BREW", "/jobs").json()["code"] == "method_not_allowed"
