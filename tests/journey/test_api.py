@@ -79,7 +79,7 @@ def test_schemathesis_finds_nothing(system: LocalSystem, tmp_path: Path) -> None
 
 
 def test_the_page_of_the_api_is_there(system: LocalSystem) -> None:
-    page = system.call("GET", "/static/api.html", headers={"Authorization": ""})
+    page = system.call("GET", "/pages/api", headers={"Authorization": ""})
     assert page.status == 200
     assert b"api-page.js" in page.data
     assert system.call("GET", "/static/api-page.js").headers["Content-Type"].startswith("text/javascript")

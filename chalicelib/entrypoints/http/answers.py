@@ -191,16 +191,6 @@ def status_of(job: Job, system: System) -> dict[str, object]:
     return report(job, now=system.clock.now(), is_told=job.hook in system.settings.callback_urls)
 
 
-def limit_in(text: str | None, *, most: int, usual: int | None = None) -> int:
-    """Return how long a page is asked to be; if nothing is said, as `usual`, or half of the longest. Raises
-    InvalidRequestError."""
-    if not text:
-        return most // 2 if usual is None else usual
-    if not text.isdecimal() or len(text) > MAX_DIGITS or not 1 <= int(text) <= most:
-        raise InvalidRequestError(f"limit must be a number from 1 to {most}")
-    return int(text)
-
-
 def accepted(job: Job, system: System) -> Response:
     headers = {"Location": f"/jobs/{job.id}", "Retry-After": str(POLL_SECONDS)}
     return answered(status_of(job, system), status=202, headers=headers)

@@ -1,11 +1,10 @@
 """Collections and sessions, and what a client has to know of the service."""
 
-from collections.abc import Mapping
-
 from chalice.app import Request, Response
 
 from chalicelib.entrypoints.http.access import may_administer, may_read, may_submit, see_collection, seen_session
-from chalicelib.entrypoints.http.answers import answered, body_of, found_or_404, limit_in, object_id_in
+from chalicelib.entrypoints.http.answers import answered, body_of, found_or_404, object_id_in
+from chalicelib.entrypoints.http.queries import SlidesQuery, asked
 from chalicelib.hooks import validated
 from chalicelib.hooks.session import SessionParameters
 from chalicelib.ports import CollectionFacts, SessionFacts, ShownSlide, SlidePage
@@ -57,21 +56,17 @@ def show_session(request: Request, system: System, session: str) -> Response:
 def show_slides(request: Request, system: System, session: str) -> Response:
     """A page of a session's slides, the newest first."""
     caller = may_read(request, system, limited=True)
-    query: Mapping[str, str] = request.query_params or {}
+    query = asked(SlidesQuery, request)
     session = object_id_in(session, "session")
-    limit = limit_in(query.get("limit"), most=MAX_SLIDES)
 
     def look() -> SlidePage:
         seen_session(caller, system, session)
-        return system.archive.slides(session, cursor=query.get("cursor") or None, limit=limit)
+        return system.archive.slides(session, cursor=query.cursor, limit=query.limit)
 
     page: SlidePage = found_or_404(look)
     return answered(
         {"slides": [_shown(each) for each in page.slides], "next": page.cursor}, headers={"Cache-Control": "no-store"}
     )
-
-
-MAX_SLIDES = 100
 
 
 def make_session(request: Request, system: System, collection: str) -> Response:

@@ -321,6 +321,7 @@ class SlideDescription(Document):
     image_store: ObjectId
     image: ObjectId
     generation: str | None
+    job: Id | None
     file_name: str
     width_px: Px
     height_px: Px
@@ -332,6 +333,84 @@ class SlideDescription(Document):
     levels: list[DescribedLevel]
     tiles: str
     links: dict[str, str | None]
+
+
+class MapLevel(Document):
+    """How far a level has filled up: of `cells`, a text a row, each character stands for `side` x `side` tiles."""
+
+    level: Count
+    columns: Count
+    rows: Count
+    side: Annotated[int, Field(ge=1)]
+    tiles_done: Count
+    made: Made | None
+    cells: list[Annotated[str, Field(pattern=r"^[.0-9]*$")]]
+
+
+class MapFault(Document):
+    """A tile that could not be read, or that a verification found wrong."""
+
+    level: Count
+    column: Count
+    row: Count
+    reason: str
+
+
+class Cost(Document):
+    """What a job has cost so far, estimated."""
+
+    worker_seconds: Annotated[float, Field(ge=0)]
+    dollars: Annotated[float, Field(ge=0)]
+
+
+class MapDocument(Document):
+    """How far a job's pyramid has filled up."""
+
+    job: Id
+    state: State
+    attempt: Annotated[int, Field(ge=1)]
+    depth: Count
+    levels: list[MapLevel]
+    bad_tiles: list[MapFault]
+    cost: Cost
+    links: dict[str, str]
+
+
+class UploadDocument(Document):
+    """An upload that was begun: `source` is what a hook is called with once it is complete."""
+
+    key: str
+    upload_id: str
+    part_bytes: Annotated[int, Field(ge=1)]
+    parts: Annotated[int, Field(ge=1)]
+    source: str
+
+
+class StoredPart(Document):
+    number: Annotated[int, Field(ge=1)]
+    size_bytes: Count
+
+
+class PartAddress(Document):
+    """Where a part may be sent (PUT), for an hour, by whoever has the address."""
+
+    number: Annotated[int, Field(ge=1)]
+    url: str
+
+
+class UploadParts(Document):
+    stored: list[StoredPart]
+    addresses: list[PartAddress]
+
+
+class UploadCompleted(Document):
+    source: str
+    etag: str
+    size_bytes: Count
+
+
+class UploadAborted(Document):
+    aborted: str
 
 
 class RefusedRetry(Document):
@@ -486,6 +565,42 @@ class CollectionDocument(Document):
     label: str
     image_store: ObjectId | None
     sessions: list[SessionOfCollection]
+
+
+class CollectionList(Document):
+    collections: list[CollectionDocument]
+
+
+class ShownFacts(Document):
+    """What is known of a published slide."""
+
+    width_px: Px
+    height_px: Px
+    tile_size_px: Px
+    levels: Count
+    mpp_x: float | None
+    mpp_y: float | None
+    magnification: float | None
+    vendor: str | None
+    icc_profile_bytes: Count
+    associated: list[str]
+
+
+class ShownSlideDocument(Document):
+    """A slide of a session as readers see it. `slide` is null where its image says nothing."""
+
+    view: ObjectId
+    title: str
+    image_store: MaybeObjectId
+    image: MaybeObjectId
+    job: Id | None
+    slide: ShownFacts | None
+    links: dict[str, str]
+
+
+class SlideList(Document):
+    slides: list[ShownSlideDocument]
+    next: str | None
 
 
 class Health(Document):

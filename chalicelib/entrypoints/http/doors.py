@@ -6,6 +6,7 @@ A new door is one more row in DOORS: `refuses` names the errors beyond those of 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -21,6 +22,7 @@ from chalicelib.core.errors import (
     InvalidRequestError,
     KeyInUseError,
     KeyReusedError,
+    LimitError,
     MethodNotAllowedError,
     NoProgressError,
     NotCancellableError,
@@ -44,11 +46,13 @@ from chalicelib.entrypoints.http.queries import (
     ListQuery,
     OrphansQuery,
     Query,
+    SlidesQuery,
     SyncQuery,
     ThumbnailQuery,
     TileQuery,
 )
 from chalicelib.hooks import Parameters
+from chalicelib.hooks.direct import BeginParameters, CompleteParameters, PartsParameters, UploadNamed
 from chalicelib.hooks.inspect import InspectParameters
 from chalicelib.hooks.redrive import RedriveParameters
 from chalicelib.hooks.remove import RemoveParameters
@@ -126,6 +130,13 @@ INSPECTED = (told.Publishable, told.Unpublishable, told.DoneBefore)
 TILE: Mapping[int, Body] = {200: PICTURE, 304: None, 404: told.NoTile, 413: told.NoTile}
 TAGGED = {200: ("ETag", "Cache-Control"), 304: ("ETag", "Cache-Control")}
 
+FILE: Mapping[int, Body] = {
+    200: ("text/html", "text/javascript", "text/css", "text/plain", "image/svg+xml"),
+    304: None,
+    404: "text/plain",
+}
+PLAIN: dict[str, Any] = {"is_open": True, "is_plain": True, "headers": ("If-None-Match",), "sends": TAGGED}
+
 DOORS: tuple[Door, ...] = (
     # -- hooks
     _hook("upload", "Bring a slide to its viewers", UploadParameters, {202: told.JobDocument}, *SUBMITTING),
@@ -146,6 +157,10 @@ DOORS: tuple[Door, ...] = (
          refuses=GONE, headers=("If-None-Match", "Prefer"), sends=JOB),
     Door(path="/jobs/{job_id}/events", says="Tell what happened to a job, line by line", query=EventsQuery,
          group="jobs", answers={200: told.JobEvents}, refuses=(*GONE, *WRONG)),
+    Door(path="/jobs/{job_id}/map", says="Tell how far a job's pyramid has filled up", group="jobs", refuses=GONE,
+         answers={200: told.MapDocument, 304: None}, headers=("If-None-Match",), sends=TAGGED),
+    Door(path="/jobs/{job_id}/tiles/{name}", says="A tile of a slide on its way", group="jobs", refuses=GONE,
+         answers={200: PICTURE}),
     Door(method="POST", path="/jobs/{job_id}/cancel", says="End a job", answers={200: told.JobDocument}, group="jobs",
          refuses=(NotFoundError, NotCancellableError)),
     Door(method="POST", path="/jobs/{job_id}/retry", says="Begin the next attempt", answers={202: told.JobDocument},
@@ -161,6 +176,15 @@ DOORS: tuple[Door, ...] = (
          answers={200: told.OrphanList}, refuses=WRONG, needs_submit=True),
     Door(method="DELETE", path="/orphans", says="Drop what ended jobs have left behind", query=OrphansQuery,
          answers={200: told.OrphanList}, group="jobs", refuses=WRONG),
+    # -- uploads
+    Door(method="POST", path="/uploads", says="Begin to send a local slide in parts", body=BeginParameters,
+         answers={201: told.UploadDocument}, group="uploads", refuses=(*BODY, DestinationError, LimitError)),
+    Door(method="POST", path="/uploads/parts", says="Which parts have arrived, and where the next ones go",
+         body=PartsParameters, answers={200: told.UploadParts}, group="uploads", refuses=(*BODY, NotFoundError)),
+    Door(method="POST", path="/uploads/complete", says="Put the parts together", body=CompleteParameters,
+         answers={200: told.UploadCompleted}, group="uploads", refuses=(*BODY, NotFoundError, ConflictError)),
+    Door(method="POST", path="/uploads/abort", says="Give an upload up", body=UploadNamed,
+         answers={200: told.UploadAborted}, group="uploads", refuses=(*BODY, NotFoundError)),
     # -- syncs
     Door(path="/syncs", says="List syncs, running and ended", answers={200: told.SyncList}, group="syncs"),
     Door(path="/syncs/{sync_id}", says="Show a sync and what it found", answers={200: told.SyncDocument}, group="syncs",
@@ -189,6 +213,8 @@ DOORS: tuple[Door, ...] = (
          group="slides", answers={200: PICTURE, 304: None}, headers=("If-None-Match",), sends=TAGGED,
          refuses=(*GONE, BadAddressError, AnswerTooLargeError)),
     # -- catalogue
+    Door(path="/collections", says="List collections with their sessions", group="catalogue",
+         answers={200: told.CollectionList}),
     Door(path="/collections/{collection}", says="Show a collection with its sessions", group="catalogue", refuses=GONE,
          answers={200: told.CollectionDocument}),
     Door(method="POST", path="/collections/{collection}/sessions", says="Make a session, once for a label",
@@ -196,6 +222,8 @@ DOORS: tuple[Door, ...] = (
          refuses=(*GONE, *BODY)),
     Door(path="/sessions/{session}", says="Show a session with its views", group="catalogue", refuses=GONE,
          answers={200: told.SessionWithViews}),
+    Door(path="/sessions/{session}/slides", says="List a session's slides, the newest first", query=SlidesQuery,
+         answers={200: told.SlideList}, group="catalogue", refuses=(*GONE, *WRONG)),
     Door(method="POST", path="/sessions/{session}/recreate", says="Empty a session", group="catalogue",
          answers={200: told.EmptiedSession}, refuses=GONE),
     # -- the service
@@ -213,7 +241,8 @@ DOORS: tuple[Door, ...] = (
          is_open=True, refuses=(ForbiddenError, UnauthorizedError), sends={200: ("Set-Cookie",)}),
     Door(path="/openapi.json", says="This document", group="service", is_open=True,
          answers={200: "application/json", 304: None}, headers=("If-None-Match",), sends=TAGGED),
-    Door(path="/", says="The page", answers={200: "text/html"}, group="page", is_open=True, is_plain=True),
-    Door(path="/static/{name}", says="A file of the page", group="page", is_open=True, is_plain=True,
-         answers={200: ("text/html", "text/javascript", "text/css"), 404: "text/plain"}),
+    Door(path="/", says="The jobs page", group="page", answers=FILE, **PLAIN),
+    Door(path="/pages/{name}", says="A page", group="page", answers=FILE, **PLAIN),
+    Door(path="/static/{name}", says="A file of the pages", group="page", answers=FILE, **PLAIN),
+    Door(path="/static/vendor/{name}", says="A file of the viewer's library", group="page", answers=FILE, **PLAIN),
 )  # fmt: skip

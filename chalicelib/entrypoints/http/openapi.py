@@ -61,6 +61,7 @@ TAGS = {
     "syncs": "What lies under a prefix, compared with what readers see.",
     "tiles": "What viewers show, as SlideAtlas' asks for it.",
     "slides": "Slides by address: for viewers, as DZI and as IIIF Image API 3.",
+    "uploads": "Local slides on their way to the incoming bucket, in parts.",
     "catalogue": "Collections and sessions of SlideAtlas.",
     "service": "The service itself.",
     "page": "What browsers show.",

@@ -99,6 +99,15 @@ class EventsQuery(Query):
     )
 
 
+class SlidesQuery(Query):
+    """Which of a session's slides are listed."""
+
+    cursor: Cursor | None = Field(default=None, description="`next` of the page before")
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE), BeforeValidator(_whole)] = Field(
+        default=DEFAULT_PAGE, description="slides on a page"
+    )
+
+
 class OrphansQuery(Query):
     """Which ended jobs are looked at."""
 

@@ -1,4 +1,8 @@
 // The API's document as a page: each address with what it takes, answers and refuses.
+import { shell } from "./shell.js";
+
+shell("api");
+
 function element(tag, text = "", attributes = {}) {
   const made = document.createElement(tag);
   if (text) made.textContent = text; // as text: the document holds what people wrote
@@ -129,7 +133,7 @@ function show(api) {
   }
   doors.append(section);
   document.getElementById("summary").textContent =
-    `${Object.keys(api.paths).length} addresses, version ${api.info.version}`;
+    `${Object.keys(api.paths).length} addresses, version ${api.info.version}.`;
 }
 
 // A link into the page opens what it leads to.

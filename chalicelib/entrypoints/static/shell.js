@@ -6,7 +6,7 @@ const PAGES = [
   ["jobs", "Jobs", ""],
   ["slides", "Slides", "pages/collections"],
   ["submit", "Submit", "pages/submit"],
-  ["api", "API", "static/api.html"],
+  ["api", "API", "pages/api"],
 ];
 
 const notices = h("div", { class: "notices" });
