@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from chalicelib.adapters.memory import BeforeWrite, _go_on
+from chalicelib.adapters.memory.before import BeforeWrite, go_on
 from chalicelib.core.callback import Answer, Delivery
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class MemoryDeliveries:
     """The deliveries as a dictionary."""
 
-    def __init__(self, *, before_write: BeforeWrite = _go_on) -> None:
+    def __init__(self, *, before_write: BeforeWrite = go_on) -> None:
         self._before_write = before_write
         self._lock = RLock()
         self._deliveries: dict[tuple[str, str], Delivery] = {}

@@ -1,44 +1,26 @@
-"""Every port in memory, held to the same contracts as the real ones. Nothing here waits, and nothing is lost by itself.
+"""SlideAtlas' databases as dictionaries."""
 
-Where a real adapter writes several times in one call, so does its likeness here, in the same order, and calls
-`before_write` before each: whoever wants to see a crash or another worker in between raises or acts there.
-"""
-
-import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
 from threading import RLock
-from typing import TYPE_CHECKING
 
-from chalicelib.adapters.cursor import Place, dump_cursor, listings_of, load_cursor, page_of
-from chalicelib.core.callback import Notice
+from chalicelib.adapters.cursor import page_of
+from chalicelib.adapters.memory.before import BeforeWrite, go_on
 from chalicelib.core.digest import digest_sum, object_id
 from chalicelib.core.errors import (
-    EmptySourceError,
     ForeignSessionError,
     NoImageStoreError,
     NoSuchCollectionError,
     NoSuchSessionError,
-    NoSuchSourceError,
-    SourceChangedError,
-    SourceGoneError,
     TileConflictError,
-    WorkLostError,
 )
-from chalicelib.core.job import ChunkRecord, Destination, Job, Problem, State, Subscriber
-from chalicelib.core.message import Message
-from chalicelib.core.selection import EVERY_JOB, Selection
-from chalicelib.core.source import Source
-from chalicelib.core.sync import Entry, Sync
+from chalicelib.core.job import Destination, Job
 from chalicelib.core.verification import Stored
 from chalicelib.ports import (
     KEPT_REPLACED,
     CollectionFacts,
     Holding,
     ImageFacts,
-    JobPage,
-    Listing,
     PublishedImage,
     SessionFacts,
     ShownSlide,
@@ -46,323 +28,6 @@ from chalicelib.ports import (
     Switch,
     Tile,
 )
-
-if TYPE_CHECKING:
-    from chalicelib import ports
-
-BeforeWrite = Callable[[str], None]
-
-
-def _go_on(_write: str) -> None:
-    """Nothing happens before a write."""
-
-
-class MemoryClock:
-    """Time that stands until it is moved."""
-
-    def __init__(self, now: float = 0.0, remaining_seconds: float = float("inf")) -> None:
-        self.instant = now
-        self.remaining = remaining_seconds
-
-    def now(self) -> float:
-        return self.instant
-
-    def remaining_seconds(self) -> float:
-        return self.remaining
-
-    def sleep(self, seconds: float) -> None:
-        self.advance(seconds)
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass: also that of the invocation."""
-        self.instant += seconds
-        self.remaining -= seconds
-
-
-class MemorySlides:
-    """Objects by bucket and key, with ETags and version ids as S3 gives them."""
-
-    def __init__(self) -> None:
-        self._objects: dict[tuple[str, str], tuple[Source, bytes]] = {}
-        self._versions = count(1)
-
-    def put(self, bucket: str, key: str, data: bytes, *, at: float = 0.0) -> Source:
-        """Store an object, over another one if there is one."""
-        source = Source(
-            bucket=bucket,
-            key=key,
-            etag=f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"',
-            size_bytes=len(data),
-            version_id=f"version-{next(self._versions)}",
-            last_modified_at=at,
-        )
-        self._objects[bucket, key] = source, data
-        return source
-
-    def delete(self, bucket: str, key: str) -> None:
-        self._objects.pop((bucket, key), None)
-
-    def pin(self, bucket: str, key: str, *, first_bytes: int) -> tuple[Source, bytes]:
-        if (bucket, key) not in self._objects:
-            raise NoSuchSourceError(f"there is no object s3://{bucket}/{key}", pointer="/source")
-        source, data = self._objects[bucket, key]
-        if not data:
-            raise EmptySourceError(f"{source} is empty", pointer="/source")
-        return source, data[:first_bytes]
-
-    def read(self, source: Source, start: int, stop: int) -> bytes:
-        if not 0 <= start < stop <= source.size_bytes:
-            raise ValueError(f"bytes {start} to {stop} of {source}, which has {source.size_bytes}")
-        if (source.bucket, source.key) not in self._objects:
-            raise SourceGoneError(f"{source} was deleted while it was read")
-        present, data = self._objects[source.bucket, source.key]
-        if present.etag != source.etag:
-            raise SourceChangedError(f"{source} was overwritten while it was read")
-        return data[start:stop]
-
-    def list(self, bucket: str, prefix: str, *, cursor: str | None, limit: int) -> Listing:
-        found = sorted(
-            (key, source)
-            for (its, key), (source, _) in self._objects.items()
-            if its == bucket and key.startswith(prefix) and key > (cursor or "")
-        )
-        page = tuple(replace(source, version_id=None) for _, source in found[:limit])
-        return Listing(objects=page, cursor=page[-1].key if len(found) > limit else None)
-
-
-class MemoryWork:
-    """Work objects by key. `objects` may be looked at, and emptied to lose them."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
-
-    def put(self, key: str, data: bytes) -> None:
-        self.objects[key] = data
-
-    def get(self, key: str, start: int = 0, stop: int | None = None) -> bytes:
-        if key not in self.objects:
-            raise WorkLostError(f"the work object {key} is gone")
-        return self.objects[key][start:stop]
-
-
-class MemoryQueue:
-    """A queue that keeps what was sent, in order. Nobody receives from it but by looking at `sent`."""
-
-    def __init__(self) -> None:
-        self.sent: list[Message] = []
-
-    def send(self, messages: Sequence[Message]) -> None:
-        self.sent += messages
-
-
-class MemoryJobs:
-    """The job table as a dictionary. A lock makes each write one."""
-
-    def __init__(self, *, before_write: BeforeWrite = _go_on) -> None:
-        self._before_write = before_write
-        self._lock = RLock()
-        self._jobs: dict[str, Job] = {}
-        self._records: dict[tuple[str, int, int], tuple[int, ChunkRecord]] = {}
-        # By job and attempt: when it ended, and how many subscribers were known of then.
-        self._notices: dict[Notice, tuple[float, int]] = {}
-
-    def create(self, job: Job) -> Job:
-        self._before_write("create")
-        with self._lock:
-            stored = self._jobs.setdefault(job.id, job)
-            if stored is job and not job.is_live:
-                self._leave_notice(job)
-            return stored
-
-    def get(self, job_id: str) -> Job | None:
-        return self._jobs.get(job_id)
-
-    def move(self, was: Job, now: Job) -> bool:
-        self._before_write("move")
-        with self._lock:
-            stored = self._jobs.get(was.id)
-            if stored is None or _standing(stored) != _standing(was):
-                return False
-            # Between two looks of the sweeper somebody may have asked for another one: that is not forgotten.
-            if not was.is_live and not now.is_live and stored.sweep_at != was.sweep_at:
-                return False
-            if was.is_live and not now.is_live:
-                self._leave_notice(now)
-            self._jobs[now.id] = replace(
-                now,
-                subscribers=stored.subscribers,
-                chunks_done=stored.chunks_done if now.chunks_done == was.chunks_done else now.chunks_done,
-                tiles_done=stored.tiles_done if now.tiles_done == was.tiles_done else now.tiles_done,
-                bytes_done=stored.bytes_done if now.bytes_done == was.bytes_done else now.bytes_done,
-                tiles_bad=stored.tiles_bad if now.tiles_bad == was.tiles_bad else now.tiles_bad,
-            )
-            return True
-
-    def subscribe(self, job: Job, subscriber: Subscriber) -> bool:
-        self._before_write("subscribe")
-        with self._lock:
-            stored = self._jobs.get(job.id)
-            expected = (job.is_live, job.attempt, job.subscribers)
-            if stored is None or (stored.is_live, stored.attempt, stored.subscribers) != expected:
-                return False
-            self._jobs[job.id] = subscribed = replace(stored, subscribers=(*stored.subscribers, subscriber))
-            if not subscribed.is_live:
-                self._leave_notice(subscribed)
-            return True
-
-    def _leave_notice(self, ended: Job) -> None:
-        notice = Notice(job=ended.id, attempt=ended.attempt)
-        self._notices[notice] = (ended.ended_at or ended.updated_at, len(ended.subscribers))
-
-    def untold(self, *, before: float, limit: int) -> tuple[Notice, ...]:
-        with self._lock:
-            found = [(at, notice) for notice, (at, _) in self._notices.items() if at < before]
-        return tuple(notice for _, notice in sorted(found, key=lambda each: each[0])[:limit])
-
-    def told(self, notice: Notice, *, subscribers: int) -> None:
-        self._before_write("told")
-        with self._lock:
-            if notice in self._notices and self._notices[notice][1] <= subscribers:
-                del self._notices[notice]
-
-    def finish_chunk(self, job: Job, record: ChunkRecord) -> Job | None:
-        self._before_write("chunk record")
-        with self._lock:
-            place = (job.id, job.generation, record.number)
-            # A worker of an earlier attempt writes no more over a later one's.
-            if self._records.get(place, (0, record))[0] <= job.attempt:
-                self._records[place] = (job.attempt, record)
-        self._before_write("chunk done")
-        with self._lock:
-            stored = self._jobs.get(job.id)
-            if stored is None or _standing(stored) != (State.TILING, job.attempt, job.generation):
-                return None
-            if record.number not in stored.chunks_done:
-                self._jobs[job.id] = replace(
-                    stored,
-                    chunks_done=stored.chunks_done | {record.number},
-                    tiles_done=stored.tiles_done + record.tiles,
-                    bytes_done=stored.bytes_done + record.source_bytes,
-                    tiles_bad=stored.tiles_bad + record.tiles_bad,
-                    updated_at=record.ended_at,
-                    rescues=0,
-                )
-            return self._jobs[job.id]
-
-    def chunk_records(self, job: Job) -> tuple[ChunkRecord, ...]:
-        with self._lock:
-            stored = self._jobs.get(job.id)
-            if stored is None or stored.generation != job.generation:
-                return ()
-            places = [(job.id, job.generation, number) for number in sorted(stored.chunks_done)]
-            return tuple(self._records[place][1] for place in places if place in self._records)
-
-    def note_trouble(self, job: Job, trouble: Problem) -> None:
-        self._before_write("note trouble")
-        self._change(job.id, lambda stored: stored.is_live and stored.attempt == job.attempt, {"trouble": trouble})
-
-    def count_rescue(self, job: Job, *, now: float) -> bool:
-        self._before_write("count rescue")
-        expected = (job.state, job.attempt, job.rescues)
-        return self._change(
-            job.id,
-            lambda stored: (stored.state, stored.attempt, stored.rescues) == expected,
-            {"rescues": job.rescues + 1, "updated_at": now},
-        )
-
-    def schedule_sweep(self, job_id: str, at: float) -> None:
-        self._before_write("schedule sweep")
-        self._change(job_id, lambda stored: not stored.is_live and (stored.sweep_at or 0.0) < at, {"sweep_at": at})
-
-    def _change(self, job_id: str, condition: Callable[[Job], bool], changes: dict[str, object]) -> bool:
-        with self._lock:
-            stored = self._jobs.get(job_id)
-            if stored is None or not condition(stored):
-                return False
-            self._jobs[job_id] = replace(stored, **changes)  # type: ignore[arg-type]
-            return True
-
-    def list(
-        self, *, state: State | None, session: str | None, cursor: str | None, limit: int, only: Selection = EVERY_JOB
-    ) -> JobPage:
-        listings = listings_of(state, session, only.states)
-        places = load_cursor(listings, cursor)
-        found = sorted(
-            ((listing, Place(listing.at(job), job.id)) for job in self._all() for listing in listings
-             if listing.holds(job) and state in (None, job.state) and only.takes(job)),
-            key=lambda each: _newest_first(each[1]),
-        )  # fmt: skip
-        waiting = [each for each in found if _is_behind(each[1], places.get(each[0]))]
-        page = waiting[:limit]
-        following = dump_cursor({**places, **dict(page)}) if len(waiting) > limit else None
-        return JobPage(jobs=tuple(self._jobs[place.job] for _, place in page), cursor=following)
-
-    def count(self, state: State, *, most: int) -> int:
-        return min(most, sum(job.state is state for job in self._all()))
-
-    def silent(self, state: State, *, before: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
-        behind = (after.updated_at, after.id) if after is not None else (float("-inf"), "")
-        found = {(job.updated_at, job.id): job for job in self._all() if job.state is state and job.updated_at < before}
-        return tuple(found[place] for place in sorted(place for place in found if place > behind)[:limit])
-
-    def to_sweep(self, *, now: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
-        behind = (after.sweep_at or 0.0, after.id) if after is not None else (float("-inf"), "")
-        due = [(job.sweep_at, job.id) for job in self._all() if job.sweep_at is not None and job.sweep_at <= now]
-        return tuple(self._jobs[job_id] for at, job_id in sorted(due) if (at, job_id) > behind)[:limit]
-
-    def _all(self) -> tuple[Job, ...]:
-        with self._lock:
-            return tuple(self._jobs.values())
-
-
-class MemorySyncs:
-    """The syncs as a dictionary."""
-
-    def __init__(self, *, before_write: BeforeWrite = _go_on) -> None:
-        self._before_write = before_write
-        self._lock = RLock()
-        self._syncs: dict[str, Sync] = {}
-        self._pages: dict[tuple[str, int, int], tuple[Entry, ...]] = {}
-
-    def create(self, sync: Sync) -> Sync:
-        self._before_write("create sync")
-        with self._lock:
-            return self._syncs.setdefault(sync.id, sync)
-
-    def get(self, sync_id: str) -> Sync | None:
-        return self._syncs.get(sync_id)
-
-    def move(self, was: Sync, now: Sync) -> bool:
-        self._before_write("move sync")
-        with self._lock:
-            stored = self._syncs.get(was.id)
-            if stored is None or (stored.run, stored.pages, stored.ended_at) != (was.run, was.pages, was.ended_at):
-                return False
-            self._syncs[now.id] = now
-            return True
-
-    def put_page(self, sync: Sync, entries: Sequence[Entry]) -> None:
-        self._before_write("page of a sync")
-        self._pages[sync.id, sync.run, sync.pages] = tuple(entries)
-
-    def page(self, sync: Sync, number: int) -> tuple[Entry, ...]:
-        return self._pages.get((sync.id, sync.run, number), ())
-
-    def latest(self, *, live: bool, limit: int) -> tuple[Sync, ...]:
-        found = [sync for sync in self._syncs.values() if sync.is_live is live]
-        return tuple(sorted(found, key=lambda sync: -sync.updated_at)[:limit])
-
-
-def _standing(job: Job) -> tuple[State, int, int]:
-    return job.state, job.attempt, job.generation
-
-
-def _is_behind(place: Place, other: Place | None) -> bool:
-    return other is None or _newest_first(place) > _newest_first(other)
-
-
-def _newest_first(place: Place) -> tuple[float, str]:
-    return -place.at, place.job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -412,7 +77,7 @@ class _Session:
 class MemoryArchive:
     """SlideAtlas' databases as dictionaries. `add_...` put there what SlideAtlas itself would have made."""
 
-    def __init__(self, *, before_write: BeforeWrite = _go_on) -> None:
+    def __init__(self, *, before_write: BeforeWrite = go_on) -> None:
         self._before_write = before_write
         self._lock = RLock()
         self._stores: dict[str, str] = {}
@@ -836,16 +501,4 @@ def _trace(job: Job) -> MemoryTrace:
         slide=job.source.slide,
         order=job.order,
         submitted_at=job.submitted_at,
-    )
-
-
-if TYPE_CHECKING:  # signatures are held to the ports here, behaviour by tests/contracts
-    _PORTS: tuple[ports.Clock, ports.Slides, ports.Work, ports.Queue, ports.Jobs, ports.Archive, ports.Syncs] = (
-        MemoryClock(),
-        MemorySlides(),
-        MemoryWork(),
-        MemoryQueue(),
-        MemoryJobs(),
-        MemoryArchive(),
-        MemorySyncs(),
     )

@@ -1,0 +1,184 @@
+"""The job table as a dictionary."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from threading import RLock
+
+from chalicelib.adapters.cursor import Place, dump_cursor, listings_of, load_cursor
+from chalicelib.adapters.memory.before import BeforeWrite, go_on
+from chalicelib.core.callback import Notice
+from chalicelib.core.job import ChunkRecord, Job, Problem, State, Subscriber
+from chalicelib.core.selection import EVERY_JOB, Selection
+from chalicelib.ports import JobPage
+
+
+class MemoryJobs:
+    """The job table as a dictionary. A lock makes each write one."""
+
+    def __init__(self, *, before_write: BeforeWrite = go_on) -> None:
+        self._before_write = before_write
+        self._lock = RLock()
+        self._jobs: dict[str, Job] = {}
+        self._records: dict[tuple[str, int, int], tuple[int, ChunkRecord]] = {}
+        # By job and attempt: when it ended, and how many subscribers were known of then.
+        self._notices: dict[Notice, tuple[float, int]] = {}
+
+    def create(self, job: Job) -> Job:
+        self._before_write("create")
+        with self._lock:
+            stored = self._jobs.setdefault(job.id, job)
+            if stored is job and not job.is_live:
+                self._leave_notice(job)
+            return stored
+
+    def get(self, job_id: str) -> Job | None:
+        return self._jobs.get(job_id)
+
+    def move(self, was: Job, now: Job) -> bool:
+        self._before_write("move")
+        with self._lock:
+            stored = self._jobs.get(was.id)
+            if stored is None or _standing(stored) != _standing(was):
+                return False
+            # Between two looks of the sweeper somebody may have asked for another one: that is not forgotten.
+            if not was.is_live and not now.is_live and stored.sweep_at != was.sweep_at:
+                return False
+            if was.is_live and not now.is_live:
+                self._leave_notice(now)
+            self._jobs[now.id] = replace(
+                now,
+                subscribers=stored.subscribers,
+                chunks_done=stored.chunks_done if now.chunks_done == was.chunks_done else now.chunks_done,
+                tiles_done=stored.tiles_done if now.tiles_done == was.tiles_done else now.tiles_done,
+                bytes_done=stored.bytes_done if now.bytes_done == was.bytes_done else now.bytes_done,
+                tiles_bad=stored.tiles_bad if now.tiles_bad == was.tiles_bad else now.tiles_bad,
+            )
+            return True
+
+    def subscribe(self, job: Job, subscriber: Subscriber) -> bool:
+        self._before_write("subscribe")
+        with self._lock:
+            stored = self._jobs.get(job.id)
+            expected = (job.is_live, job.attempt, job.subscribers)
+            if stored is None or (stored.is_live, stored.attempt, stored.subscribers) != expected:
+                return False
+            self._jobs[job.id] = subscribed = replace(stored, subscribers=(*stored.subscribers, subscriber))
+            if not subscribed.is_live:
+                self._leave_notice(subscribed)
+            return True
+
+    def _leave_notice(self, ended: Job) -> None:
+        notice = Notice(job=ended.id, attempt=ended.attempt)
+        self._notices[notice] = (ended.ended_at or ended.updated_at, len(ended.subscribers))
+
+    def untold(self, *, before: float, limit: int) -> tuple[Notice, ...]:
+        with self._lock:
+            found = [(at, notice) for notice, (at, _) in self._notices.items() if at < before]
+        return tuple(notice for _, notice in sorted(found, key=lambda each: each[0])[:limit])
+
+    def told(self, notice: Notice, *, subscribers: int) -> None:
+        self._before_write("told")
+        with self._lock:
+            if notice in self._notices and self._notices[notice][1] <= subscribers:
+                del self._notices[notice]
+
+    def finish_chunk(self, job: Job, record: ChunkRecord) -> Job | None:
+        self._before_write("chunk record")
+        with self._lock:
+            place = (job.id, job.generation, record.number)
+            # A worker of an earlier attempt writes no more over a later one's.
+            if self._records.get(place, (0, record))[0] <= job.attempt:
+                self._records[place] = (job.attempt, record)
+        self._before_write("chunk done")
+        with self._lock:
+            stored = self._jobs.get(job.id)
+            if stored is None or _standing(stored) != (State.TILING, job.attempt, job.generation):
+                return None
+            if record.number not in stored.chunks_done:
+                self._jobs[job.id] = replace(
+                    stored,
+                    chunks_done=stored.chunks_done | {record.number},
+                    tiles_done=stored.tiles_done + record.tiles,
+                    bytes_done=stored.bytes_done + record.source_bytes,
+                    tiles_bad=stored.tiles_bad + record.tiles_bad,
+                    updated_at=record.ended_at,
+                    rescues=0,
+                )
+            return self._jobs[job.id]
+
+    def chunk_records(self, job: Job) -> tuple[ChunkRecord, ...]:
+        with self._lock:
+            stored = self._jobs.get(job.id)
+            if stored is None or stored.generation != job.generation:
+                return ()
+            places = [(job.id, job.generation, number) for number in sorted(stored.chunks_done)]
+            return tuple(self._records[place][1] for place in places if place in self._records)
+
+    def note_trouble(self, job: Job, trouble: Problem) -> None:
+        self._before_write("note trouble")
+        self._change(job.id, lambda stored: stored.is_live and stored.attempt == job.attempt, {"trouble": trouble})
+
+    def count_rescue(self, job: Job, *, now: float) -> bool:
+        self._before_write("count rescue")
+        expected = (job.state, job.attempt, job.rescues)
+        return self._change(
+            job.id,
+            lambda stored: (stored.state, stored.attempt, stored.rescues) == expected,
+            {"rescues": job.rescues + 1, "updated_at": now},
+        )
+
+    def schedule_sweep(self, job_id: str, at: float) -> None:
+        self._before_write("schedule sweep")
+        self._change(job_id, lambda stored: not stored.is_live and (stored.sweep_at or 0.0) < at, {"sweep_at": at})
+
+    def _change(self, job_id: str, condition: Callable[[Job], bool], changes: dict[str, object]) -> bool:
+        with self._lock:
+            stored = self._jobs.get(job_id)
+            if stored is None or not condition(stored):
+                return False
+            self._jobs[job_id] = replace(stored, **changes)  # type: ignore[arg-type]
+            return True
+
+    def list(
+        self, *, state: State | None, session: str | None, cursor: str | None, limit: int, only: Selection = EVERY_JOB
+    ) -> JobPage:
+        listings = listings_of(state, session, only.states)
+        places = load_cursor(listings, cursor)
+        found = sorted(
+            ((listing, Place(listing.at(job), job.id)) for job in self._all() for listing in listings
+             if listing.holds(job) and state in (None, job.state) and only.takes(job)),
+            key=lambda each: _newest_first(each[1]),
+        )  # fmt: skip
+        waiting = [each for each in found if _is_behind(each[1], places.get(each[0]))]
+        page = waiting[:limit]
+        following = dump_cursor({**places, **dict(page)}) if len(waiting) > limit else None
+        return JobPage(jobs=tuple(self._jobs[place.job] for _, place in page), cursor=following)
+
+    def count(self, state: State, *, most: int) -> int:
+        return min(most, sum(job.state is state for job in self._all()))
+
+    def silent(self, state: State, *, before: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
+        behind = (after.updated_at, after.id) if after is not None else (float("-inf"), "")
+        found = {(job.updated_at, job.id): job for job in self._all() if job.state is state and job.updated_at < before}
+        return tuple(found[place] for place in sorted(place for place in found if place > behind)[:limit])
+
+    def to_sweep(self, *, now: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
+        behind = (after.sweep_at or 0.0, after.id) if after is not None else (float("-inf"), "")
+        due = [(job.sweep_at, job.id) for job in self._all() if job.sweep_at is not None and job.sweep_at <= now]
+        return tuple(self._jobs[job_id] for at, job_id in sorted(due) if (at, job_id) > behind)[:limit]
+
+    def _all(self) -> tuple[Job, ...]:
+        with self._lock:
+            return tuple(self._jobs.values())
+
+
+def _standing(job: Job) -> tuple[State, int, int]:
+    return job.state, job.attempt, job.generation
+
+
+def _is_behind(place: Place, other: Place | None) -> bool:
+    return other is None or _newest_first(place) > _newest_first(other)
+
+
+def _newest_first(place: Place) -> tuple[float, str]:
+    return -place.at, place.job

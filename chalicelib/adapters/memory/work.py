@@ -1,0 +1,18 @@
+"""What the steps leave for one another, as a dictionary."""
+
+from chalicelib.core.errors import WorkLostError
+
+
+class MemoryWork:
+    """Work objects by key. `objects` may be looked at, and emptied to lose them."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    def put(self, key: str, data: bytes) -> None:
+        self.objects[key] = data
+
+    def get(self, key: str, start: int = 0, stop: int | None = None) -> bytes:
+        if key not in self.objects:
+            raise WorkLostError(f"the work object {key} is gone")
+        return self.objects[key][start:stop]
