@@ -2,19 +2,16 @@
 text is exact, so an instant is the same after the journey."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from functools import cache
 from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from chalicelib.core.job import Problem
+from chalicelib.core.job import Problem, shortened
 
 Value = TypeVar("Value")
 Attribute = dict[str, Any]
 Item = dict[str, Attribute]
-
-# An item holds 400 kB, and a job keeps up to twenty-two problems.
-MESSAGE_LIMIT = 2000
 
 
 def attribute(value: object) -> Attribute:
@@ -30,8 +27,8 @@ def attribute(value: object) -> Attribute:
             return {"NS": [repr(number) for number in sorted(value)]}
         case tuple():
             return {"L": [attribute(each) for each in value]}
-        case Problem() if len(value.message) > MESSAGE_LIMIT:
-            return attribute(replace(value, message=f"{value.message[: MESSAGE_LIMIT - 1]}…"))
+        case Problem():
+            return {"M": attributes(shortened(value))}
     return {"M": attributes(value)}
 
 

@@ -335,6 +335,17 @@ def is_told(job: Job, url: str) -> bool:
     return False
 
 
+# An item of the table holds 400 kB, and a job keeps up to twenty-two problems.
+MESSAGE_LIMIT = 2000
+
+
+def shortened(problem: Problem) -> Problem:
+    """Return a problem whose message fits beside the others that a job keeps."""
+    if len(problem.message) <= MESSAGE_LIMIT:
+        return problem
+    return replace(problem, message=f"{problem.message[: MESSAGE_LIMIT - 1]}…")
+
+
 def problem(error: SlidehookError) -> Problem:
     """Return an error as it is kept."""
     return Problem(code=error.code, message=str(error), hint=error.advice)

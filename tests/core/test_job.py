@@ -257,3 +257,9 @@ def test_waiting_grows_with_jitter_up_to_a_limit() -> None:
     assert [retry_after_seconds(receives, dice=0.5) for receives in (1, 2, 3, 20)] == [2.0, 4.0, 8.0, 150.0]
     assert retry_after_seconds(1, dice=0.0) == 1.0
     assert [silence_seconds(rescues) for rescues in (0, 1, 2, 50)] == [90.0, 180.0, 360.0, 3600.0]
+
+
+def test_of_an_endless_message_the_beginning_is_kept() -> None:
+    told = Problem(code="internal", message="ä" * 2001, hint="Look.")
+    assert moves.shortened(told) == Problem(code="internal", message="ä" * 1999 + "…", hint="Look.")
+    assert moves.shortened(replace(told, message="ä" * 2000)).message == "ä" * 2000

@@ -7,7 +7,7 @@ from threading import RLock
 from chalicelib.adapters.cursor import Place, dump_cursor, listings_of, load_cursor
 from chalicelib.adapters.memory.before import BeforeWrite, go_on
 from chalicelib.core.callback import Notice
-from chalicelib.core.job import ChunkRecord, Job, Problem, State, Subscriber
+from chalicelib.core.job import ChunkRecord, Job, Problem, State, Subscriber, shortened
 from chalicelib.core.selection import EVERY_JOB, Selection
 from chalicelib.ports import JobPage
 
@@ -26,10 +26,12 @@ class MemoryJobs:
     def create(self, job: Job) -> Job:
         self._before_write("create")
         with self._lock:
-            stored = self._jobs.setdefault(job.id, job)
-            if stored is job and not job.is_live:
+            if job.id in self._jobs:
+                return self._jobs[job.id]
+            self._jobs[job.id] = _kept(job)
+            if not job.is_live:
                 self._leave_notice(job)
-            return stored
+            return job
 
     def get(self, job_id: str) -> Job | None:
         return self._jobs.get(job_id)
@@ -46,7 +48,7 @@ class MemoryJobs:
             if was.is_live and not now.is_live:
                 self._leave_notice(now)
             self._jobs[now.id] = replace(
-                now,
+                _kept(now),
                 subscribers=stored.subscribers,
                 chunks_done=stored.chunks_done if now.chunks_done == was.chunks_done else now.chunks_done,
                 tiles_done=stored.tiles_done if now.tiles_done == was.tiles_done else now.tiles_done,
@@ -116,7 +118,9 @@ class MemoryJobs:
 
     def note_trouble(self, job: Job, trouble: Problem) -> None:
         self._before_write("note trouble")
-        self._change(job.id, lambda stored: stored.is_live and stored.attempt == job.attempt, {"trouble": trouble})
+        self._change(
+            job.id, lambda stored: stored.is_live and stored.attempt == job.attempt, {"trouble": shortened(trouble)}
+        )
 
     def count_rescue(self, job: Job, *, now: float) -> bool:
         self._before_write("count rescue")
@@ -170,6 +174,14 @@ class MemoryJobs:
     def _all(self) -> tuple[Job, ...]:
         with self._lock:
             return tuple(self._jobs.values())
+
+
+def _kept(job: Job) -> Job:
+    """Return a job as it is stored: messages are kept up to MESSAGE_LIMIT letters."""
+    history = tuple(replace(each, error=each.error and shortened(each.error)) for each in job.history)
+    return replace(
+        job, trouble=job.trouble and shortened(job.trouble), error=job.error and shortened(job.error), history=history
+    )
 
 
 def _standing(job: Job) -> tuple[State, int, int]:
