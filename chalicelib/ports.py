@@ -55,7 +55,10 @@ class Slides(Protocol):
         """
 
     def list(self, bucket: str, prefix: str, *, cursor: str | None, limit: int) -> Listing:
-        """Return up to `limit` objects whose keys begin with `prefix`, as they stand now (without version ids)."""
+        """Return up to `limit` objects whose keys begin with `prefix`, as they stand now (without version ids).
+
+        Raises NoSuchSourceError if there is no such bucket.
+        """
 
 
 class Uploads(Protocol):
@@ -84,7 +87,10 @@ class Work(Protocol):
         """Store `data`. Storing the same again is harmless."""
 
     def get(self, key: str, start: int = 0, stop: int | None = None) -> bytes:
-        """Return the object, or its bytes from `start` to `stop`. Raises WorkLostError if there is none."""
+        """Return the object, or its bytes from `start` to `stop` (exclusive; None: the end).
+
+        Raises WorkLostError if there is none, ValueError for a part that does not begin within it.
+        """
 
 
 class Queue(Protocol):
@@ -104,7 +110,7 @@ class JobPage:
 
 
 class Jobs(Protocol):
-    """The job table."""
+    """The job table. Of a problem's message it keeps as much as `core.job.shortened` leaves."""
 
     def create(self, job: Job) -> Job:
         """Store a job unless one with its id exists. Return the stored one: the same value if it was stored now. One

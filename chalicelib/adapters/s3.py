@@ -85,7 +85,14 @@ class S3Slides:
     def list(self, bucket: str, prefix: str, *, cursor: str | None, limit: int) -> Listing:
         start = {"ContinuationToken": cursor} if cursor else {}
         with patience(f"the listing of s3://{bucket}/{prefix}"):
-            answer = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=limit, **start)  # type: ignore[arg-type]
+            try:
+                answer = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=limit, **start)  # type: ignore[arg-type]
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in GONE:
+                    raise
+                raise NoSuchSourceError(
+                    f"there is no bucket s3://{bucket}, or it may not be listed", pointer="/source"
+                ) from error
         objects = tuple(
             Source(
                 bucket=bucket,
@@ -194,6 +201,9 @@ class S3Work:
     def get(self, key: str, start: int = 0, stop: int | None = None) -> bytes:
         if start == 0 and stop is None:
             return self._whole(key)
+        if start < 0 or (stop is not None and stop <= start):
+            # S3 takes what is no range for the whole object.
+            raise ValueError(f"bytes {start} to {stop} of the work object {key}")
         return self._read(key, Range=f"bytes={start}-{'' if stop is None else stop - 1}")
 
     def _whole(self, key: str) -> bytes:
@@ -221,6 +231,9 @@ class S3Work:
             try:
                 return call()
             except ClientError as error:
-                if error.response["Error"]["Code"] not in GONE:
+                code = error.response["Error"]["Code"]
+                if code in EMPTY:
+                    raise ValueError(f"a part of the work object {key} that begins behind its end") from error
+                if code not in GONE:
                     raise
                 raise WorkLostError(f"the work object {key} is gone") from error

@@ -13,11 +13,12 @@ class MemorySlides:
     """Objects by bucket and key, with ETags and version ids as S3 gives them."""
 
     def __init__(self) -> None:
+        self._buckets: set[str] = set()
         self._objects: dict[tuple[str, str], tuple[Source, bytes]] = {}
         self._versions = count(1)
 
     def put(self, bucket: str, key: str, data: bytes, *, at: float = 0.0) -> Source:
-        """Store an object, over another one if there is one."""
+        """Store an object, over another one if there is one; its bucket is there from then on."""
         source = Source(
             bucket=bucket,
             key=key,
@@ -26,6 +27,7 @@ class MemorySlides:
             version_id=f"version-{next(self._versions)}",
             last_modified_at=at,
         )
+        self._buckets.add(bucket)
         self._objects[bucket, key] = source, data
         return source
 
@@ -51,6 +53,8 @@ class MemorySlides:
         return data[start:stop]
 
     def list(self, bucket: str, prefix: str, *, cursor: str | None, limit: int) -> Listing:
+        if bucket not in self._buckets:
+            raise NoSuchSourceError(f"there is no bucket s3://{bucket}", pointer="/source")
         found = sorted(
             (key, source)
             for (its, key), (source, _) in self._objects.items()

@@ -13,6 +13,11 @@ class MemoryWork:
         self.objects[key] = data
 
     def get(self, key: str, start: int = 0, stop: int | None = None) -> bytes:
+        if start < 0 or (stop is not None and stop <= start):
+            raise ValueError(f"bytes {start} to {stop} of the work object {key}")
         if key not in self.objects:
             raise WorkLostError(f"the work object {key} is gone")
-        return self.objects[key][start:stop]
+        data = self.objects[key]
+        if start >= len(data) and (start, stop) != (0, None):
+            raise ValueError(f"bytes {start} to {stop} of the work object {key}, which has {len(data)}")
+        return data[start:stop]
