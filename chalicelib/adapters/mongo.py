@@ -143,6 +143,8 @@ class MongoArchive:
         documents = [
             {"_id": ObjectId(tile.id), "name": tile.name, "level": tile.depth, "file": tile.jpeg} for tile in tiles
         ]
+        if not documents:
+            return
         with _patience(f"the tiles of job {job.id}"):
             try:
                 self._tiles(job, generation).insert_many(documents, ordered=False)

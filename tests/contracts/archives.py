@@ -18,7 +18,7 @@ from chalicelib.core.errors import ArchiveBusyError
 from chalicelib.ports import Archive, ImageFacts
 from tests.contracts.samples import COLLECTION, OTHER_COLLECTION, OTHER_SESSION, OTHER_STORE, SESSION, STORE
 
-WRITES = ["insert", "update", "findAndModify", "delete", "drop", "renameCollection", "createIndexes"]
+WRITES = ["insert", "update", "findAndModify", "delete", "create", "createIndexes", "drop", "renameCollection"]
 
 
 class ArchiveBench(Protocol):
@@ -147,6 +147,21 @@ class MongoBench:
         self.admin = client[self._names[0]]
         self.database, self.other_database = self._names[1:]
         self.archive = MongoArchive(client, self._names[0])
+        self._fill()
+
+    def begin_again(self) -> None:
+        """Be as at first. Sooner done than by dropping databases."""
+        for collection in ("databases", "collections", "sessions", "views"):
+            self.admin[collection].delete_many({})
+        for name in self.tiles.list_collection_names():
+            if name == "images":
+                self.tiles[name].delete_many({})
+            else:
+                self.tiles.drop_collection(name)
+        self._before_switch.act = None
+        self._fill()
+
+    def _fill(self) -> None:
         for store, name in ((STORE, self._names[1]), (OTHER_STORE, self._names[2])):
             self.admin.databases.insert_one(
                 {

@@ -86,6 +86,8 @@ class MemoryArchive:
         self.views: dict[str, MemoryView] = {}
         self.images: dict[tuple[str, str], MemoryImage] = {}
         self.tiles: dict[tuple[str, str], dict[str, Tile]] = {}
+        # What a late worker makes by writing has no index of names.
+        self._indexed: set[tuple[str, str]] = set()
 
     # -- what is there already ---------------------------------------------------------------------------------------
 
@@ -130,10 +132,17 @@ class MemoryArchive:
     # -- tiles -------------------------------------------------------------------------------------------------------
 
     def stage(self, job: Job) -> None:
+        place = (job.destination.database, job.staging())
         self._before_write("stage")
-        self.tiles.setdefault((job.destination.database, job.staging()), {})
+        self.tiles.setdefault(place, {})
+        self._before_write("index of names")
+        with self._lock:
+            self.tiles.setdefault(place, {})
+            self._indexed.add(place)
 
     def write(self, job: Job, generation: int, tiles: Sequence[Tile]) -> None:
+        if not tiles:
+            return
         self._before_write("tiles")
         with self._lock:
             stored = self.tiles.setdefault((job.destination.database, job.staging(generation)), {})
@@ -146,9 +155,11 @@ class MemoryArchive:
         return self._held(job, job.image if is_renamed else job.staging())
 
     def _held(self, job: Job, collection: str) -> Holding:
+        place = (job.destination.database, collection)
         with self._lock:
-            tiles = list(self.tiles.get((job.destination.database, collection), {}).values())
-        depths = [len(tile.name) - len(".jpg") for tile in tiles]
+            tiles = list(self.tiles.get(place, {}).values())
+            # They are counted by the index alone.
+            depths = [len(tile.name) - len(".jpg") for tile in tiles] if place in self._indexed else []
         return Holding(
             tiles_by_depth={depth: depths.count(depth) for depth in set(depths)},
             digest=digest_sum(tile.id for tile in tiles),
@@ -173,7 +184,9 @@ class MemoryArchive:
         elif not self._replace_image(job, facts, verified):
             return Switch(won=False, view="")
         view = candidates[0] if candidates else object_id("view", job.destination.session, job.source.slide)
-        trace = self._switch(job, view, facts, candidates[1:])
+        others = candidates[1:]
+        traces = [self.views[other].trace for other in others if other in self.views]
+        trace = self._switch(job, view, facts, others, sorted({other.job for other in traces if other is not None}))
         if trace is None:
             return Switch(won=False, view=view)
         self._take_out(job, trace.takes_out)
@@ -189,7 +202,7 @@ class MemoryArchive:
     def _candidates(self, job: Job, file_name: str) -> list[str]:
         """Return the views the job may take over: this slide's, then (to overwrite) those of the same file name."""
         with self._lock:
-            listed = list(self._sessions[job.destination.session].views)
+            listed = list(self._listed(job.destination.session))
             own = object_id("view", job.destination.session, job.source.slide)
             known = [view for view in dict.fromkeys([*listed, own]) if view in self.views]
             slides = {view: trace.slide for view in known if (trace := self.views[view].trace)}
@@ -204,7 +217,11 @@ class MemoryArchive:
     def _file_name(self, view: str) -> str | None:
         shown = self.views[view]
         image = self.images.get((self._stores.get(shown.image_store, ""), shown.image))
-        return image.facts.file_name if image and image.facts else None
+        return image.facts.file_name.rsplit("/", 1)[-1] if image and image.facts else None
+
+    def _listed(self, session: str) -> list[str]:
+        """Return the views of a session, to be changed in place; SlideAtlas may have deleted it meanwhile."""
+        return self._sessions[session].views if session in self._sessions else []
 
     def _is_newer(self, view: str, job: Job) -> bool:
         trace = self.views[view].trace if view in self.views else None
@@ -227,7 +244,7 @@ class MemoryArchive:
                 return False
             if overtook := self.images[place].overtook:
                 self._before_write("drop of what was overtaken")
-                self.tiles.pop((job.destination.database, overtook), None)
+                self._drop((job.destination.database, overtook))
             self._rename(job, verified)
             if verified is not None and self._held(job, job.image) != verified:
                 return False
@@ -256,14 +273,22 @@ class MemoryArchive:
         return True
 
     def _rename(self, job: Job, verified: Holding | None) -> None:
+        if verified is not None and self._held(job, job.staging()) != verified:
+            return  # a late worker has staged a part of it again
         self._before_write("rename")
-        database = job.destination.database
+        place, target = ((job.destination.database, name) for name in (job.staging(), job.image))
         with self._lock:
-            if verified is not None and self._held(job, job.staging()) != verified:
-                return  # a late worker has staged a part of it again
-            staged = self.tiles.pop((database, job.staging()), None)
-            if staged is not None:  # else another run of this step has renamed it, or a later job has dropped it
-                self.tiles[database, job.image] = staged
+            if place not in self.tiles:
+                return  # another run of this step has renamed it, or a later job has dropped it
+            is_indexed = place in self._indexed
+            self.tiles[target] = self._drop(place)
+            (self._indexed.add if is_indexed else self._indexed.discard)(target)
+
+    def _drop(self, place: tuple[str, str]) -> dict[str, Tile]:
+        """Drop a collection with its index; return the tiles it had."""
+        with self._lock:
+            self._indexed.discard(place)
+            return self.tiles.pop(place, {})
 
     def _is_renamed(self, job: Job, verified: Holding | None = None) -> bool:
         database = job.destination.database
@@ -275,7 +300,9 @@ class MemoryArchive:
             return image.publishing == _claim(job) and self._held(job, job.image) == verified
         return image.publishing == _claim(job) and (database, job.staging()) not in self.tiles
 
-    def _switch(self, job: Job, view: str, facts: ImageFacts, others: Sequence[str]) -> MemoryTrace | None:
+    def _switch(
+        self, job: Job, view: str, facts: ImageFacts, others: Sequence[str], other_jobs: Sequence[str]
+    ) -> MemoryTrace | None:
         """Let one view show the job's image, unless it shows something newer by now.
 
         It keeps the jobs it replaced and the views that are to go with them: a rerun after a crash still knows them.
@@ -288,9 +315,9 @@ class MemoryArchive:
             if shown is not None and shown.claim == _claim(job):
                 replaced, takes_out = shown.replaced, shown.takes_out
             else:
-                traces = (shown, *(self.views[other].trace for other in others if other in self.views))
+                was = () if shown is None else (shown.job,)
                 before = () if shown is None else shown.replaced[:KEPT_REPLACED]
-                replaced = (*(trace.job for trace in traces if trace is not None), *before)
+                replaced = (*was, *other_jobs, *before)
                 takes_out = tuple(others)
             trace = replace(_trace(job), replaced=replaced, takes_out=takes_out)
             self.views[view] = MemoryView(
@@ -304,7 +331,7 @@ class MemoryArchive:
             return
         self._before_write("take out of the session")
         with self._lock:
-            listed = self._sessions[job.destination.session].views
+            listed = self._listed(job.destination.session)
             listed[:] = [view for view in listed if view not in views]
         self._before_write("delete views")
         self._delete(views)
@@ -317,7 +344,7 @@ class MemoryArchive:
     def _put_first(self, job: Job, view: str) -> None:
         self._before_write("session entry")
         with self._lock:
-            listed = self._sessions[job.destination.session].views
+            listed = self._listed(job.destination.session)
             if view not in listed:
                 listed.insert(0, view)
 
@@ -331,29 +358,34 @@ class MemoryArchive:
             image = self.images.get((job.destination.database, job.image), MemoryImage())
             if image.trace is None or image.trace.claim != _claim(job):
                 return False
-            listed = self._sessions[job.destination.session].views
+            listed = self._listed(job.destination.session)
             return any(self.views[view].image == job.image for view in listed if view in self.views)
 
     def discard(self, job: Job, generation: int) -> bool:
-        name = job.staging(generation)
-        with self._lock:
-            claim = _claim(job, generation)
-            showing = {view for view, shown in self.views.items() if shown.image == name}
-            made = {view for view, shown in self.views.items() if shown.trace and shown.trace.claim == claim}
-            listed = {view for session in self._sessions.values() for view in session.views}
-            if any(view in listed or self.views[view].trace is None for view in showing):
+        name, claim = job.staging(generation), _claim(job, generation)
+        for view in [view for view, shown in self.views.items() if shown.image == name]:
+            if not self._delete_unlisted(view):
                 return False
-        if unlisted := (showing | made) - listed:
-            self._before_write("delete views that nobody lists")
-            self._delete(unlisted)
+        # A view of an image that the caller named shows that one; it is known by what it was made for.
+        made = [view for view, shown in self.views.items() if shown.trace and shown.trace.claim == claim]
+        is_free = all([self._delete_unlisted(view) for view in made])  # noqa: C419 - of every one, whatever the first says
         for database in sorted({job.destination.database, *self._stores.values()}):
             self._before_write("drop the tiles")
-            self.tiles.pop((database, name), None)
+            self._drop((database, name))
             self._before_write("drop the image document")
             image = self.images.get((database, name), MemoryImage())
             if image.trace is not None and image.trace.job == job.id:
                 del self.images[database, name]
-        return not made & listed
+        return is_free
+
+    def _delete_unlisted(self, view: str) -> bool:
+        """Delete a view of ours unless a session lists it; tell whether it is gone."""
+        is_listed = any(view in session.views for session in self._sessions.values())
+        if is_listed or self.views[view].trace is None:
+            return False
+        self._before_write("delete a view that nobody lists")
+        self.views.pop(view, None)
+        return True
 
     def staged(self, names: Sequence[str]) -> frozenset[tuple[str, str]]:
         return frozenset(place for place in self.tiles if place[1] in names and place[0] in self._stores.values())
