@@ -32,10 +32,14 @@ def aws() -> Iterator[Callable[[str], Any]]:
 def dynamodb(aws: Callable[[str], Any]) -> Any:
     """A client, with the table `jobs` as infra/resources.yaml defines it."""
     client = aws("dynamodb")
-    properties = template.load().resources["JobsTable"]["Properties"]
-    client.create_table(TableName="jobs", **{key: properties[key] for key in TABLE_KEYS})
+    create_jobs_table(client, "jobs")
     _one_request_at_a_time(client)
     return client
+
+
+def create_jobs_table(client: Any, name: str) -> None:
+    properties = template.load().resources["JobsTable"]["Properties"]
+    client.create_table(TableName=name, **{key: properties[key] for key in TABLE_KEYS})
 
 
 def _one_request_at_a_time(client: Any) -> None:

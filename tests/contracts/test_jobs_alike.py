@@ -1,0 +1,176 @@
+"""The job table in memory and in DynamoDB give the same answers, whatever they are asked."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, consumes, initialize, multiple, rule
+
+from chalicelib.adapters.dynamodb import JobTable
+from chalicelib.adapters.memory import MemoryJobs
+from chalicelib.core.job import Attempt, BadTile, ChunkRecord, Job, Problem, State
+from chalicelib.ports import JobPage, Jobs
+from tests.contracts.conftest import create_jobs_table
+from tests.contracts.likeness import Alike, Refusal, hold_beside
+from tests.contracts.samples import OTHER_SESSION, SESSION, a_job
+
+SESSIONS = (SESSION, OTHER_SESSION, "")  # none: an arrival that was refused
+KEYS = ("a.svs", "b.svs", "c.svs")
+ENDLESS = Problem(code="storage_busy", message="long" * 501, hint="ü")
+TOLD = Attempt(attempt=1, started_at=1.0, ended_at=2.5, outcome=State.FAILED, error=ENDLESS)
+BAD = BadTile(level=0, column=1, row=2, offset=3, reason="torn")
+
+numbers = st.integers(0, 3)
+moments = st.integers(0, 9)
+limits = st.integers(1, 4)
+states = st.sampled_from(State)
+troubles = st.sampled_from(
+    [
+        Problem(code="mongodb_unavailable", message="it is away", hint="wait"),
+        Problem(code="storage_busy", message="", hint=""),
+        ENDLESS,
+    ]
+)
+
+
+def instant(key: str, moment: int) -> float:
+    """No two jobs have an instant in common: in which order a table lists those is its own affair."""
+    return 100.125 + 3 * moment + KEYS.index(key)
+
+
+def instants() -> st.SearchStrategy[float]:
+    return st.builds(instant, st.sampled_from(KEYS), moments)
+
+
+# What a move changes: mostly little, so that it is where another one was, or has been.
+changes: st.SearchStrategy[Mapping[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "state": states,
+        "attempt": st.integers(1, 3),
+        "generation": st.integers(0, 2),
+        "updated_at": moments,
+        "sweep_at": st.none() | moments,
+        "ended_at": st.none() | moments,
+        "rescues": st.integers(0, 2),
+        "chunks_done": st.frozensets(numbers),
+        "tiles_done": numbers,
+        "bytes_done": numbers,
+        "tiles_bad": numbers,
+        "bad_tiles": st.sampled_from([(), (BAD,)]),
+        "trouble": st.none() | troubles,
+        "error": st.none() | troubles,
+        "history": st.sampled_from([(), (TOLD,)]),
+        "discarded": st.sampled_from([(), (0,), (0, 1)]),
+    },
+)
+records = st.builds(
+    dict, number=numbers, tiles=numbers, source_bytes=numbers, digest=st.just(2**96 - 1), tiles_bad=st.integers(0, 1)
+)
+
+
+class JobsAlike(Alike[Jobs]):
+    known = Bundle("known")
+    cursors = Bundle("cursors")
+
+    @initialize(target=known, moment=moments)
+    def a_few_jobs(self, moment: int) -> Any:
+        made = [self._new(key, session, moment, State.QUEUED) for key, session in zip(KEYS, SESSIONS, strict=True)]
+        return multiple(*(self.both(lambda jobs, job=job: jobs.create(job)) for job in made[:2]))
+
+    def _new(self, key: str, session: str, moment: int, state: State) -> Job:
+        job = a_job(key, now=instant(key, moment))
+        # The same id wherever it goes: who creates it again may say other things of it.
+        return replace(job, destination=replace(job.destination, session=session), state=state)
+
+    @rule(target=known, key=st.sampled_from(KEYS), session=st.sampled_from(SESSIONS), moment=moments, state=states)
+    def create(self, key: str, session: str, moment: int, state: State) -> Job:
+        job = self._new(key, session, moment, state)
+        return self.both(lambda jobs: jobs.create(job))
+
+    @rule(target=known, was=known, changes=changes)
+    def move(self, was: Job, changes: Mapping[str, Any]) -> Any:
+        key = was.source.key
+        timed = {name: instant(key, at) for name, at in changes.items() if name.endswith("_at") and at is not None}
+        now = replace(was, **{**changes, **timed})
+        self.both(lambda jobs: jobs.move(was, now))
+        return now
+
+    @rule(target=known, was=known)
+    def look(self, was: Job) -> Any:
+        found = self.both(lambda jobs: jobs.get(was.id))
+        return multiple() if found is None else found
+
+    @rule(target=known, was=known, what=records, moment=moments)
+    def finish_chunk(self, was: Job, what: dict[str, Any], moment: int) -> Any:
+        record = ChunkRecord(ended_at=instant(was.source.key, moment), **what)
+        found = self.both(lambda jobs: jobs.finish_chunk(was, record))
+        return multiple() if found is None else found
+
+    @rule(was=known)
+    def chunk_records(self, was: Job) -> None:
+        self.both(lambda jobs: jobs.chunk_records(was))
+
+    @rule(was=known, trouble=troubles)
+    def note_trouble(self, was: Job, trouble: Problem) -> None:
+        self.both(lambda jobs: jobs.note_trouble(was, trouble))
+
+    @rule(was=known, moment=moments)
+    def count_rescue(self, was: Job, moment: int) -> None:
+        self.both(lambda jobs: jobs.count_rescue(was, now=instant(was.source.key, moment)))
+
+    @rule(was=known, moment=moments)
+    def schedule_sweep(self, was: Job, moment: int) -> None:
+        self.both(lambda jobs: jobs.schedule_sweep(was.id, instant(was.source.key, moment)))
+
+    @rule(target=cursors, state=st.none() | states, session=st.none() | st.sampled_from(SESSIONS[:2]), limit=limits)
+    def first_page(self, state: State | None, session: str | None, limit: int) -> Any:
+        page = self.both(lambda jobs: jobs.list(state=state, session=session, cursor=None, limit=limit))
+        return multiple() if page.cursor is None else (state, session, page.cursor)
+
+    @rule(target=cursors, place=consumes(cursors), limit=limits)
+    def next_page(self, place: tuple[State | None, str | None, str], limit: int) -> Any:
+        state, session, cursor = place
+        page = self.both(lambda jobs: jobs.list(state=state, session=session, cursor=cursor, limit=limit))
+        return multiple() if page.cursor is None else (state, session, page.cursor)
+
+    @rule(place=cursors, state=st.none() | states, session=st.none() | st.sampled_from(SESSIONS[:2]))
+    def page_of_another_listing(
+        self, place: tuple[State | None, str | None, str], state: State | None, session: str | None
+    ) -> None:
+        self.both(lambda jobs: jobs.list(state=state, session=session, cursor=place[2], limit=2))
+
+    @rule(state=states, before=instants(), limit=limits)
+    def silent(self, state: State, before: float, limit: int) -> None:
+        self.both(lambda jobs: jobs.silent(state, before=before, limit=limit))
+
+    @rule(now=instants(), limit=limits)
+    def to_sweep(self, now: float, limit: int) -> None:
+        self.both(lambda jobs: jobs.to_sweep(now=now, limit=limit))
+
+    def teardown(self) -> None:
+        everything: JobPage | Refusal = self.both(
+            lambda jobs: jobs.list(state=None, session=None, cursor=None, limit=9)
+        )
+        assert isinstance(everything, JobPage)
+        for job in everything.jobs:
+            self.both(lambda jobs, job=job: (jobs.get(job.id), jobs.chunk_records(job)))
+        self.both(lambda jobs: jobs.to_sweep(now=1e9, limit=9))
+        for state in State:
+            self.both(lambda jobs, state=state: jobs.silent(state, before=1e9, limit=9))
+        for session in SESSIONS[:2]:
+            self.both(lambda jobs, session=session: jobs.list(state=None, session=session, cursor=None, limit=9))
+
+
+def test_jobs_in_memory_and_in_dynamodb_are_alike(aws: Any) -> None:
+    client, tables = aws("dynamodb"), count()
+
+    def beside() -> JobsAlike:
+        machine, table = JobsAlike(), f"jobs-{next(tables)}"
+        create_jobs_table(client, table)
+        machine.memory, machine.real = MemoryJobs(), JobTable(client, table)
+        return machine
+
+    hold_beside(beside, examples=25)

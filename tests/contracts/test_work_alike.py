@@ -1,0 +1,67 @@
+"""What steps leave for one another is found alike in memory and in S3."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+
+from chalicelib.adapters.memory import MemoryWork
+from chalicelib.adapters.s3 import S3Work
+from chalicelib.ports import Work
+from tests.contracts.likeness import Alike, hold_beside
+
+# A key names its content.
+CONTENTS = {"jobs/1/plan.json": b"{}", "jobs/1/pixels/0/1_2 ü+": b"0123456789", "jobs/2/records.bin": b""}
+keys = st.sampled_from(sorted(CONTENTS))
+
+
+@dataclass
+class Bench:
+    work: Work
+    lose: Callable[[str], object]
+    another: Callable[[], Work]
+
+
+class WorkAlike(Alike[Bench]):
+    @rule(key=keys)
+    def put(self, key: str) -> None:
+        self.both(lambda bench: bench.work.put(key, CONTENTS[key]))
+
+    @rule(key=keys)
+    def get(self, key: str) -> None:
+        self.both(lambda bench: bench.work.get(key))
+
+    @rule(key=keys, start=st.integers(-1, 11), stop=st.none() | st.integers(-1, 12))
+    def get_a_part(self, key: str, start: int, stop: int | None) -> None:
+        self.both(lambda bench: bench.work.get(key, start, stop))
+
+    @rule(key=keys)
+    def lose(self, key: str) -> None:
+        """An object has expired. Who has read it may still know it; others do not."""
+        self.each(lambda bench: bench.lose(key), lambda _: None)
+        for bench in (self.memory, self.real):
+            bench.work = bench.another()
+
+    def teardown(self) -> None:
+        for key in CONTENTS:
+            self.get(key=key)
+
+
+def test_work_in_memory_and_in_s3_is_alike(aws: Any) -> None:
+    client, buckets = aws("s3"), count()
+
+    def beside() -> WorkAlike:
+        machine, memory, bucket = WorkAlike(), MemoryWork(), f"work-{next(buckets)}"
+        client.create_bucket(Bucket=bucket)
+        machine.memory = Bench(memory, lambda key: memory.objects.pop(key, None), lambda: memory)
+        machine.real = Bench(
+            S3Work(client, bucket),
+            lambda key: client.delete_object(Bucket=bucket, Key=key),
+            lambda: S3Work(client, bucket),
+        )
+        return machine
+
+    hold_beside(beside, examples=40)
