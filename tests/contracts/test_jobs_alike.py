@@ -75,10 +75,12 @@ class JobsAlike(Alike[Jobs]):
     known = Bundle("known")
     cursors = Bundle("cursors")
 
-    @initialize(target=known, moment=moments)
-    def a_few_jobs(self, moment: int) -> Any:
-        made = [self._new(key, session, moment, State.QUEUED) for key, session in zip(KEYS, SESSIONS, strict=True)]
-        return multiple(*(self.both(lambda jobs, job=job: jobs.create(job)) for job in made[:2]))
+    @initialize(target=known, moment=moments, ended=st.sampled_from([State.FAILED, State.DONE, State.QUEUED]))
+    def a_few_jobs(self, moment: int, ended: State) -> Any:
+        made = [
+            self._new(*each, moment, state) for *each, state in zip(KEYS, SESSIONS, (State.TILING, ended), strict=False)
+        ]
+        return multiple(*(self.both(lambda jobs, job=job: jobs.create(job)) for job in made))
 
     def _new(self, key: str, session: str, moment: int, state: State) -> Job:
         job = a_job(key, now=instant(key, moment))
@@ -91,7 +93,31 @@ class JobsAlike(Alike[Jobs]):
         return self.both(lambda jobs: jobs.create(job))
 
     @rule(target=known, was=known, changes=changes)
-    def move(self, was: Job, changes: Mapping[str, Any]) -> Any:
+    def move(self, was: Job, changes: Mapping[str, Any]) -> Job:
+        return self._move(was, changes)
+
+    @rule(
+        target=known,
+        was=known,
+        changes=changes,
+        meanwhile=st.sampled_from(["", "sweep", "sweep", "chunk", "rescue"]),
+        moment=moments,
+    )
+    def move_from_where_it_is(self, was: Job, changes: Mapping[str, Any], meanwhile: str, moment: int) -> Job:
+        """Look, and move from there; in between somebody may do something else."""
+        here = self.both(lambda jobs: jobs.get(was.id)) or was
+        match meanwhile:
+            case "sweep":
+                self.schedule_sweep(was=here, moment=moment)
+            case "chunk":
+                self.finish_chunk(
+                    was=here, what={"number": 1, "tiles": 2, "source_bytes": 3, "digest": 4}, moment=moment
+                )
+            case "rescue":
+                self.count_rescue(was=here, moment=moment)
+        return self._move(here, changes)
+
+    def _move(self, was: Job, changes: Mapping[str, Any]) -> Job:
         key = was.source.key
         timed = {name: instant(key, at) for name, at in changes.items() if name.endswith("_at") and at is not None}
         now = replace(was, **{**changes, **timed})
@@ -108,6 +134,14 @@ class JobsAlike(Alike[Jobs]):
         record = ChunkRecord(ended_at=instant(was.source.key, moment), **what)
         found = self.both(lambda jobs: jobs.finish_chunk(was, record))
         return multiple() if found is None else found
+
+    @rule(was=known, late=records, moment=moments)
+    def a_worker_of_an_earlier_attempt_comes_late(self, was: Job, late: dict[str, Any], moment: int) -> None:
+        here = self.both(lambda jobs: jobs.get(was.id)) or was
+        after = self._move(here, {"state": State.TILING, "attempt": here.attempt + 1})
+        self.finish_chunk(was=after, what={**late, "tiles": 7}, moment=moment)
+        self.finish_chunk(was=here, what=late, moment=moment)
+        self.chunk_records(was=after)
 
     @rule(was=known)
     def chunk_records(self, was: Job) -> None:

@@ -54,6 +54,14 @@ class SyncsAlike(Alike[Syncs]):
         self.both(lambda syncs: syncs.move(was, after))
         return after
 
+    @rule(was=known, ends=st.booleans(), moment=moments)
+    def two_bring_it_a_page_further(self, was: Sync, ends: bool, moment: int) -> None:
+        """And who was slower goes on from what it takes for the state of things."""
+        here = self.both(lambda syncs: syncs.get(was.id)) or was
+        self.a_page_further(was=here, entries=(), moment=moment, ends=ends, cursor=None)
+        other = self.a_page_further(was=here, entries=ENTRIES, moment=moment, ends=not ends, cursor="b")
+        self.a_page_further(was=other, entries=(), moment=moment, ends=False, cursor=None)
+
     @rule(target=known, was=known, moment=moments)
     def next_run(self, was: Sync, moment: int) -> Sync:
         after = next_run(was, now=instant(was.prefix, moment))
