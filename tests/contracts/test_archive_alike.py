@@ -150,6 +150,12 @@ class ArchivesAlike(Alike[ArchiveBench]):
         self._ask(job, lambda bench: self._publish(bench, job, verified, _facts(job, icc, shown)), breaks)
         self._look_at_indexes()
 
+    @rule(job=known, verified=st.sampled_from([None, "all"]), breaks=st.integers(0, 5))
+    def publish_breaks_off_and_is_done_again(self, job: Job, verified: str | None, breaks: int) -> None:
+        self.stage_and_write_all(job=job)
+        for at in (breaks, None):
+            self.publish(job=job, verified=verified, breaks=at, icc=b"", shown=())
+
     @rule(job=known, other=known, verified=st.sampled_from([None, "all"]))
     def publish_while_another_does(self, job: Job, other: Job, verified: str | None) -> None:
         meanwhile: dict[int, object] = {}

@@ -1,5 +1,6 @@
 """Slides in memory and in S3 give the same answers, whatever happens to them."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import count
@@ -16,7 +17,12 @@ from tests.contracts.likeness import Alike, Refusal, hold_beside
 
 KEYS = ("a", "a/1 +ü.svs", "a/2.svs", "b.svs")
 keys = st.sampled_from(KEYS)
-contents = st.sampled_from([b"", b"I", b"II", b"II*\0", b"MM\0*"])
+CONTENTS = (b"", b"I", b"II", b"II*\0", b"MM\0*")
+contents = st.sampled_from(CONTENTS)
+
+
+def etag_of(data: bytes) -> str:
+    return f'"{hashlib.md5(data).hexdigest()}"'
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,14 @@ class SlidesAlike(Alike[Bench]):
     @rule(key=keys, data=contents)
     def put(self, key: str, data: bytes) -> None:
         self.each(lambda bench: bench.put(key, data), lambda _: None)
+
+    @rule(pinned=pins, data=contents, stop=st.integers(1, 2))
+    def read_what_was_put_again(self, pinned: tuple[Source, Source], data: bytes, stop: int) -> None:
+        """The same bytes as when it was pinned are another version, and read on."""
+        self.put(key=pinned[0].key, data=data)
+        again = next((each for each in CONTENTS if etag_of(each) == pinned[0].etag), data)
+        self.put(key=pinned[0].key, data=again)
+        self.read(pinned=pinned, start=0, length=stop)
 
     @rule(key=keys)
     def delete(self, key: str) -> None:
