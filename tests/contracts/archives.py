@@ -205,7 +205,15 @@ class MongoBench:
 
     def add_foreign_view(self, view: str, *, session: str, image: str, file_name: str) -> None:
         self.tiles.images.insert_one(
-            {"_id": ObjectId(image), "filename": file_name, "label": file_name, "uploaded_at": datetime.now(UTC)}
+            {
+                "_id": ObjectId(image),
+                "filename": file_name,
+                "label": file_name,
+                "uploaded_at": datetime.now(UTC),
+                "dimensions": [10, 10, 1],
+                "levels": 1,
+                "TileSize": 256,
+            }
         )
         self.admin.views.insert_one(
             {

@@ -253,7 +253,7 @@ class ArchivesAlike(Alike[ArchiveBench]):
             self.both(lambda bench, session=session: bench.archive.session(session))
             self.both(lambda bench, session=session: list(bench.archive.shown(session).items()))
             self.both(lambda bench, session=session: bench.archive.shown_slides(session))
-        self.both(lambda bench: [bench.shown_image(view) for view in self._views])
+        self.both(lambda bench: [bench.archive.image_of(view) for view in self._views])
         places = {place: None for job in self._jobs.values() for place in (job.image, *map(job.staging, (0, 1)))}
         for image in [*places, *FOREIGN.values(), UNKNOWN]:
             self.both(lambda bench, image=image: self._look_at_image(bench, image))
@@ -269,6 +269,9 @@ class ArchivesAlike(Alike[ArchiveBench]):
             {name: list(found) for name, found in archive.stored(database, image, NAMES).items()},
             archive.documents(database, image),
             [archive.tile(store, image, "t.jpg") for store in (STORE, OTHER_STORE, UNKNOWN)],
+            sorted((database == bench.database, name) for database, name in archive.staged([image])),
+            [archive.has_tile(STORE, image, tile_of(job, "t.jpg").id) for job in self._jobs.values()],
+            archive.image(STORE, image),
             [archive.beside(STORE, image, name) for name in ("icc", "label", "macro")],
         )
 

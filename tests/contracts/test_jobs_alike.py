@@ -178,11 +178,15 @@ class JobsAlike(Alike[Jobs]):
 
     @rule(state=states, before=instants(), limit=limits)
     def silent(self, state: State, before: float, limit: int) -> None:
-        self.both(lambda jobs: jobs.silent(state, before=before, limit=limit))
+        found = self.both(lambda jobs: jobs.silent(state, before=before, limit=limit))
+        if found:
+            self.both(lambda jobs: jobs.silent(state, before=before, limit=limit, after=found[-1]))
 
     @rule(now=instants(), limit=limits)
     def to_sweep(self, now: float, limit: int) -> None:
-        self.both(lambda jobs: jobs.to_sweep(now=now, limit=limit))
+        found = self.both(lambda jobs: jobs.to_sweep(now=now, limit=limit))
+        if found:
+            self.both(lambda jobs: jobs.to_sweep(now=now, limit=limit, after=found[-1]))
 
     def teardown(self) -> None:
         everything: JobPage | Refusal = self.both(
