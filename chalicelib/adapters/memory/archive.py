@@ -502,7 +502,7 @@ class MemoryArchive:
             image_store=found.image_store,
             image=found.image,
             job=found.trace.job if found.trace else None,
-            facts=None if facts is None else replace(facts, icc_profile=b"", associated=()),
+            facts=None if facts is None else _bare(facts),
         )
 
     def take_out(self, session: str, views: Sequence[str] | None) -> int:
@@ -518,6 +518,13 @@ class MemoryArchive:
 
     def ping(self) -> None:
         pass
+
+
+def _bare(facts: ImageFacts) -> ImageFacts:
+    """Return facts without profile and pictures; what there is of them is told by what was stored."""
+    names = tuple(each.name for each in facts.associated)
+    slide = replace(facts.slide, icc_profile_bytes=len(facts.icc_profile), associated=names)
+    return replace(facts, icc_profile=b"", associated=(), slide=slide)
 
 
 def _claim(job: Job, generation: int | None = None) -> str:
