@@ -138,6 +138,7 @@ class _BeforeSwitch(CommandListener):
 
 class MongoBench:
     def __init__(self, uri: str) -> None:
+        self.breaks_by: dict[str, Any] = {"closeConnection": True}
         mark = secrets.token_hex(6)
         self._before_switch = _BeforeSwitch()
         self._client = client = MongoClient[dict[str, Any]](
@@ -260,5 +261,5 @@ class MongoBench:
         return True
 
     def _fail_command(self, mode: Any) -> None:
-        how = {} if mode == "off" else {"data": {"failCommands": WRITES, "closeConnection": True}}
+        how = {} if mode == "off" else {"data": {"failCommands": WRITES, **self.breaks_by}}
         self._client.admin.command({"configureFailPoint": "failCommand", "mode": mode, **how})

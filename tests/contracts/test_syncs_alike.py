@@ -93,4 +93,4 @@ def test_syncs_in_memory_and_in_dynamodb_are_alike(aws: Any) -> None:
         machine.memory, machine.real = MemorySyncs(), SyncTable(client, table)
         return machine
 
-    hold_beside(beside, examples=20)
+    hold_beside(beside, examples=15)
