@@ -12,7 +12,7 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from chalicelib.adapters.memory import MemoryArchive
+from chalicelib.adapters.memory import MemoryArchive, MemoryView
 from chalicelib.adapters.mongo import MongoArchive
 from chalicelib.core.errors import ArchiveBusyError
 from chalicelib.ports import Archive, ImageFacts
@@ -38,6 +38,9 @@ class ArchiveBench(Protocol):
 
     def add_foreign_view(self, view: str, *, session: str, image: str, file_name: str) -> None:
         """Add a view that SlideAtlas made, at the head of its session."""
+
+    def add_copy(self, view: str, *, session: str, image: str) -> None:
+        """Add a view that a user of SlideAtlas made of an image that is there, at the head of its session."""
 
     def forget_entry(self, session: str, view: str) -> None:
         """Take a view off its session's list, and leave it where it is."""
@@ -92,6 +95,10 @@ class MemoryBench:
 
     def add_foreign_view(self, view: str, *, session: str, image: str, file_name: str) -> None:
         self.archive.add_view(view, session=session, image=image, image_store=STORE, facts=_facts(file_name))
+
+    def add_copy(self, view: str, *, session: str, image: str) -> None:
+        self.archive.views[view] = MemoryView(image=image, image_store=STORE, title="copy")
+        self.archive._sessions[session].views.insert(0, view)
 
     def forget_entry(self, session: str, view: str) -> None:
         self.archive._sessions[session].views.remove(view)
@@ -216,11 +223,17 @@ class MongoBench:
                 "TileSize": 256,
             }
         )
+        self._add_view(view, session=session, image=image, title=file_name)
+
+    def add_copy(self, view: str, *, session: str, image: str) -> None:
+        self._add_view(view, session=session, image=image, title="copy")
+
+    def _add_view(self, view: str, *, session: str, image: str, title: str) -> None:
         self.admin.views.insert_one(
             {
                 "_id": ObjectId(view),
                 "ViewerRecords": [{"Image": ObjectId(image), "Database": ObjectId(STORE)}],
-                "Title": file_name,
+                "Title": title,
                 "Type": "Note",
                 "CoordinateSystem": "Pixel",
             }

@@ -30,7 +30,8 @@ from tests.contracts.samples import (
 
 UNKNOWN = "0" * 24
 FOREIGN = {f"0000000000000000000b000{n}": f"0000000000000000000a000{n}" for n in (8, 9)}
-KEYS = ("scanner-1/slide.svs", "scanner-2/slide.svs", "other.svs")
+COPY = "0000000000000000000b0007"
+KEYS = ("scanner-1/slide.svs", "scanner-2/slide.svs", "scanner-3/slide.svs", "other.svs")
 SESSIONS = (SESSION, OTHER_SESSION)
 NAMES = ("t.jpg", "tq.jpg", "tr.jpg")
 LABELS = ("Liver", "Lung", "$x")
@@ -74,7 +75,7 @@ class ArchivesAlike(Alike[ArchiveBench]):
     def __init__(self) -> None:
         super().__init__()
         self._jobs: dict[tuple[str, int], Job] = {}
-        self._views: dict[str, None] = dict.fromkeys(FOREIGN)
+        self._views: dict[str, None] = dict.fromkeys([*FOREIGN, COPY])
         # Where a unique index stands. A late worker's tiles may lie where none does.
         self._indexed: set[str] = set()
 
@@ -155,6 +156,13 @@ class ArchivesAlike(Alike[ArchiveBench]):
         self.stage_and_write_all(job=job)
         for at in (breaks, None):
             self.publish(job=job, verified=verified, breaks=at, icc=b"", shown=())
+
+    @rule(at=st.integers(0, 1), number=st.integers(1, 3), breaks=breaks)
+    def a_slide_takes_the_place_of_all_of_its_name(self, at: int, number: int, breaks: int | None) -> None:
+        twins = [version(key, 1, at, named=False) for key in KEYS[:3]]
+        for job in (*twins, version(KEYS[0], number, 1, named=False, overwrite=True)):
+            self.stage_and_write_all(job=self._know(job))
+            self.publish(job=job, verified=None, breaks=breaks if job.options.overwrite else None, icc=b"", shown=())
 
     @rule(job=known, other=known, verified=st.sampled_from([None, "all"]))
     def publish_while_another_does(self, job: Job, other: Job, verified: str | None) -> None:
@@ -239,6 +247,16 @@ class ArchivesAlike(Alike[ArchiveBench]):
 
     _has_foreign = False
 
+    @precondition(lambda self: not self._has_copy)
+    @rule(job=known, session=st.sampled_from(SESSIONS), is_listed=st.booleans())
+    def a_user_makes_a_view_of_an_image(self, job: Job, session: str, is_listed: bool) -> None:
+        self._has_copy = True
+        self.each(lambda bench: bench.add_copy(COPY, session=session, image=job.image))
+        if not is_listed:
+            self.each(lambda bench: bench.forget_entry(session, COPY))
+
+    _has_copy = False
+
     @rule(session=st.sampled_from(SESSIONS), at=st.integers(0, 9))
     def an_entry_is_forgotten(self, session: str, at: int) -> None:
         listed = self.both(lambda bench: bench.archive.session(session)).views
@@ -305,4 +323,4 @@ def test_archives_in_memory_and_in_mongodb_are_alike(mongo: MongoBench) -> None:
         machine.memory, machine.real = MemoryBench(), mongo
         return machine
 
-    hold_beside(beside, examples=60, steps=30)
+    hold_beside(beside, examples=45, steps=30)

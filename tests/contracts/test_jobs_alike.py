@@ -182,6 +182,12 @@ class JobsAlike(Alike[Jobs]):
         if found:
             self.both(lambda jobs: jobs.silent(state, before=before, limit=limit, after=found[-1]))
 
+    @rule(was=known)
+    def just_silent_and_just_due(self, was: Job) -> None:
+        here = self.both(lambda jobs: jobs.get(was.id)) or was
+        self.both(lambda jobs: jobs.silent(here.state, before=here.updated_at, limit=9))
+        self.both(lambda jobs: jobs.to_sweep(now=here.sweep_at or 0.0, limit=9))
+
     @rule(now=instants(), limit=limits)
     def to_sweep(self, now: float, limit: int) -> None:
         found = self.both(lambda jobs: jobs.to_sweep(now=now, limit=limit))
