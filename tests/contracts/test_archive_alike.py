@@ -198,6 +198,15 @@ class ArchivesAlike(Alike[ArchiveBench]):
         self._ask(job, lambda bench: bench.archive.discard(self._at(bench, job), generation), breaks)
         self._look_at_indexes()
 
+    @rule(job=known, is_published=st.booleans(), is_copied=st.booleans(), is_listed=st.booleans())
+    def discard_what_is_in_use(self, job: Job, is_published: bool, is_copied: bool, is_listed: bool) -> None:
+        self.stage_and_write_all(job=job)
+        if is_published:
+            self.publish(job=job, verified=None, breaks=None, icc=b"", shown=())
+        if is_copied and not self._has_copy:
+            self.a_user_makes_a_view_of_an_image(job=job, session=SESSION, is_listed=is_listed)
+        self.discard(job=job, generation=job.generation, breaks=None)
+
     @rule(job=known)
     def what_readers_see_of(self, job: Job) -> None:
         for look in (
