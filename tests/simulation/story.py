@@ -321,9 +321,11 @@ class Story:
 
     def _roll_back(self) -> None:
         """Lose tiles that were acknowledged: a primary whose writes did not reach the others. Only while a slide is
-        tiled: what is lost after the check that precedes publishing is for `verify` to find."""
+        tiled: what is lost after the check that precedes publishing is for `verify` to find. An attempt that goes on
+        with tiles which readers see already, because its finisher died after the switch, is past that check."""
+        seen = {view.image for view in self.memory_archive.views.values()}
         writing = [job for job in self.memory_jobs._jobs.values() if job.state is State.TILING]
-        places = [(job.destination.database, job.staging()) for job in writing]
+        places = [(job.destination.database, job.staging()) for job in writing if job.staging() not in seen]
         staged = [(place, tiles) for place in places if (tiles := self.memory_archive.tiles.get(place))]
         if staged:
             place, tiles = staged[self.choices.pick([1] * len(staged))]
