@@ -19,6 +19,7 @@ export const problemOf = (error) =>
   error instanceof Problem ? error : new Problem(0, { code: "page", detail: error.message, hint: "Load the page again." });
 
 let signIn = null; // shell.js says how a person signs in
+let entries = 0; // how often somebody has: who was refused for being sent before is sent again without asking
 
 /** `ask` returns a promise of whether somebody has signed in. */
 export const onUnauthorized = (ask) => (signIn = ask);
@@ -55,6 +56,7 @@ export async function post(path, body, { method = "POST", signal } = {}) {
 export async function call(path, options = {}, again = true) {
   const method = options.method || "GET";
   const headers = { ...options.headers };
+  const before = entries;
   // A form elsewhere cannot set this: who sends a cookie along with it is this page.
   if (method !== "GET" && method !== "HEAD") headers["X-Slidehook"] = "page";
   let answer;
@@ -66,8 +68,14 @@ export async function call(path, options = {}, again = true) {
     throw new Problem(0, { code: "unreachable", detail: "The service cannot be reached.", hint: "Look whether this machine is connected; the page tries again by itself." });
   }
   if (answer.ok || answer.status === 304) return answer;
-  if (answer.status === 401 && again && signIn && (await signIn())) return call(path, options, false);
+  if (answer.status === 401 && again && (entries !== before || (await entered()))) return call(path, options, false);
   throw new Problem(answer.status, await told(answer), Number(answer.headers.get("retry-after")) || 0);
+}
+
+async function entered() {
+  const done = signIn !== null && (await signIn());
+  if (done) entries += 1;
+  return done;
 }
 
 async function told(answer) {
