@@ -23,6 +23,7 @@ from tests.slides import Pixels, Slide, write
 from tests.truth.measures import difference, luma, psnr
 from tests.truth.stored import halved
 from tests.truth.test_kinds import PASSTHROUGH, Published, by_imagecodecs, cut_to
+from tests.world import TOKEN
 
 SETTINGS = (
     "SLIDEHOOK_INCOMING_BUCKET", "SLIDEHOOK_WORK_BUCKET", "SLIDEHOOK_JOBS_TABLE", "SLIDEHOOK_JOBS_QUEUE",
@@ -63,7 +64,7 @@ class Reader:
 
     def get(self, path: str) -> tuple[int, bytes]:
         with Client(self._app) as client:
-            answer = client.http.get(path, headers={"Host": "slides.example"})
+            answer = client.http.get(path, headers={"Host": "slides.example", "Authorization": f"Bearer {TOKEN}"})
         return answer.status_code, answer.body
 
     def tile(self, path: str) -> Pixels:
