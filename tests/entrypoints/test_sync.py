@@ -339,3 +339,24 @@ def test_a_slide_that_is_published_while_the_sync_is_at_it_is_present(
     before = {shown: job for shown, job in before.items() if "a.svs" in shown}
     monkeypatch.setattr(world.memory_archive, "shown_slides", lambda _: before)
     assert counts(synced(world, call)) == {"present": 2}
+
+
+def test_what_lies_outside_the_prefix_is_not_told_as_missing(world: World, call: Call) -> None:
+    world.put(slide(1), "liver/other.svs")
+    synced(world, call, "liver/")
+    world.memory_slides.delete(BUCKET, "liver/other.svs")
+    world.put(slide(2), "lung/1.svs")
+    assert counts(synced(world, call)) == {"added": 1}
+    assert counts(synced(world, call, "liver/")) == {"missing": 1}
+
+
+def test_who_was_overtaken_on_a_page_leaves_the_next_one_to_the_other(world: World, call: Call) -> None:
+    world.put(slide(), "lung/1.svs")
+    _, begun = sync(call, **PLACE)
+    stale = world.memory_syncs.get(begun["id"])
+    assert stale is not None
+    world.run()
+    ended = world.memory_syncs.get(begun["id"])
+    ports = {name: getattr(world, name) for name in ("slides", "jobs", "archive", "syncs", "clock")}
+    steps.work(stale, lambda *_: None, **ports)
+    assert world.memory_syncs.get(begun["id"]) == ended

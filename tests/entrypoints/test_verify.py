@@ -274,3 +274,9 @@ def test_what_is_no_id_of_a_job_is_named(call: Call, job: object) -> None:
 def test_an_unknown_job_is_not_found_and_a_token_is_needed(call: Call) -> None:
     assert call("POST", "/hooks/verify", {"job": "0" * 32}).status_code == 404
     assert call("POST", "/hooks/verify", {"job": "0" * 32}, token="wrong").status_code == 401
+
+
+def test_a_source_that_may_not_be_read_any_more_is_not_verified(world: World, call: Call, slide: Job) -> None:
+    world.settings = replace(world.settings, source_buckets=frozenset())
+    code, problem = verify(call, slide)
+    assert (code, problem["code"]) == (403, "bucket_not_allowed")
