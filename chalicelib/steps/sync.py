@@ -106,7 +106,12 @@ class _Page:
     def listed(self) -> Sync:
         """Look at the next objects of the listing; return the sync after them."""
         sync = self._sync
-        found = self._slides.list(sync.bucket, sync.prefix, cursor=sync.cursor, limit=PAGE)
+        try:
+            found = self._slides.list(sync.bucket, sync.prefix, cursor=sync.cursor, limit=PAGE)
+        except NoSuchSourceError as error:
+            # Not that every slide is missing: that there is no bucket is told once, and ends it.
+            self.entries.append(Entry(key=sync.prefix, outcome="failed", code=error.code, message=str(error)))
+            return advanced(sync, tuple(self.entries), now=self._clock.now(), **self._end_if(ends=True))
         sessions = dict.fromkeys(sync.sessions)
         for source in found.objects:
             self.entries.append(self._entry(source))

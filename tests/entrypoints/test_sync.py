@@ -360,3 +360,15 @@ def test_who_was_overtaken_on_a_page_leaves_the_next_one_to_the_other(world: Wor
     ports = {name: getattr(world, name) for name in ("slides", "jobs", "archive", "syncs", "clock")}
     steps.work(stale, lambda *_: None, **ports)
     assert world.memory_syncs.get(begun["id"]) == ended
+
+
+def test_a_bucket_that_is_not_there_ends_the_sync_with_the_reason(world: World, call: Call) -> None:
+    world.settings = replace(world.settings, source_buckets=frozenset({BUCKET, "nowhere"}))
+    answer = call("POST", "/hooks/sync", PLACE | {"prefix": "s3://nowhere/lung/"})
+    assert answer.status_code == 202
+    world.run()
+    found = status(call, answer.json_body["id"])
+    assert (found["state"], counts(found)) == ("done", {"failed": 1})
+    (entry,) = found["noteworthy"]
+    assert (entry["key"], entry["code"]) == ("lung/", "no_such_source")
+    assert "nowhere" in entry["message"]
