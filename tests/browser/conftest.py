@@ -3,8 +3,10 @@
 import io
 import os
 import shutil
+import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -168,3 +170,16 @@ def picture(page: Page, name: str) -> None:
         return
     shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     shot.quantize(256, dither=Image.Dither.NONE).save(Path(ROOT) / "docs" / f"{name}.png", optimize=True)
+
+
+@contextmanager
+def workers_stopped(system: LocalSystem) -> Iterator[None]:
+    """Hold the workers where they are."""
+    pids = system.stack["pids"]["workers"]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)

@@ -1,11 +1,7 @@
 """The jobs page, a job's own page, and submitting: what a person sees and does there."""
 
 import json
-import os
 import re
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -13,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.browser.conftest import REAL, Visit, picture, visit
+from tests.browser.conftest import REAL, Visit, picture, visit, workers_stopped
 from tests.journey.system import LocalSystem, eventually, shared
 from tests.slides import Slide, write
 
@@ -64,18 +60,6 @@ def signed(visitor: Visit, system: LocalSystem) -> Visit:
 def row(page: Page, name: str) -> Any:
     """Return the row of a slide's upload; rows of other hooks say which."""
     return page.locator(".job").filter(has_text=name).filter(has_not=page.locator(".tag")).first
-
-
-@contextmanager
-def workers_stopped(system: LocalSystem) -> Iterator[None]:
-    pids = system.stack["pids"]["workers"]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 # -- the list ------------------------------------------------------------------------------------------------------------
@@ -296,11 +280,19 @@ def test_the_pyramid_is_seen_filling_up_and_the_slide_before_it_is_published(
 # -- submitting ----------------------------------------------------------------------------------------------------------
 
 
+def submitting(signed: Visit, system: LocalSystem) -> Page:
+    """Return the submit page with a place chosen: others may have made sessions, and then nobody guesses which."""
+    page = signed.open("/pages/submit")
+    page.get_by_label("Collection", exact=True).select_option(system.stack["collection"])
+    page.get_by_label("Session", exact=True).select_option(system.stack["session"])
+    return page
+
+
 def test_a_local_slide_goes_straight_to_s3_and_is_published(signed: Visit, system: LocalSystem, tmp_path: Path) -> None:
     slide, other = tmp_path / "dropped.svs", tmp_path / "notes.svs"
     slide.write_bytes(shared(REAL).read_bytes())
     other.write_bytes(NO_SLIDE)
-    page = signed.open("/pages/submit")
+    page = submitting(signed, system)
     expect(page.get_by_role("button", name="Choose files")).to_be_enabled()
     page.set_input_files("#files", [slide, other])
     notes = page.get_by_role("article", name="notes.svs")
@@ -324,7 +316,7 @@ def test_an_upload_goes_on_after_the_page_was_loaded_again(
 
     page.route(is_part(3), lambda route: route.abort())
     page.on("dialog", lambda dialog: dialog.accept())  # the page warns who leaves it while a slide is sent
-    signed.open("/pages/submit")
+    submitting(signed, system)
     expect(page.get_by_role("button", name="Choose files")).to_be_enabled()
     page.set_input_files("#files", [slide])
     sent = page.get_by_role("article", name="resumed.svs").get_by_role("progressbar")
@@ -343,7 +335,7 @@ def test_an_upload_goes_on_after_the_page_was_loaded_again(
 
 def test_what_would_become_of_a_slide_is_shown_before_it_is_published(signed: Visit, system: LocalSystem) -> None:
     source = system.put("shown before.svs", write(Slide(width_px=900, height_px=700, seed=6, levels=(0, 1))))
-    page = signed.open("/pages/submit")
+    page = submitting(signed, system)
     page.get_by_label("Or a slide in S3").fill(source)
     page.get_by_role("button", name="Inspect").click()
     item = page.get_by_role("article", name="shown before.svs")
@@ -356,7 +348,7 @@ def test_what_would_become_of_a_slide_is_shown_before_it_is_published(signed: Vi
 
 
 def test_a_slide_that_would_be_refused_says_why(signed: Visit, system: LocalSystem) -> None:
-    page = signed.open("/pages/submit")
+    page = submitting(signed, system)
     page.get_by_label("Or a slide in S3").fill(system.put("no slide.svs", NO_SLIDE))
     page.get_by_role("button", name="Inspect").click()
     item = page.get_by_role("article", name="no slide.svs")
