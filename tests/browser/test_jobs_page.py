@@ -283,8 +283,8 @@ def test_the_pyramid_is_seen_filling_up_and_the_slide_before_it_is_published(
 def submitting(signed: Visit, system: LocalSystem) -> Page:
     """Return the submit page with a place chosen: others may have made sessions, and then nobody guesses which."""
     page = signed.open("/pages/submit")
-    page.get_by_label("Collection", exact=True).select_option(system.stack["collection"])
-    page.get_by_label("Session", exact=True).select_option(system.stack["session"])
+    page.get_by_role("combobox", name="Collection", exact=True).select_option(system.stack["collection"])
+    page.get_by_role("combobox", name="Session", exact=True).select_option(system.stack["session"])
     return page
 
 
