@@ -204,12 +204,12 @@ def test_a_service_that_is_away_is_said_and_what_was_seen_stays(visitor: Visit, 
 def test_a_paused_list_asks_nothing(visitor: Visit, slides: Jobs) -> None:
     page = visitor.open("/")
     row(page, REAL).wait_for()
-    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Pause", exact=True).click()
     page.wait_for_timeout(300)
     before = len(visitor.fetched)
     page.wait_for_timeout(6000)
     assert len(visitor.fetched) == before
-    page.get_by_role("button", name="Resume").click()
+    page.get_by_role("button", name="Resume", exact=True).click()
     page.wait_for_timeout(1000)
     assert len(visitor.fetched) > before
 
