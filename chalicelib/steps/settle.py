@@ -13,6 +13,7 @@ from chalicelib.core.errors import (
     NotCancellableError,
     SlidehookError,
     SourceChangedError,
+    SourceError,
     TooManyBadTilesError,
     TransientError,
 )
@@ -27,9 +28,11 @@ KEEP_SECONDS = 24 * 3600.0
 def settle(job: Job, error: SlidehookError, *, jobs: Jobs, archive: Archive, clock: Clock) -> None:
     """End a live job because of `error`: `superseded` if its source changed, else `failed`.
 
-    Leftovers go at once if trying again cannot use them. Does nothing if the job is not where `job` has it any more.
+    Leftovers go at once if trying again cannot use them. Does nothing if the job is not where `job` has it any more, or
+    is past the point at which its source matters.
     """
-    if not job.is_live:
+    if not job.is_live or (job.state is State.FINISHING and isinstance(error, SourceError)):
+        # All bytes were read before it was finishing: who finds them gone now was late, and another publishes it.
         return
     now = clock.now()
     sweep_at = now + _keep_seconds(job, error)

@@ -1,11 +1,21 @@
 """What ends badly, what is left over, and what would be forgotten."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 
 from chalicelib.adapters.memory import MemoryClock
-from chalicelib.core.errors import ArchiveBusyError, NoProgressError, NotTiledError, VerificationError, WorkLostError
+from chalicelib.core.errors import (
+    ArchiveBusyError,
+    NoProgressError,
+    NotTiledError,
+    SlidehookError,
+    SourceChangedError,
+    SourceGoneError,
+    VerificationError,
+    WorkLostError,
+)
 from chalicelib.core.job import Job, Problem, State
 from chalicelib.core.message import Message
 from chalicelib.core.retry import GRACE_SECONDS, LATE_SECONDS, MAX_RESCUES
@@ -458,5 +468,19 @@ def test_what_a_finisher_replaced_before_it_died_is_swept_although_its_job_fails
     assert sweep_at >= world.clock.now() + GRACE_SECONDS
 
 
-def _die(*_: object) -> None:
+def _die(*_: object, **__: object) -> None:
     raise Died
+
+
+@pytest.mark.parametrize("error", [SourceChangedError("overwritten"), SourceGoneError("deleted")])
+def test_who_finds_the_source_changed_after_another_began_to_publish_ends_nothing(error: SlidehookError) -> None:
+    world, job = tiling()
+    world.memory_archive.publish = _die  # type: ignore[method-assign]
+    while world.job(job).state is not State.FINISHING:
+        message = world.memory_queue.sent.pop(0)
+        with pytest.raises(Died) if message.do == "finish" else nullcontext():
+            world.deliver(message)
+    del world.memory_archive.publish
+    settle(world.job(job), error, **ports(world, *ALL))
+    assert world.job(job).state is State.FINISHING
+    assert world.finish(job).state is State.DONE
