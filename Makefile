@@ -39,8 +39,8 @@ browser: setup ## Look at the pages of a running local system in Chromium; SCREE
 bench: setup ## Measure speed and memory side by side with others; SLIDE=path measures your own slide
 	@exec $(PYTHON) -m benchmarks $(if $(SLIDE),--slide "$$SLIDE") $(if $(RUNS),--runs "$$RUNS") $(ARGS)
 
-simulate: setup ## Run histories of the service on a machine that fails; SEEDS=1000 FIRST=0, or SEED=n plays one again
-	@exec $(PYTHON) -m tests.simulation $(if $(SEED),--seed "$$SEED") $(if $(SEEDS),--seeds "$$SEEDS") $(if $(FIRST),--first "$$FIRST")
+simulate: setup ## Run histories of the service on a machine that fails; SEEDS=1000 FIRST=0 CORES=2, or SEED=n plays one again
+	@exec $(PYTHON) -m tests.simulation $(if $(SEED),--seed "$$SEED") $(if $(SEEDS),--seeds "$$SEEDS") $(if $(FIRST),--first "$$FIRST") $(if $(CORES),--cores "$$CORES")
 
 mutants: setup ## Switch each guard of the service off in turn: the simulator has to find out
 	@exec $(PYTHON) -m tests.simulation --mutants

@@ -89,7 +89,7 @@ class ToldJobs:
         return self._jobs.to_sweep(now=now, limit=limit, after=after)
 
     def _signed(self, was: Job | None, now: Job) -> Job:
-        if was is None or now.attempt > was.attempt:
+        if (was is None or now.attempt > was.attempt) and now.asked_by != current().asked_by:
             now = replace(now, asked_by=current().asked_by)
         if (was is None or was.is_live) and now.history and not now.is_live:
             now = replace(now, history=(*now.history[:-1], replace(now.history[-1], worker=self._worker)))

@@ -4,6 +4,7 @@ Prints its figures last, and ends with 1 if a history broke a promise, or if a g
 """
 
 import argparse
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -32,27 +33,39 @@ def main() -> int:
     if options.seed is not None:
         return _one(options.seed)
     if options.mutants:
-        return _mutants()
-    return _many(options.first, options.seeds)
+        return _mutants(options.cores)
+    return _many(options.first, options.seeds, options.cores)
 
 
-def _many(first: int, seeds: int) -> int:
+def _many(first: int, seeds: int, cores: int) -> int:
     story.warm()
     begun = time.perf_counter()
     seen: Counter[str] = Counter()
-    for seed in tqdm(range(first, first + seeds), unit="history", mininterval=1.0):
-        history, violation = told(seed)
-        seen.update(history.machine.seen)
-        if violation is not None:
-            _tell(seed, history, violation)
-            return 1
+    # Forked: the children have the slides that all histories share.
+    with multiprocessing.get_context("fork").Pool(cores) as pool:
+        # In the order of the seeds, so that the first violation is the same however many cores look for it.
+        results = pool.imap(_seen, range(first, first + seeds), chunksize=5)
+        for seed, found, is_violated in tqdm(results, total=seeds, unit="history", mininterval=1.0):
+            seen.update(found)
+            if is_violated:
+                pool.terminate()
+                history, violation = told(seed)
+                assert violation is not None
+                _tell(seed, history, violation)
+                return 1
     seconds = time.perf_counter() - begun
     print("seen:", ", ".join(f"{kind} {seen[kind]}" for kind in sorted(seen)))
     missing = [kind for kind in SOMETIMES if not seen[kind]] if seeds >= 1000 else []
     if missing:
         print(f"error: never seen: {', '.join(missing)}", file=sys.stderr)
-    print(f"{seeds} histories without a violation, {seeds / seconds:.0f} a second")
+    where = "on one core" if cores == 1 else f"on {cores} cores"
+    print(f"{seeds} histories without a violation in {seconds:.1f} s {where}, {seeds / seconds:.1f} a second")
     return 1 if missing else 0
+
+
+def _seen(seed: int) -> tuple[int, Counter[str], bool]:
+    history, violation = told(seed)
+    return seed, history.machine.seen, violation is not None
 
 
 def _one(seed: int) -> int:
@@ -87,24 +100,26 @@ def _kind(violation: Violation) -> str:
     return "".join(letter for letter in str(violation).split(":")[0] if not letter.isdigit())[:24]
 
 
-def _mutants() -> int:
+def _mutants(cores: int) -> int:
     story.warm()
     survivors = []
-    for name, mutant in MUTANTS.items():
-        found: tuple[int, Violation] | None = None
-        for seed in range(MUTANT_HISTORIES):
-            with mutant():
-                violation = told(seed)[1]
-            if violation is not None:
-                found = seed, violation
-                break
-        if found is None:
-            survivors.append(name)
-            print(f"{name}: NOT FOUND in {MUTANT_HISTORIES} histories", flush=True)
-        else:
-            print(f"{name}: found by seed {found[0]}: {str(found[1])[:100]}", flush=True)
+    with multiprocessing.get_context("fork").Pool(cores) as pool:
+        for name, found in pool.imap(_unmasked, MUTANTS):
+            if found is None:
+                survivors.append(name)
+            print(f"{name}: {found or f'NOT FOUND in {MUTANT_HISTORIES} histories'}", flush=True)
     print(f"{len(MUTANTS) - len(survivors)} of {len(MUTANTS)} guards found")
     return 1 if survivors else 0
+
+
+def _unmasked(name: str) -> tuple[str, str | None]:
+    """Return the name of a guard, and which seed shows that it is switched off."""
+    for seed in range(MUTANT_HISTORIES):
+        with MUTANTS[name]():
+            violation = told(seed)[1]
+        if violation is not None:
+            return name, f"found by seed {seed}: {str(violation)[:100]}"
+    return name, None
 
 
 def _parse() -> argparse.Namespace:
@@ -112,6 +127,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=1000, help="how many histories")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seed", type=int, help="one history, told in full")
+    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="how many at a time")
     parser.add_argument("--mutants", action="store_true", help="switch each guard off in turn")
     return parser.parse_args()
 

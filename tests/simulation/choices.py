@@ -2,7 +2,9 @@
 always the harmless one, so that a list with more zeros, or a shorter one, is a simpler history."""
 
 import random
+from bisect import bisect
 from collections.abc import Sequence
+from itertools import accumulate
 
 
 class Choices:
@@ -16,7 +18,9 @@ class Choices:
     def pick(self, weights: Sequence[float]) -> int:
         """Return the index of one of the alternatives."""
         if self._dice is not None:
-            found = self._dice.choices(range(len(weights)), weights)[0] if len(weights) > 1 else 0
+            # As random.choices() does it, whose preparations took longer than the draw.
+            upto = list(accumulate(weights))
+            found = bisect(upto, self._dice.random() * upto[-1], 0, len(upto) - 1) if len(upto) > 1 else 0
         else:
             position = len(self.made)
             found = self._given[position] if position < len(self._given) else 0
@@ -26,4 +30,10 @@ class Choices:
         return found
 
     def chance(self, probability: float) -> bool:
-        return probability > 0 and self.pick((1 - probability, probability)) == 1
+        if probability <= 0:
+            return False
+        if self._dice is None:
+            return self.pick((1 - probability, probability)) == 1
+        found = self._dice.random() >= 1 - probability
+        self.made.append(int(found))
+        return found

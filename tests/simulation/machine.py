@@ -30,9 +30,9 @@ STEP_SECONDS = 0.02
 BETWEEN = 8.0
 # Calls that come after a write which belongs with them.
 DELICATE = frozenset({"archive.discard", "archive.publish", "jobs.schedule_sweep", "queue.send plan "})
-
-
 PUBLISHING = frozenset({"archive.publish", "image document", "claim of the image", "switch"})
+# The ports in which a promise may be seen broken.
+LOOKED_AT = frozenset({"jobs", "archive"})
 
 
 @dataclass(slots=True)
@@ -104,7 +104,8 @@ class Machine:
     current: Actor | None = None
     seen: Counter[str] = field(default_factory=Counter)
     log: list[str] = field(default_factory=list)
-    touched: bool = False
+    # The ports whose contents may be others than at the last look.
+    touched: set[str] = field(default_factory=set)
     buried: list[str] = field(default_factory=list)
 
     # -- actors ---------------------------------------------------------------------------------------------------------
@@ -123,7 +124,8 @@ class Machine:
             self.actors.remove(actor)
 
     def awake(self) -> list[Actor]:
-        return [actor for actor in self.actors if actor.asleep_until <= self.now]
+        now = self.now
+        return [actor for actor in self.actors if actor.asleep_until <= now]
 
     def resume(self, actor: Actor) -> None:
         """Let an actor have its next effect; or let it die, or fall asleep, before it."""
@@ -170,6 +172,8 @@ class Machine:
         actor.is_between = "." not in what or what in DELICATE
         actor.publishes = what in PUBLISHING
         actor.thread.parent.switch()
+        if "." not in what:
+            self.touched.update(LOOKED_AT)  # the next write of a call that has several
         self.log.append(f"{self.now:.2f} {actor.name}: {what}")
 
     def note(self, kind: str, text: str) -> None:
@@ -190,7 +194,8 @@ class Machine:
             self.letters.append(Letter(queue, body, self.sent, visible_at=self.now + wait))
 
     def deliverable(self) -> list[Letter]:
-        return [letter for letter in self.letters if letter.visible_at <= self.now]
+        now = self.now
+        return [letter for letter in self.letters if letter.visible_at <= now]
 
     def receive(self, letter: Letter) -> int:
         """Take a message as a consumer does; return which receipt it is, 0 if it went to the dead letters."""
@@ -232,7 +237,7 @@ class Port:
         def call(*arguments: Any, **options: Any) -> Any:
             machine.give_way(f"{port}.{name}")
             self._refuse(name)
-            machine.touched = True
+            machine.touched.add(port)
             answer = found(*arguments, **options)
             self._lose_answer(name)
             return answer
@@ -267,7 +272,7 @@ class Archive(Port):
         machine = self._machine
         machine.give_way("archive.write")
         self._refuse("write")
-        machine.touched = True
+        machine.touched.add("archive")
         if machine.choices.chance(machine.faults.half_inserted):
             machine.note("half inserted", job.id)
             self._port.write(job, generation, tiles[: len(tiles) // 2])
@@ -290,7 +295,6 @@ class Receivers:
             refusals = (Answer(status=503), Answer(status=429, retry_after="120"), Answer(error="no connection"))
             return refusals[machine.choices.pick([1] * len(refusals))]
         self._heard(url, headers, body)
-        machine.touched = True
         if machine.choices.chance(machine.faults.receiver_answer_lost):
             machine.note("receiver answer lost", url)
             return Answer(error="no answer")

@@ -258,9 +258,11 @@ class Story:
         busy = 12 if awake else 0
         # Where somebody is at work time passes seldom in leaps: it would only end them.
         # Between two writes of somebody else is when a user is most unwelcome.
-        user = 2.0 if any(actor.is_between for actor in awake) else 0.5
+        user = 2.0 if True in [actor.is_between for actor in awake] else 0.5
         # Who sleeps in the middle of publishing may be overtaken by a newer version.
-        sleeps = any(actor.publishes and actor.asleep_until > machine.now for actor in machine.actors)
+        sleeps = len(awake) < len(machine.actors) and any(
+            actor.publishes and actor.asleep_until > machine.now for actor in machine.actors
+        )
         user, scanner = (user, 4 * self._hurry if sleeps else self._hurry) if asked else (0.0, 0.0)
         if self._is_overtaking:
             user /= 10
@@ -499,11 +501,12 @@ class Story:
             raise Violation(f"a fault of the program: {alarm.heard[0]}")
         if self._misheard is not None:
             raise Violation(self._misheard)
-        if not self.machine.touched:
-            return
-        self.machine.touched = False
-        self._check_jobs()
-        self._check_readers()
+        touched = self.machine.touched
+        if "jobs" in touched:
+            self._check_jobs()
+        if "archive" in touched:
+            self._check_readers()
+        touched.clear()
 
     def _hear(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
         """What reaches a receiver: of something that happened, which it wanted to know, and always under one id."""
@@ -535,16 +538,16 @@ class Story:
 
     def _check_jobs(self) -> None:
         stored = self.memory_jobs._jobs
+        moved = [job for job in stored.values() if self._known.get(job.id) is not job]
+        for job in moved:
+            self._check_move(self._known.get(job.id), job)
+            self._known[job.id] = job
         live: dict[tuple[object, ...], str] = {}
-        for job in stored.values():
+        for job in stored.values() if moved else ():
             if job.is_live:
                 asked = (job.hook, job.verifies, job.source.key, job.source.etag, job.destination, job.options)
                 if live.setdefault(asked, job.id) != job.id:
                     raise Violation(f"two jobs do the same: {job.id} and {live[asked]}")
-            before = self._known.get(job.id)
-            if before is not job:
-                self._check_move(before, job)
-                self._known[job.id] = job
 
     def _check_move(self, before: Job | None, job: Job) -> None:
         what = f"job {job.id}"

@@ -1,11 +1,15 @@
 """A few histories with every run of the tests; thousands with `make simulate`, and the guards with `make mutants`."""
 
+import contextlib
+import io
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
+from tests.simulation import __main__ as command
 from tests.simulation.choices import Choices
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.shrink import shortest
@@ -62,6 +66,17 @@ def test_a_violation_is_told_by_its_shortest_history() -> None:
     assert len(short.machine.log) < len(history.machine.log)
 
 
+def test_whatever_is_seen_first_is_told_however_many_cores_look_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores in ("1", "2"):
+        monkeypatch.setattr(sys, "argv", ["make simulate", "--seeds", "40", "--cores", cores])
+        with MUTANTS["session entry once"]():
+            seed = next(seed for seed in range(40) if told(seed)[1] is not None)
+            out = io.StringIO()
+            with contextlib.redirect_stdout(out):
+                assert command.main() == 1
+        assert f"seed {seed}, commit " in out.getvalue().splitlines()[-1]
+
+
 def test_choices_that_are_given_are_followed_and_end_harmlessly() -> None:
     choices = Choices(given=[1, 5, 2])
     assert [choices.pick((1, 1)), choices.pick((1, 1)), choices.pick((1, 0, 0))] == [1, 0, 0]
@@ -70,11 +85,14 @@ def test_choices_that_are_given_are_followed_and_end_harmlessly() -> None:
 
 def test_the_command_tells_its_figures_last_and_plays_a_seed_again() -> None:
     def run(*options: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "tests.simulation", *options]
-        return subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+        arguments = [sys.executable, "-m", "tests.simulation", *options]
+        return subprocess.run(arguments, capture_output=True, text=True, env=os.environ, check=False)
 
-    many = run("--seeds", "5", "--first", "100")
-    assert (many.returncode, many.stdout.splitlines()[-1].split(",")[0]) == (0, "5 histories without a violation")
+    many = run("--seeds", "5", "--first", "100", "--cores", "2")
+    assert many.returncode == 0
+    assert re.match(
+        r"5 histories without a violation in \d+\.\d s on \d cores, [\d.]+ a second$", many.stdout.splitlines()[-1]
+    )
     one = run("--seed", "100")
     assert (one.returncode, one.stdout.splitlines()[-1]) == (0, "seed 100: no violation")
     assert "[calm]" in one.stdout

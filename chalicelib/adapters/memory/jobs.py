@@ -47,8 +47,8 @@ class MemoryJobs:
                 return False
             if was.is_live and not now.is_live:
                 self._leave_notice(now)
-            self._jobs[now.id] = replace(
-                _kept(now),
+            self._jobs[now.id] = _kept(
+                now,
                 subscribers=stored.subscribers,
                 chunks_done=stored.chunks_done if now.chunks_done == was.chunks_done else now.chunks_done,
                 tiles_done=stored.tiles_done if now.tiles_done == was.tiles_done else now.tiles_done,
@@ -176,12 +176,11 @@ class MemoryJobs:
             return tuple(self._jobs.values())
 
 
-def _kept(job: Job) -> Job:
-    """Return a job as it is stored: messages are kept up to MESSAGE_LIMIT letters."""
-    history = tuple(replace(each, error=each.error and shortened(each.error)) for each in job.history)
-    return replace(
-        job, trouble=job.trouble and shortened(job.trouble), error=job.error and shortened(job.error), history=history
-    )
+def _kept(job: Job, **changes: object) -> Job:
+    """Return a job as it is stored, with changes: messages are kept up to MESSAGE_LIMIT letters."""
+    history = tuple(replace(each, error=shortened(each.error)) if each.error else each for each in job.history)
+    trouble, error = job.trouble and shortened(job.trouble), job.error and shortened(job.error)
+    return replace(job, trouble=trouble, error=error, history=history, **changes)  # type: ignore[arg-type]
 
 
 def _standing(job: Job) -> tuple[State, int, int]:
