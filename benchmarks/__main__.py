@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from benchmarks import figures, machines, page, peers, plot, slides
+from benchmarks import figures, job_list, machines, page, peers, plot, slides
 from benchmarks.system import ROOT, System, running
 from chalicelib.core import crop
 from infra.children import LocalError
@@ -93,6 +93,8 @@ def main() -> int:
 
 def _run(options: argparse.Namespace) -> int:
     bench = Bench(options.runs)
+    if options.only_pages:
+        return _renew_pages(bench)
     peer = peers.python(STATE / "peers")
     medium = options.slide or slides.medium(STATE, peer)
     touched = {"memory_touched_gib": round(machines.touch_memory(), 1)}
@@ -107,13 +109,33 @@ def _run(options: argparse.Namespace) -> int:
         _measure_small(bench, system)
         _measure_encoding(bench, system, source, medium, peer)
     _measure_start(bench, medium)
+    if options.slide is None:
+        _measure_pages(bench)
     document = figures.results(bench.runs, machine, bench.notes)
     _tell(document, standard=options.slide is None)
     left_out = frozenset() if with_large else figures.OF_LARGE
+    left_out |= figures.OF_PAGES if options.slide is not None else frozenset()
     lacking = figures.lacking(document, left_out if _scan().is_file() else left_out | figures.OF_SMALL)
     if lacking:
         print(f"error: not measured: {', '.join(lacking)}", file=sys.stderr)
     return 1 if lacking else 0
+
+
+def _renew_pages(bench: Bench) -> int:
+    """Measure the pages alone, beside the other figures that were measured last."""
+    before = json.loads(RESULTS.read_text(encoding="utf-8"))
+    _measure_pages(bench)
+    document = figures.results(before["runs"] | bench.runs, before["machine"], before["not_measured"] | bench.notes)
+    _tell(document, standard=True)
+    return 0 if bench.runs else 1
+
+
+def _measure_pages(bench: Bench) -> None:
+    try:
+        for name, run in job_list.measure(STATE, _first(STATE)):
+            bench.add(name, run)
+    except RuntimeError as error:
+        bench.notes["page of jobs"] = str(error)
 
 
 def _tell(document: dict[str, Any], *, standard: bool) -> None:
@@ -123,7 +145,8 @@ def _tell(document: dict[str, Any], *, standard: bool) -> None:
     if standard:
         PAGE.write_text(page.written(PAGE.read_text(encoding="utf-8"), document), encoding="utf-8")
         PLOT.write_text(plot.plot(document, PLOTTED), encoding="utf-8")
-    print("\n".join(["", *figures.run_table(document), "", *figures.table(document)]))
+    tables = (figures.run_table, figures.page_table, figures.table)
+    print("\n".join(line for table in tables for line in ("", *table(document))))
     print(f"\n{RESULTS.relative_to(ROOT)}")
 
 
@@ -143,6 +166,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--slide", type=Path, default=None, help="measure this slide instead of the medium one")
     parser.add_argument("--runs", type=int, default=3, help="how often each thing is measured (default 3)")
     parser.add_argument("--without-3gb", action="store_true", help="leave the slide of 3 GB out")
+    parser.add_argument("--only-pages", action="store_true", help="measure the page of jobs; keep the other figures")
     options = parser.parse_args()
     if options.slide is not None and not options.slide.is_file():
         parser.error(f"{options.slide} is no file")

@@ -41,6 +41,8 @@ FIGURES = (
     Figure(
         name="small_slide_overhead_s", what="small scan, webhook to done beyond its bare insert", bar=1.0, unit=" s"
     ),
+    Figure(name="first_content_100k_over_100_jobs", what="first content of the page, 100 000 jobs / 100 jobs", bar=1.2),
+    Figure(name="page_script_kb", what="scripts of the page of jobs", bar=150, unit=" kB"),
 )
 
 
@@ -86,6 +88,10 @@ def figures_of(runs: Runs) -> dict[str, float | None]:
             middle(runs, "pyvips dzsave 512 px", "tiles_per_cpu_s"),
         ),
         "small_slide_overhead_s": None if small is None or small_insert is None else small - small_insert,
+        "first_content_100k_over_100_jobs": over(
+            middle(runs, "page of 100000 jobs", "painted_ms"), middle(runs, "page of 100 jobs", "painted_ms")
+        ),
+        "page_script_kb": over(middle(runs, "page of 100 jobs", "script_bytes"), 1000),
     }
 
 
@@ -126,6 +132,7 @@ def _fields(runs: Sequence[Run]) -> set[str]:
 NEEDS_PEERS = frozenset({"cpu_over_dzsave", "wall_over_opentile", "reencode_over_dzsave_per_core"})
 OF_LARGE = frozenset({"wall_over_bare_insert_3gb", "peak_rss_mib_large"})
 OF_SMALL = frozenset({"small_slide_overhead_s"})
+OF_PAGES = frozenset({"first_content_100k_over_100_jobs", "page_script_kb"})
 
 
 def lacking(document: Mapping[str, Any], left_out: frozenset[str]) -> list[str]:
@@ -168,6 +175,19 @@ def share_table(document: Mapping[str, Any]) -> list[str]:
     for name, fields in document["spread"].items():
         if "mongod_cpu_s" in fields:
             cells = [_short(fields[column]["median"]) if column in fields else "" for column in columns]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def page_table(document: Mapping[str, Any]) -> list[str]:
+    """Return what loading the page of jobs takes, as lines of a Markdown table."""
+    columns = ("painted_ms", "first_job_ms", "query_ms", "requests", "bytes", "script_bytes")
+    heads = ("first content, ms", "first job, ms", "the emulator's query, ms", "requests", "bytes", "of scripts")
+    lines = [f"| | {' | '.join(heads)} |", f"|---|{'---:|' * len(heads)}"]
+    for name, fields in document["spread"].items():
+        if "painted_ms" in fields:
+            cells = [_cell(fields[column]) for column in columns[:3]]
+            cells += [f"{fields[column]['median']:.0f}" for column in columns[3:]]
             lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 

@@ -13,6 +13,7 @@ def written(text: str, document: Mapping[str, Any]) -> str:
         "figures": figures.table(document),
         "runs": figures.run_table(document),
         "shares": figures.share_table(document),
+        "pages": figures.page_table(document),
     }
     for mark, lines in parts.items():
         head, rest = text.split(f"<!-- {mark} -->\n", 1)

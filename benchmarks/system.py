@@ -56,10 +56,10 @@ class System:
         key = f"direct/{self.stack.collection}/{self.stack.session}/{slide.name}"
         parts = TransferConfig(multipart_chunksize=64 << 20, max_concurrency=2)
         client.upload_file(str(slide), self.stack.bucket, key, Config=parts)
-        self._quiet()
+        self.quiet()
         return f"s3://{self.stack.bucket}/{key}"
 
-    def _quiet(self) -> None:
+    def quiet(self) -> None:
         """Wait until the emulator has done with what it was sent: it goes on for seconds after its answer."""
         for _ in range(QUIET_SECONDS):
             before = self._beside()["emulator"]

@@ -44,6 +44,7 @@ def test_the_document_names_every_figure_and_says_whether_its_bar_is_met() -> No
         "wall_over_bare_insert", "wall_over_bare_insert_3gb", "cpu_over_dzsave", "wall_over_opentile",
         "peak_rss_mib_small", "peak_rss_mib_large", "header_requests", "cold_import_ms",
         "reencode_over_dzsave_per_core", "small_slide_overhead_s",
+        "first_content_100k_over_100_jobs", "page_script_kb",
     }  # fmt: skip
     assert document["bars"]["cpu_over_dzsave"] == {"bar": 0.05, "at_least": False, "met": True}
     assert document["spread"]["slidehook medium"]["wall_s"] == {"minimum": 1.0, "median": 2.0, "maximum": 9.0}
@@ -64,9 +65,31 @@ def test_the_plot_shows_a_bar_for_each_run_that_there_is() -> None:
 
 def test_a_missing_peer_is_no_failure_and_a_missing_run_of_ours_is() -> None:
     document = figures.results({name: runs for name, runs in RUNS.items() if "pyvips" not in name}, {}, {})
-    left_out = figures.OF_LARGE | figures.OF_SMALL
+    left_out = figures.OF_LARGE | figures.OF_SMALL | figures.OF_PAGES
     assert figures.lacking(document, left_out) == ["header_requests"]
     assert "wall_over_bare_insert_3gb" in figures.lacking(document, figures.OF_SMALL)
+    assert figures.lacking(document, left_out - figures.OF_PAGES) == [
+        "first_content_100k_over_100_jobs", "header_requests", "page_script_kb",
+    ]  # fmt: skip
+
+
+def test_the_page_is_judged_by_its_first_content_and_its_jobs_are_told_beside_it() -> None:
+    few = {
+        "painted_ms": 100.0,
+        "first_job_ms": 200.0,
+        "query_ms": 5.0,
+        "requests": 13.0,
+        "bytes": 7e4,
+        "script_bytes": 5e4,
+    }
+    many = few | {"painted_ms": 110.0, "first_job_ms": 5000.0, "query_ms": 4800.0}
+    document = figures.results({"page of 100 jobs": [few], "page of 100000 jobs": [many]}, {}, {})
+    assert document["figures"]["first_content_100k_over_100_jobs"] == pytest.approx(1.1)
+    assert document["figures"]["page_script_kb"] == 50.0
+    assert (
+        "| page of 100000 jobs | 110 (110 to 110) | 5000 (5000 to 5000) | 4800 (4800 to 4800) | 13 | 70000 | 50000 |"
+        in (figures.page_table(document))
+    )
 
 
 MACHINE = {
@@ -76,7 +99,7 @@ MACHINE = {
 
 
 def test_the_page_shows_the_last_run_and_nothing_of_the_one_before() -> None:
-    marks = ("run", "figures", "runs", "shares")
+    marks = ("run", "figures", "runs", "shares", "pages")
     text = (
         "# Title\n" + "".join(f"<!-- {mark} -->\nlast year\n<!-- end of {mark} -->\n" for mark in marks) + "The end.\n"
     )

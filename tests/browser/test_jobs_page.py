@@ -214,6 +214,25 @@ def test_a_paused_list_asks_nothing(visitor: Visit, slides: Jobs) -> None:
     assert len(visitor.fetched) > before
 
 
+def test_a_service_that_answers_slowly_is_asked_less_often(visitor: Visit) -> None:
+    page = visitor.open("/")
+    idle = page.evaluate("""async () => {
+      const { poll } = await import("/static/poll.js");
+      const idle = [];
+      let ended = 0;
+      const look = async () => {
+        if (ended) idle.push(performance.now() - ended);
+        await new Promise((answered) => setTimeout(answered, 400));
+        ended = performance.now();
+        return idle.length < 2 ? 10 : null;
+      };
+      await new Promise((done) => poll(look, { onstate: (state) => state === "ended" && done() }));
+      return idle;
+    }""")
+    assert len(idle) == 2
+    assert min(idle) > 350
+
+
 def test_the_list_fits_a_phone(phone: Visit, slides: Jobs) -> None:
     page = phone.open("/")
     row(page, REAL).wait_for()

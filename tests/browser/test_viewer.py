@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tifffile
+from PIL import ImageCms
+from playwright.sync_api import expect
 
 from tests.browser.conftest import REAL, YCBCR, Visit, picture, workers_stopped
 from tests.journey.system import LocalSystem, eventually, shared
@@ -168,6 +170,45 @@ def test_a_tile_that_is_not_there_is_shown_from_the_level_above(visitor: Visit, 
     assert 0 < np.abs(seen[hole] - expected[hole]).mean() < 25  # coarser, and the same picture
     seen[hole] = expected[hole]
     assert np.abs(seen - expected).mean() < 0.5
+
+
+def test_a_large_slide_without_coarser_levels_is_shown_in_part_and_says_so(visitor: Visit, system: LocalSystem) -> None:
+    data = write(Slide(width_px=2000, height_px=1500, tables=True))  # 32 x 24 tiles: too many to be shown at once
+    job = system.ended(system.submit(system.put("base only.svs", data), base_only=True)["id"])
+    assert [level["tiles"] for level in job["levels"]] == [768]
+    page = visitor.open_viewer(job)
+    expect(page.get_by_text("it cannot be shown as a whole")).to_be_visible()
+    assert page.locator(".map").is_hidden()
+    page.keyboard.press("0")  # the way to the whole slide leads no further out
+    page.wait_for_timeout(700)
+    visitor.drawn()
+    assert visitor.place()[2] >= 0.5
+    page.goto("about:blank")
+    visitor.open_viewer(job, place="1000,750,1")
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        expected = tiff.pages[0].asarray()[750 - HALF_PX : 750 + HALF_PX, 1000 - HALF_PX : 1000 + HALF_PX]
+    assert_alike(around_the_middle(visitor.pixels()), expected, "ycbcr.svs")
+
+
+def test_a_colour_profile_is_offered_and_said_not_to_be_applied(visitor: Visit, system: LocalSystem) -> None:
+    profile = bytes(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    file = io.BytesIO()
+    tifffile.imwrite(
+        file,
+        np.full((300, 400, 3), 200, np.uint8),
+        photometric="rgb",
+        compression="jpeg",
+        tile=(64, 64),
+        iccprofile=profile,
+    )
+    job = system.ended(system.submit(system.put("profile.tif", file.getvalue()))["id"])
+    page = visitor.open_viewer(job)
+    page.get_by_text("Colour profile", exact=True).click()
+    expect(page.get_by_text("It is not applied")).to_be_visible()
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="Download the profile").click()
+    assert waiting.value.suggested_filename == "profile.icc"
+    assert waiting.value.path().read_bytes() == profile
 
 
 def test_the_pyramid_of_a_slide_that_is_dropped_in_is_seen_filling(visitor: Visit, system: LocalSystem) -> None:

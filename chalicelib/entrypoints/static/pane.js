@@ -196,6 +196,7 @@ export function pane(slide, { element, name = "", onmove = () => {}, onlead = ()
     home(atOnce = false) {
       view().setRotation(0, atOnce);
       view().goHome(atOnce);
+      view().applyConstraints(atOnce); // the whole may be smaller than what is allowed
     },
     /** The least zoom that there is, and another one. */
     least: () => image().viewportToImageZoom(view().getMinZoom()),

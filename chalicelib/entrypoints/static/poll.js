@@ -13,13 +13,15 @@ export function poll(look, { every = 2000, onstate = () => {} } = {}) {
     clearTimeout(timer);
     running?.abort();
     const mine = (running = new AbortController());
+    const asked = performance.now();
     try {
       const next = await look({ signal: mine.signal });
       if (mine.signal.aborted) return;
       failures = 0;
       if (next === null) return end();
       tell("live");
-      plan(next ?? every);
+      // Who answers slowly has much to do: half of the time it is left in peace.
+      plan(Math.max(next ?? every, Math.min(LONGEST_MS, performance.now() - asked)));
     } catch (error) {
       if (mine.signal.aborted) return;
       failures += 1;
