@@ -89,6 +89,7 @@ def _like(done: Mapping[str, Any], number: int) -> dict[str, Any]:
 
 def _load(browser: Any, system: System) -> dict[str, float]:
     """Load the page as somebody does who never saw it."""
+    query_ms = _query_ms(system)  # before the page asks for more than that
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     try:
         page = context.new_page()
@@ -116,7 +117,7 @@ def _load(browser: Any, system: System) -> dict[str, float]:
     return {
         "painted_ms": painted,
         "first_job_ms": first,
-        "query_ms": _query_ms(system),
+        "query_ms": query_ms,
         "requests": float(len(sizes)),
         "bytes": float(sum(each["responseBodySize"] + each["responseHeadersSize"] for each in sizes)),
         "script_bytes": float(sum(scripts)),
