@@ -4,13 +4,13 @@ Entry points set it; the log's lines and the lines of a job carry it, so that on
 tile. Nothing else depends on it: whoever forgets to set it loses the id, and no more.
 """
 
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+
+from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,26 +44,19 @@ def errand(
         _CURRENT.reset(token)
 
 
-class JsonLines(logging.Formatter):
-    """A line of the log as JSON, with the errand it belongs to. `extra={"event": {...}}` are more fields of it."""
+class JsonLines(LambdaPowertoolsFormatter):
+    """A line of the log as JSON, in Powertools' fields, with the errand it belongs to, and what `extra` adds."""
 
     def __init__(self, worker: str) -> None:
-        super().__init__()
-        self._worker = worker
+        super().__init__(service="slidehook", worker=worker or None, utc=True, use_rfc3339=True)
 
     def format(self, record: logging.LogRecord) -> str:
-        now, told = current(), getattr(record, "event", {})
-        line: dict[str, object] = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "message": record.getMessage(),
-            "worker": self._worker,
-            **{field.name: getattr(now, field.name) for field in fields(now)},
-            **told,
-        }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps({name: value for name, value in line.items() if value not in (None, "")}, default=str)
+        # The attributes of a record become fields of its line.
+        for field in fields(Errand):
+            value = getattr(current(), field.name)
+            if value is not None and not hasattr(record, field.name):
+                setattr(record, field.name, value)
+        return super().format(record)
 
 
 def write_json(log: logging.Logger, *, worker: str) -> None:

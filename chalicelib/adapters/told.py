@@ -105,7 +105,7 @@ class ToldJobs:
             if errand.job not in (None, event.job):
                 event = replace(event, message=f"{event.message or ''} (for job {errand.job})".strip())
             if logger.isEnabledFor(logging.INFO):
-                logger.info("job %s: %s", event.job, event.event, extra={"event": _fields(event)})
+                logger.info("job %s: %s", event.job, event.event, extra=_fields(event))
             self._events.append(event)
             if trims:
                 self._events.trim(event.job, keep=MAX_EVENTS)
@@ -118,4 +118,4 @@ def _fields(event: Event) -> dict[str, object]:
     found = asdict(event)
     del found["at"]
     found["reason"] = found.pop("message")
-    return found
+    return {name: value for name, value in found.items() if value not in (None, "")}

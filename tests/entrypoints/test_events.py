@@ -256,7 +256,7 @@ def test_the_log_says_the_same_as_json_with_job_attempt_and_chunk(
     assert {line["asked_by"] for line in lines_told} == {asked_by}
     begun = next(line for line in told if ": tile 0" in line["message"])
     assert (begun["job"], begun["attempt"], begun["chunk"], begun["asked_by"]) == (job.id, 1, 0, asked_by)
-    assert (begun["worker"], begun["level"]) == ("worker-1", "info")
+    assert (begun["worker"], begun["level"], begun["service"]) == ("worker-1", "INFO", "slidehook")
 
 
 def test_a_line_of_the_log_holds_the_traceback_and_nothing_empty() -> None:
@@ -265,13 +265,16 @@ def test_a_line_of_the_log_holds_the_traceback_and_nothing_empty() -> None:
     except ValueError:
         record = logging.LogRecord("slidehook", logging.ERROR, "", 0, "it %s", ("failed",), sys.exc_info())
     record.created = 0.0
+    record.pathname, record.funcName, record.lineno = "/x/queue.py", "minute", 7
     with errand(None, "minute"):
         text = JsonLines("").format(record)
     assert "\n" not in text
     line = json.loads(text)
-    assert "ValueError: x" in line.pop("traceback")
+    assert "ValueError: x" in line.pop("exception")
+    assert line.pop("stack_trace")["value"] == "x\ny"
     assert line == {
-        "at": "1970-01-01T00:00:00.000+00:00", "level": "error", "message": "it failed", "door": "minute",
+        "timestamp": "1970-01-01T00:00:00.000+00:00", "level": "ERROR", "message": "it failed", "door": "minute",
+        "location": "minute:7", "service": "slidehook", "exception_name": "ValueError",
     }  # fmt: skip
 
 
