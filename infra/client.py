@@ -157,7 +157,7 @@ def _show(job: Mapping[str, Any], bar: tqdm[Any]) -> None:
     tiles = job.get("tiles") or {}
     if tiles.get("total") and bar.total != tiles["total"]:
         bar.total = tiles["total"]
-    bar.set_description(str(job["state"]), refresh=False)
+    bar.set_description_str(str(job["state"]), refresh=False)
     bar.n = tiles.get("done") or 0
     bar.refresh()
 
@@ -174,7 +174,11 @@ def summary(job: Mapping[str, Any], stack: Stack, seconds: float | None) -> str:
             f"  {error.get('code')}: {error.get('message')}",
             *([f"  {error['hint']}"] if error.get("hint") else []),
         ]
-    lines += [f"  page    {stack.api}/", f"  status  {stack.api}/jobs/{job['id']}"]
+    if damaged := job.get("bad_tiles", {}).get("count"):
+        lines.append(f"  damaged {damaged} of its tiles cannot be read, and are shown as the status says")
+    if job.get("result"):
+        lines.append(f"  view    {stack.api}/pages/viewer?slide={job['id']}")
+    lines += [f"  page    {stack.api}/pages/job?id={job['id']}", f"  status  {stack.api}/jobs/{job['id']}"]
     levels = job.get("levels") or []
     if levels:
         grid = ", ".join(f"{level['columns']}x{level['rows']}" + (MADE.get(level.get("made"), "")) for level in levels)

@@ -281,6 +281,7 @@ def chosen_parameters(environment: Mapping[str, str]) -> dict[str, str]:
         "SLIDEHOOK_ADMIN_DB": "AdminDb",
         "SLIDEHOOK_CALLBACK_URLS": "CallbackUrls",
         "SLIDEHOOK_CHUNK_BYTES": "ChunkBytes",
+        "SLIDEHOOK_OPEN_READS": "OpenReads",
         "SLIDEHOOK_SOURCE_BUCKETS": "SourceBuckets",
         "SLIDEHOOK_TOKENS": "Tokens",
         "SLIDEHOOK_WEBHOOK_SECRETS": "WebhookSecrets",

@@ -309,15 +309,20 @@ class Command:
         for entry in (entry for entry in self.report if "plan" in entry):
             print("\n".join(self._plan_lines(entry)))
         for entry in (entry for entry in self.report if entry.get("job", {}).get("result")):
-            result = entry["job"]["result"]
-            shown = f"{self.api.url}{result['thumbnail']}"
-            print(plain(f"done  {entry['input']}: image {result['image']} in store {result['image_store']}, {shown}"))
+            job, result = entry["job"], entry["job"]["result"]
+            lost = _bad_tiles(entry)
+            damaged = f"{lost} damaged tile{'s' if lost > 1 else ''}, see {self._address(job)}; " if lost else ""
+            where = f"image {result['image']} in store {result['image_store']}"
+            shown = f"{self.api.url}/pages/viewer?slide={job['id']}"
+            print(plain(f"done  {entry['input']}: {damaged}{where}, {shown}"))
         if self.report:
             if self.options.dry_run:
                 good, bad = "would be accepted", "refused"
             else:
                 good, bad = ("done", "not done") if self.options.wait else ("accepted", "refused")
-            print(f"{len(self.report) - failed} {good}, {failed} {bad}")
+            slides = sum(_bad_tiles(entry) > 0 for entry in self.report)
+            told = f"; {slides} with damaged tiles" if slides else ""
+            print(f"{len(self.report) - failed} {good}, {failed} {bad}{told}")
 
     def _plan_lines(self, entry: dict[str, Any]) -> list[str]:
         session = self.session or {}
@@ -335,6 +340,11 @@ class Command:
         if self.options.verbose >= at:
             # tqdm's, for a bar may be on the line.
             tqdm.write("\n".join(plain(line) for line in text.splitlines()), file=sys.stderr)
+
+
+def _bad_tiles(entry: dict[str, Any]) -> int:
+    count: int = entry.get("job", {}).get("bad_tiles", {}).get("count", 0)
+    return count
 
 
 def _check_url(url: str) -> None:

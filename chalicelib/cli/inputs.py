@@ -14,10 +14,9 @@ from typing import BinaryIO, cast
 from chalicelib.cli.failures import SlideFailure, UsageError, plain
 from chalicelib.core.blocks import BlockStream
 from chalicelib.core.errors import NotTiffError, SlidehookError, TruncatedError
-from chalicelib.core.source import DIRECT_PREFIX
+from chalicelib.core.source import DIRECT_PREFIX, SLIDE_SUFFIXES
 from chalicelib.core.tiff import read_ifds
 
-SLIDE_SUFFIXES = frozenset({".svs", ".tif", ".tiff", ".ptif"})
 # What vips or bfconvert may make a slide of, besides those.
 CONVERTIBLE_SUFFIXES = frozenset({
     ".bif", ".bmp", ".btf", ".czi", ".dcm", ".jp2", ".jpeg", ".jpg", ".jxl", ".lif", ".mrxs", ".nd2", ".ndpi", ".png",
@@ -64,13 +63,13 @@ def find_inputs(given: str, *, convertible: bool) -> Inputs:
     else:
         raise UsageError(f"{given} is neither a file nor a folder")
     if not inputs.members:
-        raise UsageError(f"{given} holds no slide (of the kinds {', '.join(sorted(SLIDE_SUFFIXES))})")
+        raise UsageError(f"{given} holds no slide (of the kinds {', '.join(SLIDE_SUFFIXES)})")
     return inputs
 
 
 def _sorted_out(names: list[str], *, convertible: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return (slides, other files); hidden files are neither."""
-    suffixes = SLIDE_SUFFIXES | CONVERTIBLE_SUFFIXES if convertible else SLIDE_SUFFIXES
+    suffixes = {*SLIDE_SUFFIXES, *(CONVERTIBLE_SUFFIXES if convertible else ())}
     visible = [name for name in names if not any(part.startswith((".", "__MACOSX")) for part in folders_of(name))]
     slides = tuple(name for name in visible if PurePosixPath(name).suffix.lower() in suffixes)
     return slides, tuple(name for name in visible if PurePosixPath(name).suffix.lower() not in suffixes)

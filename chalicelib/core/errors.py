@@ -58,7 +58,7 @@ class InvalidRequestError(RequestError):
     """The body is not what the hook takes. `problems` names every field that is wrong."""
 
     code = "invalid_request"
-    hint = "Mend the named fields and send the request again."
+    hint = "Correct the fields listed and send the request again."
 
     def __init__(self, message: str, problems: Sequence[FieldProblem] = (), *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)

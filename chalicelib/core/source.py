@@ -8,6 +8,7 @@ from chalicelib.core.errors import UnplacedKeyError
 
 # Uploads of the command line. It submits them itself, with its own options, so their events start nothing.
 DIRECT_PREFIX = "direct/"
+SLIDE_SUFFIXES = (".ptif", ".ptiff", ".svs", ".tif", ".tiff")
 OBJECT_ID = re.compile(r"[0-9a-f]{24}")
 S3_URL = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9])/(?P<key>.{1,1024})", re.DOTALL)
 
@@ -62,14 +63,21 @@ def parse_prefix(url: str) -> tuple[str, str]:
     return bucket, prefix
 
 
+def is_named_like_a_slide(key: str) -> bool:
+    """Tell whether a name ends as slides' names do. A folder holds other things too; who gives a slide another name
+    submits it himself."""
+    return key.lower().endswith(SLIDE_SUFFIXES)
+
+
 def is_direct(key: str) -> bool:
     """Tell whether the key is an upload that its uploader submits itself."""
     return key.startswith(DIRECT_PREFIX)
 
 
 def destination_of_key(key: str) -> tuple[str, str]:
-    """Return (collection id, session id) that the key's folders name. Raises UnplacedKeyError if they do not."""
-    folders = key.split("/")[:-1]
+    """Return (collection id, session id) that the key's folders name, below `direct/` as well. Raises UnplacedKeyError
+    if they do not."""
+    folders = key.removeprefix(DIRECT_PREFIX).split("/")[:-1]
     if len(folders) < 2 or not all(OBJECT_ID.fullmatch(folder) for folder in folders[:2]) or key.endswith("/"):
         raise UnplacedKeyError(f"the key {key!r} names no collection and session")
     return folders[0], folders[1]

@@ -210,7 +210,7 @@ def _directory(tiff: Any, offset: int, seen: set[int]) -> tuple[Any, int]:
         raise LimitError(f"the TIFF has more than {MAX_IFDS} image file directories")
     layout, file = tiff.tiff, tiff.filehandle
     if offset >= file.size:
-        raise TruncatedError(f"a directory of the TIFF lies at byte {offset}, and the file ends at byte {file.size}")
+        raise TruncatedError(f"the file is cut off at byte {file.size}: a directory of its TIFF lies at byte {offset}")
     file.seek(offset)
     page = tifffile.TiffPage(tiff, index=len(seen)) if seen else tiff.pages.first
     file.seek(offset)

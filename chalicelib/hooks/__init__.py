@@ -1,6 +1,7 @@
 """One module a webhook: a name, the class of its parameters, and what is done with them."""
 
-from typing import Annotated, TypeVar
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
@@ -8,6 +9,9 @@ from chalicelib.core.endpoint import LONGEST_URL, parse_endpoint
 from chalicelib.core.errors import CallbacksOffError, FieldProblem, InvalidRequestError
 from chalicelib.core.pyramid import MAX_TILE_SIZE_PX, MIN_TILE_SIZE_PX, TILE_SIZE_STEP_PX, check_tile_size
 from chalicelib.core.source import parse_s3_url
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 def _s3_url(text: str) -> str:
@@ -50,7 +54,7 @@ def validated(kind: type[Kind], body: object) -> Kind:
         return kind.model_validate(body)
     except ValidationError as error:
         problems = [
-            FieldProblem("".join(f"/{step}" for step in found["loc"]), _sentence(found["msg"]))
+            FieldProblem("".join(f"/{step}" for step in found["loc"]), _sentence(found, kind))
             for found in error.errors(include_url=False, include_context=False, include_input=False)
         ]
     problems.sort(key=lambda found: found.pointer)
@@ -58,8 +62,11 @@ def validated(kind: type[Kind], body: object) -> Kind:
     raise InvalidRequestError(f"wrong in the request: {names}", problems)
 
 
-def _sentence(message: str) -> str:
-    text = message.removeprefix("Value error, ")
+def _sentence(found: "ErrorDetails", kind: type[Parameters]) -> str:
+    if found["type"] == "extra_forbidden":
+        meant = get_close_matches(str(found["loc"][-1]), kind.model_fields, n=1)
+        return f"there is no such field; did you mean {meant[0]!r}?" if meant else "there is no such field here"
+    text = found["msg"].removeprefix("Value error, ")
     return text[:1].lower() + text[1:]
 
 

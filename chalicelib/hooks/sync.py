@@ -10,7 +10,7 @@ from chalicelib.core.event import Arrival
 from chalicelib.core.job import Job, Options
 from chalicelib.core.source import Source, parse_prefix
 from chalicelib.core.sync import Sync, new_sync
-from chalicelib.hooks.upload import ObjectIdText, SlideOptions, UploadParameters, arrive, upload
+from chalicelib.hooks.upload import ObjectIdText, SlideOptions, UploadParameters, place, upload
 from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides, Syncs
 from chalicelib.steps import sync as steps
 
@@ -122,7 +122,7 @@ def _submit(
             version_id=None,
             at=source.last_modified_at,
         )
-        return arrive(
+        return place(
             arrival, source_buckets=source_buckets,
             slides=slides, jobs=jobs, archive=archive, queue=queue, clock=clock,
         )  # fmt: skip

@@ -5,10 +5,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from chalicelib.core.errors import BucketNotAllowedError, SlidehookError, TransientError
+from chalicelib.core.errors import BucketNotAllowedError, SlidehookError, TransientError, UnplacedKeyError
 from chalicelib.core.event import Arrival
 from chalicelib.core.job import Destination, Job, OnBadTile, Options, failed, new_job, problem
-from chalicelib.core.source import OBJECT_ID, Source, destination_of_key, is_direct, parse_s3_url
+from chalicelib.core.source import OBJECT_ID, Source, destination_of_key, is_direct, is_named_like_a_slide, parse_s3_url
 from chalicelib.hooks import CallbackUrl, Parameters, S3Url, TileSize, validated
 from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides
 from chalicelib.steps.submit import submit
@@ -100,16 +100,42 @@ def arrive(
     queue: Queue,
     clock: Clock,
 ) -> Job | None:
-    """Submit an object that S3 says has arrived: its key names collection and session.
+    """Submit an object that S3 says has arrived; None for what its uploader submits by itself, and for what `place`
+    leaves alone. Raises TransientError."""
+    if is_direct(arrival.key):
+        return None
+    return place(
+        arrival, source_buckets=source_buckets,
+        slides=slides, jobs=jobs, archive=archive, queue=queue, clock=clock,
+    )  # fmt: skip
+
+
+def place(
+    arrival: Arrival,
+    *,
+    source_buckets: Collection[str],
+    slides: Slides,
+    jobs: Jobs,
+    archive: Archive,
+    queue: Queue,
+    clock: Clock,
+) -> Job | None:
+    """Submit an object where its key says: into a session of a collection.
 
     Nobody waits for an answer here, so what would be refused at the door becomes a failed job that can be seen.
-    None for what its uploader submits by itself, and for folders. Raises TransientError.
+    None for folders, and for what neither has a slide's name nor names a place: nobody meant it to be published. Raises
+    TransientError.
     """
-    if is_direct(arrival.key) or arrival.key.endswith("/"):
+    if arrival.key.endswith("/"):
         return None
     collection = session = ""
     try:
         collection, session = destination_of_key(arrival.key)
+    except UnplacedKeyError as error:
+        if not is_named_like_a_slide(arrival.key):
+            return None
+        return _refused(arrival, collection, session, error, jobs=jobs, clock=clock)
+    try:
         address = {"source": f"s3://{arrival.bucket}/{arrival.key}", "collection": collection, "session": session}
         parameters = validated(UploadParameters, address)
         return upload(

@@ -293,7 +293,7 @@ def _links(job: Job, *, is_told: bool) -> dict[str, str]:
         links["deliveries"] = f"/jobs/{job.id}/deliveries"
     if job.state in UNFINISHED:
         links["cancel"] = f"/jobs/{job.id}/cancel"
-    elif job.state in ENDED - {State.DONE} and job.verifies is None:
+    elif job.state in ENDED - {State.DONE} and job.verifies is None and job.destination.session:
         links["retry"] = f"/jobs/{job.id}/retry"
     if job.verifies is not None:
         links["verifies"] = f"/jobs/{job.verifies.job}"

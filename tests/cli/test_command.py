@@ -66,13 +66,23 @@ def test_an_object_is_submitted_where_it_is(run, service: Service, objects):
     assert objects() == {}
 
 
+def test_damaged_tiles_are_told(run_slide, service: Service):
+    service.endings[".svs"] = {"bad_tiles": {"count": 16}, "result": {"image": IMAGE, "image_store": "d" * 24}}
+    ended = run_slide("--wait")
+
+    assert ended.code == 0
+    job = next(iter(service.jobs))
+    assert f"done  s3://slides/slide.svs: 16 damaged tiles, see {service.url}/jobs/{job}; image {IMAGE}" in ended.out
+    assert ended.out.endswith("1 done, 0 not done; 1 with damaged tiles\n")
+
+
 def test_wait_follows_the_job_to_its_end(run_slide, service: Service):
     ended = run_slide("--wait")
 
     assert ended.code == 0
     assert ended.out.endswith("1 done, 0 not done\n")
     assert f"done  s3://slides/slide.svs: image {IMAGE}" in ended.out
-    assert f"{service.url}/thumb?img={IMAGE}" in ended.out
+    assert f"{service.url}/pages/viewer?slide={next(iter(service.jobs))}" in ended.out
     assert [line for line in ended.err.splitlines() if line.startswith("slide.svs: ")] == [
         "slide.svs: queued",
         "slide.svs: tiling",

@@ -143,7 +143,7 @@ def test_a_folder_without_a_slide_is_told(run, service: Service, tmp_path):
     ended = run("-i", tmp_path / "none")
 
     assert ended.code == 2
-    assert "holds no slide (of the kinds .ptif, .svs, .tif, .tiff)" in ended.err
+    assert "holds no slide (of the kinds .ptif, .ptiff, .svs, .tif, .tiff)" in ended.err
     assert service.calls == []
 
 

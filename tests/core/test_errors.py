@@ -23,5 +23,5 @@ def test_a_refused_request_names_every_field_that_is_wrong() -> None:
     problems = [FieldProblem("/collection", "must be an id"), FieldProblem("/session", "is missing")]
     error = InvalidRequestError("two fields are wrong", problems)
     assert (str(error), error.problems) == ("two fields are wrong", tuple(problems))
-    assert error.advice == "Mend the named fields and send the request again."
+    assert error.advice == "Correct the fields listed and send the request again."
     assert InvalidRequestError("no JSON", hint="Send JSON.").advice == "Send JSON."

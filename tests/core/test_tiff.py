@@ -236,7 +236,7 @@ def test_shared_tables_that_cannot_be_read_are_damage_and_not_absence() -> None:
 
 def test_a_next_directory_beyond_the_end_is_a_truncated_file_and_not_the_last_one() -> None:
     data = bigtiff(directory(following=1 << 20))
-    with pytest.raises(TruncatedError, match=f"lies at byte 1048576, and the file ends at byte {len(data)}"):
+    with pytest.raises(TruncatedError, match=f"is cut off at byte {len(data)}: .* lies at byte 1048576"):
         ifds_of(data)
 
 

@@ -110,6 +110,15 @@ def test_bad_input_is_refused_at_the_door_and_leaves_nothing(
     assert call("GET", "/jobs").json_body == {"jobs": [], "next": None}
 
 
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [("tilesize", "there is no such field; did you mean 'tile_size'?"), ("quux", "there is no such field here")],
+)
+def test_a_field_that_is_not_known_is_told_from_one_that_is(call: Call, field: str, said: str) -> None:
+    answer = call("POST", "/hooks/upload", GOOD | {field: 256})
+    assert answer.json_body["errors"] == [{"pointer": f"/{field}", "detail": said}]
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"not json", b"\xff\xfe", b"[" * 60_000])
 def test_a_body_that_is_no_json_is_refused(call: Call, body: bytes) -> None:
     answer = call("POST", "/hooks/upload", body)

@@ -184,6 +184,7 @@ def test_an_upload_starts_the_job_that_the_webhook_would_start(world: World) -> 
         notification(KEY, name="ObjectRemoved:Delete"),
         notification(f"direct/{KEY}"),
         notification(f"{COLLECTION}/{SESSION}/"),
+        notification("lung/notes.txt"),
     ],
 )
 def test_what_is_no_arrival_of_a_slide_is_harmless(world: World, text: str) -> None:

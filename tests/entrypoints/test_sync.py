@@ -156,6 +156,29 @@ def test_options_are_those_of_each_slide(world: World, call: Call) -> None:
     assert job.options.base_only
 
 
+def test_what_an_uploader_submits_itself_is_synced_where_it_is_asked_for(world: World, call: Call) -> None:
+    world.put(slide(1), f"direct/{FOLDER}a.svs")
+    world.put(slide(2), f"{FOLDER}b.svs")
+    assert counts(by_their_keys(world, call, "")) == {"added": 1, "ignored": 1}
+    assert counts(by_their_keys(world, call, "direct/")) == {"added": 1}
+    assert counts(by_their_keys(world, call, f"direct/{FOLDER}")) == {"present": 1}
+    assert len(world.views()) == 2
+
+
+def by_their_keys(world: World, call: Call, prefix: str) -> dict[str, Any]:
+    """Return the status of a sync whose keys name the places of their slides."""
+    code, begun = sync(call, prefix)
+    assert code == 202, begun
+    world.run()
+    return status(call, begun["id"])
+
+
+def test_what_has_no_slides_name_and_names_no_place_is_ignored(world: World, call: Call) -> None:
+    for key in ("notes.txt", "lung/notes.txt", f"{FOLDER}scan without a suffix"):
+        world.put(slide(1), key)
+    assert counts(by_their_keys(world, call, "")) == {"added": 1, "ignored": 2}
+
+
 def test_a_lost_event_is_made_up_for_by_the_schedule(world: World, call: Call) -> None:
     world.settings = replace(world.settings, sync_seconds=3600.0)
     world.put(slide(1), f"{FOLDER}a.svs")

@@ -23,6 +23,7 @@ from chalicelib.core.source import Source
 from chalicelib.hooks.upload import arrive
 from chalicelib.ports import Jobs
 from chalicelib.steps.control import recreate_session, redrive, remove
+from chalicelib.steps.report import report
 from chalicelib.steps.settle import KEEP_SECONDS, cancel, settle
 from chalicelib.steps.submit import retry, submit
 from tests.slides import Slide, write
@@ -323,6 +324,7 @@ def test_an_arrival_whose_key_names_no_session_is_not_retried() -> None:
         slides=world.slides, jobs=world.jobs, archive=world.archive, queue=world.queue, clock=world.clock,
     )  # fmt: skip
     assert job is not None
+    assert "retry" not in report(job, now=1.0)["links"]  # type: ignore[operator]
     with pytest.raises(NotRetryableError, match="would be refused again"):
         retried(world, job)
 

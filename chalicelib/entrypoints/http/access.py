@@ -78,14 +78,17 @@ def may_call_hook(request: Request, system: System, body: bytes) -> tuple[Caller
 def need(caller: Caller, scope: Scope) -> None:
     """Raise ForbiddenError unless the caller may."""
     if not caller.may(scope):
-        raise ForbiddenError(f"this needs the scope {scope.value!r}, which {caller.name!r} has not")
+        raise ForbiddenError(f"this needs the scope {scope.value!r}, which {caller.name!r} does not have")
 
 
 def _allowed(caller: Caller | None, scope: Scope, *, limited: bool) -> Caller:
     found = _known(caller)
     need(found, scope)
     if found.is_limited and not limited:
-        raise ForbiddenError("this is not for tokens that are limited to some collections")
+        raise ForbiddenError(
+            f"{found.name!r} is limited to some collections, and this is for all of them",
+            hint="Use a token that is not limited to collections, or a door that names one.",
+        )
     return found
 
 
