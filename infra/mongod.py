@@ -12,9 +12,10 @@ from pathlib import Path
 import pymongo
 from pymongo.errors import PyMongoError
 
-from infra.children import LOOPBACK, Child, LocalError, free_port
+from infra.children import LOOPBACK, Child, LocalError, free_port, port_is_free
 
 _TRIES = 6
+PORT_FILE = "mongod-port"
 # What mongod says when a predecessor has not let go of the files yet, or someone took the port.
 _TEMPORARY = ("DBPathInUse", "Address already in use")
 
@@ -42,7 +43,7 @@ def start(state: Path, environment: Mapping[str, str], started: list[Child]) -> 
     files.mkdir(parents=True, exist_ok=True)
     binary = find_mongod()
     for attempt in range(1, _TRIES + 1):
-        port = free_port()
+        port = kept_port(state) if attempt == 1 else free_port()
         child = _server(binary, files, port, state, environment)
         started.append(child)
         child.start()
@@ -55,8 +56,18 @@ def start(state: Path, environment: Mapping[str, str], started: list[Child]) -> 
             if attempt == _TRIES or not any(word in child.tail(50) for word in _TEMPORARY):
                 raise
         else:
+            (state / PORT_FILE).write_text(f"{port}\n", encoding="ascii")
             return uri
     raise AssertionError("the last attempt returns or raises")
+
+
+def kept_port(state: Path) -> int:
+    """Return the port of the last time, so that what points to the server still does; another one if it is taken."""
+    try:
+        port = int((state / PORT_FILE).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return free_port()
+    return port if port_is_free(port) else free_port()
 
 
 def _server(binary: Path, files: Path, port: int, state: Path, environment: Mapping[str, str]) -> Child:

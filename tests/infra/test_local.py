@@ -17,8 +17,9 @@ import pytest
 
 from chalicelib.core.callback import parse_secrets
 from infra import emulator, local, seed
-from infra.children import LOOPBACK, Child, LocalError
+from infra.children import LOOPBACK, Child, LocalError, free_port, port_is_free
 from infra.local import System
+from infra.mongod import PORT_FILE, kept_port
 from infra.package import ROOT
 
 PATIENCE_SECONDS = 20
@@ -304,3 +305,15 @@ def test_names_on_a_shared_endpoint_are_this_checkouts_own() -> None:
 )
 def test_an_image_store_says_where_its_server_is(uri: str, fields: dict[str, str]) -> None:
     assert seed.address(uri) == fields
+
+
+def test_mongodb_keeps_its_port_while_nobody_else_takes_it(tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / PORT_FILE).write_text(f"{port}\n")
+    assert kept_port(tmp_path) == port
+    with socket.socket() as other:
+        other.bind((LOOPBACK, port))
+        other.listen()
+        assert kept_port(tmp_path) != port
+    (tmp_path / PORT_FILE).write_text("no port")
+    assert port_is_free(kept_port(tmp_path))
