@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5.0
 WHOLE_SECONDS = 15.0
+# Who let a call wait to its end is left alone for so long: many deliveries to one dead receiver would keep a worker
+# from planning and finishing slides. The schedule tries again.
+PAUSE_SECONDS = 60.0
 MAX_HEAD_BYTES = 64 * 1024
 READ_BYTES = 4096
 # A name with many addresses is not tried at all of them: the next try of the schedule asks again.
@@ -73,11 +76,27 @@ class HttpCallbacks:
         self._loopback = loopback
         self._resolver, self._connect, self._tls = resolver, connect, tls
         self._connect_seconds, self._whole_seconds = connect_seconds, whole_seconds
+        # By host and port: until when it is left alone.
+        self._paused: dict[tuple[str, int], float] = {}
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         deadline = _Deadline(time.monotonic() + self._whole_seconds)
         try:
             endpoint = self._endpoint(url)
+        except _RefusedError as refused:
+            return Answer(error=str(refused))
+        place, begun = (endpoint.host, endpoint.port), time.monotonic()
+        if begun < self._paused.get(place, 0.0):
+            return Answer(error="not called: it let an earlier call wait in vain just now")
+        answer = self._answer(endpoint, headers, body, deadline)
+        ended = time.monotonic()
+        if answer.error is not None and ended - begun >= min(self._connect_seconds, self._whole_seconds):
+            still = {each: until for each, until in self._paused.items() if until > ended}
+            self._paused = {**still, place: ended + PAUSE_SECONDS}
+        return answer
+
+    def _answer(self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, deadline: _Deadline) -> Answer:
+        try:
             with self._connected(endpoint, deadline) as connection:
                 _send(connection, _request(endpoint, headers, body), deadline)
                 return _answer(connection, deadline)

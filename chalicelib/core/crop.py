@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib.core.errors import CorruptTileError
+from chalicelib.core.jpeg import check_scans
 
 TRANSFORM_NONE = 0
 PERFECT, CROP, COPY_NONE = 1, 4, 64
@@ -48,6 +49,7 @@ def cut(jpeg: bytes, regions: Sequence[Region]) -> list[bytes]:
     """
     library = _library()
     assert library is not None
+    check_scans(jpeg)
     count = len(regions)
     transforms = (_Transform * count)(
         *(_Transform(*region, TRANSFORM_NONE, PERFECT | CROP | COPY_NONE, None, None) for region in regions)

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import simplejpeg
 
 from chalicelib.core.errors import CorruptTileError
-from chalicelib.core.jpeg import Splicer, complete_tile, frame_of
+from chalicelib.core.jpeg import Splicer, check_scans, complete_tile, frame_of
 from chalicelib.core.raster import Pixels
 from chalicelib.core.storage import (
     ALPHA_ASSOCIATED,
@@ -95,6 +95,7 @@ def decoded_jpeg(jpeg: bytes, shape: tuple[int, int], *, halved: bool = False) -
 def whole_jpeg(jpeg: bytes, least: tuple[int, int] = (0, 0)) -> Pixels:
     """Return the pixels of a JPEG whose frame was looked at, halved as long as they are not less than `least`, which is
     (height, width). Raises CorruptTileError."""
+    check_scans(jpeg)
     try:
         return _pixels(jpeg, least, strict=True)
     except ValueError as error:
@@ -148,6 +149,7 @@ def _samples(storage: Storage, data: bytes, shape: tuple[int, int]) -> Samples:
 def decoded_grey(jpeg: bytes, shape: tuple[int, int]) -> Samples:
     frame = frame_of(jpeg)
     _expect((frame.width_px, frame.height_px), shape)
+    check_scans(jpeg)
     found: Samples = imagecodecs.jpeg8_decode(jpeg, outcolorspace="GRAYSCALE")
     return found
 

@@ -30,6 +30,8 @@ JFIF = b"\xff\xe0\x00\x10JFIF\x00\x01\x02\x00\x00\x01\x00\x01\x00\x00"
 # Some writers fill tiles up to an even or whole length behind their end.
 END_BYTES = 64
 MAX_HEADER_BYTES = 128 * 1024
+# A progressive picture has about ten, and at most some dozens.
+MAX_SCANS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +120,21 @@ class Splicer:
         strange = next((each for each, _, _ in segments if each not in KNOWN), None)
         if strange is not None:
             raise CorruptTileError(f"its JPEG header holds a segment of no known kind (0x{strange:02X})")
-        kept = [head[start:end] for marker, start, end in segments[:-1] if marker not in (APP0, APP14)]
+        # What tells the colours stands in the prefix; all else that programs write about a picture is text that may
+        # name a patient, or a profile that is kept once, not with each tile.
+        kept = [head[start:end] for marker, start, end in segments[:-1] if marker not in APPLICATIONS]
         prefix = self.prefix
         if head[6:10] == b"JFIF" and ADOBE_RGB in prefix:
             prefix = prefix.replace(ADOBE_RGB, JFIF, 1)
         return head[:scan], b"".join((prefix, *kept))
+
+
+def check_scans(jpeg: bytes) -> None:
+    """Raise CorruptTileError for more scans than anybody writes: a decoder goes over all pixels for each, and a few
+    bytes make one. Within a scan the marker cannot stand (ITU-T T.81, B.1.1.5)."""
+    scans = jpeg.count(bytes((FILL, SOS)))
+    if scans > MAX_SCANS:
+        raise CorruptTileError(f"its JPEG stream has {scans} scans")
 
 
 def colour_prefix(jpeg: bytes) -> bytes:

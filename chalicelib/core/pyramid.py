@@ -41,6 +41,10 @@ MAX_TILE_BYTES = 16_000_000  # MongoDB takes documents of 16 MiB
 # A slide of which more than one tile in ten cannot be read is a damaged file, not a slide with a flaw.
 BAD_TILE_SHARE = 0.10
 PASSED = {PHOTOMETRIC_GREY: 1, PHOTOMETRIC_RGB: 3, PHOTOMETRIC_YCBCR: 3}
+# Empty tiles may share their bytes. Beyond that, a small file would fill the database.
+SHARED_TIMES, SHARED_BYTES = 2, 64 << 20
+# Of a slide in strips whole rows are decoded: several of them are held, beside what is encoded.
+MAX_BAND_BYTES = 400 << 20
 ASSOCIATED = re.compile(r"\b(label|macro|thumbnail|thumb)\b", re.IGNORECASE)
 ASSOCIATED_SUBFILE_TYPE = 9  # Aperio's macro
 
@@ -151,10 +155,22 @@ def _check(pyramid: Pyramid, size_bytes: int, on_bad_tile: OnBadTile) -> None:
             f"{base.beyond} of the {segments} stored pieces of the base level lie behind the file's end,"
             f" at byte {size_bytes}"
         )
+    claimed = sum(base.ifd.byte_counts)
+    if claimed > SHARED_TIMES * size_bytes + SHARED_BYTES:
+        raise LimitError(
+            f"the tiles of the slide share their bytes: apart they are {claimed} bytes, of a file of {size_bytes}"
+        )
+    band_bytes = base.grid.columns * base.grid.tile_size_px**2 * 3
+    if not base.ifd.is_tiled and band_bytes > MAX_BAND_BYTES:
+        raise LimitError(
+            f"the slide is stored in strips: a row of tiles of {base.grid.tile_size_px} px would take"
+            f" {band_bytes >> 20} MiB of a worker's memory",
+            hint="Ask for a smaller tile_size.",
+        )
 
 
 def _base(ifds: Sequence[Ifd]) -> Ifd:
-    slides = [ifd for ifd in ifds if _associated_name(ifd) is None] or list(ifds)
+    slides = [ifd for ifd in ifds if _associated_name(ifd) is None or _is_slide(ifd, ifds)] or list(ifds)
     largest = max(slides, key=lambda ifd: (ifd.width_px * ifd.height_px, -ifd.index))
     where = f"image {largest.index} of the TIFF ({largest.width_px} x {largest.height_px} px)"
     if largest.width_px * largest.height_px > MAX_PIXELS:
@@ -233,6 +249,14 @@ def _associated_name(ifd: Ifd) -> str | None:
     if found:
         return {"thumb": "thumbnail"}.get(found[1].lower(), found[1].lower())
     return "macro" if ifd.subfile_type == ASSOCIATED_SUBFILE_TYPE else None
+
+
+def _is_slide(ifd: Ifd, ifds: Sequence[Ifd]) -> bool:
+    """Tell whether an image is the slide itself, whatever its description says ("label-free"): the largest one, in
+    tiles, of which others are levels."""
+    others = [other for other in ifds if other is not ifd]
+    is_largest = all(other.width_px * other.height_px < ifd.width_px * ifd.height_px for other in others)
+    return ifd.is_tiled and is_largest and any(_is_some_level(other, ifd) for other in others)
 
 
 def _associated(ifds: Sequence[Ifd], base: Ifd) -> Iterator[tuple[str, Ifd]]:

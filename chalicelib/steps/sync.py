@@ -82,7 +82,10 @@ class _Shown:
         self._session, self._slides = "", dict[str, str]()
 
     def of(self, session: str) -> Mapping[str, str]:
-        """Return the slides that are shown, each with its job; none for a session that does not exist."""
+        """Return the slides that are shown, each with its job; none for a session that does not exist, or where a key
+        names none."""
+        if not session:
+            return {}
         if session != self._session:
             try:
                 self._slides = dict(sorted(self._archive.shown_slides(session).items()))

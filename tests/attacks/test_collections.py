@@ -181,8 +181,13 @@ def test_an_upload_goes_to_ones_own_collection_only(world: World, call: Call) ->
         OTHER_COLLECTION,
         NOWHERE,
     )
-    answer = call("POST", "/hooks/upload", UPLOAD | {"session": OTHER_SESSION}, token="mine-submit")
-    assert (answer.status_code, answer.json_body["code"]) == (422, "session_not_in_collection")
+    place = {"collection": COLLECTION, "session": OTHER_SESSION}
+    for path, body in (
+        ("/uploads", {"file_name": "a.svs", "size_bytes": 1000} | place),
+        ("/hooks/upload", UPLOAD | place),
+        ("/hooks/sync", {"prefix": f"s3://{BUCKET}/{COLLECTION}/"} | place),
+    ):
+        refused_as_if_not_there(call, "POST", path, body, "mine-submit", OTHER_SESSION, NOWHERE)
     assert world.memory_queue.sent == []
     assert call("POST", "/hooks/upload", UPLOAD, token="mine-submit").status_code == 202
 

@@ -228,6 +228,28 @@ def test_a_receiver_that_drips_does_not_hold_a_worker_up(receiver: Start) -> Non
     assert 0.4 < time.monotonic() - begun < 3
 
 
+def test_one_that_never_answers_is_left_alone_for_a_while(receiver: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[float] = []
+    wait = threading.Event()
+
+    def silent(_: socket.socket) -> None:
+        calls.append(time.monotonic())
+        wait.wait(10)
+
+    monkeypatch.setattr("chalicelib.adapters.callbacks.PAUSE_SECONDS", 0.5)
+    callbacks, started = HttpCallbacks(loopback=True, whole_seconds=0.3), receiver(silent)
+    assert callbacks.post(started.url, HEADERS, BODY) == Answer(error="no answer within 0.3 s")
+    for _ in range(20):
+        assert (
+            callbacks.post(started.url, HEADERS, BODY).error
+            == "not called: it let an earlier call wait in vain just now"
+        )
+    assert len(calls) == 1
+    time.sleep(0.6)
+    assert callbacks.post(started.url, HEADERS, BODY) == Answer(error="no answer within 0.3 s")
+    wait.set()
+
+
 def test_one_that_takes_nothing_does_not_hold_a_worker_up(receiver: Start) -> None:
     wait = threading.Event()
     started = receiver(lambda _: wait.wait(10) and None)

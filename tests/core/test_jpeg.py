@@ -8,12 +8,16 @@ import simplejpeg
 import tifffile
 from PIL import Image
 
+from chalicelib.core.crop import cut
+from chalicelib.core.decode import decoded_jpeg, whole_jpeg
 from chalicelib.core.errors import CorruptTileError
 from chalicelib.core.jpeg import (
     ADOBE_RGB,
     JFIF,
+    MAX_SCANS,
     Frame,
     Splicer,
+    check_scans,
     colour_prefix,
     complete_tile,
     frame_of,
@@ -148,14 +152,28 @@ def test_an_adobe_marker_that_calls_ycbcr_rgb_is_taken_out() -> None:
     assert complete_tile(tile_prefix(b"", PHOTOMETRIC_YCBCR), tile).count(b"JFIF") == 1
 
 
-def test_a_comment_that_looks_like_a_marker_is_kept() -> None:
-    comment = b"\xff\xfe\x00\x06\xff\xee\xff\xe0"
-    tile = with_segment(jpeg_tile(picture(64, 64), "rgb"), b"\xff" + comment)
-    jpeg = complete_tile(tile_prefix(b"", PHOTOMETRIC_RGB), tile)
-    assert comment in jpeg
-    assert np.array_equal(
-        pillow(jpeg), pillow(complete_tile(tile_prefix(b"", PHOTOMETRIC_RGB), jpeg_tile(picture(64, 64), "rgb")))
-    )
+@pytest.mark.parametrize("kind", [0xFE, 0xE1, 0xE2, 0xED], ids=["comment", "Exif", "profile", "captions"])
+def test_what_programs_write_about_a_picture_is_left_out(kind: int) -> None:
+    plain = complete_tile(tile_prefix(b"", PHOTOMETRIC_RGB), jpeg_tile(picture(64, 64), "rgb"))
+    # Fill bytes before it, and something in it that looks like markers.
+    segment = b"\xff\xff" + bytes([kind]) + b"\x00\x16\xff\xee\xff\xe0PATIENT Jane Doe"
+    jpeg = complete_tile(tile_prefix(b"", PHOTOMETRIC_RGB), with_segment(jpeg_tile(picture(64, 64), "rgb"), segment))
+    assert jpeg == plain
+
+
+def test_more_scans_than_anybody_writes_are_a_damaged_tile() -> None:
+    file = io.BytesIO()
+    Image.fromarray(picture(64, 64)).save(file, "JPEG", progressive=True)
+    jpeg = file.getvalue()
+    check_scans(jpeg)
+    last = jpeg.rindex(b"\xff\xda")
+    bomb = jpeg[:last] + jpeg[last:-2] * MAX_SCANS + jpeg[-2:]
+    with pytest.raises(CorruptTileError, match="scans"):
+        whole_jpeg(bomb)
+    with pytest.raises(CorruptTileError, match="scans"):
+        decoded_jpeg(bomb, (64, 64))
+    with pytest.raises(CorruptTileError, match="scans"):
+        cut(bomb, [(0, 0, 16, 16)])
 
 
 @pytest.mark.parametrize("stored", [b"", b"\xff\xd8", b"\xff\xd8\xff", b"no jpeg at all", b"\0" * 100])

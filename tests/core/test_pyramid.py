@@ -88,6 +88,15 @@ def test_a_tiled_image_that_calls_itself_a_label_or_macro_is_no_level(change: di
     assert made(pyramid)[1] == "made"
 
 
+@pytest.mark.parametrize("words", ["Label-free SRS microscopy", "Zeiss macro scanner, 20x", "ImageJ=1.53\nmy label"])
+def test_the_slide_itself_may_be_described_by_words_that_others_name_a_label_with(words: str) -> None:
+    ifds, size_bytes = ifds_of(Slide(levels=(0, 1, 2)))
+    described = [replace(ifds[0], description=words), *ifds[1:]]
+    pyramid = plan_pyramid(described, size_bytes=size_bytes, tile_size=None, base_only=False)
+    assert (pyramid.width_px, pyramid.height_px) == (700, 500)
+    assert made(pyramid)[:3] == ["passthrough"] * 3
+
+
 def test_an_image_of_another_shape_is_no_level_and_the_first_of_two_equals_counts() -> None:
     ifds, size_bytes = ifds_of(Slide(levels=(0, 1)))
     squashed = replace(ifds[1], width_px=200)
@@ -228,6 +237,27 @@ def test_a_second_region_of_the_glass_is_not_passed_over_in_silence() -> None:
     region = replace(ifds[0], index=1, width_px=400)
     with pytest.raises(UnsupportedError, match=r"second slide in it, image 1 \(400 x 500 px\)"):
         plan_pyramid([ifds[0], region], size_bytes=size_bytes, tile_size=None, base_only=False)
+
+
+def test_tiles_that_share_their_bytes_do_not_fill_the_database() -> None:
+    ifds, _ = ifds_of(Slide())
+    shared = replace(ifds[0], offsets=array("Q", [8] * 88), byte_counts=array("Q", [2_000_000] * 88))
+    with pytest.raises(LimitError, match="share their bytes: apart they are 176000000 bytes, of a file of 3000000"):
+        plan_pyramid([shared], size_bytes=3_000_000, tile_size=None, base_only=False)
+    # An empty tile that stands for many is small.
+    empty = replace(ifds[0], offsets=array("Q", [8] * 88), byte_counts=array("Q", [700] * 88))
+    assert plan_pyramid([empty], size_bytes=10_000, tile_size=None, base_only=False).levels[0].tiles == 88
+
+
+def test_strips_too_wide_for_large_tiles_are_refused_with_a_way_out() -> None:
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.zeros((64, 100_000, 3), np.uint8), photometric="rgb", rowsperstrip=16, compression="zlib")
+    file.seek(0)
+    (strips,) = read_ifds(file, size_bytes=len(file.getvalue()))
+    with pytest.raises(LimitError, match="stored in strips: a row of tiles of 2048 px would take 588 MiB") as found:
+        plan_pyramid([strips], size_bytes=len(file.getvalue()), tile_size=2048, base_only=False)
+    assert found.value.advice == "Ask for a smaller tile_size."
+    assert plan_pyramid([strips], size_bytes=len(file.getvalue()), tile_size=None, base_only=False).tile_size_px == 256
 
 
 def ends(ifd: Ifd) -> list[int]:

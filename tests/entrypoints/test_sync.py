@@ -173,6 +173,13 @@ def by_their_keys(world: World, call: Call, prefix: str) -> dict[str, Any]:
     return status(call, begun["id"])
 
 
+def test_a_key_that_names_no_place_stops_nobody(world: World, call: Call) -> None:
+    world.put(slide(1), f"{FOLDER}a.svs")
+    world.put(slide(2), f"{COLLECTION}/zz.svs")  # comes after it
+    found = by_their_keys(world, call, f"{COLLECTION}/")
+    assert (found["state"], counts(found)) == ("done", {"added": 1, "failed": 1})
+
+
 def test_what_has_no_slides_name_and_names_no_place_is_ignored(world: World, call: Call) -> None:
     for key in ("notes.txt", "lung/notes.txt", f"{FOLDER}scan without a suffix"):
         world.put(slide(1), key)

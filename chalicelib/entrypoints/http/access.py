@@ -199,6 +199,17 @@ def see_collection(caller: Caller, collection: str) -> None:
         raise NoSuchCollectionError(f"there is no collection {collection}", pointer="/collection")
 
 
+def see_place(caller: Caller, system: System, collection: str, session: str | None) -> None:
+    """Raise NoSuchCollectionError or NoSuchSessionError for what is not there for the caller, in the archive's own
+    words: that a session exists somewhere else is not for who is limited to some collections."""
+    see_collection(caller, collection)
+    if caller.is_limited and session is not None:
+        try:
+            seen_session(caller, system, session)
+        except NoSuchSessionError as error:
+            raise NoSuchSessionError(str(error), pointer="/session") from None
+
+
 def may_read_image(request: Request, system: System, image_store: str, image: str) -> Caller:
     """Return who asks for a part of an image, if they may. `image_store` and `image` are ObjectIds.
 

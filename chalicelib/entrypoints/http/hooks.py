@@ -15,14 +15,14 @@ from chalicelib.core.digest import content_id
 from chalicelib.core.errors import NotFoundError, ReplayedError, SourceNotAllowedError
 from chalicelib.core.job import Job, known
 from chalicelib.core.signature import Signed
-from chalicelib.core.source import parse_prefix
+from chalicelib.core.source import DIRECT_PREFIX, parse_prefix
 from chalicelib.core.sync import known_sync
 from chalicelib.entrypoints.callbacks import tell
 from chalicelib.entrypoints.http.access import (
     may_call_hook,
     need,
-    see_collection,
     see_named_image,
+    see_place,
     seen_job,
     seen_session,
 )
@@ -88,7 +88,7 @@ def _refuse_foreign_source(caller: Caller, url: str, pointer: str) -> None:
 
 def _upload(body: object, system: System, caller: Caller) -> Response:
     parameters = validated(UploadParameters, body)
-    see_collection(caller, parameters.collection)
+    see_place(caller, system, parameters.collection, parameters.session)
     _refuse_foreign_source(caller, parameters.source, "/source")
     _check_callback(parameters.callback_url, system)
     if caller.is_limited and parameters.mongo_collection is not None:
@@ -135,7 +135,8 @@ def _verify(body: object, system: System, caller: Caller) -> Response:
 
 def _sync(body: object, system: System, caller: Caller) -> Response:
     parameters = validated(SyncParameters, body)
-    see_collection(caller, parameters.collection or collection_of_key(parse_prefix(parameters.prefix)[1]))
+    prefix = parse_prefix(parameters.prefix)[1].removeprefix(DIRECT_PREFIX)
+    see_place(caller, system, parameters.collection or collection_of_key(prefix), parameters.session)
     _refuse_foreign_source(caller, parameters.prefix, "/prefix")
     begun = sync(
         parameters,

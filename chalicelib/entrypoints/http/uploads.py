@@ -6,7 +6,7 @@ from chalice.app import Request, Response
 
 from chalicelib.core.direct import collection_of
 from chalicelib.core.errors import NoSuchUploadError
-from chalicelib.entrypoints.http.access import may_submit, see_collection
+from chalicelib.entrypoints.http.access import may_submit, see_place
 from chalicelib.entrypoints.http.answers import answered, body_of
 from chalicelib.hooks import validated
 from chalicelib.hooks.direct import BeginParameters, CompleteParameters, PartsParameters, UploadNamed
@@ -22,7 +22,7 @@ SECRET = {"Cache-Control": "no-store"}
 def begin_upload(request: Request, system: System) -> Response:
     caller = may_submit(request, system, limited=True)
     asked = validated(BeginParameters, body_of(request))
-    see_collection(caller, asked.collection)
+    see_place(caller, system, asked.collection, asked.session)
     begun = begin(
         asked.file_name,
         asked.size_bytes,

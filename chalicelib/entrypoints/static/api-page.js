@@ -138,7 +138,12 @@ function show(api) {
 
 // A link into the page opens what it leads to.
 function open() {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  let target = null;
+  try {
+    target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  } catch {
+    // A % that stands for nothing leads nowhere.
+  }
   if (target instanceof HTMLDetailsElement) target.open = true;
   if (target) target.scrollIntoView();
 }

@@ -170,7 +170,13 @@ async function copyLink() {
 
 // -- where one looks, in the address ---------------------------------------------------------------------------------
 
-const wantedPlaces = () => decodeURIComponent(location.hash.slice(1)).split(";").map(placeOf);
+function wantedPlaces() {
+  try {
+    return decodeURIComponent(location.hash.slice(1)).split(";").map(placeOf);
+  } catch {
+    return [null]; // a % that stands for nothing: no place at all
+  }
+}
 
 let remembering = 0;
 let written = location.hash;
