@@ -107,7 +107,7 @@ export async function perform(name, jobs) {
     body: [
       h("p", null, taken.length === 1 ? asked.body.replace(/^They are/, "It is").replace(", and do only", ", and does only") : asked.body),
       taken.length > 1 && h("ul", { class: "list" }, taken.slice(0, LISTED).map((job) => h("li", { class: "anywhere" }, nameOf(job))), taken.length > LISTED && h("li", { class: "quiet" }, `and ${count(taken.length - LISTED, "other")}`)),
-      taken.length < jobs.length && h("p", { class: "quiet small" }, `${count(jobs.length - taken.length, "other selected job")} cannot be: left as they are.`),
+      taken.length < jobs.length && h("p", { class: "quiet small" }, `${count(jobs.length - taken.length, "other selected job")} cannot, and will be left as they are.`),
       choice || null,
     ],
   });

@@ -8,8 +8,8 @@ export const STATES = ["queued", "planning", "tiling", "finishing", "done", "fai
 export const LIVE = new Set(STATES.slice(0, 4));
 export const HOW = { passthrough: "copied as stored", "lossless-crop": "cut without loss", "re-encoded": "encoded anew", made: "made from the finer level" };
 const MEANING = {
-  queued: "waits for a worker", planning: "its header is read", tiling: "its tiles are stored", finishing: "is counted and published",
-  done: "readers see it", failed: "ended with an error", cancelled: "was cancelled", superseded: "a newer one took its place",
+  queued: "waits for a worker", planning: "its header is being read", tiling: "its tiles are being stored", finishing: "is being counted and published",
+  done: "readers see it", failed: "ended with an error", cancelled: "was cancelled", superseded: "a newer job took its place",
 };
 
 export const isLive = (job) => LIVE.has(job.state);

@@ -11,7 +11,7 @@ import { askForToken, barred, complain, notice, onWho, pageAddress, say, shell }
 
 const LINES = 300;
 const HAPPENED = {
-  submitted: "submitted", again: "queued again", planning: "a worker reads its header", planned: "planned", chunk: "a chunk is done", trouble: "trouble, tried again",
+  submitted: "submitted", again: "queued again", planning: "a worker is reading its header", planned: "planned", chunk: "a chunk is done", trouble: "an error, to be tried again",
   rescued: "its messages were sent again", finishing: "all chunks are done", published: "readers see it", verified: "verified", failed: "failed",
   cancelled: "cancelled", superseded: "superseded", swept: "leftovers were swept",
 };
@@ -136,7 +136,7 @@ function drawHead() {
   );
   const problem = job.error || job.trouble;
   show(trouble, isFaulty(job) && drawFaulty(), problem && h("div", { class: `notice ${job.error ? (job.state === "superseded" ? "warn" : "bad") : "warn"}` },
-    h("div", null, h("strong", null, job.error ? "" : "Trouble, it is tried again: "), `${sentence(problem.message)} `, problem.hint, " ", h("code", { class: "small" }, problem.code))));
+    h("div", null, h("strong", null, job.error ? "" : "Trying again after an error: "), `${sentence(problem.message)} `, problem.hint, " ", h("code", { class: "small" }, problem.code))));
 }
 
 /** What a verification has found, and what to do about it, before anything else. */
@@ -272,7 +272,7 @@ function drawDeliveries() {
 async function replay(delivery) {
   try {
     await post(delivery.links.replay);
-    notice(`It is sent to ${delivery.receiver} again.`, { kind: "ok", key: "replay", seconds: 6 });
+    notice(`Sending it to ${delivery.receiver} again.`, { kind: "ok", key: "replay", seconds: 6 });
     looking.now();
   } catch (error) {
     complain(error, { key: "replay" });
