@@ -150,14 +150,53 @@ def test_several_jobs_are_verified_at_once_after_a_question(signed: Visit, slide
     expect(dialog).to_contain_text(REAL)
     dialog.get_by_role("button", name="Verify").click()
     expect(page.locator(".notice.ok")).to_contain_text("2 jobs are being verified.")
+    expect(page.locator(".notice.ok").get_by_role("link", name="Show the verifications")).to_be_visible()
+
+    uploads = {each["id"] for each in slides.values()}
 
     def verified() -> list[dict[str, Any]] | None:
-        found = [each for each in system.call("GET", "/jobs").json()["jobs"] if each["hook"] == "verify"]
+        listed = system.call("GET", "/jobs?hook=verify").json()["jobs"]
+        found = [each for each in listed if each["verification"]["job"] in uploads]
         return found if len(found) == len(slides) and all(each["state"] == "done" for each in found) else None
 
     first, _ = eventually(verified, what="both verifications")
     page = signed.open(f"/pages/job?id={first['id']}")
     expect(page.get_by_text("Every tile is there, once")).to_be_visible()
+    expect(page.locator(".job-head .state")).to_have_text("done")
+
+
+def test_a_verification_that_finds_faults_does_not_look_well_and_offers_to_publish_anew(
+    signed: Visit, system: LocalSystem
+) -> None:
+    job = system.ended(
+        system.submit(system.put("spoilt.svs", write(Slide(width_px=500, height_px=300, seed=31))))["id"]
+    )
+    with system.mongo() as client:
+        client[job["result"]["database"]][job["result"]["image"]].delete_one({})
+    signed.expected.append("/tiles/t")  # the job's page looks for the tile that is gone
+    page = signed.open(f"/pages/job?id={job['id']}")
+    page.get_by_role("button", name="Verify").click()
+    dialog = page.get_by_role("dialog", name="Verify “spoilt.svs”?")
+    expect(dialog).to_contain_text("a further attempt of the same job")
+    dialog.get_by_role("button", name="Verify").click()
+    page.locator(".notice.ok").get_by_role("link", name="Open the verification").click()
+    expect(page.locator(".job-head .state")).to_have_text("faults found", timeout=30_000)
+    assert page.locator("progress.done").count() == 0
+    found = page.locator(".notice.faults")
+    expect(found).to_contain_text("1 fault found: 1 missing. Readers see the slide as it is until")
+    expect(found.get_by_role("link", name="View")).to_have_attribute("href", re.compile(f"slide={job['id']}$"))
+    listed = signed.open("/?hook=verify").locator(".job", has_text="spoilt.svs")
+    expect(listed.locator(".state")).to_have_text("faults found")
+    expect(listed.get_by_role("progressbar")).to_have_class("faulty")
+    listed.get_by_role("link", name="spoilt.svs").click()
+    found.get_by_role("button", name="Publish anew").click()
+    page.get_by_role("dialog").get_by_role("button", name="Publish anew").click()
+    expect(found).to_contain_text("The slide has since been published anew, by attempt 2", timeout=60_000)
+    page.locator(".notice.ok").get_by_role("link", name="Open the verification").click()
+    expect(found).to_contain_text("The slide has since been published anew, by attempt 2", timeout=60_000)
+    found.get_by_role("link", name="Open the slide's job").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("spoilt.svs")
+    expect(page.locator(".job-head .state")).to_have_text("done")
 
 
 def test_a_slide_is_removed_after_a_question_that_says_what_happens(signed: Visit, system: LocalSystem) -> None:
@@ -237,6 +276,15 @@ def test_the_list_fits_a_phone(phone: Visit, slides: Jobs) -> None:
     page = phone.open("/")
     row(page, REAL).wait_for()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    # No extension and no figure is broken.
+    assert page.evaluate(
+        "[...document.querySelectorAll('.job .whole')].every((each) => each.getClientRects().length === 1)"
+    )
+    expect(page.get_by_label("File name or id")).to_be_hidden()
+    page.get_by_text("Filters", exact=True).click()
+    page.get_by_label("Hook").select_option("upload")
+    expect(page.get_by_text("Filters (1)", exact=True)).to_be_visible()
+    row(page, REAL).wait_for()
 
 
 # -- one job -------------------------------------------------------------------------------------------------------------
@@ -256,6 +304,25 @@ def test_a_damaged_tile_is_marked_with_its_reason(visitor: Visit, system: LocalS
     expect(told).to_be_visible()
     assert job["bad_tiles"]["listed"][0]["reason"] in str(told.text_content())
     expect(page.get_by_text("3 damaged tiles")).to_be_visible()
+
+
+def test_a_job_tells_its_cost_its_chunks_and_when_each_thing_happened(visitor: Visit, slides: Jobs) -> None:
+    job = slides[REAL]
+    page = visitor.open(f"/pages/job?id={job['id']}")
+    log = page.get_by_role("list", name="Log")
+    total = job["chunks"]["total"]
+    expect(log).to_contain_text(f"{total} of {total} chunk")
+    # With its date and its zone.
+    expect(log.locator("time").first).to_have_attribute("title", re.compile(r"20\d\d.*\d:\d\d.* [A-Z]+"))
+    expect(page.locator(".figures dt").last).to_have_text("Cost")
+    expect(page.locator(".facts dt", has_text="Tile size")).to_be_visible()
+    expect(page.locator(".card.facts")).to_contain_text("Default options")
+
+
+def test_less_than_a_tenth_of_a_second_is_not_told_as_none(visitor: Visit) -> None:
+    page = visitor.open("/pages/api")
+    texts = page.evaluate("import('/static/format.js').then(({ seconds }) => [0, 0.04, 0.06, 3.8].map(seconds))")
+    assert texts == ["< 0.1 s", "< 0.1 s", "0.1 s", "3.8 s"]
 
 
 def test_a_job_that_is_not_there_is_said_so(visitor: Visit) -> None:
@@ -315,9 +382,11 @@ def test_a_local_slide_goes_straight_to_s3_and_is_published(signed: Visit, syste
     expect(page.get_by_role("button", name="Choose files")).to_be_enabled()
     page.set_input_files("#files", [slide, other])
     notes = page.get_by_role("article", name="notes.svs")
-    expect(notes.get_by_role("alert")).to_contain_text("It does not begin like a TIFF")
+    expect(notes.get_by_role("alert")).to_contain_text("Refused: It does not begin like a TIFF")
     dropped = page.get_by_role("article", name="dropped.svs")
-    dropped.get_by_role("link", name="Watch its pyramid fill up").click(timeout=30_000)
+    expect(dropped).to_contain_text("Published", timeout=30_000)
+    expect(dropped.get_by_role("link", name="View dropped.svs")).to_be_visible()
+    dropped.get_by_role("link", name="Open the job").click()
     expect(page.locator(".job-head .state")).to_have_text("done", timeout=30_000)
     assert "dropped.svs" in page.title()
 
@@ -341,15 +410,15 @@ def test_an_upload_goes_on_after_the_page_was_loaded_again(
     sent = page.get_by_role("article", name="resumed.svs").get_by_role("progressbar")
     expect(sent).to_have_attribute("aria-valuetext", "99 %", timeout=30_000)
     page.reload()
-    expect(page.get_by_role("heading", name="Begun before")).to_be_visible()
+    expect(page.get_by_role("heading", name="Unfinished uploads")).to_be_visible()
     page.unroute(is_part(3))
     again: list[str] = []
     page.on("request", lambda request: again.append(request.url) if "partNumber=" in request.url else None)
     expect(page.get_by_role("button", name="Choose files")).to_be_enabled()
     page.set_input_files("#files", [slide])
-    page.get_by_role("link", name="Watch its pyramid fill up").wait_for(timeout=30_000)
+    page.get_by_role("link", name="Open the job").wait_for(timeout=30_000)
     assert [url for url in again if not is_part(3).search(url)] == []
-    expect(page.get_by_role("heading", name="Begun before")).to_be_hidden()
+    expect(page.get_by_role("heading", name="Unfinished uploads")).to_be_hidden()
 
 
 def test_what_would_become_of_a_slide_is_shown_before_it_is_published(signed: Visit, system: LocalSystem) -> None:
@@ -362,7 +431,7 @@ def test_what_would_become_of_a_slide_is_shown_before_it_is_published(signed: Vi
     expect(item.get_by_role("table")).to_contain_text("copied as stored")
     before = len(system.call("GET", "/jobs?limit=100").json()["jobs"])
     item.get_by_role("button", name="Publish").click()
-    item.get_by_role("link", name="Watch its pyramid fill up").wait_for()
+    item.get_by_role("link", name="Open the job").wait_for()
     assert len(system.call("GET", "/jobs?limit=100").json()["jobs"]) == before + 1
 
 
@@ -371,8 +440,25 @@ def test_a_slide_that_would_be_refused_says_why(signed: Visit, system: LocalSyst
     page.get_by_label("Or a slide in S3").fill(system.put("no slide.svs", NO_SLIDE))
     page.get_by_role("button", name="Inspect").click()
     item = page.get_by_role("article", name="no slide.svs")
+    expect(item.get_by_role("alert")).to_contain_text("It would be refused: ")
     expect(item.get_by_role("alert")).to_contain_text("does not begin like a TIFF")
     assert item.get_by_role("button", name="Publish").count() == 0
+
+
+def test_a_card_follows_its_job_and_says_why_it_failed(signed: Visit, system: LocalSystem, tmp_path: Path) -> None:
+    slide = tmp_path / "fails on the way.svs"
+    slide.write_bytes(scratched())
+    page = submitting(signed, system)
+    page.get_by_text("Options", exact=True).click()
+    page.get_by_label("A tile that cannot be read").select_option("fail")
+    page.get_by_label("Tile size (px)").wait_for()
+    item = page.get_by_role("article", name=slide.name)
+    with workers_stopped(system):
+        page.set_input_files("#files", [slide])
+        expect(item).to_contain_text("waits for a worker", timeout=30_000)
+    expect(item.get_by_role("alert")).to_be_visible(timeout=60_000)
+    expect(item.locator(".state")).to_have_text("failed")
+    assert item.get_by_role("link", name="View").count() == 0
 
 
 # -- pictures --------------------------------------------------------------------------------------------------------------

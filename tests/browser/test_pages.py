@@ -1,12 +1,13 @@
 """Every page: who cannot see it or has no mouse can use it, it weighs little, and the catalogue leads to each slide."""
 
+import shutil
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page, ViewportSize
 
-from tests.browser.conftest import REAL, Visit, weights
+from tests.browser.conftest import FLAGS, REAL, Visit, visit, weights
 from tests.journey.system import ROOT, LocalSystem, eventually
 from tests.slides import Slide, write
 
@@ -86,6 +87,22 @@ def test_a_page_fits_a_phone(phone: Visit, slides: Jobs, system: LocalSystem, na
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_the_bar_and_what_lies_behind_a_dialog_reach_the_edge(chromium: Browser, system: LocalSystem) -> None:
+    size = ViewportSize(width=1280, height=2000)  # there is nothing to scroll
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    with_bars = chromium.browser_type.launch(
+        executable_path=path, args=FLAGS, ignore_default_args=["--hide-scrollbars"]
+    )
+    try:
+        for made in visit(with_bars, system, viewport=size):
+            page = made.open("/pages/submit")
+            page.get_by_role("heading", level=1).wait_for()
+            assert page.locator("header").evaluate("(bar) => bar.getBoundingClientRect().right") == size["width"]
+            assert page.evaluate("document.documentElement.clientWidth") == size["width"]
+    finally:
+        with_bars.close()
+
+
 def test_collections_lead_to_sessions_and_sessions_to_slides(visitor: Visit, slides: Jobs, system: LocalSystem) -> None:
     page = visitor.open("/pages/collections")
     page.get_by_role("heading", name="Local slides").wait_for()
@@ -147,6 +164,7 @@ def test_a_session_that_does_not_exist_is_a_sentence_and_a_way_on(visitor: Visit
     visitor.expected.append("404 GET")
     page = visitor.open(f"/pages/session?id={'0' * 24}")
     page.get_by_role("heading", name="There is no such session").wait_for()
+    assert page.locator("main").inner_text().lower().count("there is no") == 1
     page.get_by_role("link", name="All sessions").click()
     page.wait_for_url("**/pages/collections")
 
@@ -164,6 +182,20 @@ def test_a_name_is_shown_as_text_whatever_stands_in_it(visitor: Visit, slides: J
         assert page.evaluate("document.body.id") == ""
         shown = page.locator("body").inner_text()
         assert label in shown or name in shown
+
+
+def test_the_page_of_the_api_names_what_is_required_first_and_shows_no_patterns(visitor: Visit) -> None:
+    page = visitor.open("/pages/api")
+    door = page.locator("details", has=page.get_by_text("/hooks/verify", exact=True))
+    door.locator("summary").click()
+    body = door.get_by_role("table", name="Body, as JSON")
+    rows = body.locator("tbody tr").all_inner_texts()
+    assert rows[0].split()[0] == "job"
+    assert "32 hex digits" in rows[0]
+    assert "\tyes\t" in rows[0]
+    (repair,) = (each for each in rows if each.startswith("repair"))
+    assert "default: false" in repair
+    assert "[0-9a-f]" not in page.locator("#doors").inner_text()
 
 
 def test_axe_is_there() -> None:

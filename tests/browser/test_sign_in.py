@@ -1,8 +1,12 @@
 """Who is let in: asked for a token where one is needed, refused with a wrong one, granted with the right one."""
 
-import pytest
+import re
+from typing import Any
 
-from tests.browser.conftest import Visit
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import REAL, Visit
 from tests.journey.system import LocalSystem
 
 pytestmark = pytest.mark.timeout(240)
@@ -28,7 +32,7 @@ def asked(visitor: Visit, system: LocalSystem) -> Visit:
 def test_a_token_that_is_not_known_is_refused_with_a_sentence(asked: Visit) -> None:
     page = asked.page
     page.get_by_label("Token").fill("wrong")
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
     page.get_by_text("does not know that token").wait_for()
     page.get_by_role("button", name="Not now").click()
     asked.until("window.outcome === 'refused: 401'")
@@ -38,9 +42,37 @@ def test_the_right_token_lets_in_and_stays_out_of_reach_of_scripts(asked: Visit,
     asked.expected.append("422 POST")
     page = asked.page
     page.get_by_label("Token").fill(system.stack["token"])
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
     asked.until("window.outcome === 'refused: 422'")  # let in: now it is the object that is missing
     assert page.evaluate("document.cookie") == ""
     assert system.stack["token"] not in page.evaluate("JSON.stringify([localStorage, sessionStorage])")
     page.reload()
     page.get_by_role("button", name="Sign out").wait_for()
+    assert page.locator(".who").inner_text() == "token"
+    assert page.get_by_role("button", name="Sign in").count() == 0
+
+
+def test_the_way_in_is_always_there_and_says_where_a_token_comes_from(visitor: Visit, system: LocalSystem) -> None:
+    page = visitor.open("/pages/api")
+    page.get_by_role("button", name="Sign in").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("make run").wait_for()
+    dialog.get_by_text(".local/stack.json").wait_for()
+    dialog.get_by_label("Token").fill(system.stack["token"])
+    dialog.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign in").wait_for()
+
+
+def test_who_may_not_do_something_is_told_so_before(visitor: Visit, slides: dict[str, dict[str, Any]]) -> None:
+    reader = {"name": "reader", "scopes": ["read"], "collections": None}
+    visitor.page.route("**/sign-in", lambda route: route.fulfill(json=reader))
+    page = visitor.open(f"/pages/job?id={slides[REAL]['id']}")
+    for name, scope in [("Verify", "submit"), ("Ingest again", "submit"), ("Remove", "admin")]:
+        button = page.get_by_role("button", name=name, exact=True)
+        expect(button).to_be_disabled()
+        expect(button).to_have_attribute("title", re.compile(f"“reader” lacks the scope “{scope}”"))
+    page = visitor.open("/pages/submit")
+    expect(page.get_by_text("“reader” lacks the scope “submit”")).to_be_visible()
+    expect(page.get_by_role("button", name="Choose files")).to_be_disabled()
+    expect(page.get_by_role("button", name="Inspect")).to_be_disabled()

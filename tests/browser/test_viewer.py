@@ -269,6 +269,9 @@ def test_a_slide_that_is_on_its_way_opens_by_itself(visitor: Visit, system: Loca
 
 def test_two_slides_move_together_at_one_scale_until_they_are_let_loose(visitor: Visit, slides: Jobs) -> None:
     page = visitor.open_viewer(slides[REAL], slides["ycbcr.svs"])
+    close = page.get_by_role("button", name="Close")
+    assert close.first.bounding_box()["y"] == close.last.bounding_box()["y"]  # type: ignore[index]
+    assert page.locator(".about h2").first.get_attribute("title") == REAL
     left, right = visitor.place(0), visitor.place(1)
     assert (left[:2], right[:2]) == ([1110, 1483.5], [350, 250])
     # 0.499 and 0.5 µm per pixel: a millimetre is as long in both.
@@ -305,7 +308,9 @@ def test_the_other_slide_is_chosen_from_the_session(visitor: Visit, slides: Jobs
 def test_a_slide_that_does_not_exist_is_a_sentence_and_a_way_on(visitor: Visit, address: str) -> None:
     visitor.expected += ["404 GET", "422 GET"]
     page = visitor.open(f"/pages/viewer?slide={address}")
+    page.get_by_role("heading", name="There is no such slide").wait_for()
     page.get_by_role("link", name="All slides").wait_for()
+    assert page.locator(".tools").is_hidden()  # there is nothing to do with it
 
 
 def test_the_viewer_fits_a_phone_and_is_moved_by_touch(phone: Visit, slides: Jobs) -> None:
@@ -314,3 +319,9 @@ def test_the_viewer_fits_a_phone_and_is_moved_by_touch(phone: Visit, slides: Job
     before = phone.place()[2]
     page.get_by_role("button", name="Zoom in").tap()
     phone.until(f"Number(location.hash.split(',')[2]) > {before * 1.4}")
+
+
+def test_two_slides_on_a_phone_have_no_map(phone: Visit, slides: Jobs) -> None:
+    page = phone.open_viewer(slides[REAL], slides["ycbcr.svs"])
+    assert [each.is_visible() for each in page.locator(".map").all()] == [False, False]
+    assert page.get_by_role("button", name="Map").count() == 0

@@ -1,16 +1,18 @@
 // What can be done to jobs, what is asked before, and what is said afterwards.
-import { post, problemOf } from "./api.js";
+import { address, post, problemOf } from "./api.js";
 import { h } from "./dom.js";
 import { count } from "./format.js";
-import { nameOf } from "./job-parts.js";
+import { isFaulty, jobPage, nameOf } from "./job-parts.js";
 import { complain, confirm, notice, say } from "./shell.js";
 
 const AT_ONCE = 4;
 const LISTED = 8;
 
+// `needs`: the scope without which the service refuses it.
 export const ACTIONS = {
   retry: {
     label: "Retry",
+    needs: "submit",
     takes: (job) => Boolean(job.links.retry),
     asks: (some) => ({ title: `Retry ${some}?`, yes: "Retry", body: "They are queued again, and do only what is still missing." }),
     does: (job) => post(job.links.retry),
@@ -18,6 +20,7 @@ export const ACTIONS = {
   },
   cancel: {
     label: "Cancel",
+    needs: "submit",
     danger: true,
     takes: (job) => Boolean(job.links.cancel),
     asks: (some) => ({
@@ -30,31 +33,50 @@ export const ACTIONS = {
   },
   verify: {
     label: "Verify",
+    needs: "submit",
     takes: (job) => job.hook === "upload" && job.state === "done" && Boolean(job.result),
     asks: (some) => ({
       title: `Verify ${some}?`,
       yes: "Verify",
-      body: "Every tile is read back from the database and compared with its source. Readers notice nothing. Each verification is a job of its own.",
+      body: "Every tile is read back from the database and compared with its source. Readers notice nothing. Verifying a slide again is a further attempt of the same job.",
       choice: "If anything is wrong, publish the slide anew from its source",
     }),
     does: (job, chosen) => post("/hooks/verify", { job: job.id, repair: chosen }),
     did: "being verified",
+    opens: ["Open the verification", "Show the verifications", "/?hook=verify"],
+  },
+  // Of a verification that has found faults: offered beside them (job.js).
+  repair: {
+    label: "Publish anew",
+    needs: "submit",
+    apart: true,
+    takes: isFaulty,
+    asks: (some) => ({
+      title: `Publish ${some} anew?`,
+      yes: "Publish anew",
+      body: "The slide is verified once more, and if anything is still wrong, all its tiles are made anew from the source. Readers see the present ones until the new ones are complete.",
+    }),
+    does: (job) => post("/hooks/verify", { job: job.verification.job, repair: true }),
+    did: "being verified, and published anew if anything is still wrong",
+    opens: ["Open the verification"],
   },
   again: {
-    label: "Do it again",
+    label: "Ingest again",
+    needs: "submit",
     takes: (job) => job.hook === "upload" && (job.state === "done" || job.state === "superseded"),
-    asks: (some) => ({ title: `Ingest ${some} again?`, yes: "Do it again", body: "All tiles are made anew from the source as it is now. Readers see the present ones until the new ones are complete." }),
+    asks: (some) => ({ title: `Ingest ${some} again?`, yes: "Ingest again", body: "All tiles are made anew from the source as it is now. Readers see the present ones until the new ones are complete." }),
     does: (job) => post("/hooks/upload", again(job)),
     did: "queued again",
   },
   remove: {
     label: "Remove",
+    needs: "admin",
     danger: true,
     takes: (job) => job.hook === "upload" && job.state === "done" && Boolean(job.result),
     asks: (some) => ({
       title: `Remove ${some} from its session?`,
       yes: "Remove",
-      body: "Readers no longer see it at once; its tiles are deleted half an hour later. The file in S3 stays, and can be submitted again.",
+      body: "Readers stop seeing it at once; its tiles are deleted half an hour later. The file in S3 stays, and can be submitted again.",
     }),
     does: (job) => post("/hooks/remove", { session: job.destination.session, views: [job.result.view] }),
     did: "removed",
@@ -85,31 +107,34 @@ export async function perform(name, jobs) {
     body: [
       h("p", null, taken.length === 1 ? asked.body.replace(/^They are/, "It is").replace(", and do only", ", and does only") : asked.body),
       taken.length > 1 && h("ul", { class: "list" }, taken.slice(0, LISTED).map((job) => h("li", { class: "anywhere" }, nameOf(job))), taken.length > LISTED && h("li", { class: "quiet" }, `and ${count(taken.length - LISTED, "other")}`)),
-      taken.length < jobs.length && h("p", { class: "quiet small" }, `${count(jobs.length - taken.length, "other selected job")} cannot be: left as they are.`),
+      taken.length < jobs.length && h("p", { class: "quiet small" }, `${count(jobs.length - taken.length, "other selected job")} cannot, and will be left as they are.`),
       choice || null,
     ],
   });
   if (!answer) return false;
-  const refused = [];
+  const refused = [], answers = [];
   const waiting = [...taken];
   const work = async () => {
     for (let job = waiting.shift(); job; job = waiting.shift()) {
       try {
-        await action.does(job, answer.chosen);
+        answers.push(await action.does(job, answer.chosen));
       } catch (error) {
         refused.push([job, problemOf(error)]);
       }
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
-  tell(action, taken.length - refused.length, taken.length === 1 ? nameOf(first) : "", refused);
+  tell(action, answers, taken.length === 1 ? nameOf(first) : "", refused);
   return refused.length < taken.length;
 }
 
-function tell(action, done, name, refused) {
+function tell(action, answers, name, refused) {
+  const done = answers.length;
   if (done) {
+    const [one, many, path] = action.opens || [];
+    const more = one && (done === 1 ? h("a", { href: jobPage(answers[0]) }, one) : many && h("a", { href: address(path) }, many));
     const text = name ? `${name} is ${action.did}.` : `${count(done, "job")} ${done === 1 ? "is" : "are"} ${action.did}.`;
-    notice(text, { kind: "ok", key: "done", seconds: 6 });
+    notice(text, { kind: "ok", key: "done", seconds: more ? 20 : 6, more });
     say(text);
   }
   for (const [job, problem] of refused.slice(0, LISTED)) complain(problem, { title: `${nameOf(job)}:`, key: `refused ${job.id}` });

@@ -31,11 +31,17 @@ function kind(schema) {
   return [
     schema.type || "anything",
     schema.format ? `(${schema.format})` : "",
-    schema.pattern ? `matching ${schema.pattern}` : "",
+    digits(schema.pattern),
     schema.minimum !== undefined ? `from ${schema.minimum}` : "",
     schema.maximum !== undefined ? `to ${schema.maximum}` : "",
     schema.multipleOf ? `in steps of ${schema.multipleOf}` : "",
   ].filter(Boolean).join(" ");
+}
+
+// A pattern is for machines; of ids it says how long they are.
+function digits(pattern) {
+  const found = /^\^\[0-9a-f\]\{(\d+)\}\$$/.exec(pattern || "");
+  return found ? `of ${found[1]} hex digits` : "";
 }
 
 function table(caption, heads, lines) {
@@ -52,7 +58,10 @@ function table(caption, heads, lines) {
     body.append(line);
   }
   made.append(top, body);
-  return made;
+  // It scrolls by itself where it is wider than the screen, by keyboard too.
+  const room = element("div", "", { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" });
+  room.append(made);
+  return room;
 }
 
 function cell(...parts) {
@@ -61,11 +70,17 @@ function cell(...parts) {
   return made;
 }
 
-function fields(schema) {
+function fields(schema, required = "always") {
   const needed = new Set(schema.required || []);
-  return Object.entries(schema.properties || {}).map(([field, each]) => [
-    cell(element("code", field)), kind(each), needed.has(field) ? "always" : `${each.default === undefined ? "" : JSON.stringify(each.default)}`, each.description || "",
+  const entries = Object.entries(schema.properties || {});
+  return entries.filter(([field]) => needed.has(field)).concat(entries.filter(([field]) => !needed.has(field))).map(([field, each]) => [
+    cell(element("code", field)), kind(each), needed.has(field) ? required : "", meaning(each, each.description),
   ]);
+}
+
+function meaning(schema, description = "") {
+  const said = schema?.default === undefined || schema.default === null ? "" : `default: ${JSON.stringify(schema.default)}`;
+  return [description, said].filter(Boolean).join(description.endsWith(".") ? " " : "; ");
 }
 
 function link(schema) {
@@ -89,19 +104,20 @@ function answers(api, responses) {
 function door(api, path, method, operation) {
   const made = element("details", "", { id: operation.operationId });
   const head = element("summary");
-  head.append(element("strong", method.toUpperCase()), " ", element("code", path), ` ${operation.summary}`);
-  if (operation.deprecated) head.append(" (deprecated)");
+  const line = element("span", "", { class: "door" });
+  line.append(element("strong", method.toUpperCase(), { class: method }), " ", element("code", path), " ", element("span", `${operation.summary}${operation.deprecated ? " (deprecated)" : ""}`));
+  head.append(line);
   made.append(head);
   if (operation.description) made.append(element("p", operation.description));
   if (operation.security && !operation.security.length) made.append(element("p", "Open: no token is needed."));
   if (operation.parameters.length) {
-    made.append(table("Parameters", ["name", "in", "value", "meaning"], operation.parameters.map((each) => [
-      cell(element("code", each.name)), each.in, kind(each.schema), each.description || "",
+    made.append(table("Parameters", ["name", "in", "value", "required", "meaning"], [...operation.parameters].sort((one, other) => Boolean(other.required) - Boolean(one.required)).map((each) => [
+      cell(element("code", each.name)), each.in, kind(each.schema), each.required ? "yes" : "", meaning(each.schema, each.description),
     ])));
   }
   if (operation.requestBody) {
     const { schema } = operation.requestBody.content["application/json"];
-    made.append(table("Body, as JSON", ["field", "value", "needed", "meaning"], fields(named(api, schema))));
+    made.append(table("Body, as JSON", ["field", "value", "required", "meaning"], fields(named(api, schema), "yes")));
   }
   made.append(table("Answers", ["status", "meaning", "as", "headers"], answers(api, operation.responses)));
   return made;

@@ -48,7 +48,7 @@ function draw() {
 
 function nothing(wanted) {
   if (wanted) return h("div", { class: "card blank" }, h("p", null, `No session is called “${find.value.trim()}”.`), h("p", null, h("button", { type: "button", onclick: () => { find.value = ""; draw(); find.focus(); } }, "Show all")));
-  return h("div", { class: "card blank" }, plate(), h("h2", null, "No collection yet"), h("p", null, "Collections and sessions are made in SlideAtlas. ", h("code", null, "make run"), " makes one of each on this machine."));
+  return h("div", { class: "card blank" }, plate(), h("h2", null, "No collection yet"), h("p", null, "Collections and sessions are created in SlideAtlas. ", h("code", null, "make run"), " creates one of each on this machine."));
 }
 
 const collection = (each) =>
@@ -59,14 +59,14 @@ const collection = (each) =>
     ),
     each.sessions.length
       ? h("ul", { class: "sessions" }, each.sessions.map(session))
-      : h("p", { class: "quiet" }, "It has no session yet. The command line makes one for each folder that it brings."),
+      : h("p", { class: "quiet" }, "No session yet. The command line creates one for each folder that it uploads."),
   );
 
 const session = (each) =>
   h("li", { "data-key": each.id },
     h("a", { href: pageAddress("session", { id: each.id }) },
       h("span", { class: "name anywhere" }, each.label || "A session without a name"),
-      h("span", { class: "quiet small" }, each.views ? count(each.views, "slide") : "no slide yet"),
+      h("span", { class: "quiet small" }, each.views ? count(each.views, "slide") : "No slide yet"),
     ),
     h("div", { class: "glance", "data-session": each.views ? each.id : null, "data-views": each.views }, glances.get(each.id) || []),
   );

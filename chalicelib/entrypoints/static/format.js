@@ -15,6 +15,7 @@ export function bytes(value) {
 }
 
 export function seconds(value) {
+  if (value < 0.05) return "< 0.1 s";
   if (value < 9.95) return `${value.toFixed(1)} s`;
   const rounded = Math.round(value);
   if (rounded < 120) return `${rounded} s`;
@@ -32,9 +33,23 @@ export function ago(text) {
   return passed < 5 ? "just now" : `${seconds(passed)} ago`;
 }
 
-/** Return how long ago an instant was, with the instant itself in its title. */
-export const when = (text) => h("time", { datetime: text, title: new Date(text).toLocaleString() }, ago(text));
+const inFull = (text) => new Date(text).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" });
 
-export const clock = (text) => h("time", { datetime: text, title: new Date(text).toLocaleString() }, new Date(text).toLocaleTimeString());
+/** Return how long ago an instant was, with the instant itself, its date and its zone in its title. */
+export const when = (text) => h("time", { datetime: text, title: inFull(text) }, ago(text));
+
+export const clock = (text) => h("time", { datetime: text, title: inFull(text) }, new Date(text).toLocaleTimeString());
+
+/** Return a message as a sentence: with a capital letter, unless it begins with a name, and a full stop. */
+export const sentence = (text) => text.replace(/^[a-z]+(?=[ ,])/, (word) => word[0].toUpperCase() + word.slice(1)).replace(/[.]?$/, ".");
+
+/** Return short texts in one line, none of which is broken. */
+export const line = (parts) => parts.filter(Boolean).flatMap((part, at) => [at ? " · " : "", h("span", { class: "whole" }, part)]);
+
+/** Return a file's name that is never broken inside its extension. */
+export function fileTitle(name) {
+  const end = /.{1,4}[.][^.\s]{1,5}$/.exec(name);
+  return end ? [name.slice(0, end.index), h("span", { class: "whole" }, end[0])] : name;
+}
 
 export const fileName = (key) => key.split("/").pop() || key;

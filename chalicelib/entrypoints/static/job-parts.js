@@ -1,15 +1,15 @@
 // What is said of a job wherever it is shown.
 import { address } from "./api.js";
 import { h, s } from "./dom.js";
-import { bytes, fileName, number, seconds } from "./format.js";
+import { bytes, count, fileName, line, number, seconds, sentence } from "./format.js";
 import { pageAddress } from "./shell.js";
 
 export const STATES = ["queued", "planning", "tiling", "finishing", "done", "failed", "cancelled", "superseded"];
 export const LIVE = new Set(STATES.slice(0, 4));
 export const HOW = { passthrough: "copied as stored", "lossless-crop": "cut without loss", "re-encoded": "encoded anew", made: "made from the finer level" };
 const MEANING = {
-  queued: "waits for a worker", planning: "its header is read", tiling: "its tiles are stored", finishing: "is counted and published",
-  done: "readers see it", failed: "ended with an error", cancelled: "was cancelled", superseded: "a newer one took its place",
+  queued: "waits for a worker", planning: "its header is being read", tiling: "its tiles are being stored", finishing: "is being counted and published",
+  done: "readers see it", failed: "ended with an error", cancelled: "was cancelled", superseded: "a newer job took its place",
 };
 
 export const isLive = (job) => LIVE.has(job.state);
@@ -18,14 +18,30 @@ export const titleOf = (job) => (job.hook === "upload" ? nameOf(job) : `${job.ho
 export const jobPage = (job) => pageAddress("job", { id: job.id });
 export const viewerPage = (job) => pageAddress("viewer", { slide: job.id });
 
-export const stateOf = (job) => h("span", { class: `state ${job.state}`, title: MEANING[job.state] }, job.state);
+/** Return how many faults a verification has found; null for other jobs, and before its verdict. */
+export function faultsOf({ verification: found }) {
+  return !found || found.intact === null ? null : found.missing + found.altered + found.doubled + found.unexpected;
+}
+
+export const faultsText = (job) =>
+  `${count(faultsOf(job), "fault")} found: ${["missing", "altered", "doubled", "unexpected"].filter((kind) => job.verification[kind]).map((kind) => `${number(job.verification[kind])} ${kind}`).join(", ")}`;
+
+export const isFaulty = (job) => job.state === "done" && job.verification?.intact === false;
+
+/** Return how a job's state is drawn: a verification that is done is not well if the slide is not. */
+export const toneOf = (job) => (isFaulty(job) ? "faulty" : job.state);
+
+export const stateOf = (job) =>
+  isFaulty(job)
+    ? h("span", { class: "state faulty", title: "the verification is done; the slide is not what its source says" }, "faults found")
+    : h("span", { class: `state ${job.state}`, title: job.verification && job.state === "done" ? "every tile is what its source says" : MEANING[job.state] }, job.state);
 
 /** Return how far a job is, as a bar and in figures. */
 export function progressOf(job) {
   const { done, total } = job.tiles;
   const planned = total > 0;
   const bar = h("progress", {
-    class: job.state,
+    class: toneOf(job),
     max: planned ? total : 1,
     value: planned || !isLive(job) ? (planned ? done : 0) : null,
     "aria-label": `Tiles of ${nameOf(job)}`,
@@ -34,12 +50,12 @@ export function progressOf(job) {
   return h("div", { class: "progress" }, bar, h("p", { class: "small quiet number" }, figuresOf(job)));
 }
 
-/** Return a job's progress as one line: what is done, how fast, and how long it will take. */
+/** Return a job's progress as one line (text, or a list for `h`): what is done, how fast, and how long it will take. */
 export function figuresOf(job) {
   const { done, total } = job.tiles;
   if (job.state === "queued") return job.attempt > 1 ? `waits for attempt ${job.attempt}` : "waits for a worker";
   if (job.state === "planning") return "reading its header";
-  if (!total) return "nothing was begun";
+  if (!total) return "not started";
   const parts = [done === total ? `${number(total)} tiles` : `${number(done)} of ${number(total)} tiles`];
   const rate = job.rate.tiles_per_second;
   if (rate && job.state === "tiling") parts.push(`${number(rate)}/s`);
@@ -47,7 +63,7 @@ export function figuresOf(job) {
   if (job.bytes.total && !isLive(job)) parts.push(bytes(job.bytes.done));
   const took = tookOf(job);
   if (took !== null && job.state === "done") parts.push(`in ${seconds(took)}`);
-  return parts.join(" · ");
+  return line(parts);
 }
 
 /** Return how long the job's attempt took, or takes by now. */
@@ -76,5 +92,5 @@ export function troubleOf(job) {
   const trouble = job.error || job.trouble;
   if (!trouble) return null;
   return h("p", { class: `trouble small anywhere ${job.error ? "bad" : "warn"}` },
-    h("strong", null, job.error ? "" : "Tried again: "), trouble.message.replace(/[.]?$/, ". "), h("span", { class: "quiet" }, trouble.hint));
+    h("strong", null, job.error ? "" : "Tried again: "), `${sentence(trouble.message)} `, h("span", { class: "quiet" }, trouble.hint));
 }

@@ -2,9 +2,9 @@
 import { ACTIONS, perform, redrive } from "./actions.js";
 import { get } from "./api.js";
 import { h, s, show } from "./dom.js";
-import { count, number, when } from "./format.js";
-import { STATES, figuresOf, isLive, jobPage, nameOf, pictureOf, progressOf, stateOf, titleOf, troubleOf, viewerPage } from "./job-parts.js";
-import { askForToken, notice, pageAddress, say, shell } from "./shell.js";
+import { count, fileTitle, number, sentence, when } from "./format.js";
+import { STATES, faultsOf, isLive, jobPage, nameOf, pictureOf, progressOf, stateOf, titleOf, troubleOf, viewerPage } from "./job-parts.js";
+import { askForToken, barred, onWho, pageAddress, say, shell } from "./shell.js";
 import { poll } from "./poll.js";
 
 const PAGE = 50;
@@ -21,13 +21,16 @@ const states = h("nav", { class: "states", "aria-label": "States" });
 const filters = h("form", { class: "filters", role: "search", "aria-label": "Filters", onsubmit: (event) => event.preventDefault() });
 const list = h("div", { class: "jobs", role: "list", "aria-label": "Jobs", "aria-busy": "true", onkeydown: walk });
 const foot = h("nav", { class: "foot", "aria-label": "Pages of the list" });
+const folds = matchMedia("(max-width: 44rem)");
+const fold = h("details", { class: "fold", open: !folds.matches }, h("summary", null, "Filters"), filters);
+folds.addEventListener("change", () => (fold.open = !folds.matches));
 const bulk = h("div", { class: "bulk", role: "region", "aria-label": "Selected jobs", hidden: true });
 const top = h("div", { class: "top" });
 
 side.append(live);
 show(main, main.querySelector(".notices"),
   h("div", { class: "head" }, h("h1", null, "Jobs"), h("div", { class: "row" }, pause, h("a", { class: "button main", href: pageAddress("submit") }, "Submit a slide"))),
-  states, filters, top, list, foot, bulk);
+  states, fold, top, list, foot, bulk);
 
 let wanted = fromAddress();
 let jobs = []; // as shown, in their order
@@ -44,6 +47,13 @@ drawFilters();
 loadCollections();
 const looking = poll(look, { every: 2000, onstate });
 const counting = poll(countAll, { every: 5000 });
+
+onWho((entered) => {
+  drawBulk();
+  if (!entered) return void draw();
+  loadCollections();
+  for (const each of [looking, counting]) each.now();
+});
 
 addEventListener("popstate", () => {
   wanted = fromAddress();
@@ -181,7 +191,7 @@ function draw() {
     const signedOut = problem.status === 401;
     show(list, h("div", { class: "card blank", "data-key": "problem", role: "alert" },
       h("h2", null, signedOut ? "Sign in to see the jobs" : "The jobs cannot be shown"),
-      h("p", null, signedOut ? "Reading needs a token of this service." : `${problem.message} ${problem.hint}`),
+      h("p", null, signedOut ? "Reading needs a token of this service." : `${sentence(problem.message)} ${problem.hint}`),
       h("button", { type: "button", class: "main", onclick: async () => (!signedOut || (await askForToken())) && looking.now() }, signedOut ? "Sign in" : "Try again now")));
     return;
   }
@@ -196,7 +206,7 @@ function draw() {
   drawBulk();
 }
 
-const shownAs = () => `${count(jobs.length, "job")}${next || wanted.cursor ? " on this page" : ""}, newest change first`;
+const shownAs = () => `${count(jobs.length, "job")}${next || wanted.cursor ? " on this page" : ""}, recently changed first`;
 
 const follow = (act) => (event) => {
   if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
@@ -210,21 +220,21 @@ function row(job) {
     h("input", { type: "checkbox", checked: selected.has(job.id), "aria-label": `Select ${name}`, onchange: (event) => select(job.id, event.target.checked) }),
     h("a", { class: "face", href: job.result ? viewerPage(job) : jobPage(job), tabindex: "-1", "aria-hidden": "true" }, pictureOf(job)),
     h("div", { class: "what" },
-      h("a", { class: "name anywhere", href: jobPage(job) }, nameOf(job)),
+      h("a", { class: "name anywhere", href: jobPage(job) }, fileTitle(nameOf(job))),
       h("p", { class: "small quiet" }, job.hook !== "upload" && h("span", { class: "tag" }, job.hook), placeOf(job), job.attempt > 1 && ` · attempt ${job.attempt}`, job.bad_tiles.count > 0 && h("span", { class: "flaw" }, ` · ${count(job.bad_tiles.count, "damaged tile")}`), verdictOf(job)),
     ),
     h("div", { class: "how" }, stateOf(job), h("p", { class: "small quiet" }, when(job.ended_at || job.updated_at))),
     progressOf(job),
-    h("div", { class: "do" }, ["cancel", "retry"].filter((each) => ACTIONS[each].takes(job)).map((each) => h("button", { type: "button", class: "plain", "aria-label": `${ACTIONS[each].label} ${name}`, onclick: () => act(each, [job]) }, ACTIONS[each].label)),
+    h("div", { class: "do" }, ["cancel", "retry"].filter((each) => ACTIONS[each].takes(job)).map((each) => h("button", { type: "button", class: "plain", "aria-label": `${ACTIONS[each].label} ${name}`, ...barred(ACTIONS[each].needs), onclick: () => act(each, [job]) }, ACTIONS[each].label)),
       job.result && job.hook === "upload" && h("a", { class: "button plain", href: viewerPage(job), "aria-label": `View ${nameOf(job)}` }, "View")),
     troubleOf(job),
   );
 }
 
 function verdictOf(job) {
-  const found = job.verification;
-  if (!found || found.intact === null) return null;
-  return found.intact ? h("span", { class: "sound" }, " · intact") : h("span", { class: "flaw" }, ` · ${count(found.missing + found.altered + found.doubled + found.unexpected, "fault")} found`);
+  const faults = faultsOf(job);
+  if (faults === null) return null;
+  return faults ? h("span", { class: "warned" }, ` · ${count(faults, "fault")} found`) : h("span", { class: "sound" }, " · intact");
 }
 
 function placeOf(job) {
@@ -261,6 +271,8 @@ function drawStates() {
 function drawFilters() {
   const shownSessions = collections.filter((each) => !wanted.collection || each.id === wanted.collection);
   const between = Boolean(wanted.from || wanted.to || wanted.since === "between");
+  const set = ["session", "collection", "hook", "text", "since"].filter((key) => wanted[key]).length;
+  fold.firstChild.textContent = set ? `Filters (${set})` : "Filters";
   const select = (key, label, options, change) => h("label", { class: "field" }, h("span", null, label),
     h("select", { name: key, onchange: (event) => change(event.target.value) }, options));
   const option = (value, label, chosen) => h("option", { value, selected: chosen }, label);
@@ -316,9 +328,9 @@ function drawBulk() {
     chosen.length
       ? BULK.map((each) => {
           const can = chosen.filter(ACTIONS[each].takes).length;
-          return h("button", { type: "button", class: ACTIONS[each].danger ? "danger" : null, disabled: !can, onclick: () => act(each, chosen) }, ACTIONS[each].label, can > 0 && can < chosen.length ? ` ${can}` : "");
+          return h("button", { type: "button", class: ACTIONS[each].danger ? "danger" : null, disabled: !can, ...barred(ACTIONS[each].needs), onclick: () => act(each, chosen) }, ACTIONS[each].label, can > 0 && can < chosen.length ? ` ${can}` : "");
         })
-      : h("button", { type: "button", onclick: async () => (await redrive(jobs, wanted.session)) && looking.now() }, "Redrive …"),
+      : h("button", { type: "button", ...barred("admin"), onclick: async () => (await redrive(jobs, wanted.session)) && looking.now() }, "Redrive …"),
     chosen.length > 0 && h("button", { type: "button", class: "plain", onclick: () => selectAll(false) }, "Clear"));
 }
 

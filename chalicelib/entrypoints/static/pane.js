@@ -138,7 +138,7 @@ export function pane(slide, { element, name = "", onmove = () => {}, onlead = ()
     }
     const base = baseMagnification(slide);
     power.textContent = base ? magnificationText(base * now) : `${Number((now * 100).toPrecision(3))} %`;
-    power.title = base ? `Magnification, from ${slide.magnification ? "the file" : "the size of its pixels"}; ${Number((now * 100).toPrecision(3))} % of full resolution` : "Of full resolution; the file does not tell its magnification";
+    power.title = base ? `Magnification, from ${slide.magnification ? "the file" : "the size of its pixels"}; ${Number((now * 100).toPrecision(3))} % of full resolution` : "Of full resolution; the file does not state its magnification";
   }
 
   const ready = new Promise((resolve) => {
@@ -214,7 +214,7 @@ export function facts(slide) {
   return [
     `${number(slide.width)} × ${number(slide.height)} px`,
     slide.mpp ? `${lengthText(slide.width * slide.mpp)} wide` : null,
-    slide.mpp ? `${Number(slide.mpp.toPrecision(4))} µm per pixel` : "scale not told",
+    slide.mpp ? `${Number(slide.mpp.toPrecision(4))} µm per pixel` : "scale unknown",
     base,
     slide.vendor,
   ].filter(Boolean);

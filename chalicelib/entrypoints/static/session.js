@@ -1,7 +1,7 @@
 // A session: its slides as readers see them, the newest first.
 import { address, get, problemOf } from "./api.js";
 import { h, show } from "./dom.js";
-import { count, number } from "./format.js";
+import { count, fileTitle, line, number } from "./format.js";
 import { poll } from "./poll.js";
 import { complain, pageAddress, say, shell } from "./shell.js";
 import { thumbnail } from "./thumb.js";
@@ -44,7 +44,7 @@ const looking = poll(async ({ signal }) => {
       looking.stop();
       show(head, h("h1", null, "There is no such session"));
       show(grid);
-      show(foot, h("div", { class: "card blank" }, h("p", null, problem.message), h("p", null, h("a", { class: "button", href: pageAddress("collections") }, "All sessions"))));
+      show(foot, h("div", { class: "card blank" }, h("p", null, "It may have been removed, or the address is mistyped."), h("p", null, h("a", { class: "button", href: pageAddress("collections") }, "All sessions"))));
       live.hidden = true;
     } else complain(error, { key: "session" });
   },
@@ -75,7 +75,7 @@ function draw() {
     h("h1", { class: "anywhere" }, session.label || "A session without a name"),
     h("span", { class: "quiet" }, session.views.length ? count(session.views.length, "slide") : ""),
     h("div", { class: "row" },
-      pair.length ? h("button", { type: "button", class: "plain", onclick: () => { chosen.clear(); draw(); } }, "Choose none") : null,
+      pair.length ? h("button", { type: "button", class: "plain", onclick: () => { chosen.clear(); draw(); } }, "Clear the choice") : null,
       slides.length > 1
         ? pair.length === 2
           ? h("a", { class: "button main", href: pageAddress("viewer", { slide: pair[0], with: pair[1] }) }, "Compare the two")
@@ -89,7 +89,7 @@ function draw() {
     slides.length
       ? next && h("button", { type: "button", onclick: more }, `Show more of ${number(session.views.length)}`)
       : h("div", { class: "card blank" },
-          h("h2", null, session.views.length ? "Its slides are gone" : "No slide yet"),
+          h("h2", null, session.views.length ? "The slides are gone" : "No slide yet"),
           h("p", null, "Submit one, or put a file into the incoming bucket under ", h("code", { class: "anywhere" }, `${session.collection}/${id}/`), ". It appears here by itself when it is published."),
           h("p", null, h("a", { href: new URL(`?session=${id}`, address("/")).href }, "Jobs of this session")),
         ),
@@ -106,11 +106,11 @@ function card(each) {
   return h("li", { class: `card slide${isChosen ? " chosen" : ""}`, "data-key": each.view },
     h("a", { class: "open", href: pageAddress("viewer", { slide: name }) },
       thumbnail(each, { class: "picture" }),
-      h("span", { class: "name anywhere" }, each.title || "A slide without a name"),
+      h("span", { class: "name anywhere" }, fileTitle(each.title || "A slide without a name")),
     ),
-    h("p", { class: "quiet small number" }, facts ? [`${number(facts.width_px)} × ${number(facts.height_px)} px`, mpp, power].filter(Boolean).join(" · ") : "its size is not known"),
+    h("p", { class: "quiet small number" }, facts ? line([`${number(facts.width_px)} × ${number(facts.height_px)} px`, mpp, power]) : "Size unknown"),
     h("div", { class: "row small" },
-      each.job ? h("a", { href: pageAddress("job", { id: each.job }), "aria-label": `Job of ${each.title}` }, "Job") : h("span", { class: "quiet" }, "made by SlideAtlas"),
+      each.job ? h("a", { href: pageAddress("job", { id: each.job }), "aria-label": `Job of ${each.title}` }, "Job") : h("span", { class: "quiet" }, "Made by SlideAtlas"),
       h("label", { class: "row" },
         h("input", { type: "checkbox", checked: isChosen, disabled: !isChosen && chosen.size === 2, "aria-label": `Compare ${each.title}`, onchange: (event) => {
           if (event.target.checked) chosen.set(name, each);

@@ -1,6 +1,7 @@
 // What all pages share: the bar, notices, questions, and the way in.
 import { ROOT, address, call, onUnauthorized, post, problemOf } from "./api.js";
 import { h, s } from "./dom.js";
+import { sentence } from "./format.js";
 
 const PAGES = [
   ["jobs", "Jobs", ""],
@@ -13,6 +14,8 @@ const notices = h("div", { class: "notices" });
 const polite = h("p", { class: "unseen", role: "status", "aria-live": "polite" });
 const side = h("div", { class: "side" });
 const signOutButton = h("button", { class: "plain", type: "button", hidden: true, onclick: signOut }, "Sign out");
+const signInButton = h("button", { class: "plain", type: "button", hidden: true, onclick: signIn }, "Sign in");
+const whoIsIn = h("span", { class: "who", hidden: true });
 
 /** Draw the bar; `here` is the page's name in PAGES. A page is `<main id="main" tabindex="-1">` and nothing else.
  *  Returns the right end of the bar, for what the page wants to show there. */
@@ -26,12 +29,13 @@ export function shell(here) {
     h("header", { class: "bar" },
       h("a", { class: "brand", href: ROOT.href }, mark(), "Slidehook"),
       h("nav", { "aria-label": "Pages" }, h("ul", null, links)),
-      h("div", { class: "side" }, side, signOutButton),
+      h("div", { class: "side" }, side, whoIsIn, signInButton, signOutButton),
     ),
   );
   main.prepend(notices);
   document.body.append(polite);
-  signOutButton.hidden = !localStorage.getItem(SIGNED_IN);
+  drawWho();
+  askWho();
   return side;
 }
 
@@ -62,7 +66,7 @@ export function notice(text, { kind = "", title = "", key = "", seconds = 0, mor
 export function complain(error, { title = "", key = "" } = {}) {
   const problem = problemOf(error);
   const fields = problem.errors.filter((each) => each.pointer).map((each) => h("li", null, `${each.pointer.replace(/^\//, "")}: ${each.detail}`));
-  return notice([problem.message.replace(/[.]?$/, ". "), problem.hint], { kind: "bad", title, key, more: fields.length ? h("ul", null, fields) : null });
+  return notice([`${sentence(problem.message)} `, problem.hint], { kind: "bad", title, key, more: fields.length ? h("ul", null, fields) : null });
 }
 
 /** Ask before something happens. `body` says what will; `yes` is the button that does it. Returns a promise of the
@@ -94,7 +98,11 @@ export function confirm({ title, body, yes, danger = false, read = () => true })
 
 // -- the way in ------------------------------------------------------------------------------------------------------
 
-const SIGNED_IN = "slidehook: signed in"; // that somebody is, not as whom: the cookie itself is out of reach here
+// Who is signed in, as the service tells it: { name, scopes }. The token and the cookie are out of reach here.
+const SIGNED_IN = "slidehook: signed in";
+const NOBODY = "everyone"; // as whom the service tells those without a token, where reading is open
+let who = remembered();
+const listeners = [];
 let asking = null;
 let declined = 0;
 
@@ -104,6 +112,59 @@ onUnauthorized(() => {
   asking ??= askForToken().finally(() => (asking = null));
   return asking;
 });
+
+function remembered() {
+  try {
+    const kept = JSON.parse(localStorage.getItem(SIGNED_IN));
+    return Array.isArray(kept?.scopes) ? kept : null;
+  } catch {
+    return null;
+  }
+}
+
+async function askWho() {
+  try {
+    const answer = await call("/sign-in", {}, false);
+    become(await answer.json());
+  } catch (error) {
+    // 403: somebody who may submit and not read. What they may was told when they signed in.
+    if (error.status === 401) become(null);
+    else drawWho(true);
+  }
+}
+
+function become(found) {
+  const before = JSON.stringify(who);
+  who = found && found.name !== NOBODY ? { name: found.name, scopes: found.scopes } : null;
+  if (who) localStorage.setItem(SIGNED_IN, JSON.stringify(who));
+  else localStorage.removeItem(SIGNED_IN);
+  drawWho(true);
+  if (JSON.stringify(who) !== before) for (const each of listeners) each(false);
+}
+
+function drawWho(known = false) {
+  signOutButton.hidden = whoIsIn.hidden = !who;
+  signInButton.hidden = Boolean(who) || !known;
+  whoIsIn.textContent = who?.name || "";
+  whoIsIn.title = who ? `Signed in with the token “${who.name}” (${who.scopes.join(", ")})` : "";
+}
+
+/** Be told when it is known who is signed in, and with true when somebody has just signed in. */
+export const onWho = (listener) => listeners.push(listener);
+
+/** Whether the signed-in token has a scope. Where nobody is signed in everything is offered, and a token is asked for. */
+export const may = (scope) => !who || who.scopes.includes(scope) || who.scopes.includes("admin");
+
+export const lacking = (scope) => `The token “${who?.name}” lacks the scope “${scope}”. Sign in with one that has it.`;
+
+/** Return the attributes of a button for what needs a scope: who lacks it is told so instead. */
+export const barred = (scope) => (may(scope) ? {} : { disabled: true, title: lacking(scope) });
+
+async function signIn() {
+  if (!(await askForToken())) return;
+  if (listeners.length) for (const each of listeners) each(true);
+  else location.reload();
+}
 
 /** Ask for a token, and say whether somebody has signed in. */
 export function askForToken() {
@@ -121,10 +182,9 @@ export function askForToken() {
         event.preventDefault();
         enter.disabled = true;
         try {
-          await call("/sign-in", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ token: token.value.trim() }) }, false);
+          const answer = await call("/sign-in", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ token: token.value.trim() }) }, false);
           done = true;
-          localStorage.setItem(SIGNED_IN, "yes");
-          signOutButton.hidden = false;
+          become(await answer.json());
           asked.close();
         } catch (error) {
           const problem = problemOf(error);
@@ -135,7 +195,8 @@ export function askForToken() {
         enter.disabled = false;
       } },
         h("h2", { id: "sign-in-title" }, "Sign in"),
-        h("p", { class: "quiet" }, "This needs a token of the service. It is kept in a cookie that no script can read, and forgotten when you sign out."),
+        h("p", { class: "quiet" }, "This needs a token of the service. On your own machine ", h("code", null, "make run"), " prints one, and it stands in ", h("code", null, ".local/stack.json"), "; elsewhere whoever runs the service gives you one."),
+        h("p", { class: "quiet" }, "It is kept in a cookie that no script can read, and forgotten when you sign out."),
         h("label", { class: "field" }, h("span", null, "Token"), token, why),
         h("div", { class: "end" }, h("button", { type: "button", onclick: () => asked.close() }, "Not now"), enter),
       ),

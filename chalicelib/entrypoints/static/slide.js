@@ -41,8 +41,8 @@ export async function findSlide(text, { signal } = {}) {
   }
   throw new Problem(0, {
     code: "no_slide",
-    detail: text ? `${text} is no address of a slide.` : "No slide is named.",
-    hint: "Open one from its session, or by a job's id: ?slide=<job>.",
+    detail: text ? `There is no slide at the address “${text}”.` : "The address names no slide.",
+    hint: "Open one from its session, or by the id of its job: ?slide=<job>.",
   });
 }
 

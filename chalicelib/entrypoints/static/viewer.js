@@ -1,7 +1,7 @@
 // The viewer: one slide, or two side by side. Where one looks stands in the address, so that it can be handed on.
 import { get, problemOf } from "./api.js";
 import { h, show } from "./dom.js";
-import { count } from "./format.js";
+import { count, sentence } from "./format.js";
 import { colourNote, facts, icon, pane, placeOf, placeText } from "./pane.js";
 import { complain, notice, pageAddress, say, shell } from "./shell.js";
 import { NotPublished, findSlide } from "./slide.js";
@@ -73,8 +73,8 @@ addEventListener("resize", snap);
 
 function refuse(error) {
   const problem = problemOf(error);
-  show(stage, h("div", { class: "blank" }, h("h2", null, problem.status === 404 ? "There is no such slide" : "The slide cannot be shown"),
-    h("p", null, problem.message, " ", problem.hint), h("p", null, h("a", { class: "button", href: pageAddress("collections") }, "All slides"))));
+  show(stage, h("div", { class: "blank" }, h("h2", null, problem.status === 404 || problem.code === "no_slide" ? "There is no such slide" : "The slide cannot be shown"),
+    h("p", { class: "anywhere" }, problem.status === 404 ? "It may have been removed, or its address is mistyped." : `${sentence(problem.message)} ${problem.hint}`), h("p", null, h("a", { class: "button", href: pageAddress("collections") }, "All slides"))));
 }
 
 // A slide that is on its way is shown as soon as it is there.
@@ -82,9 +82,9 @@ function wait({ message, job, live }) {
   const { done, total } = job.tiles;
   show(stage, h("div", { class: "blank" },
     h("h2", null, message),
-    h("p", null, live ? (total ? `${count(done, "tile")} of ${total} are done. It opens here by itself.` : "It opens here by itself when its tiles are complete.") : job.error ? `${job.error.message}. ${job.error.hint}` : `It is ${job.state}.`),
+    h("p", null, live ? (total ? `${count(done, "tile")} of ${total} are done. The slide opens here by itself.` : "The slide opens here by itself when its tiles are complete.") : job.error ? `${sentence(job.error.message)} ${job.error.hint}` : `It is ${job.state}.`),
     total && live ? h("progress", { value: done, max: total, "aria-label": "Tiles" }) : null,
-    h("p", null, h("a", { class: "button", href: pageAddress("job", { id: job.id }) }, "Its job")),
+    h("p", null, h("a", { class: "button", href: pageAddress("job", { id: job.id }) }, "Open the job")),
   ));
   if (live) setTimeout(start, LOOK_AGAIN_MS);
 }
@@ -95,7 +95,7 @@ function drawStrip(slides) {
   strip.classList.toggle("two", slides.length === 2);
   show(strip, slides.map((slide, at) =>
     h("div", { class: "about" },
-      h("h2", { class: "anywhere" }, slide.title),
+      h("h2", { class: "anywhere", title: slide.title }, slide.title),
       h("p", { class: "quiet small" }, facts(slide).join(" · ")),
       h("div", { class: "row" },
         slide.anew ? h("span", { class: "quiet small" }, "published anew since") : null,
@@ -162,7 +162,7 @@ async function copyLink() {
   remember();
   try {
     await navigator.clipboard.writeText(location.href);
-    notice("The link is copied: it shows this very view.", { kind: "ok", key: "link", seconds: 4 });
+    notice("Link copied. It shows this very view.", { kind: "ok", key: "link", seconds: 4 });
   } catch {
     notice(location.href, { title: "The link to this view:", key: "link" });
   }
@@ -263,9 +263,9 @@ async function compare() {
     show(list, slides.filter((each) => each.slide && each.job !== slide.job).map((each) =>
       h("li", null, h("button", { type: "button", class: "plain", onclick: () => go(each.job || `${each.image_store}-${each.image}`) },
         thumbnail(each, { class: "thumb" }), h("span", { class: "anywhere" }, each.title)))));
-    if (!list.children.length) show(list, h("li", { class: "quiet" }, "Its session has no other slide."));
+    if (!list.children.length) show(list, h("li", { class: "quiet" }, "There is no other slide in its session."));
   } catch (error) {
-    show(list, h("li", { class: "quiet" }, problemOf(error).message));
+    show(list, h("li", { class: "quiet" }, sentence(problemOf(error).message)));
   }
 }
 
@@ -307,7 +307,7 @@ function showKeys() {
     h("form", { method: "dialog" },
       h("h2", { id: "keys-title" }, "Keys"),
       h("dl", { class: "keys" }, rows.map(([keys, what]) => [h("dt", null, h("kbd", null, keys)), h("dd", null, what)])),
-      h("div", { class: "end" }, h("button", { class: "main" }, "Good")),
+      h("div", { class: "end" }, h("button", { class: "main" }, "Close")),
     ));
   document.body.append(asked);
   asked.showModal();
