@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.adapters.dynamodb import JobTable
-from chalicelib.adapters.memory import MemoryClock, MemoryJobs
-from chalicelib.adapters.memory_events import MemoryEvents
+from chalicelib.adapters.memory import MemoryClock, MemoryEvents, MemoryJobs
 from chalicelib.adapters.told import ToldJobs
 from chalicelib.core.errors import InvalidRequestError
 from chalicelib.core.job import Attempt, LevelSummary, Options, Problem, Published, State, Subscriber, discarding, swept
