@@ -167,7 +167,8 @@ class Jobs(Protocol):
     ) -> JobPage:
         """Return a page of jobs: of a state, of a session (the latest submitted first), or all; `only` those wanted.
 
-        What one call looks at is bounded, however many jobs there are. Raises InvalidRequestError for a foreign cursor.
+        Of all jobs, or those of states, one that changes after a page was given comes on none behind it. What one call
+        looks at is bounded, however many jobs there are. Raises InvalidRequestError for a foreign cursor.
         """
 
     def count(self, state: State, *, most: int) -> int:

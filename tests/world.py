@@ -5,20 +5,21 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from chalicelib.adapters.answers import MemoryAnswers
 from chalicelib.adapters.memory import (
+    MemoryAnswers,
     MemoryArchive,
+    MemoryCallbacks,
     MemoryClock,
+    MemoryDeliveries,
+    MemoryDoorbook,
+    MemoryEvents,
     MemoryJobs,
     MemoryQueue,
     MemorySlides,
     MemorySyncs,
+    MemoryUploads,
     MemoryWork,
 )
-from chalicelib.adapters.memory_callbacks import MemoryCallbacks, MemoryDeliveries
-from chalicelib.adapters.memory_doorbook import MemoryDoorbook
-from chalicelib.adapters.memory_events import MemoryEvents
-from chalicelib.adapters.memory_uploads import MemoryUploads
 from chalicelib.adapters.told import ToldJobs
 from chalicelib.config import Settings
 from chalicelib.core.job import Job

@@ -1,4 +1,4 @@
-"""Answers that are given again, in the table of the jobs and in memory.
+"""Answers that are given again, in the table of the jobs.
 
     pk = answer#<key>  sk = answer    the call, until when its reservation holds, and its answer
 
@@ -6,8 +6,6 @@ The table drops what has expired within days only; until then it is as if it was
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.adapters.dynamodb import JobTable, _Change, _new_token
@@ -75,38 +73,3 @@ def _promise(item: Mapping[str, Any]) -> Promise:
     return Promise(
         call=call, answer=KeptAnswer(status=int(item["status"]["N"]), body=item["body"]["S"], headers=headers)
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    promise: Promise
-    until: float
-
-
-class MemoryAnswers:
-    """ports.Answers as a dictionary."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._kept: dict[str, _Kept] = {}
-
-    def begin(self, key: str, call: str, *, now: float) -> Promise | None:
-        with self._lock:
-            kept = self._kept.get(key)
-            if kept is not None and kept.until > now:
-                return kept.promise
-            self._kept[key] = _Kept(Promise(call=call), now + CALL_SECONDS)
-            return None
-
-    def keep(self, key: str, call: str, answer: KeptAnswer, *, now: float) -> None:
-        with self._lock:
-            kept = self._kept.get(key)
-            if kept is not None and kept.promise == Promise(call=call):
-                told = replace(answer, headers=tuple(sorted(answer.headers)))
-                self._kept[key] = _Kept(Promise(call=call, answer=told), now + KEEP_ANSWERS_SECONDS)
-
-    def forget(self, key: str, call: str) -> None:
-        with self._lock:
-            kept = self._kept.get(key)
-            if kept is not None and kept.promise == Promise(call=call):
-                del self._kept[key]

@@ -2,12 +2,14 @@
 
 import base64
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chalicelib.core.errors import FieldProblem, InvalidRequestError
 from chalicelib.core.job import Job, State
+from chalicelib.core.selection import Selection
 
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 LONGEST_CURSOR = 2000
@@ -55,6 +57,24 @@ class Place:
 
 # Behind every job there is.
 THE_END = Place(0.0, "f" * 32)
+
+
+def just_before(place: Place) -> Place:
+    """Return the place behind which a listing begins with this one: nothing newer comes."""
+    return Place(math.nextafter(place.at, LATEST), "0" * 32)
+
+
+def within(listing: Listing, only: Selection, place: Place | None) -> Place | None:
+    """Return where a listing goes on among the wanted jobs: THE_END if none of them can be behind the place, None if
+    all of them are."""
+    if place is None:
+        return None
+    # No job changes before it is submitted. At the very instant nothing is left either, unless two jobs have it.
+    if only.submitted_after is not None and place.at <= only.submitted_after:
+        return THE_END
+    if listing.sorted_by == "submitted_at" and only.submitted_before is not None and place.at >= only.submitted_before:
+        return None
+    return place
 
 
 def dump_cursor(places: Mapping[Listing, Place]) -> str:

@@ -27,7 +27,17 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from chalicelib.adapters.aws import busy, patience
-from chalicelib.adapters.cursor import LATEST, THE_END, Listing, Place, dump_cursor, listings_of, load_cursor
+from chalicelib.adapters.cursor import (
+    LATEST,
+    THE_END,
+    Listing,
+    Place,
+    dump_cursor,
+    just_before,
+    listings_of,
+    load_cursor,
+    within,
+)
 from chalicelib.adapters.item import Attribute, Item, attribute, attributes, dataclass_of
 from chalicelib.core.callback import Delivery, Notice
 from chalicelib.core.digest import content_id
@@ -238,9 +248,11 @@ class JobTable:
     ) -> JobPage:
         listings = listings_of(state, session, only.states)
         places = load_cursor(listings, cursor)
+        # The table refuses a query that begins outside of its own bounds.
+        behind = {listing: within(listing, only, places.get(listing)) for listing in listings}
         readers = [
-            _Reader(self, _selecting(listing, state, only), listing, places.get(listing), at_once=limit + 1)
-            for listing in listings
+            _Reader(self, _selecting(listing, state, only), listing, place, at_once=limit + 1)
+            for listing, place in behind.items()
         ]
         found: list[Job] = []
         left = MOST_LOOKED_AT
@@ -255,8 +267,8 @@ class JobTable:
             found.append(min(waiting, key=lambda reader: -reader.listing.at(reader.jobs[0])).take())
         if is_known and not waiting:
             return JobPage(jobs=tuple(found), cursor=None)
-        behind = {reader.listing: reader.place for reader in readers if reader.place is not None}
-        return JobPage(jobs=tuple(found), cursor=dump_cursor(behind))
+        reached = {reader.listing: reader.place for reader in readers if reader.place is not None}
+        return JobPage(jobs=tuple(found), cursor=dump_cursor(reached))
 
     def count(self, state: State, *, most: int) -> int:
         request = {"TableName": self._table, "Select": "COUNT", **_query("counted", state.value)}
@@ -317,7 +329,7 @@ class _Reader:
     @property
     def is_empty(self) -> bool:
         """Tell whether nothing waits, and something may be left to be read."""
-        return not self.jobs and self._looked_at is not THE_END
+        return not self.jobs and self._looked_at != THE_END
 
     def read(self, most: int) -> int:
         """Read a piece, larger each time, and return how many items were looked at for it."""
@@ -332,12 +344,18 @@ class _Reader:
         self._looked_at = THE_END if last is None else _place(self.listing, last)
         if not self.jobs:
             self.place = self._looked_at
+        elif self.place is None:
+            # What changes from now on is newer than what waits here, and comes on no page behind this one.
+            self.place = just_before(self._place_of(self.jobs[0]))
         return max(1, answer["ScannedCount"])
 
     def take(self) -> Job:
         job = self.jobs.popleft()
-        self.place = Place(self.listing.at(job), job.id) if self.jobs else self._looked_at
+        self.place = self._place_of(job) if self.jobs else self._looked_at
         return job
+
+    def _place_of(self, job: Job) -> Place:
+        return Place(self.listing.at(job), job.id)
 
 
 class SyncTable:

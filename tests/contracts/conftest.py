@@ -1,6 +1,7 @@
 """The real counterparts: AWS by moto in this process, MongoDB by a real server."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from infra import mongod, template
@@ -25,7 +27,7 @@ def aws() -> Iterator[Callable[[str], Any]]:
     quick = Config(retries={"mode": "standard", "total_max_attempts": 1}, max_pool_connections=32)
     with mock_aws():
         session: Any = boto3.session.Session(region_name="us-east-1")
-        yield lambda service: session.client(service, config=quick)
+        yield lambda service: _strict(session.client(service, config=quick))
 
 
 @pytest.fixture
@@ -35,6 +37,33 @@ def dynamodb(aws: Callable[[str], Any]) -> Any:
     create_jobs_table(client, "jobs")
     _one_request_at_a_time(client)
     return client
+
+
+# What a query bounds its items by, beside the value that they share.
+BOUNDS = re.compile(r" AND \S+ (<|<=|>|>=|BETWEEN) (:\w+)(?: AND (:\w+))?$")
+
+
+def _strict(client: Any) -> Any:
+    """Refuse what moto takes and DynamoDB does not: a query that begins outside of its own bounds."""
+    client.meta.events.register("provide-client-params.dynamodb.Query", _refuse_a_start_out_of_bounds)
+    return client
+
+
+def _refuse_a_start_out_of_bounds(params: dict[str, Any], **_: Any) -> None:
+    bounds, start = BOUNDS.search(params["KeyConditionExpression"]), params.get("ExclusiveStartKey")
+    if bounds is None or start is None:
+        return
+    name = bounds[0].split()[1]
+    at = _plain(start[params.get("ExpressionAttributeNames", {}).get(name, name)])
+    first, *last = [_plain(params["ExpressionAttributeValues"][each]) for each in bounds.groups()[1:] if each]
+    comparison = {"<": at < first, "<=": at <= first, ">": at > first, ">=": at >= first}
+    if not (first <= at <= last[0] if last else comparison[bounds[1]]):
+        message = "The provided starting key does not match the range key predicate"
+        raise ClientError({"Error": {"Code": "ValidationException", "Message": message}}, "Query")
+
+
+def _plain(value: dict[str, str]) -> Any:
+    return float(value["N"]) if "N" in value else value["S"]
 
 
 def create_jobs_table(client: Any, name: str) -> None:

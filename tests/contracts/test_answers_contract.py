@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.adapters.answers import AnswerTable, MemoryAnswers
+from chalicelib.adapters.answers import AnswerTable
+from chalicelib.adapters.memory import MemoryAnswers
 from chalicelib.ports import CALL_SECONDS, KEEP_ANSWERS_SECONDS, Answers, KeptAnswer, Promise
 
 NOW = 1_700_000_000.5

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from chalicelib.adapters.callbacks import MAX_HEAD_BYTES, HttpCallbacks, resolve
-from chalicelib.adapters.memory_callbacks import MemoryCallbacks
+from chalicelib.adapters.memory import MemoryCallbacks
 from chalicelib.core.callback import Answer
 from chalicelib.ports import Callbacks
 

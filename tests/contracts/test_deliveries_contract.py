@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.adapters.dynamodb import DeliveryTable, JobTable
-from chalicelib.adapters.memory_callbacks import MemoryDeliveries
+from chalicelib.adapters.memory import MemoryDeliveries
 from chalicelib.core.callback import Answer, Delivery, answered, begun, delivery_id
 from chalicelib.core.job import State
 from chalicelib.ports import Deliveries

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.adapters.doorbook import DoorbookTable
-from chalicelib.adapters.memory_doorbook import MemoryDoorbook
+from chalicelib.adapters.memory import MemoryDoorbook
 from chalicelib.ports import Doorbook, Receipt
 
 AtOnce = Callable[[list[Callable[[], Any]]], list[Any]]

@@ -6,7 +6,7 @@ import pytest
 
 from chalicelib.adapters.dynamodb import JobTable
 from chalicelib.adapters.event_table import EventTable
-from chalicelib.adapters.memory_events import MemoryEvents
+from chalicelib.adapters.memory import MemoryEvents
 from chalicelib.core.errors import InvalidRequestError
 from chalicelib.core.history import Event
 from chalicelib.ports import Events

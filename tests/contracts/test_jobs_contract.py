@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.adapters.dynamodb import JobTable
-from chalicelib.adapters.memory import MemoryClock, MemoryJobs
-from chalicelib.adapters.memory_events import MemoryEvents
+from chalicelib.adapters.memory import MemoryClock, MemoryEvents, MemoryJobs
 from chalicelib.adapters.told import ToldJobs
 from chalicelib.core.errors import InvalidRequestError
 from chalicelib.core.job import Attempt, LevelSummary, Options, Problem, Published, State, Subscriber, discarding, swept
@@ -564,6 +563,40 @@ def test_a_cursor_of_several_states_goes_on_in_each_and_in_no_other(jobs: Jobs) 
     assert [job.source.key for job in page.jobs] == ["6.svs", "5.svs", "4.svs"]
     with pytest.raises(InvalidRequestError):
         jobs.list(state=State.FAILED, session=None, cursor=cursor, limit=3)
+
+
+@pytest.mark.parametrize("other", [State.QUEUED, State.FAILED], ids=["a state with jobs", "a state without"])
+def test_a_job_that_changes_meanwhile_comes_on_no_later_page_of_several_states(jobs: Jobs, other: State) -> None:
+    _ten_jobs(jobs)
+    both = Selection(states=frozenset({State.DONE, other}))
+    first = jobs.list(state=None, session=None, cursor=None, limit=1, only=both)
+    assert [job.source.key for job in first.jobs] == ["9.svs"]
+    assert jobs.move(first.jobs[0], replace(first.jobs[0], state=other, updated_at=1700000100.0))
+    page = jobs.list(state=None, session=None, cursor=first.cursor, limit=2, only=both)
+    expected = ["8.svs", "7.svs"] if other is State.QUEUED else ["7.svs", "5.svs"]
+    assert [job.source.key for job in page.jobs] == expected
+
+
+def test_pages_of_several_states_go_on_when_one_of_them_has_no_more(jobs: Jobs) -> None:
+    _ten_jobs(jobs)
+    only = Selection(states=frozenset({State.DONE, State.FAILED}), submitted_after=1700000002.0)
+    assert _pages(jobs, 2, only=only) == [["9.svs", "7.svs"], ["5.svs", "3.svs"]]
+
+
+@pytest.mark.parametrize("states", [frozenset[State](), frozenset({State.DONE, State.QUEUED})])
+@pytest.mark.parametrize("session", [None, OTHER_SESSION])
+def test_a_listing_goes_on_also_within_other_bounds(jobs: Jobs, states: frozenset[State], session: str | None) -> None:
+    _ten_jobs(jobs)
+    cursor = jobs.list(state=None, session=session, cursor=None, limit=2, only=Selection(states=states)).cursor
+
+    def page(**bounds: float) -> list[str]:
+        only = Selection(states=states, **bounds)
+        found = jobs.list(state=None, session=session, cursor=cursor, limit=9, only=only)
+        return [job.source.key for job in found.jobs]
+
+    assert page(submitted_after=1700000009.0) == []
+    assert page(submitted_before=1700000002.0) == ["1.svs", "0.svs"]
+    assert page(submitted_after=1700000001.0, submitted_before=1700000002.0) == ["1.svs"]
 
 
 def test_jobs_are_counted_up_to_a_bound(jobs: Jobs) -> None:

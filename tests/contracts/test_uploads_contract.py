@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import pytest
 import requests
 
-from chalicelib.adapters.memory import MemorySlides
-from chalicelib.adapters.memory_uploads import MemoryUploads
+from chalicelib.adapters.memory import MemorySlides, MemoryUploads
 from chalicelib.adapters.s3 import S3Slides, S3Uploads
 from chalicelib.core.errors import NoSuchSourceError, NoSuchUploadError
 from chalicelib.ports import Slides, Uploads

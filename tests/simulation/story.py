@@ -17,9 +17,15 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from chalicelib.adapters.memory import MemoryArchive, MemoryJobs, MemorySlides, MemorySyncs, MemoryWork
-from chalicelib.adapters.memory_callbacks import MemoryDeliveries
-from chalicelib.adapters.memory_events import MemoryEvents
+from chalicelib.adapters.memory import (
+    MemoryArchive,
+    MemoryDeliveries,
+    MemoryEvents,
+    MemoryJobs,
+    MemorySlides,
+    MemorySyncs,
+    MemoryWork,
+)
 from chalicelib.adapters.told import ToldJobs
 from chalicelib.config import Settings
 from chalicelib.core.errors import SlidehookError, SourceChangedError, TransientError

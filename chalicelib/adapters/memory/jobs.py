@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from threading import RLock
 
-from chalicelib.adapters.cursor import Place, dump_cursor, listings_of, load_cursor
+from chalicelib.adapters.cursor import Place, dump_cursor, just_before, listings_of, load_cursor
 from chalicelib.adapters.memory.before import BeforeWrite, go_on
 from chalicelib.core.callback import Notice
 from chalicelib.core.job import ChunkRecord, Job, Problem, State, Subscriber, shortened
@@ -155,8 +155,12 @@ class MemoryJobs:
         )  # fmt: skip
         waiting = [each for each in found if _is_behind(each[1], places.get(each[0]))]
         page = waiting[:limit]
-        following = dump_cursor({**places, **dict(page)}) if len(waiting) > limit else None
-        return JobPage(jobs=tuple(self._jobs[place.job] for _, place in page), cursor=following)
+        shown = tuple(self._jobs[place.job] for _, place in page)
+        if len(waiting) <= limit:
+            return JobPage(jobs=shown, cursor=None)
+        # A listing that gave nothing yet begins where this page ends: what changes from now on is newer.
+        begun = {listing: just_before(page[-1][1]) for listing in listings}
+        return JobPage(jobs=shown, cursor=dump_cursor({**begun, **places, **dict(page)}))
 
     def count(self, state: State, *, most: int) -> int:
         return min(most, sum(job.state is state for job in self._all()))

@@ -1,14 +1,10 @@
-"""What is told of the ends of jobs, and to whom, in memory (adapters.memory has the other ports)."""
+"""What is told of the ends of jobs, and to whom, in memory."""
 
 from collections.abc import Callable, Mapping
 from threading import RLock
-from typing import TYPE_CHECKING
 
 from chalicelib.adapters.memory.before import BeforeWrite, go_on
 from chalicelib.core.callback import Answer, Delivery
-
-if TYPE_CHECKING:
-    from chalicelib import ports
 
 
 class MemoryDeliveries:
@@ -72,7 +68,3 @@ class MemoryCallbacks:
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         self.received.append((url, headers, body))
         return self.answer(url)
-
-
-if TYPE_CHECKING:
-    _PORTS: tuple[ports.Deliveries, ports.Callbacks] = (MemoryDeliveries(), MemoryCallbacks())

@@ -2,12 +2,8 @@
 
 from collections import Counter
 from threading import RLock
-from typing import TYPE_CHECKING
 
 from chalicelib.ports import Receipt
-
-if TYPE_CHECKING:
-    from chalicelib import ports
 
 
 class MemoryDoorbook:
@@ -34,7 +30,3 @@ class MemoryDoorbook:
         with self._lock:
             self._tries[who, int(now // 60)] += 1
             return self._tries[who, int(now // 60)]
-
-
-if TYPE_CHECKING:
-    _PORT: ports.Doorbook = MemoryDoorbook()

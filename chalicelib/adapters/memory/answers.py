@@ -1,0 +1,41 @@
+"""Answers that are given again, in memory."""
+
+from dataclasses import dataclass, replace
+from threading import Lock
+
+from chalicelib.ports import CALL_SECONDS, KEEP_ANSWERS_SECONDS, KeptAnswer, Promise
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    promise: Promise
+    until: float
+
+
+class MemoryAnswers:
+    """ports.Answers as a dictionary."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._kept: dict[str, _Kept] = {}
+
+    def begin(self, key: str, call: str, *, now: float) -> Promise | None:
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None and kept.until > now:
+                return kept.promise
+            self._kept[key] = _Kept(Promise(call=call), now + CALL_SECONDS)
+            return None
+
+    def keep(self, key: str, call: str, answer: KeptAnswer, *, now: float) -> None:
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None and kept.promise == Promise(call=call):
+                told = replace(answer, headers=tuple(sorted(answer.headers)))
+                self._kept[key] = _Kept(Promise(call=call, answer=told), now + KEEP_ANSWERS_SECONDS)
+
+    def forget(self, key: str, call: str) -> None:
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None and kept.promise == Promise(call=call):
+                del self._kept[key]

@@ -1,0 +1,58 @@
+"""The door's book in memory and in DynamoDB give the same answers, whatever they are asked."""
+
+from itertools import count
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+
+from chalicelib.adapters.doorbook import DoorbookTable
+from chalicelib.adapters.memory import MemoryDoorbook
+from chalicelib.ports import Doorbook, Receipt
+from tests.contracts.conftest import create_jobs_table
+from tests.contracts.likeness import Alike, hold_beside
+
+KEYS = ("a", "a#1", "ü")
+WHO = ("a", "a#2", "")
+
+moments = st.sampled_from([0.0, 59.999, 60.0, 119.5, 120.0, 1e9 + 0.25])
+receipts = st.builds(
+    Receipt,
+    key=st.sampled_from(KEYS),
+    body=st.sampled_from(["one", "other"]),
+    signed_at=st.integers(0, 3),
+    location=st.sampled_from(["", "/jobs/1", "/jobs/2"]),
+)
+
+
+class DoorbooksAlike(Alike[Doorbook]):
+    @rule(receipt=receipts, now=moments)
+    def keep(self, receipt: Receipt, now: float) -> None:
+        self.both(lambda book: book.keep(receipt, now=now))
+
+    @rule(key=st.sampled_from(KEYS))
+    def receipt(self, key: str) -> None:
+        self.both(lambda book: book.receipt(key))
+
+    @rule(who=st.sampled_from(WHO), now=moments)
+    def count_try(self, who: str, now: float) -> None:
+        self.both(lambda book: book.count_try(who, now=now))
+
+    def teardown(self) -> None:
+        for key in KEYS:
+            self.receipt(key=key)
+        for who in WHO:
+            for minute in range(3):
+                self.count_try(who=who, now=60.0 * minute)
+
+
+def test_the_doors_books_in_memory_and_in_dynamodb_are_alike(aws: Any) -> None:
+    client, tables = aws("dynamodb"), count()
+
+    def beside() -> DoorbooksAlike:
+        machine, table = DoorbooksAlike(), f"book-{next(tables)}"
+        create_jobs_table(client, table)
+        machine.memory, machine.real = MemoryDoorbook(), DoorbookTable(client, table)
+        return machine
+
+    hold_beside(beside, examples=20)
