@@ -188,6 +188,12 @@ def test_a_large_slide_without_coarser_levels_is_shown_in_part_and_says_so(visit
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         expected = tiff.pages[0].asarray()[750 - HALF_PX : 750 + HALF_PX, 1000 - HALF_PX : 1000 + HALF_PX]
     assert_alike(around_the_middle(visitor.pixels()), expected, "ycbcr.svs")
+    # Where slides are listed it has a sign in place of a picture, which would be a tile that is not there.
+    page = visitor.open("/?text=base+only")
+    expect(page.locator(".job[role=listitem] svg.picture.none")).to_have_count(1)
+    # A session knows of its slides how deep they are, not how much of that is there: others look at this one too.
+    removal = {"session": job["destination"]["session"], "views": [job["result"]["view"]]}
+    assert system.call("POST", "/hooks/remove", removal).status == 200
 
 
 def test_a_colour_profile_is_offered_and_said_not_to_be_applied(visitor: Visit, system: LocalSystem) -> None:

@@ -72,9 +72,10 @@ export function tookOf(job) {
   return Math.max(0, ((job.ended_at ? Date.parse(job.ended_at) : Date.now()) - Date.parse(job.started_at)) / 1000);
 }
 
-/** Return a slide's picture: its coarsest tile without what fills it up, or a sign for a slide that has none yet. */
+/** Return a slide's picture: its coarsest tile without what fills it up, or a sign for a slide that has none yet, or no coarser levels. */
 export function pictureOf(job) {
-  if (!job.result) {
+  const coarsest = job.levels?.at(-1);
+  if (!job.result || (coarsest && coarsest.columns * coarsest.rows > 1)) {
     return s("svg", { class: "picture none", viewBox: "0 0 24 24", "aria-hidden": "true" },
       s("path", { fill: "currentColor", d: "M3 15h8v6H3zM13 15h8v6h-8zM6 8h5v5H6zM13 8h5v5h-5zM9.5 3h5v3.5h-5z" }));
   }
