@@ -174,7 +174,7 @@ def summary(job: Mapping[str, Any], stack: Stack, seconds: float | None) -> str:
             f"  {error.get('code')}: {error.get('message')}",
             *([f"  {error['hint']}"] if error.get("hint") else []),
         ]
-    if damaged := job.get("bad_tiles", {}).get("count"):
+    if damaged := (job.get("bad_tiles") or {}).get("count"):
         lines.append(f"  damaged {damaged} of its tiles cannot be read, and are shown as the status says")
     if job.get("result"):
         lines.append(f"  view    {stack.api}/pages/viewer?slide={job['id']}")

@@ -72,10 +72,12 @@ class HttpCallbacks:
         tls: ssl.SSLContext | None = None,
         connect_seconds: float = CONNECT_SECONDS,
         whole_seconds: float = WHOLE_SECONDS,
+        pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
         self._loopback = loopback
         self._resolver, self._connect, self._tls = resolver, connect, tls
         self._connect_seconds, self._whole_seconds = connect_seconds, whole_seconds
+        self._pause_seconds = pause_seconds
         # By host and port: until when it is left alone.
         self._paused: dict[tuple[str, int], float] = {}
 
@@ -92,7 +94,7 @@ class HttpCallbacks:
         ended = time.monotonic()
         if answer.error is not None and ended - begun >= min(self._connect_seconds, self._whole_seconds):
             still = {each: until for each, until in self._paused.items() if until > ended}
-            self._paused = {**still, place: ended + PAUSE_SECONDS}
+            self._paused = {**still, place: ended + self._pause_seconds}
         return answer
 
     def _answer(self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, deadline: _Deadline) -> Answer:

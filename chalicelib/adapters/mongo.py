@@ -525,7 +525,9 @@ class MongoArchive:
 
     def session(self, session: str) -> SessionFacts:
         with _patience(f"session {session}"):
-            found = self._admin.sessions.find_one({"_id": ObjectId(session)})
+            # A key may name none.
+            is_id = ObjectId.is_valid(session)
+            found = self._admin.sessions.find_one({"_id": ObjectId(session)}) if is_id else None
         if found is None:
             raise NoSuchSessionError(f"there is no session {session}")
         return _session(found)

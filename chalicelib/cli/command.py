@@ -343,7 +343,7 @@ class Command:
 
 
 def _bad_tiles(entry: dict[str, Any]) -> int:
-    count: int = entry.get("job", {}).get("bad_tiles", {}).get("count", 0)
+    count: int = entry["job"]["bad_tiles"]["count"] if "job" in entry else 0
     return count
 
 

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
+from chalicelib.core.source import is_direct, is_meant
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
@@ -20,7 +22,8 @@ class Arrival:
 
 
 def arrivals(body: Mapping[str, Any]) -> tuple[Arrival, ...]:
-    """Return the arrivals of a notification's body: none for S3's test event and for other kinds of events.
+    """Return the arrivals of a notification's body that are there to be published: none for S3's test event, for other
+    kinds of events, and for what its uploader submits by itself.
 
     Raises ValueError for a body that is no notification.
     """
@@ -29,7 +32,8 @@ def arrivals(body: Mapping[str, Any]) -> tuple[Arrival, ...]:
     records = body.get("Records")
     if records is None or not all("s3" in record for record in records):
         raise ValueError("the message is no S3 event notification")
-    return tuple(_arrival(record) for record in records if str(record.get("eventName", "")).startswith("ObjectCreated"))
+    created = (_arrival(record) for record in records if str(record.get("eventName", "")).startswith("ObjectCreated"))
+    return tuple(arrival for arrival in created if is_meant(arrival.key) and not is_direct(arrival.key))
 
 
 def _arrival(record: Mapping[str, Any]) -> Arrival:

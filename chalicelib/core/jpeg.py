@@ -15,7 +15,7 @@ from chalicelib.core.errors import CorruptTileError
 from chalicelib.core.tiff import PHOTOMETRIC_RGB
 
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
-APP0, APP14, SOS = 0xE0, 0xEE, 0xDA
+SOS = 0xDA
 FILL = 0xFF
 # Baseline, extended and progressive, all with Huffman coding: what browsers and codecs decode.
 FRAMES = frozenset({0xC0, 0xC1, 0xC2})

@@ -69,6 +69,16 @@ def is_named_like_a_slide(key: str) -> bool:
     return key.lower().endswith(SLIDE_SUFFIXES)
 
 
+def is_meant(key: str) -> bool:
+    """Tell whether an object is there to be published where its key says: it is named like a slide, or lies where a
+    session is named. Of all else nobody said so; folders are no objects."""
+    try:
+        destination_of_key(key)
+    except UnplacedKeyError:
+        return is_named_like_a_slide(key)
+    return True
+
+
 def is_direct(key: str) -> bool:
     """Tell whether the key is an upload that its uploader submits itself."""
     return key.startswith(DIRECT_PREFIX)

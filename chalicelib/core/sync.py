@@ -10,7 +10,7 @@ from typing import Literal
 from chalicelib.core.digest import content_id
 from chalicelib.core.errors import NotFoundError, UnplacedKeyError
 from chalicelib.core.job import Destination, Job, Options, State, job_id
-from chalicelib.core.source import Source, destination_of_key, is_direct, is_named_like_a_slide
+from chalicelib.core.source import Source, destination_of_key, is_direct, is_meant, is_named_like_a_slide
 
 # present: readers see these bytes. running: its job is live. added, replaced: submitted now; before, readers saw
 # nothing, or other bytes. removed: it was published, and taken out. failed: its job did, or it was refused. cancelled:
@@ -113,15 +113,14 @@ def next_run(sync: Sync, *, now: float) -> Sync:
 
 
 def is_slide(sync: Sync, key: str) -> bool:
-    """Tell whether an object is one to be published by this sync. Where keys name the place, what names one is
-    a slide, however it is named.
+    """Tell whether an object is one to be published by this sync.
 
     What an uploader puts below `direct/` it submits itself, with options of its own: that is left to it, unless the
     sync was asked for a prefix in there.
     """
-    if key.endswith("/") or (is_direct(key) and not is_direct(sync.prefix)):
+    if is_direct(key) and not is_direct(sync.prefix):
         return False
-    return is_named_like_a_slide(key) or (sync.place is None and place_of(sync, key).session != "")
+    return is_meant(key) if sync.place is None else is_named_like_a_slide(key)
 
 
 def place_of(sync: Sync, key: str) -> Destination:

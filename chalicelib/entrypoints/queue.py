@@ -166,8 +166,8 @@ def _submit_arrivals(record: Record, system: System) -> None:
                 queue=system.queue,
                 clock=system.clock,
             )
-        logger.info("arrival s3://%s/%s: job %s", arrival.bucket, arrival.key, job.id if job else "none")
-        if job is not None and not job.is_live:
+        logger.info("arrival s3://%s/%s: job %s", arrival.bucket, arrival.key, job.id)
+        if not job.is_live:
             tell(job.id, job.attempt, system)  # it was refused
 
 

@@ -10,7 +10,7 @@ from chalicelib.core.event import Arrival
 from chalicelib.core.job import Job, Options
 from chalicelib.core.source import Source, parse_prefix
 from chalicelib.core.sync import Sync, new_sync
-from chalicelib.hooks.upload import ObjectIdText, SlideOptions, UploadParameters, place, upload
+from chalicelib.hooks.upload import ObjectIdText, SlideOptions, UploadParameters, arrive, upload
 from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides, Syncs
 from chalicelib.steps import sync as steps
 
@@ -111,7 +111,7 @@ def _submit(
     archive: Archive,
     queue: Queue,
     clock: Clock,
-) -> Job | None:
+) -> Job:
     """Submit an object as the sync asks for. Raises what an upload does, where nobody keeps it as a failed job."""
     if sync.place is None:
         arrival = Arrival(
@@ -122,7 +122,7 @@ def _submit(
             version_id=None,
             at=source.last_modified_at,
         )
-        return place(
+        return arrive(
             arrival, source_buckets=source_buckets,
             slides=slides, jobs=jobs, archive=archive, queue=queue, clock=clock,
         )  # fmt: skip

@@ -5,10 +5,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from chalicelib.core.errors import BucketNotAllowedError, SlidehookError, TransientError, UnplacedKeyError
+from chalicelib.core.errors import BucketNotAllowedError, SlidehookError, TransientError
 from chalicelib.core.event import Arrival
 from chalicelib.core.job import Destination, Job, OnBadTile, Options, failed, new_job, problem
-from chalicelib.core.source import OBJECT_ID, Source, destination_of_key, is_direct, is_named_like_a_slide, parse_s3_url
+from chalicelib.core.source import OBJECT_ID, Source, destination_of_key, parse_s3_url
 from chalicelib.hooks import CallbackUrl, Parameters, S3Url, TileSize, validated
 from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides
 from chalicelib.steps.submit import submit
@@ -99,43 +99,15 @@ def arrive(
     archive: Archive,
     queue: Queue,
     clock: Clock,
-) -> Job | None:
-    """Submit an object that S3 says has arrived; None for what its uploader submits by itself, and for what `place`
-    leaves alone. Raises TransientError."""
-    if is_direct(arrival.key):
-        return None
-    return place(
-        arrival, source_buckets=source_buckets,
-        slides=slides, jobs=jobs, archive=archive, queue=queue, clock=clock,
-    )  # fmt: skip
+) -> Job:
+    """Submit an object that has arrived: its key names collection and session.
 
-
-def place(
-    arrival: Arrival,
-    *,
-    source_buckets: Collection[str],
-    slides: Slides,
-    jobs: Jobs,
-    archive: Archive,
-    queue: Queue,
-    clock: Clock,
-) -> Job | None:
-    """Submit an object where its key says: into a session of a collection.
-
-    Nobody waits for an answer here, so what would be refused at the door becomes a failed job that can be seen.
-    None for folders, and for what neither has a slide's name nor names a place: nobody meant it to be published. Raises
+    Nobody waits for an answer here, so what would be refused at the door becomes a failed job that can be seen. Raises
     TransientError.
     """
-    if arrival.key.endswith("/"):
-        return None
     collection = session = ""
     try:
         collection, session = destination_of_key(arrival.key)
-    except UnplacedKeyError as error:
-        if not is_named_like_a_slide(arrival.key):
-            return None
-        return _refused(arrival, collection, session, error, jobs=jobs, clock=clock)
-    try:
         address = {"source": f"s3://{arrival.bucket}/{arrival.key}", "collection": collection, "session": session}
         parameters = validated(UploadParameters, address)
         return upload(

@@ -36,7 +36,7 @@ from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides, Syncs
 PAGE = 100
 RESERVE_SECONDS = 20.0
 
-Submit = Callable[[Sync, Source], Job | None]
+Submit = Callable[[Sync, Source], Job]
 
 
 def begin(sync: Sync, *, source_buckets: Collection[str], syncs: Syncs, queue: Queue) -> Sync:
@@ -82,10 +82,7 @@ class _Shown:
         self._session, self._slides = "", dict[str, str]()
 
     def of(self, session: str) -> Mapping[str, str]:
-        """Return the slides that are shown, each with its job; none for a session that does not exist, or where a key
-        names none."""
-        if not session:
-            return {}
+        """Return the slides that are shown, each with its job; none for a session that does not exist."""
         if session != self._session:
             try:
                 self._slides = dict(sorted(self._archive.shown_slides(session).items()))
@@ -154,7 +151,7 @@ class _Page:
             raise
         except SlidehookError as error:
             return Entry(key=source.key, outcome="failed", code=error.code, message=str(error)[:MAX_MESSAGE])
-        if job is not None and job.state is State.FAILED:
+        if job.state is State.FAILED:
             return _entry(source.key, "failed", job, job.error)
         return _entry(source.key, "replaced" if replaces else "added", job, None)
 

@@ -1,6 +1,8 @@
 """One running system, one browser, and pages that may not break without being noticed."""
 
+import hashlib
 import io
+import json
 import os
 import shutil
 import signal
@@ -25,6 +27,8 @@ FLAGS = [
     "--force-color-profile=srgb",
 ]  # fmt: skip
 SCREEN = ViewportSize(width=1280, height=800)
+# A token of somebody who may only look.
+READER = "reads-and-no-more"
 REAL = "CMU-1-Small-Region.svs"
 YCBCR = Slide(width_px=700, height_px=500, colour="ycbcr", tables=True, associated=True)
 # Told in these words by Chromium as well as by the answer itself, which is looked at.
@@ -44,7 +48,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSystem]:
-    with started(tmp_path_factory.mktemp("slidehook")) as running:
+    reader = {"name": "reader", "sha256": hashlib.sha256(READER.encode()).hexdigest(), "scopes": ["read"]}
+    variables = {"SLIDEHOOK_TOKENS": json.dumps([reader])}
+    with started(tmp_path_factory.mktemp("slidehook"), variables=variables) as running:
         yield running
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import REAL, Visit
+from tests.browser.conftest import READER, REAL, Visit
 from tests.journey.system import LocalSystem
 
 pytestmark = pytest.mark.timeout(240)
@@ -65,9 +65,11 @@ def test_the_way_in_is_always_there_and_says_where_a_token_comes_from(visitor: V
 
 
 def test_who_may_not_do_something_is_told_so_before(visitor: Visit, slides: dict[str, dict[str, Any]]) -> None:
-    reader = {"name": "reader", "scopes": ["read"], "collections": None}
-    visitor.page.route("**/sign-in", lambda route: route.fulfill(json=reader))
     page = visitor.open(f"/pages/job?id={slides[REAL]['id']}")
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_label("Token").fill(READER)
+    page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign out").wait_for()
     for name, scope in [("Verify", "submit"), ("Ingest again", "submit"), ("Remove", "admin")]:
         button = page.get_by_role("button", name=name, exact=True)
         expect(button).to_be_disabled()

@@ -179,10 +179,11 @@ def test_a_large_slide_without_coarser_levels_is_shown_in_part_and_says_so(visit
     page = visitor.open_viewer(job)
     expect(page.get_by_text("it cannot be shown as a whole")).to_be_visible()
     assert page.locator(".map").is_hidden()
+    page.keyboard.press("1")
+    visitor.until("location.hash.endsWith(',1')")
     page.keyboard.press("0")  # the way to the whole slide leads no further out
-    page.wait_for_timeout(700)
-    visitor.drawn()
-    assert visitor.place()[2] >= 0.5
+    visitor.until("!location.hash.endsWith(',1')")
+    assert visitor.place()[2] == 0.5
     page.goto("about:blank")
     visitor.open_viewer(job, place="1000,750,1")
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:

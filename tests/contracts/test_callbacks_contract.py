@@ -228,26 +228,22 @@ def test_a_receiver_that_drips_does_not_hold_a_worker_up(receiver: Start) -> Non
     assert 0.4 < time.monotonic() - begun < 3
 
 
-def test_one_that_never_answers_is_left_alone_for_a_while(receiver: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[float] = []
+@pytest.mark.parametrize(("pause_seconds", "calls"), [(60.0, 1), (0.0, 3)], ids=["for a while", "not for ever"])
+def test_one_that_never_answers_is_left_alone(receiver: Start, pause_seconds: float, calls: int) -> None:
+    called: list[bytes] = []
     wait = threading.Event()
 
-    def silent(_: socket.socket) -> None:
-        calls.append(time.monotonic())
+    def silent(connection: socket.socket) -> None:
+        called.append(request_of(connection))
         wait.wait(10)
 
-    monkeypatch.setattr("chalicelib.adapters.callbacks.PAUSE_SECONDS", 0.5)
-    callbacks, started = HttpCallbacks(loopback=True, whole_seconds=0.3), receiver(silent)
-    assert callbacks.post(started.url, HEADERS, BODY) == Answer(error="no answer within 0.3 s")
-    for _ in range(20):
-        assert (
-            callbacks.post(started.url, HEADERS, BODY).error
-            == "not called: it let an earlier call wait in vain just now"
-        )
-    assert len(calls) == 1
-    time.sleep(0.6)
-    assert callbacks.post(started.url, HEADERS, BODY) == Answer(error="no answer within 0.3 s")
+    started = receiver(silent)
+    callbacks = HttpCallbacks(loopback=True, whole_seconds=0.3, pause_seconds=pause_seconds)
+    told = [callbacks.post(started.url, HEADERS, BODY).error for _ in range(3)]
     wait.set()
+    assert told[0] == "no answer within 0.3 s"
+    assert (told[1] == told[2] == "not called: it let an earlier call wait in vain just now") is (calls == 1)
+    assert len(called) == calls
 
 
 def test_one_that_takes_nothing_does_not_hold_a_worker_up(receiver: Start) -> None:

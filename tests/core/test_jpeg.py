@@ -9,7 +9,7 @@ import tifffile
 from PIL import Image
 
 from chalicelib.core.crop import cut
-from chalicelib.core.decode import decoded_jpeg, whole_jpeg
+from chalicelib.core.decode import decoded_grey, decoded_jpeg, whole_jpeg
 from chalicelib.core.errors import CorruptTileError
 from chalicelib.core.jpeg import (
     ADOBE_RGB,
@@ -172,6 +172,8 @@ def test_more_scans_than_anybody_writes_are_a_damaged_tile() -> None:
         whole_jpeg(bomb)
     with pytest.raises(CorruptTileError, match="scans"):
         decoded_jpeg(bomb, (64, 64))
+    with pytest.raises(CorruptTileError, match="scans"):
+        decoded_grey(bomb, (64, 64))
     with pytest.raises(CorruptTileError, match="scans"):
         cut(bomb, [(0, 0, 16, 16)])
 

@@ -97,6 +97,16 @@ def test_the_slide_itself_may_be_described_by_words_that_others_name_a_label_wit
     assert made(pyramid)[:3] == ["passthrough"] * 3
 
 
+def test_a_photograph_of_the_glass_is_no_slide_however_large() -> None:
+    ifds, size_bytes = ifds_of(Slide(levels=(0, 1)))
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.zeros((1000, 1400, 3), np.uint8), photometric="rgb", description="macro 1400x1000")
+    file.seek(0)
+    photograph = replace(read_ifds(file, size_bytes=len(file.getvalue()))[0], index=2)
+    pyramid = plan_pyramid([*ifds, photograph], size_bytes=size_bytes, tile_size=None, base_only=False)
+    assert (pyramid.width_px, pyramid.height_px) == (700, 500)
+
+
 def test_an_image_of_another_shape_is_no_level_and_the_first_of_two_equals_counts() -> None:
     ifds, size_bytes = ifds_of(Slide(levels=(0, 1)))
     squashed = replace(ifds[1], width_px=200)

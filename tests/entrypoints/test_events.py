@@ -278,6 +278,14 @@ def test_a_line_of_the_log_holds_the_traceback_and_nothing_empty() -> None:
     }  # fmt: skip
 
 
+def test_a_line_about_another_job_than_the_one_at_hand_keeps_its_own() -> None:
+    record = logging.LogRecord("slidehook", logging.INFO, "", 0, "superseded", (), None)
+    record.job = "the older one"
+    with errand("a webhook", "jobs", job="the newer one"):
+        line = json.loads(JsonLines("").format(record))
+    assert (line["job"], line["asked_by"]) == ("the older one", "a webhook")
+
+
 def test_a_told_table_is_a_table(world: World) -> None:
     assert isinstance(world.jobs, ToldJobs)
 

@@ -18,6 +18,7 @@ import pytest
 from chalicelib.core.callback import parse_secrets
 from infra import emulator, local, seed
 from infra.children import LOOPBACK, Child, LocalError, free_port, port_is_free
+from infra.client import Stack, summary
 from infra.local import System
 from infra.mongod import PORT_FILE, kept_port
 from infra.package import ROOT
@@ -317,3 +318,27 @@ def test_mongodb_keeps_its_port_while_nobody_else_takes_it(tmp_path: Path) -> No
         assert kept_port(tmp_path) != port
     (tmp_path / PORT_FILE).write_text("no port")
     assert port_is_free(kept_port(tmp_path))
+
+
+def test_settings_of_the_user_go_before_those_of_a_local_run() -> None:
+    environment = {"SLIDEHOOK_OPEN_READS": "false", "SLIDEHOOK_TOKENS": "", "HOME": "/"}
+    assert local.chosen_parameters(environment) == {"OpenReads": "false"}
+
+
+def test_damaged_tiles_and_the_way_to_the_slide_are_in_the_summary() -> None:
+    stack = Stack(api="http://here", bucket="b", collection="c", session="s", token="t", mongo_uri="mongodb://db/")
+    job = {
+        "id": "1e91", "state": "done", "source": {"key": "direct/c/s/a.svs"}, "tiles": {"done": 5, "total": 5},
+        "bytes": {"done": 2_000_000}, "bad_tiles": {"count": 3}, "levels": [],
+        "result": {"database": "slides", "image": "b80a"},
+    }  # fmt: skip
+    assert summary(job, stack, 2.0).splitlines() == [
+        "done: a.svs",
+        "  damaged 3 of its tiles cannot be read, and are shown as the status says",
+        "  view    http://here/pages/viewer?slide=1e91",
+        "  page    http://here/pages/job?id=1e91",
+        "  status  http://here/jobs/1e91",
+        "  mongo   mongodb://db/ database slides, collection b80a",
+        "  tiles   5 of 5, 2.0 MB in 2.0 s, 2 tiles/s",
+    ]
+    assert "damaged" not in summary(job | {"bad_tiles": {"count": 0}}, stack, 2.0)
