@@ -4,6 +4,7 @@ Prints its figures last, and ends with 1 if a history broke a promise, or if a g
 """
 
 import argparse
+import gc
 import multiprocessing
 import os
 import subprocess
@@ -39,6 +40,7 @@ def main() -> int:
 
 def _many(first: int, seeds: int, cores: int) -> int:
     story.warm()
+    gc.set_threshold(50_000, 20, 20)  # a history makes many objects, and few of them in circles
     begun = time.perf_counter()
     seen: Counter[str] = Counter()
     # Forked: the children have the slides that all histories share.

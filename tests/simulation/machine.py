@@ -103,7 +103,7 @@ class Machine:
     sent: int = 0
     current: Actor | None = None
     seen: Counter[str] = field(default_factory=Counter)
-    log: list[str] = field(default_factory=list)
+    _told: list[tuple[float, str, str]] = field(default_factory=list)
     # The ports whose contents may be others than at the last look.
     touched: set[str] = field(default_factory=set)
     buried: list[str] = field(default_factory=list)
@@ -174,11 +174,16 @@ class Machine:
         actor.thread.parent.switch()
         if "." not in what:
             self.touched.update(LOOKED_AT)  # the next write of a call that has several
-        self.log.append(f"{self.now:.2f} {actor.name}: {what}")
+        self._told.append((self.now, f"{actor.name}:", what))
 
     def note(self, kind: str, text: str) -> None:
         self.seen[kind] += 1
-        self.log.append(f"{self.now:.2f} [{kind}] {text}")
+        self._told.append((self.now, f"[{kind}]", text))
+
+    @property
+    def log(self) -> list[str]:
+        """Return what happened, line by line: put into words only when somebody reads it."""
+        return [f"{now:.2f} {who} {what}" for now, who, what in self._told]
 
     # -- queues ---------------------------------------------------------------------------------------------------------
 
@@ -232,14 +237,17 @@ class Port:
         found = getattr(self._port, name)
         if not callable(found):
             return found
-        machine, port = self._machine, self._name
+        machine, port, what = self._machine, self._name, f"{self._name}.{name}"
 
         def call(*arguments: Any, **options: Any) -> Any:
-            machine.give_way(f"{port}.{name}")
-            self._refuse(name)
+            machine.give_way(what)
+            faults = machine.faults  # others than at the last call
+            if faults.refused or machine.now < machine.away_until:
+                self._refuse(name)
             machine.touched.add(port)
             answer = found(*arguments, **options)
-            self._lose_answer(name)
+            if faults.answer_lost:
+                self._lose_answer(name)
             return answer
 
         setattr(self, name, call)
