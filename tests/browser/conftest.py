@@ -19,7 +19,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, Request, Response, ViewportSize, sync_playwright
 
-from tests.journey.system import ROOT, LocalSystem, shared, started
+from tests.journey.system import ROOT, LocalSystem, started
+from tests.scan import real_scan
 from tests.slides import Slide, write
 
 FLAGS = [
@@ -57,7 +58,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSystem]:
 @pytest.fixture(scope="session")
 def slides(system: LocalSystem) -> dict[str, dict[str, Any]]:
     """The jobs of two published slides: a scanner's own with RGB tiles, and one with YCbCr tiles."""
-    data = {REAL: shared(REAL).read_bytes(), "ycbcr.svs": write(YCBCR)}
+    data = {REAL: real_scan().read_bytes(), "ycbcr.svs": write(YCBCR)}
     ids = {name: system.submit(system.put(name, each))["id"] for name, each in data.items()}
     jobs = {name: system.ended(job) for name, job in ids.items()}
     assert {job["state"] for job in jobs.values()} == {"done"}

@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.conftest import REAL, Visit, picture, visit, workers_stopped
-from tests.journey.system import LocalSystem, eventually, shared
+from tests.journey.system import LocalSystem, eventually
+from tests.scan import real_scan
 from tests.slides import Slide, write
 
 pytestmark = pytest.mark.timeout(240)
@@ -368,7 +369,7 @@ def submitting(signed: Visit, system: LocalSystem) -> Page:
 
 def test_a_local_slide_goes_straight_to_s3_and_is_published(signed: Visit, system: LocalSystem, tmp_path: Path) -> None:
     slide, other = tmp_path / "dropped.svs", tmp_path / "notes.svs"
-    slide.write_bytes(shared(REAL).read_bytes())
+    slide.write_bytes(real_scan().read_bytes())
     other.write_bytes(NO_SLIDE)
     page = submitting(signed, system)
     expect(page.get_by_role("button", name="Choose files")).to_be_enabled()

@@ -15,7 +15,8 @@ from PIL import ImageCms
 from playwright.sync_api import expect
 
 from tests.browser.conftest import REAL, YCBCR, Visit, picture, workers_stopped
-from tests.journey.system import LocalSystem, eventually, shared
+from tests.journey.system import LocalSystem, eventually
+from tests.scan import real_scan
 from tests.slides import Slide, write
 
 pytestmark = pytest.mark.timeout(240)
@@ -29,7 +30,7 @@ HALF_PX = 150
 
 
 def source_pixels(name: str) -> Pixels:
-    data = shared(REAL).read_bytes() if name == REAL else write(YCBCR)
+    data = real_scan().read_bytes() if name == REAL else write(YCBCR)
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         found: Pixels = tiff.pages[0].asarray()
     return found

@@ -1,8 +1,6 @@
 import io
 import itertools
-import os
 import struct
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,17 +15,8 @@ from chalicelib.core.errors import LimitError, NotTiffError, SlidehookError, Sto
 from chalicelib.core.jpeg import complete_tile, tile_prefix
 from chalicelib.core.pyramid import plan_pyramid, segments_of
 from chalicelib.core.tiff import Ifd, read_ifds
+from tests.scan import real_scan
 from tests.slides import Slide, bigtiff, directory, write
-
-SHARED = Path(os.environ.get("SLIDEHOOK_SHARED", Path(__file__).resolve().parents[3] / "shared"))
-REAL = SHARED / "slides" / "CMU-1-Small-Region.svs"
-
-
-def real_slide() -> bytes:
-    if not REAL.is_file():
-        message = f"the real scan is missing: looked for {REAL}. Set SLIDEHOOK_SHARED to the folder above slides/."
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-    return REAL.read_bytes()
 
 
 def ifds_of(data: bytes) -> tuple[Ifd, ...]:
@@ -314,7 +303,7 @@ def test_a_small_file_that_names_one_large_table_everywhere_is_refused() -> None
 
 
 def test_the_real_scan_has_five_levels_and_no_label() -> None:
-    data = real_slide()
+    data = real_scan().read_bytes()
     stream = BlockStream(lambda start, stop: data[start:stop], len(data))
     ifds = read_ifds(stream, size_bytes=len(data))
     assert stream.requests <= 8
@@ -327,7 +316,7 @@ def test_the_real_scan_has_five_levels_and_no_label() -> None:
 
 
 def test_every_tile_of_the_real_scan_decodes_to_what_tifffile_decodes() -> None:
-    data = real_slide()
+    data = real_scan().read_bytes()
     pyramid = planned(data)
     base = pyramid.levels[0]
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:

@@ -28,18 +28,6 @@ JOB_SECONDS = 120
 ENDED = {"done", "failed", "cancelled", "superseded"}
 
 
-def shared(name: str) -> Path:
-    """Return a file of the folder of shared slides; say what is missing if it is absent."""
-    folder = Path(os.environ.get("SLIDEHOOK_SHARED", ROOT.parent / "shared"))
-    path = folder / "slides" / name
-    if not path.is_file():
-        message = f"{name} is missing: looked for {path}. Set SLIDEHOOK_SHARED to the folder that holds slides/{name}."
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return path
-
-
 def eventually(look: Callable[[], Any], *, seconds: float = JOB_SECONDS, what: str = "it") -> Any:
     """Return the first true value that `look` gives. Fails when the time is up."""
     deadline = time.monotonic() + seconds

@@ -15,7 +15,8 @@ from PIL import Image
 
 from chalicelib.core.geometry import tile_address
 from tests.journey.noise import assert_exact, noise_slide, scan, stored_tiles
-from tests.journey.system import LocalSystem, eventually, shared
+from tests.journey.system import LocalSystem, eventually
+from tests.scan import real_scan
 
 pytestmark = [pytest.mark.xdist_group("journey"), pytest.mark.timeout(300)]
 
@@ -23,7 +24,7 @@ REAL = "CMU-1-Small-Region.svs"
 
 
 def test_the_real_slide_is_published_exact_to_the_byte(system: LocalSystem) -> None:
-    path = shared(REAL)
+    path = real_scan()
     data = path.read_bytes()
     answer = system.call("POST", "/hooks/upload", system.request(system.put(REAL, data)))
     assert answer.status == 202
@@ -57,7 +58,7 @@ def test_the_real_slide_is_published_exact_to_the_byte(system: LocalSystem) -> N
 
 
 def test_a_tile_is_served_with_an_etag_and_a_missing_one_is_a_404(system: LocalSystem) -> None:
-    job = system.ended(system.submit(system.put(REAL, shared(REAL).read_bytes()))["id"])
+    job = system.ended(system.submit(system.put(REAL, real_scan().read_bytes()))["id"])
     shown = job["result"]
     path = f"/tile?img={shown['image']}&db={shown['image_store']}&name=t.jpg"
     answer = system.call("GET", path)
@@ -198,7 +199,7 @@ def test_an_upload_that_fits_no_session_is_a_visible_failed_job(system: LocalSys
 
 def test_a_truncated_slide_fails_with_a_reason_and_leaves_nothing(system: LocalSystem) -> None:
     before, views = system.collections(), system.session_views()
-    whole = shared(REAL).read_bytes()
+    whole = real_scan().read_bytes()
     for name, size in (("cut-tiles.svs", 1_000_000), ("cut-header.svs", 20)):
         job = system.ended(system.submit(system.put(name, whole[:size]))["id"])
         assert (job["state"], job["error"]["code"]) == ("failed", "truncated")

@@ -18,7 +18,7 @@ import tifffile
 from chalice.test import Client
 from PIL import Image
 
-from tests.journey.system import shared
+from tests.scan import real_scan
 from tests.slides import Pixels, Slide, write
 from tests.truth.measures import difference, luma, psnr
 from tests.truth.stored import halved
@@ -36,7 +36,7 @@ CUT, CUT_LUMA = 40, 2
 
 SLIDES: dict[str, Callable[[], bytes]] = {
     # A real scan, RGB in tiles of 240; four of its five levels are made.
-    "scan": lambda: shared("CMU-1-Small-Region.svs").read_bytes(),
+    "scan": lambda: real_scan().read_bytes(),
     # Stored levels are rounded down at every halving: each lacks the last column and row that readers count.
     "rounded down": lambda: write(Slide(width_px=1003, height_px=717, levels=(0, 1, 2), floor=True, tile_size_px=64)),
     "512": lambda: write(Slide(width_px=1300, height_px=1025, levels=(0, 1), tile_size_px=512, colour="ycbcr444")),
