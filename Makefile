@@ -8,7 +8,7 @@ export PY
 .PHONY: help setup setup-tests run test browser fresh bench simulate mutants chaos lint format lock package clean distclean
 
 help: ## List what can be made
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  make run SLIDE=path/to/slide.svs   publish your own slide; without SLIDE a sample is drawn'
 	@echo '           ONCE=1                    stop after the job; succeeds only if it is done'

@@ -40,8 +40,8 @@ hand_in_package_settings() {
     elif [ -s /etc/apt/sources.list ]; then
         cp /etc/apt/sources.list "$root/etc/apt/sources.list"
     fi
-    grep -lis 'proxy' /etc/apt/apt.conf /etc/apt/apt.conf.d/* 2>/dev/null | while read -r file; do
-        cp "$file" "$root/etc/apt/apt.conf.d/"
+    for file in /etc/apt/apt.conf /etc/apt/apt.conf.d/*; do
+        ! grep -qis proxy "$file" || cp "$file" "$root/etc/apt/apt.conf.d/"
     done
     mkdir -p "$root/usr/local/share/ca-certificates"
     cp -rL /usr/local/share/ca-certificates/. "$root/usr/local/share/ca-certificates/" 2>/dev/null || true
