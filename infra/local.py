@@ -390,6 +390,8 @@ def launch(options: Options) -> int:
         slide = options.slide or sample.ensure_sample(STATE / "samples")
         stack = start(options, system, steps)
         print(f"The system is up after {time.monotonic() - began_at:.1f} s: {stack.api}/")
+        if not options.once:
+            print_sign_in_link(stack)
         steps.begin("publish")
         state = publish(slide, stack, system)
         if options.once:
@@ -409,6 +411,7 @@ def launch(options: Options) -> int:
 def attach(options: Options, stack: Stack) -> int:
     """Hand the slide to the system that runs already; return the exit code."""
     print(f"This checkout's system is running already: {stack.api}/")
+    print_sign_in_link(stack)
     if options.port is not None and not stack.api.endswith(f":{options.port}"):
         print(f"It keeps its port; PORT={options.port} has no effect")
     slide = options.slide or sample.ensure_sample(STATE / "samples")
@@ -417,6 +420,12 @@ def attach(options: Options, stack: Stack) -> int:
     except StopRequestedError:
         print("\nNo longer following; the job goes on")
         return 130
+
+
+def print_sign_in_link(stack: Stack) -> None:
+    """Print a link that signs one browser in with this checkout's token."""
+    link = stack.call("POST", "/sign-in/links")["url"]
+    print(f"sign in {link}\n        works once, within 15 minutes; `make run` in another terminal prints a new one")
 
 
 def publish(slide: Path, stack: Stack, system: System | None) -> str:
