@@ -16,7 +16,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' {uploads};"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-NOT_FOUND = "not-found.html"
+# In a folder of its own, so that no address shows it with another status than 404.
+NOT_FOUND = "errors/not-found.html"
 WHAT_EXISTS = "Check the address; /openapi.json lists them."
 KINDS = {
     ".html": "text/html; charset=utf-8",
@@ -31,7 +32,7 @@ def page(request: Request | None, system: System, name: str) -> Response:
     """Return a static file by its name, 304 if the browser has it. For an unknown name: 404, as a page or as problem
     details."""
     file = _files().get(name)
-    if file is None or name == NOT_FOUND:
+    if file is None:
         path, accept = (request.path, str(request.headers.get("accept", ""))) if request is not None else ("/", "")
         return not_found(path, accept)
     text, etag = file
