@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import pytest
 import urllib3
 
 from infra import local
-from tests.journey.system import ROOT, LocalSystem
+from tests.journey.system import ROOT, LocalSystem, started
+
+pytestmark = [pytest.mark.xdist_group("first minute"), pytest.mark.timeout(300)]
 
 README = "\n" + (ROOT / "README.md").read_text(encoding="utf-8")
 LINK = re.compile(r"sign in (http://127\.0\.0\.1:\d+/sign-in/links/[\w-]{43})\n")
@@ -44,8 +47,15 @@ print("\\n".join(f"{{name}}: {{value}}" for name, value in answer.headers.items(
 """
 
 
-def printed(system: LocalSystem) -> str:
-    return (system.folder / "output.log").read_text(encoding="utf-8")
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSystem]:
+    """A system of its own: nobody else has used it, nor tried to sign in."""
+    with started(tmp_path_factory.mktemp("slidehook")) as running:
+        yield running
+
+
+def printed(first_run: LocalSystem) -> str:
+    return (first_run.folder / "output.log").read_text(encoding="utf-8")
 
 
 def blocks(section: str) -> list[tuple[str, str]]:
@@ -70,8 +80,8 @@ def unprinted(told: str, lines: list[str]) -> list[str]:
     ]
 
 
-def test_run_prints_numbered_steps_and_no_bar_into_a_log(system: LocalSystem) -> None:
-    text = printed(system)
+def test_run_prints_numbered_steps_and_no_bar_into_a_log(first_run: LocalSystem) -> None:
+    text = printed(first_run)
     steps = re.findall(r"^(\d)/(\d) ", text, re.MULTILINE)
     assert steps == [(str(number), str(len(steps))) for number in range(1, len(steps) + 1)]
     assert len(steps) == 5
@@ -81,35 +91,35 @@ def test_run_prints_numbered_steps_and_no_bar_into_a_log(system: LocalSystem) ->
     assert begin < end < text.index("  tiles   257 of 257, 2.8 MB in")
 
 
-def test_readme_shows_what_the_first_run_prints(system: LocalSystem, tmp_path: Path) -> None:
+def test_readme_shows_what_the_first_run_prints(first_run: LocalSystem, tmp_path: Path) -> None:
     options = local.parse([], {})
     first_time = [f"1/6 {text}" for text in local.plan_steps(options, {}, tmp_path).texts.values()]
     (told,) = (text for _, text in blocks("# Slidehook") if text.startswith("1/6 "))
-    assert unprinted(told, [*printed(system).splitlines(), *first_time]) == []
+    assert unprinted(told, [*printed(first_run).splitlines(), *first_time]) == []
 
 
-def test_second_run_prints_a_link_that_signs_in_once(system: LocalSystem) -> None:
+def test_second_run_prints_a_link_that_signs_in_once(first_run: LocalSystem) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("SLIDEHOOK", "AWS_"))}
     command = [sys.executable, "-m", "infra.local"]
-    ran = subprocess.run(command, cwd=system.folder, env=environment, capture_output=True, text=True, check=True)
-    first, second = (LINK.search(text) for text in (printed(system), ran.stdout))
+    ran = subprocess.run(command, cwd=first_run.folder, env=environment, capture_output=True, text=True, check=True)
+    first, second = (LINK.search(text) for text in (printed(first_run), ran.stdout))
     assert first is not None
     assert second is not None
     assert first[1] != second[1]
     answers = [urllib3.request("GET", second[1], redirect=False) for _ in range(2)]
     assert [(answer.status, answer.headers.get("Location")) for answer in answers] == [(303, "/"), (410, None)]
     cookie = answers[0].headers["Set-Cookie"].partition(";")[0]
-    told = urllib3.request("GET", f"{system.stack['api']}/sign-in", headers={"Cookie": cookie}).json()
+    told = urllib3.request("GET", f"{first_run.stack['api']}/sign-in", headers={"Cookie": cookie}).json()
     assert (told["name"], told["collections"]) == ("token", None)
-    assert second[1].rpartition("/")[2] not in system.log
+    assert second[1].rpartition("/")[2] not in first_run.log
 
 
 @pytest.fixture
-def shell(system: LocalSystem, tmp_path: Path) -> dict[str, str]:
+def shell(first_run: LocalSystem, tmp_path: Path) -> dict[str, str]:
     """The environment of a shell in the running checkout, which a test makes complete."""
     for name, target in ((".venv", Path(sys.prefix)), ("ptif_upload.py", ROOT / "ptif_upload.py")):
-        if not (system.folder / name).exists():
-            (system.folder / name).symlink_to(target)
+        if not (first_run.folder / name).exists():
+            (first_run.folder / name).symlink_to(target)
     if shutil.which("curl") is None:
         (tmp_path / "curl").write_text(CURL, encoding="utf-8")
         (tmp_path / "curl").chmod(0o755)
@@ -117,7 +127,7 @@ def shell(system: LocalSystem, tmp_path: Path) -> dict[str, str]:
     return kept | {"PATH": f"{kept['PATH']}:{tmp_path}"}
 
 
-def test_commands_of_readme_print_what_it_shows(system: LocalSystem, shell: dict[str, str]) -> None:
+def test_commands_of_readme_print_what_it_shows(first_run: LocalSystem, shell: dict[str, str]) -> None:
     found = blocks("## Use it")
     commands = [text for language, text in found if language == "sh"]
     outputs = [told for (language, _), (_, told) in pairwise(found) if language == "sh"]
@@ -127,7 +137,7 @@ def test_commands_of_readme_print_what_it_shows(system: LocalSystem, shell: dict
     script = "\n".join(f"{text}\nprintf '\\n'" for text in commands)
     ran = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
-        cwd=system.folder, env=shell, capture_output=True, text=True, check=False, timeout=120,
+        cwd=first_run.folder, env=shell, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     assert unprinted("".join(outputs), [*ran.stdout.splitlines(), *ran.stderr.splitlines()]) == []
