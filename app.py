@@ -88,6 +88,16 @@ def sign_in() -> Response:
     return answer("sessions.sign_in")
 
 
+@app.route("/sign-in/links", methods=["POST"])
+def make_link() -> Response:
+    return answer("sessions.make_link")
+
+
+@app.route("/sign-in/links/{code}")
+def open_link(code: str) -> Response:
+    return answer("sessions.open_link", code)
+
+
 @app.route("/sign-out", methods=["POST"])
 def sign_out() -> Response:
     return answer("sessions.sign_out")

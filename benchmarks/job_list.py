@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from tqdm import tqdm
 
 from benchmarks.system import System, running
+from chalicelib.cli.progress import progress_bar
 from chalicelib.core.digest import content_id
 
 FEW, MANY = 100, 100_000
@@ -57,7 +57,8 @@ def _fill(system: System, count: int) -> None:
     its id, its file and its times."""
     client, table = _table(system), system.document()["jobs_table"]
     done = next(item for item in client.scan(TableName=table)["Items"] if item["sk"]["S"] == "job")
-    with tqdm(total=count, unit="job", desc=f"{count} jobs", mininterval=1.0) as bar:
+    print(f"writing {count} jobs", flush=True)
+    with progress_bar(label=f"{count} jobs", total=count, unit="job", redraw_seconds=1.0) as bar:
         for start in range(0, count - 1, BATCH):
             numbers = range(start, min(start + BATCH, count - 1))
             unwritten = [{"PutRequest": {"Item": _like(done, number)}} for number in numbers]

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import simplejpeg
 import tifffile
-from tqdm import tqdm
+
+from chalicelib.cli.progress import progress_bar
 
 TILE_PX = 256
 MEDIUM_PX = (40_000, 30_000)
@@ -99,6 +100,7 @@ def _generate(path: Path, peers: Path | None) -> bool:
 
 def synthetic(path: Path, width_px: int, height_px: int) -> None:
     """Write a pyramid of JPEG tiles with a texture that compresses about like tissue."""
+    print(f"drawing a slide of {width_px} x {height_px} px", flush=True)
     dice = np.random.default_rng(1)
     coarse = dice.integers(110, 240, (72, 72, 3)).repeat(16, 0).repeat(16, 1)
     noise = dice.normal(0, 9, coarse.shape)
@@ -113,7 +115,7 @@ def synthetic(path: Path, width_px: int, height_px: int) -> None:
         while True:
             columns, rows = -(-width_px // TILE_PX), -(-height_px // TILE_PX)
             places = [(column, row) for row in range(rows) for column in range(columns)]
-            tiles = tqdm(pool.map(tile, places), total=len(places), desc=f"{width_px} x {height_px} px", disable=None)
+            tiles = progress_bar(pool.map(tile, places), total=len(places), label=f"{width_px} x {height_px} px")
             writer.write(
                 iter(tiles), shape=(height_px, width_px, 3), dtype="uint8", tile=(TILE_PX, TILE_PX),
                 compression="jpeg", photometric="ycbcr", subsampling=(2, 2), metadata=None, contiguous=False,
@@ -136,6 +138,7 @@ def large(folder: Path, source: Path) -> Path:
     require_room(folder, LARGE_NEEDS_BYTES + (0 if path.is_file() else LARGE_BYTES))
     if path.is_file():
         return path
+    print(f"writing a slide of {LARGE_BYTES / 1e9:.1f} GB", flush=True)
     partial = path.with_suffix(".partial")
     with tifffile.TiffFile(source) as tiff, tifffile.TiffWriter(partial, bigtiff=True) as writer:
         pages: list[Any] = list(tiff.pages)[:LEVELS]
@@ -145,7 +148,7 @@ def large(folder: Path, source: Path) -> Path:
             region = _region(page, number)
             tiles = _repeated(region, columns, rows)
             writer.write(
-                iter(tqdm(tiles, total=columns * rows, desc=f"large slide, level {number}", disable=None)),
+                iter(progress_bar(tiles, total=columns * rows, label=f"large slide, level {number}")),
                 shape=(rows * TILE_PX, columns * TILE_PX, 3), dtype="uint8", tile=(TILE_PX, TILE_PX),
                 compression="jpeg", photometric="ycbcr", subsampling=page.subsampling or (2, 2),
                 jpegtables=page.jpegtables, metadata=None, contiguous=False,

@@ -566,3 +566,11 @@ class Doorbook(Protocol):
 
     def count_try(self, who: str, *, now: float) -> int:
         """Count one try of `who` in the minute of `now`; return how many there were in it, with this one."""
+
+    def keep_code(self, code_sha256: str, token_id: str, *, expires_at: float) -> None:
+        """Keep a sign-in code by its SHA-256 (hex), for the token with this id (`core.access.Token.id`)."""
+
+    def redeem_code(self, code_sha256: str, *, now: float) -> str | None:
+        """Return the id of the token that a sign-in code is for. A code is redeemed once: of many callers one gets the
+        id, the others None, as for a code that is unknown or has expired. One conditional write.
+        """

@@ -4,8 +4,8 @@
 
 Set right for use by more than one browser tab: the listen backlog, Nagle's algorithm (an answer in
 two segments otherwise waits 40 ms for an acknowledgement), and what API Gateway does and Chalice's
-server does not: its limit on bodies, its patience, no body in the answer to HEAD. An address that leads nowhere
-is told so without repeating the caller's token.
+server does not: its limit on bodies, its patience, no body in the answer to HEAD. The answer for an unknown address
+does not repeat the caller's token.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import functools
 import importlib
 import logging
+import re
 import sys
 import urllib.parse
 from http import HTTPStatus
@@ -29,13 +30,14 @@ from chalice.local import (
     create_local_server,
 )
 
+from chalicelib.entrypoints import pages
 from infra import template as templates
 
 HOST = "127.0.0.1"
 BODY_LIMIT_BYTES = 10 * 1024 * 1024
 NOSNIFF = {"X-Content-Type-Options": "nosniff"}
-GATEWAY_RESPONSES = "x-amazon-apigateway-gateway-responses"
 _BACKLOG = 128
+_CODE = re.compile(r"(/sign-in/links/)[^\s/?#]+")
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -74,14 +76,17 @@ class Handler(ChaliceRequestHandler):
         return True
 
     def _send_error_response(self, error: LocalGatewayException) -> None:
-        """Tell of an address that leads nowhere as infra/resources.yaml has API Gateway tell it."""
+        """Answer an unknown address with the page for it, or as infra/resources.yaml has API Gateway answer."""
         if not isinstance(error, ForbiddenError):
             self._send_http_response(error.CODE, {**error.headers, **NOSNIFF}, error.body)
             return
-        responses = templates.load().resources["RestAPI"]["Properties"]["DefinitionBody"][GATEWAY_RESPONSES]
-        nowhere = responses["MISSING_AUTHENTICATION_TOKEN"]
-        body = nowhere["responseTemplates"]["application/json"].encode()
-        self._send_http_response(nowhere["statusCode"], {"Content-Type": "application/problem+json", **NOSNIFF}, body)
+        path = urllib.parse.urlsplit(self.path).path
+        found = pages.not_found(path, self.headers.get("accept", ""))
+        self._send_http_response(found.status_code, {**found.headers, **NOSNIFF}, str(found.body).encode())
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Log a request without the code of a sign-in link, which may not have been used yet."""
+        self.log_message('"%s" %s %s', _CODE.sub(r"\1...", self.requestline), code, size)
 
     def __getattr__(self, name: str) -> Any:
         # http.server looks for a method of its own for each method of HTTP, and answers 501 where there is none.

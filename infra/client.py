@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
-from tqdm import tqdm
 
+from chalicelib.cli.progress import progress_bar
 from infra.children import LocalError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from tqdm import tqdm
 
 MADE = {"made": " made", "re-encoded": " re-encoded", "lossless-crop": " cut"}
 ENDED = frozenset({"done", "failed", "cancelled", "superseded"})
@@ -94,7 +95,8 @@ def upload(slide: Path, stack: Stack, s3: S3Client) -> str:
     if _is_there(s3, stack.bucket, key, size_bytes, digest):
         print(f"The same bytes are already at {address}")
         return address
-    with tqdm(total=size_bytes, desc=f"uploading {slide.name}", unit="B", unit_scale=True) as bar:
+    print(f"Uploading {size_bytes / 1e6:.1f} MB to {address}")
+    with progress_bar(label=f"uploading {slide.name}", total=size_bytes, unit="B") as bar:
         s3.upload_file(
             str(slide),
             stack.bucket,
@@ -131,17 +133,22 @@ def submit(address: str, stack: Stack) -> dict[str, Any]:
 
 
 def follow(job: dict[str, Any], stack: Stack, between_looks: Callable[[], None]) -> dict[str, Any]:
-    """Show a progress bar until the job has ended; return its last status document.
+    """Show a job's progress until it has ended; return its last status document.
 
+    A terminal gets a bar, a log a line for each state.
     `between_looks` is called several times a second; it may raise to end the watch. The API may
     be away for a while, as when it is started again.
     """
     silent_since: float | None = None
-    with tqdm(unit="tile", desc=job["state"], dynamic_ncols=True) as bar:
+    state = ""
+    with progress_bar(label=job["state"], unit="tile") as bar:
         while True:
             _show(job, bar)
             if job["state"] in ENDED:
                 return job
+            if bar.disable and job["state"] != state:
+                state = job["state"]
+                print(_state_line(job))
             between_looks()
             time.sleep(_POLL_SECONDS)
             try:
@@ -151,6 +158,11 @@ def follow(job: dict[str, Any], stack: Stack, between_looks: Callable[[], None])
                 silent_since = silent_since or time.monotonic()
                 if time.monotonic() - silent_since > _PATIENCE_SECONDS:
                     raise LocalError(f"{stack.api} has not answered for {_PATIENCE_SECONDS:.0f} s: {error}") from error
+
+
+def _state_line(job: Mapping[str, Any]) -> str:
+    tiles = job.get("tiles") or {}
+    return f"{job['state']}: {tiles.get('done') or 0} of {tiles['total']} tiles" if tiles.get("total") else job["state"]
 
 
 def _show(job: Mapping[str, Any], bar: tqdm[Any]) -> None:

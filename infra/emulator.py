@@ -106,27 +106,43 @@ def ensure_ministack(state: Path) -> Path:
 
     A venv of its own because ministack pins another botocore than the one that is deployed.
     """
-    venv = state / "emulator-venv"
-    stamp = venv / "requirements.sha256"
-    digest = hashlib.sha256(_REQUIREMENTS.read_bytes()).hexdigest()
+    venv = _venv(state)
     state.mkdir(parents=True, exist_ok=True)
     with (state / "emulator-venv.lock").open("w") as lock:
         # Two test runs may want it at the same time; the second waits and finds it made.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not stamp.is_file() or stamp.read_text() != digest:
+        if not ministack_is_installed(state):
             _install(venv, state / "log" / "emulator-setup.log")
-            stamp.write_text(digest)
+            _stamp(venv).write_text(_digest())
     return venv / "bin" / "python"
 
 
+def ministack_is_installed(state: Path) -> bool:
+    """Whether ministack's venv under `state` is the one that the lock describes."""
+    stamp = _stamp(_venv(state))
+    return stamp.is_file() and stamp.read_text() == _digest()
+
+
+def _venv(state: Path) -> Path:
+    return state / "emulator-venv"
+
+
+def _stamp(venv: Path) -> Path:
+    return venv / "requirements.sha256"
+
+
+def _digest() -> str:
+    return hashlib.sha256(_REQUIREMENTS.read_bytes()).hexdigest()
+
+
 def _install(venv: Path, log_path: Path) -> None:
-    print("Setting up the emulator (first use; less than a minute)", file=sys.stderr)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(venv, ignore_errors=True)
-    pip = [str(venv / "bin" / "python"), "-m", "pip"]
+    # This Python's pip installs into the venv: putting another pip there first would double the time.
+    pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin" / "python")]
     locked = ["--require-hashes", "--no-deps", "-r", str(_REQUIREMENTS)]
     commands = (
-        [sys.executable, "-m", "venv", str(venv)],
+        [sys.executable, "-m", "venv", "--without-pip", str(venv)],
         # The lock is complete: nothing is left to resolve (infra/setup.sh says what goes wrong otherwise).
         [*pip, "install", "--quiet", "--disable-pip-version-check", *locked],
     )

@@ -152,10 +152,42 @@ class System:
 # ---- starting ----------------------------------------------------------------------------------
 
 
-def start(options: Options, system: System) -> Stack:
+@dataclass(slots=True)
+class Steps:
+    """The steps of a start by name, numbered as they begin: `2/5 Starting MongoDB`."""
+
+    texts: Mapping[str, str]
+    begun: int = 0
+
+    def begin(self, name: str) -> None:
+        """Print that a step begins, and how many there are."""
+        self.begun += 1
+        print(f"{self.begun}/{len(self.texts)} {self.texts[name]}")
+
+
+def plan_steps(options: Options, environment: Mapping[str, str], state: Path) -> Steps:
+    """Return what a start has to do on this machine: some of it only the first time. Raises LocalError."""
+    texts = {}
+    endpoint = emulator.users_endpoint(environment)
+    is_ministack = endpoint is None and options.emulator == "ministack"
+    if options.slide is None and not (state / "samples" / sample.NAME).exists():
+        texts["sample"] = f"Drawing a sample slide of {sample.WIDTH_PX} x {sample.HEIGHT_PX} px"
+    if is_ministack and not emulator.ministack_is_installed(state):
+        texts["install"] = "Installing ministack, the emulator of S3, SQS and DynamoDB (only the first time)"
+    services = "S3, SQS and DynamoDB"
+    texts["emulator"] = f"Connecting to {services} at {endpoint}" if endpoint else f"Starting {services}"
+    own_mongo = bool(environment.get("MONGO_URI", "").strip())
+    texts["mongodb"] = "Connecting to MongoDB at MONGO_URI" if own_mongo else "Starting MongoDB"
+    texts["service"] = f"Starting the API and {options.workers} worker{'s' if options.workers > 1 else ''}"
+    texts["publish"] = f"Publishing {options.slide.name if options.slide else sample.NAME}"
+    return Steps(texts)
+
+
+def start(options: Options, system: System, steps: Steps) -> Stack:
     """Start every part and describe the whole in stack.json. Raises LocalError."""
     port = choose_port(options.port)
-    endpoint = start_stores(options, system)
+    endpoint = start_stores(options, system, steps)
+    steps.begin("service")
     uri = os.environ["MONGO_URI"]
     token = kept_token(STATE / "token")
     callback_secret = os.environ.get("SLIDEHOOK_CALLBACK_SECRETS") or kept_callback_secret(STATE / "callback-secret")
@@ -191,8 +223,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def start_stores(options: Options, system: System) -> emulator.Emulator:
+def start_stores(options: Options, system: System, steps: Steps) -> emulator.Emulator:
     """Start, or find, the database and the emulator; leave their addresses in the environment."""
+    if "install" in steps.texts:
+        steps.begin("install")
+        emulator.ensure_ministack(STATE)
+    steps.begin("emulator")
     users_endpoint = emulator.users_endpoint(os.environ)
     users_mongo = os.environ.get("MONGO_URI", "").strip()
     if users_endpoint and not emulator.reachable(users_endpoint):
@@ -205,6 +241,7 @@ def start_stores(options: Options, system: System) -> emulator.Emulator:
     else:
         found = emulator.start(options.emulator, STATE, environment, system.stores)
     os_environ = emulator.aws_environment(os.environ, found.endpoint, ours=found.child is not None)
+    steps.begin("mongodb")
     if not users_mongo:
         users_mongo = mongod.start(STATE, environment, system.stores)
     os.environ.clear()
@@ -347,9 +384,15 @@ def launch(options: Options) -> int:
     system = System(stack_path=STATE / "stack.json")
     system.stack_path.unlink(missing_ok=True)
     try:
+        steps = plan_steps(options, os.environ, STATE)
+        if "sample" in steps.texts:
+            steps.begin("sample")
         slide = options.slide or sample.ensure_sample(STATE / "samples")
-        stack = start(options, system)
+        stack = start(options, system, steps)
         print(f"The system is up after {time.monotonic() - began_at:.1f} s: {stack.api}/")
+        if not options.once:
+            print_sign_in_link(stack)
+        steps.begin("publish")
         state = publish(slide, stack, system)
         if options.once:
             return 0 if state == "done" else 1
@@ -368,6 +411,7 @@ def launch(options: Options) -> int:
 def attach(options: Options, stack: Stack) -> int:
     """Hand the slide to the system that runs already; return the exit code."""
     print(f"This checkout's system is running already: {stack.api}/")
+    print_sign_in_link(stack)
     if options.port is not None and not stack.api.endswith(f":{options.port}"):
         print(f"It keeps its port; PORT={options.port} has no effect")
     slide = options.slide or sample.ensure_sample(STATE / "samples")
@@ -376,6 +420,12 @@ def attach(options: Options, stack: Stack) -> int:
     except StopRequestedError:
         print("\nNo longer following; the job goes on")
         return 130
+
+
+def print_sign_in_link(stack: Stack) -> None:
+    """Print a link that signs one browser in with this checkout's token."""
+    link = stack.call("POST", "/sign-in/links")["url"]
+    print(f"sign in {link}\n        works once, within 15 minutes; `make run` in another terminal prints a new one")
 
 
 def publish(slide: Path, stack: Stack, system: System | None) -> str:

@@ -2,6 +2,7 @@
 
 pk = receipt#<key>          sk = receipt    what became of a signed webhook
 pk = tries#<who>#<minute>   sk = tries      how often somebody tried to sign in
+pk = code#<SHA-256>         sk = code       the token that a sign-in code is for, and whether it was redeemed
 """
 
 import secrets
@@ -70,6 +71,45 @@ class DoorbookTable:
             )
         return int(answer["Attributes"]["tries"]["N"])
 
+    def keep_code(self, code_sha256: str, token_id: str, *, expires_at: float) -> None:
+        item = {
+            **_code_key(code_sha256),
+            "token_id": attribute(token_id),
+            "valid_before": attribute(expires_at),
+            "expires_at": attribute(int(expires_at) + 1),
+        }
+        with patience("a sign-in code"):
+            self._client.put_item(TableName=self._table, Item=item)
+
+    def redeem_code(self, code_sha256: str, *, now: float) -> str | None:
+        # A write whose answer was lost is sent again by the SDK, and knows itself by its token.
+        token = attribute(secrets.token_hex(8))
+        try:
+            with patience("a sign-in code"):
+                answer: Any = self._client.update_item(
+                    TableName=self._table,
+                    Key=_code_key(code_sha256),
+                    UpdateExpression="SET redeemed_by = :token",
+                    ConditionExpression="valid_before > :now AND attribute_not_exists(redeemed_by)",
+                    ExpressionAttributeValues={":token": token, ":now": attribute(now)},
+                    ReturnValues="ALL_NEW",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            refused: Any = error.response
+            item = refused.get("Item", {})
+            if item.get("redeemed_by") != token:
+                return None
+        else:
+            item = answer["Attributes"]
+        return str(item["token_id"]["S"])
+
 
 def _receipt_key(key: str) -> Item:
     return {"pk": attribute(f"receipt#{key}"), "sk": attribute("receipt")}
+
+
+def _code_key(code_sha256: str) -> Item:
+    return {"pk": attribute(f"code#{code_sha256}"), "sk": attribute("code")}

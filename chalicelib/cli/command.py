@@ -31,9 +31,10 @@ from chalicelib.cli.failures import (
     plain,
     sentence,
 )
-from chalicelib.cli.follow import bar, follow
+from chalicelib.cli.follow import LABEL, follow
 from chalicelib.cli.inputs import Inputs, find_inputs, folders_of, key_of, opened, peeked, why_not_tiled
 from chalicelib.cli.preview import plan_text, preview, preview_object, why_not_published
+from chalicelib.cli.progress import progress_bar
 from chalicelib.cli.upload import Bucket, incoming_bucket, upload
 from chalicelib.config import find_service
 from chalicelib.core.job import ENDED, Options, State
@@ -228,9 +229,10 @@ class Command:
                 self._send(converter.convert(path, Path(folder)), key, None)
             return
         size_bytes = path.stat().st_size
+        sending, reading = (plain(f"{verb} {path.name}")[:LABEL] for verb in ("upload", "read"))
         with (
-            bar(size_bytes, f"upload {path.name}", "B") as sent,
-            bar(size_bytes, f"read {path.name}", "B", leave=False) as read,
+            progress_bar(label=sending, total=size_bytes, unit="B") as sent,
+            progress_bar(label=reading, total=size_bytes, unit="B", leave=False) as read,
         ):
             is_new = upload(path, self.bucket, key, reading=read.update, sending=sent.update)
         where = f"s3://{self.bucket.name}/{key}"

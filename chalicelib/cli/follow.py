@@ -1,27 +1,21 @@
-"""Jobs followed to their end, and the bars that show how far things are."""
+"""Jobs followed to their end."""
 
-import sys
 import time
 from collections.abc import Callable
-from typing import Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from chalicelib.cli.api import Api
 from chalicelib.cli.failures import FaultError, SilentError, plain
+from chalicelib.cli.progress import progress_bar
 from chalicelib.core.job import ENDED
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 3.0
 # A service that is started anew is away for a while, and its jobs go on.
 SILENCE_SECONDS = 60.0
-
-
-def bar(total: int | None, what: str, unit: str, *, leave: bool = True) -> "tqdm[Any]":
-    """Return a progress bar on standard error; where that is no terminal, none is shown."""
-    return tqdm(
-        total=total, desc=plain(what)[:40], unit=unit, unit_scale=unit == "B", file=sys.stderr,
-        disable=not sys.stderr.isatty(), dynamic_ncols=True, leave=leave,
-    )  # fmt: skip
+LABEL = 40  # characters of a name beside a bar
 
 
 def follow(api: Api, job: dict[str, Any], *, deadline: float | None, tell: Callable[[str], None]) -> dict[str, Any]:
@@ -31,7 +25,7 @@ def follow(api: Api, job: dict[str, Any], *, deadline: float | None, tell: Calla
     """
     name = job["source"]["key"].rsplit("/", 1)[-1]
     pause_seconds, silent_since, told = FIRST_PAUSE_SECONDS, None, ""
-    with bar(None, name, "tile") as shown:
+    with progress_bar(label=plain(name)[:LABEL], unit="tile") as shown:
         while True:
             if job["state"] != told:
                 told = job["state"]

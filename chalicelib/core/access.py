@@ -23,6 +23,8 @@ from chalicelib.core.signature import secret_bytes
 from chalicelib.core.source import DIRECT_PREFIX, OBJECT_ID, parse_prefix
 
 SESSION_SECONDS = 12 * 3600
+# How long a sign-in link works.
+LINK_SECONDS = 15 * 60
 MAX_NAME = 64
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -81,7 +83,7 @@ class Token:
 
     @property
     def id(self) -> str:
-        """What a session names the token by: no part of its hash."""
+        """What a session and a sign-in code name the token by: not a part of its hash."""
         return hashlib.sha256(f"session of {self.sha256}".encode()).hexdigest()[:16]
 
 
@@ -210,6 +212,11 @@ def bearer_of(token: str, known: Iterable[Token]) -> Token | None:
     return matching[0] if matching and token else None
 
 
+def token_with_id(token_id: str, known: Iterable[Token]) -> Token | None:
+    """Return the token with this id; None if it is not, or no longer, known."""
+    return next((each for each in known if hmac.compare_digest(each.id, token_id)), None)
+
+
 def sealed_session(token: Token, key: str, *, now: float) -> str:
     """Return what a page's cookie holds: which token signed in, and until when, under a seal that needs `key`. The
     token itself cannot be had from it; once the token is not known any more, its sessions are not either."""
@@ -222,11 +229,10 @@ def session_bearer(sealed: str, known: Iterable[Token], key: str, *, now: float)
     match = SESSION.fullmatch(sealed)
     if match is None or int(match["until"]) <= now:
         return None
-    until = int(match["until"])
-    for token in known:
-        if hmac.compare_digest(token.id, match["id"]):
-            return token if hmac.compare_digest(_seal(token, key, until), match["seal"]) else None
-    return None
+    token = token_with_id(match["id"], known)
+    if token is None or not hmac.compare_digest(_seal(token, key, int(match["until"])), match["seal"]):
+        return None
+    return token
 
 
 SESSION = re.compile(r"1\.(?P<id>[0-9a-f]{16})\.(?P<until>[0-9]{1,12})\.(?P<seal>[0-9a-f]{64})", re.ASCII)

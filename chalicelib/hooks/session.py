@@ -1,8 +1,8 @@
 """What a call that makes a session of a collection, or of the page, may say."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from chalicelib.hooks import Parameters
 
@@ -27,6 +27,22 @@ class SessionParameters(Parameters):
 
 
 class SignInParameters(Parameters):
-    """A token, for a session of the page."""
+    """What signs a browser in: a token, or the code of a sign-in link. Exactly one of them."""
 
-    token: str = Field(description="a token of the service")
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["token"], "properties": {"token": {"type": "string"}, "code": {"const": None}}},
+                {"required": ["code"], "properties": {"code": {"type": "string"}, "token": {"const": None}}},
+            ]
+        }
+    )
+
+    token: str | None = Field(default=None, description="a token of the service")
+    code: str | None = Field(default=None, description="the code of a sign-in link; it works once")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.token is None) == (self.code is None):
+            raise ValueError("either token or code must be given")
+        return self

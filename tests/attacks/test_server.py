@@ -107,3 +107,28 @@ def test_head_has_the_headers_of_get_and_no_body(world: World, call: Call, port:
             k: v for k, v in headers.items() if k not in varying
         }
         assert int(headers["Content-Length"]) == len(body)
+
+
+def test_code_of_a_link_is_not_written_to_the_log(port: int, capfd: pytest.CaptureFixture[str]) -> None:
+    for path in ("/sign-in/links/a-secret-code", "/x/sign-in/links/a-secret-code?q=1"):
+        get(port, path)
+        get(port, path, method="HEAD")
+    written = "".join(capfd.readouterr())
+    assert '"GET /sign-in/links/... HTTP/1.1" 410' in written
+    assert "a-secret-code" not in written
+
+
+def test_unknown_address_is_a_page_in_a_browser(port: int) -> None:
+    for path in ("/nope", "/a/b/nope", "/pages/nope", "/static/nope"):
+        status, headers, body = get(port, path, "Accept: text/html,*/*;q=0.8", "Authorization: Bearer a-secret-token")
+        assert (status, headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+        assert b"<h1>Page not found</h1>" in body
+        assert "script-src 'self'" in headers["Content-Security-Policy"]
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert b"a-secret-token" not in body
+
+
+def test_unknown_address_is_not_repeated_on_its_page(port: int) -> None:
+    body = get(port, "/%3Cscript%3Ealert(1)%3C/script%3E?q=%22%3E%3Cb%3E", "Accept: text/html")[2]
+    assert b"alert(1)" not in body
+    assert b"%22" not in body

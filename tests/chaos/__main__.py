@@ -23,6 +23,7 @@ from bson import ObjectId
 from pymongo import MongoClient
 from tqdm import tqdm
 
+from chalicelib.cli.progress import progress_bar
 from chalicelib.config import Settings
 from chalicelib.core.geometry import tile_address
 from chalicelib.core.retry import LATE_SECONDS
@@ -82,7 +83,8 @@ class Chaos:
     def run(self, kills: int) -> int:
         begun = time.monotonic()
         waiting = list(self.slides)
-        for number in tqdm(range(kills), unit="kill"):
+        print(f"{kills} kills while {len(waiting)} slides are ingested", flush=True)
+        for number in progress_bar(range(kills), total=kills, unit="kill"):
             # A few slides each time, so that there is always something to do.
             while waiting and len(self.jobs) <= number * SLIDES // kills:
                 name = waiting.pop(0)
@@ -172,8 +174,9 @@ class Chaos:
 
     def _wait(self, ids: set[str]) -> dict[str, dict[str, Any]]:
         deadline = time.monotonic() + LONGEST_SECONDS
+        print(f"waiting for {len(ids)} jobs to end", flush=True)
         states: dict[str, dict[str, Any]] = {}
-        with tqdm(total=len(ids), unit="job", desc="waiting for the last") as bar:
+        with progress_bar(label="waiting for the last", total=len(ids), unit="job") as bar:
             while len(states) < len(ids) and time.monotonic() < deadline:
                 for job_id in sorted(ids - set(states)):
                     job = self.system.job(job_id)

@@ -14,6 +14,7 @@ from tests.contracts.likeness import Alike, hold_beside
 
 KEYS = ("a", "a#1", "ü")
 WHO = ("a", "a#2", "")
+CODES = ("a", "b")
 
 moments = st.sampled_from([0.0, 59.999, 60.0, 119.5, 120.0, 1e9 + 0.25])
 receipts = st.builds(
@@ -38,7 +39,17 @@ class DoorbooksAlike(Alike[Doorbook]):
     def count_try(self, who: str, now: float) -> None:
         self.both(lambda book: book.count_try(who, now=now))
 
+    @rule(code=st.sampled_from(CODES), token=st.sampled_from(WHO), expires_at=moments)
+    def keep_code(self, code: str, token: str, expires_at: float) -> None:
+        self.both(lambda book: book.keep_code(code, token, expires_at=expires_at))
+
+    @rule(code=st.sampled_from(CODES), now=moments)
+    def redeem_code(self, code: str, now: float) -> None:
+        self.both(lambda book: book.redeem_code(code, now=now))
+
     def teardown(self) -> None:
+        for code in CODES:
+            self.redeem_code(code=code, now=0.0)
         for key in KEYS:
             self.receipt(key=key)
         for who in WHO:

@@ -61,12 +61,50 @@ def test_no_try_of_many_at_once_is_lost(book: Doorbook, at_once: AtOnce) -> None
     assert sorted(at_once([lambda: book.count_try("a", now=1.0)] * 6)) == [1, 2, 3, 4, 5, 6]
 
 
+def test_code_is_redeemed_once(book: Doorbook) -> None:
+    book.keep_code("a", "token-1", expires_at=100.0)
+    book.keep_code("b", "token-2", expires_at=100.0)
+    assert [book.redeem_code("a", now=99.5) for _ in range(2)] == ["token-1", None]
+    assert book.redeem_code("b", now=99.5) == "token-2"
+
+
+def test_code_is_not_redeemed_when_it_has_expired(book: Doorbook) -> None:
+    book.keep_code("a", "token-1", expires_at=100.5)
+    assert book.redeem_code("a", now=100.5) is None
+    assert book.redeem_code("a", now=100.25) == "token-1"
+
+
+def test_unknown_code_is_not_redeemed(book: Doorbook) -> None:
+    book.keep_code("a", "token-1", expires_at=100.0)
+    assert book.redeem_code("b", now=1.0) is None
+
+
+def test_code_is_redeemed_by_one_of_many_at_once(book: Doorbook, at_once: AtOnce) -> None:
+    book.keep_code("a", "token-1", expires_at=100.0)
+    redeemed = at_once([lambda: book.redeem_code("a", now=1.0)] * 6)
+    assert sorted(redeemed, key=str) == [None] * 5 + ["token-1"]
+
+
 def test_what_is_kept_in_the_table_expires(dynamodb: Any) -> None:
     book = DoorbookTable(dynamodb, "jobs")
     book.keep(RECEIPT, now=1000.0)
     book.count_try("a", now=1000.0)
+    book.keep_code("a", "token-1", expires_at=1900.5)
     items = dynamodb.scan(TableName="jobs")["Items"]
-    assert sorted(int(item["expires_at"]["N"]) for item in items) == [1600, 1000 + 7 * 24 * 3600]
+    assert sorted(int(item["expires_at"]["N"]) for item in items) == [1600, 1901, 1000 + 7 * 24 * 3600]
+
+
+def test_code_whose_redemption_is_sent_twice_is_redeemed(dynamodb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    book, update = DoorbookTable(dynamodb, "jobs"), dynamodb.update_item
+    book.keep_code("a", "token-1", expires_at=100.0)
+
+    def sent_twice(**request: Any) -> Any:
+        update(**request)
+        return update(**request)
+
+    monkeypatch.setattr(dynamodb, "update_item", sent_twice)
+    assert book.redeem_code("a", now=1.0) == "token-1"
+    assert book.redeem_code("a", now=1.0) is None
 
 
 def test_a_receipt_whose_answer_was_lost_is_known_to_be_ones_own(

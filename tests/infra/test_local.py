@@ -11,6 +11,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -342,3 +343,42 @@ def test_damaged_tiles_and_the_way_to_the_slide_are_in_the_summary() -> None:
         "  tiles   5 of 5, 2.0 MB in 2.0 s, 2 tiles/s",
     ]
     assert "damaged" not in summary(job | {"bad_tiles": {"count": 0}}, stack, 2.0)
+
+
+def options(**changes: Any) -> local.Options:
+    given: dict[str, Any] = {"slide": None, "once": False, "port": None, "workers": 2, "emulator": "ministack"}
+    return local.Options(**given | changes)
+
+
+def test_first_run_announces_what_is_done_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    steps = local.plan_steps(options(), {}, tmp_path)
+    for name in steps.texts:
+        steps.begin(name)
+    assert capsys.readouterr().out.splitlines() == [
+        "1/6 Drawing a sample slide of 4096 x 3072 px",
+        "2/6 Installing ministack, the emulator of S3, SQS and DynamoDB (only the first time)",
+        "3/6 Starting S3, SQS and DynamoDB",
+        "4/6 Starting MongoDB",
+        "5/6 Starting the API and 2 workers",
+        "6/6 Publishing sample-4096x3072.tif",
+    ]
+
+
+def test_second_run_has_fewer_steps(tmp_path: Path) -> None:
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "sample-4096x3072.tif").touch()
+    steps = local.plan_steps(options(emulator="moto", workers=1), {}, tmp_path)
+    assert list(steps.texts) == ["emulator", "mongodb", "service", "publish"]
+    assert steps.texts["service"] == "Starting the API and 1 worker"
+
+
+def test_steps_name_the_users_servers_and_slide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566", "MONGO_URI": "mongodb://ann:secret@db/"}
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
+    steps = local.plan_steps(options(slide=Path("/slides/a.svs")), environment, tmp_path)
+    assert list(steps.texts.values()) == [
+        "Connecting to S3, SQS and DynamoDB at http://127.0.0.1:4566",
+        "Connecting to MongoDB at MONGO_URI",
+        "Starting the API and 2 workers",
+        "Publishing a.svs",
+    ]

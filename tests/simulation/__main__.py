@@ -12,8 +12,7 @@ import sys
 import time
 from collections import Counter
 
-from tqdm import tqdm
-
+from chalicelib.cli.progress import progress_bar
 from tests.simulation import story
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.shrink import shortest
@@ -42,12 +41,14 @@ def _many(first: int, seeds: int, cores: int) -> int:
     story.warm()
     gc.set_threshold(50_000, 20, 20)  # a history makes many objects, and few of them in circles
     begun = time.perf_counter()
+    where = "on one core" if cores == 1 else f"on {cores} cores"
+    print(f"{seeds} histories from seed {first}, {where}", flush=True)
     seen: Counter[str] = Counter()
     # Forked: the children have the slides that all histories share.
     with multiprocessing.get_context("fork").Pool(cores) as pool:
         # In the order of the seeds, so that the first violation is the same however many cores look for it.
         results = pool.imap(_seen, range(first, first + seeds), chunksize=5)
-        for seed, found, is_violated in tqdm(results, total=seeds, unit="history", mininterval=1.0):
+        for seed, found, is_violated in progress_bar(results, total=seeds, unit="history", redraw_seconds=1.0):
             seen.update(found)
             if is_violated:
                 pool.terminate()
@@ -60,7 +61,6 @@ def _many(first: int, seeds: int, cores: int) -> int:
     missing = [kind for kind in SOMETIMES if not seen[kind]] if seeds >= 1000 else []
     if missing:
         print(f"error: never seen: {', '.join(missing)}", file=sys.stderr)
-    where = "on one core" if cores == 1 else f"on {cores} cores"
     print(f"{seeds} histories without a violation in {seconds:.1f} s {where}, {seeds / seconds:.1f} a second")
     return 1 if missing else 0
 

@@ -13,6 +13,7 @@ class MemoryDoorbook:
         self._lock = RLock()
         self._receipts: dict[str, Receipt] = {}
         self._tries: Counter[tuple[str, int]] = Counter()
+        self._codes: dict[str, tuple[str, float]] = {}
 
     def receipt(self, key: str) -> Receipt | None:
         return self._receipts.get(key)
@@ -30,3 +31,14 @@ class MemoryDoorbook:
         with self._lock:
             self._tries[who, int(now // 60)] += 1
             return self._tries[who, int(now // 60)]
+
+    def keep_code(self, code_sha256: str, token_id: str, *, expires_at: float) -> None:
+        self._codes[code_sha256] = token_id, expires_at
+
+    def redeem_code(self, code_sha256: str, *, now: float) -> str | None:
+        with self._lock:
+            token_id, expires_at = self._codes.get(code_sha256, ("", now))
+            if expires_at <= now:
+                return None
+            del self._codes[code_sha256]
+            return token_id

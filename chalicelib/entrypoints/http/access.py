@@ -34,7 +34,7 @@ COOKIE, COOKIE_ON_LOOPBACK = "__Host-slidehook", "slidehook"
 PAGE_HEADER, PAGE = "x-slidehook", "page"
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 TOKEN_NAMES = frozenset({"token", "access_token", "api_key", "authorization"})
-TRIES_A_MINUTE = 10
+TRIES_A_MINUTE, TRY_AGAIN_SECONDS = 10, 60
 BELIEVE_SECONDS = 60.0
 MAX_BELIEVED = 10_000
 
@@ -42,6 +42,18 @@ MAX_BELIEVED = 10_000
 def caller_of(request: Request, system: System) -> Caller:
     """Return who asks by token or session, whatever they may. Raises UnauthorizedError."""
     return _known(_bearer(request, system))
+
+
+def token_of(request: Request, system: System) -> Token:
+    """Return the bearer token of a request. A session is not enough. Raises UnauthorizedError."""
+    if "authorization" not in request.headers:
+        raise UnauthorizedError("this needs a token")
+    return _bearer_token(request, system)
+
+
+def is_signed_in(request: Request, system: System) -> bool:
+    """Tell whether a request carries a session that is good."""
+    return _session(request, system) is not None
 
 
 def may_read(request: Request, system: System, *, limited: bool = False) -> Caller:
@@ -104,17 +116,21 @@ def _bearer(request: Request, system: System) -> Caller | None:
     if TOKEN_NAMES & {name.lower() for name in request.query_params or {}}:
         raise UnauthorizedError("a token in an address would be kept by whoever keeps addresses")
     if "authorization" in request.headers:
-        scheme, _, given = str(request.headers["authorization"]).partition(" ")
-        token = bearer_of(given.strip(), system.settings.known_tokens) if scheme.lower() == "bearer" else None
-        if token is None:
-            raise UnauthorizedError("this needs a token")
-        return token.caller
+        return _bearer_token(request, system).caller
     token = _session(request, system)
     if token is None:
         return None
     if request.method not in SAFE_METHODS:
         refuse_other_pages(request)
     return token.caller
+
+
+def _bearer_token(request: Request, system: System) -> Token:
+    scheme, _, given = str(request.headers["authorization"]).partition(" ")
+    token = bearer_of(given.strip(), system.settings.known_tokens) if scheme.lower() == "bearer" else None
+    if token is None:
+        raise UnauthorizedError("this needs a token")
+    return token
 
 
 def _session(request: Request, system: System) -> Token | None:

@@ -30,6 +30,7 @@ from chalicelib.core.errors import (
 )
 from chalicelib.core.job import Job
 from chalicelib.core.source import OBJECT_ID
+from chalicelib.entrypoints.http.access import TRY_AGAIN_SECONDS
 from chalicelib.entrypoints.http.caching import has_already
 from chalicelib.entrypoints.http.once import once
 from chalicelib.steps.report import POLL_SECONDS, report
@@ -131,7 +132,7 @@ def problem(error: SlidehookError, *, status: int | None = None) -> Response:
     if status == STATUS[UnauthorizedError]:
         headers["WWW-Authenticate"] = "Bearer"
     if status == STATUS[TooManyTriesError]:
-        headers["Retry-After"] = "60"
+        headers["Retry-After"] = str(TRY_AGAIN_SECONDS)
     if status == STATUS[TransientError]:
         headers["Retry-After"] = str(RETRY_SECONDS)
     if isinstance(error, KeyInUseError):

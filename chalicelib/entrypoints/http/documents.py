@@ -629,6 +629,13 @@ class SignedIn(Document):
     collections: list[ObjectId] | None
 
 
+class SignInLink(Document):
+    """A link that signs one browser in, once, until it expires."""
+
+    url: Annotated[str, Field(pattern="^https?://")]
+    expires_at: At
+
+
 class SignedOut(Document):
     status: Literal["signed out"]
 

@@ -108,7 +108,7 @@ class Door:
     def refusals(self) -> tuple[type[SlidehookError], ...]:
         """What may be refused, as classes: a file is refused to nobody."""
         if self.is_plain:
-            return (MethodNotAllowedError, UnsupportedMediaError)
+            return (*self.refuses, MethodNotAllowedError, UnsupportedMediaError)
         keys = (KeyReusedError, KeyInUseError, InvalidRequestError) if self.method == "POST" else ()
         tokens = () if self.is_open else (UnauthorizedError, ForbiddenError)
         return (*self.refuses, *keys, *tokens, *ALWAYS)
@@ -133,9 +133,15 @@ TAGGED = {200: ("ETag", "Cache-Control"), 304: ("ETag", "Cache-Control")}
 FILE: Mapping[int, Body] = {
     200: ("text/html", "text/javascript", "text/css", "text/plain", "image/svg+xml"),
     304: None,
-    404: "text/plain",
+    404: "text/html",
 }
-PLAIN: dict[str, Any] = {"is_open": True, "is_plain": True, "headers": ("If-None-Match",), "sends": TAGGED}
+PLAIN: dict[str, Any] = {
+    "is_open": True,
+    "is_plain": True,
+    "refuses": GONE,
+    "headers": ("If-None-Match",),
+    "sends": TAGGED,
+}
 
 DOORS: tuple[Door, ...] = (
     # -- hooks
@@ -234,9 +240,14 @@ DOORS: tuple[Door, ...] = (
     Door(path="/client", says="What a client needs to upload", answers={200: told.ClientSettings}, group="service",
          needs_submit=True),
     Door(path="/sign-in", says="Who is signed in, and what they may", answers={200: told.SignedIn}, group="service"),
-    Door(method="POST", path="/sign-in", says="A session of the page, for a token", body=SignInParameters,
-         answers={200: told.SignedIn}, group="service", is_open=True,
+    Door(method="POST", path="/sign-in", says="A session of the page, for a token or a link's code",
+         body=SignInParameters, answers={200: told.SignedIn}, group="service", is_open=True,
          refuses=(*BODY, TooManyTriesError, ForbiddenError, UnauthorizedError), sends={200: ("Set-Cookie",)}),
+    Door(method="POST", path="/sign-in/links", says="Make a link that signs one browser in", group="service",
+         answers={201: told.SignInLink}),
+    Door(path="/sign-in/links/{code}", says="Sign a browser in by a link", group="page", is_open=True,
+         answers={200: "text/html", 303: None, 410: "text/html", 429: "text/html"},
+         sends={303: ("Location", "Set-Cookie"), 429: ("Retry-After",)}),
     Door(method="POST", path="/sign-out", says="End the page's session", answers={200: told.SignedOut}, group="service",
          is_open=True, refuses=(ForbiddenError, UnauthorizedError), sends={200: ("Set-Cookie",)}),
     Door(path="/openapi.json", says="This document", group="service", is_open=True,

@@ -44,8 +44,9 @@ def once(request: Request | None, system: System, act: Callable[[], Response]) -
 def _first(key: str, call: str, system: System, act: Callable[[], Response]) -> Response:
     response = act()
     body = response.body
-    # What signs somebody in is nobody else's to read.
-    is_secret = any(name.lower() == "set-cookie" for name in response.headers)
+    # What signs somebody in is nobody else's to read: a session, and a link that makes one.
+    named = {name.lower(): value for name, value in response.headers.items()}
+    is_secret = "set-cookie" in named or named.get("cache-control") == "no-store"
     is_kept = not is_secret and response.status_code < SERVER_ERROR and response.status_code not in NEVER_KEPT
     if is_kept and isinstance(body, str) and len(body.encode()) <= MAX_ANSWER_BYTES:
         headers = tuple(sorted((name, str(value)) for name, value in response.headers.items()))

@@ -24,6 +24,7 @@ from chalicelib.core.errors import BadAddressError, NotFoundError
 from chalicelib.entrypoints.http.access import may_read, sees_image
 from chalicelib.entrypoints.http.answers import Headers
 from chalicelib.entrypoints.http.pieces import caching, piece_of_tile
+from chalicelib.entrypoints.http.service_url import service_url, stage_of
 from chalicelib.ports import PublishedImage
 from chalicelib.wiring import System
 
@@ -68,7 +69,7 @@ def show_slide(request: Request, system: System, slide: str) -> Response:
     shown = _shown(caller, system, slide.removesuffix(DZI))
     if not slide.endswith(DZI):
         return _description(request, system, _dump(_slide(request, shown)), "application/json")
-    tiles_url = f"{_service(request, system)}/slides/{shown.exact}{DZI_TILES}/"
+    tiles_url = f"{service_url(request, system)}/slides/{shown.exact}{DZI_TILES}/"
     with _or_not_found():
         descriptor = dzi_document(shown.shape, tiles_url)
     return _description(request, system, descriptor, "application/xml")
@@ -87,7 +88,7 @@ def show_slide_tile(request: Request, system: System, slide: str, level: str, ti
 def redirect_to_info(request: Request, system: System, slide: str) -> Response:
     """IIIF: what is at the base URI is told by info.json."""
     may_read(request, system, limited=True)
-    location = f"{_service(request, system)}/iiif/{_address(slide)}/{INFO}"
+    location = f"{service_url(request, system)}/iiif/{_address(slide)}/{INFO}"
     return Response(body="", status_code=303, headers={"Location": location, "Content-Type": "text/plain"})
 
 
@@ -95,7 +96,7 @@ def show_info(request: Request, system: System, slide: str) -> Response:
     """IIIF: info.json. Its `id` is the exact address, so that tiles of two generations are never mixed."""
     caller = may_read(request, system, limited=True)
     shown = _shown(caller, system, slide)
-    base_uri = f"{_service(request, system)}/iiif/{shown.exact}"
+    base_uri = f"{service_url(request, system)}/iiif/{shown.exact}"
     return _description(request, system, _dump(iiif_document(shown.shape, base_uri)), "application/json")
 
 
@@ -158,7 +159,7 @@ def _or_not_found() -> Iterator[None]:
 
 
 def _slide(request: Request, shown: Shown) -> dict[str, object]:
-    facts, shape, exact, here = shown.published.facts, shown.shape, shown.exact, _prefix(request)
+    facts, shape, exact, here = shown.published.facts, shown.shape, shown.exact, stage_of(request)
     grids = [(level, shape.grid(level)) for level in range(shape.published)]
     return {
         "id": str(shown.address),
@@ -206,20 +207,3 @@ def _description(request: Request, system: System, body: str, content_type: str)
     if tag in str(request.headers.get("if-none-match", "")):
         return Response(body="", status_code=304, headers=headers)
     return Response(body=body, status_code=200, headers=headers)
-
-
-def _prefix(request: Request) -> str:
-    """Return what stands before the service's own paths: API Gateway's stage."""
-    path = str((request.context or {}).get("path", ""))
-    return next((path[: path.index(door)] for door in ("/slides/", "/iiif/") if door in path), "")
-
-
-def _service(request: Request, system: System) -> str:
-    """Return the URL of the service as its clients see it."""
-    if system.settings.public_url:
-        return system.settings.public_url
-    domain = (request.context or {}).get("domainName")
-    # Who asks may write this header where no gateway does: it only ever chooses between the two.
-    secure = str(request.headers.get("x-forwarded-proto", "https" if domain else "http")).lower() == "https"
-    scheme = "https" if secure else "http"
-    return f"{scheme}://{domain or request.headers.get('host', 'localhost')}{_prefix(request)}"

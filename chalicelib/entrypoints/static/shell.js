@@ -195,7 +195,7 @@ export function askForToken() {
         enter.disabled = false;
       } },
         h("h2", { id: "sign-in-title" }, "Sign in"),
-        h("p", { class: "quiet" }, "This needs a token of the service. On your own machine ", h("code", null, "make run"), " prints one, and it stands in ", h("code", null, ".local/stack.json"), "; elsewhere whoever runs the service gives you one."),
+        h("p", { class: "quiet" }, "This needs a token of the service. On your own machine ", h("code", null, "make run"), " prints a sign-in link, and the token is in ", h("code", null, ".local/stack.json"), ". Elsewhere whoever runs the service gives you one."),
         h("p", { class: "quiet" }, "It is kept in a cookie that no script can read, and forgotten when you sign out."),
         h("label", { class: "field" }, h("span", null, "Token"), token, why),
         h("div", { class: "end" }, h("button", { type: "button", onclick: () => asked.close() }, "Not now"), enter),

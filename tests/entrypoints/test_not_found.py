@@ -1,0 +1,74 @@
+"""Unknown addresses: a page for browsers, problem details for other clients."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from chalice.test import HTTPResponse
+
+from chalicelib.entrypoints import pages
+from infra import template
+from tests.world import World
+
+Call = Callable[..., HTTPResponse]
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+HTML, PROBLEM = "text/html; charset=utf-8", "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("path", "accept", "kind"),
+    [
+        ("/pages/nope", BROWSER, HTML),
+        ("/pages/nope", "*/*", HTML),
+        ("/pages/nope", "", HTML),
+        ("/pages/nope", "application/json", PROBLEM),
+        ("/pages/not-found", BROWSER, HTML),
+        ("/static/nope", BROWSER, HTML),
+        ("/static/nope.js", "*/*", PROBLEM),
+        ("/static/vendor/nope.js", "*/*", PROBLEM),
+    ],
+)
+def test_unknown_file_is_answered_as_the_client_asks(
+    world: World, call: Call, path: str, accept: str, kind: str
+) -> None:
+    answer = call("GET", path, token=None, Accept=accept)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (404, kind)
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_unknown_page_leads_to_the_pages_that_exist(world: World, call: Call) -> None:
+    answer = call("GET", "/pages/nope", token=None, Accept=BROWSER)
+    text = answer.body.decode()
+    assert "<h1>Page not found</h1>" in text
+    for link in ("../", "../pages/collections", "../pages/submit", "../pages/api", "../static/style.css"):
+        assert f'"{link}"' in text
+    assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("path", "script"),
+    [
+        ("/nope", "./static/plain-page.js"),
+        ("/pages/nope", "../static/plain-page.js"),
+        ("/a/b/c", "../../static/plain-page.js"),
+        ("/a/b/", "../../static/plain-page.js"),
+        ("*", "./static/plain-page.js"),
+    ],
+)
+def test_unknown_page_finds_its_script_from_any_depth(path: str, script: str) -> None:
+    assert f'src="{script}"' in str(pages.not_found(path, BROWSER).body)
+
+
+@pytest.mark.parametrize("path", ["/jobs/" + "0" * 32, "/slides/nope", "/collections/" + "a" * 24])
+def test_unknown_thing_of_the_api_stays_a_problem_in_a_browser(world: World, call: Call, path: str) -> None:
+    answer = call("GET", path, Accept=BROWSER)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (404, PROBLEM)
+
+
+def test_api_gateway_answers_an_unknown_address_in_the_same_words() -> None:
+    responses = template.load().resources["RestAPI"]["Properties"]["DefinitionBody"]
+    answer = responses["x-amazon-apigateway-gateway-responses"]["MISSING_AUTHENTICATION_TOKEN"]
+    ours = pages.not_found("/nope", "application/json")
+    assert json.loads(answer["responseTemplates"]["application/json"]) == json.loads(str(ours.body))
+    assert answer["statusCode"] == ours.status_code
