@@ -14,15 +14,16 @@ from chalicelib.config import Settings
 if TYPE_CHECKING:
     from botocore.session import Session
 
-    from chalicelib.adapters.answers import AnswerTable
     from chalicelib.adapters.callbacks import HttpCallbacks
-    from chalicelib.adapters.doorbook import DoorbookTable
-    from chalicelib.adapters.dynamodb import DeliveryTable, SyncTable
-    from chalicelib.adapters.event_table import EventTable
+    from chalicelib.adapters.dynamodb.deliveries import DeliveryTable
+    from chalicelib.adapters.dynamodb.events import EventTable
+    from chalicelib.adapters.dynamodb.idempotency import AnswerTable
+    from chalicelib.adapters.dynamodb.receipts import DoorbookTable
+    from chalicelib.adapters.dynamodb.syncs import SyncTable
+    from chalicelib.adapters.event_recording import ToldJobs
     from chalicelib.adapters.mongo import MongoArchive
     from chalicelib.adapters.s3 import S3Slides, S3Uploads, S3Work
     from chalicelib.adapters.sqs import JobQueues
-    from chalicelib.adapters.told import ToldJobs
 
 CONNECTIONS = 16
 
@@ -96,9 +97,9 @@ class System:
 
     @cached_property
     def jobs(self) -> "ToldJobs":
-        from chalicelib.adapters.event_table import EventTable
+        from chalicelib.adapters.dynamodb.events import EventTable
+        from chalicelib.adapters.event_recording import ToldJobs
         from chalicelib.adapters.metrics import MeasuredJobTable
-        from chalicelib.adapters.told import ToldJobs
 
         # A line that is not taken at once is given up: the job does not wait for it.
         lines = EventTable(self._aws("dynamodb", seconds=1, tries=1), self.settings.jobs_table)
@@ -108,13 +109,13 @@ class System:
 
     @cached_property
     def events(self) -> "EventTable":
-        from chalicelib.adapters.event_table import EventTable
+        from chalicelib.adapters.dynamodb.events import EventTable
 
         return EventTable(self._dynamodb, self.settings.jobs_table)
 
     @cached_property
     def deliveries(self) -> "DeliveryTable":
-        from chalicelib.adapters.dynamodb import DeliveryTable
+        from chalicelib.adapters.dynamodb.deliveries import DeliveryTable
 
         return DeliveryTable(self._dynamodb, self.settings.jobs_table)
 
@@ -126,19 +127,19 @@ class System:
 
     @cached_property
     def syncs(self) -> "SyncTable":
-        from chalicelib.adapters.dynamodb import SyncTable
+        from chalicelib.adapters.dynamodb.syncs import SyncTable
 
         return SyncTable(self._dynamodb, self.settings.jobs_table)
 
     @cached_property
     def answers(self) -> "AnswerTable":
-        from chalicelib.adapters.answers import AnswerTable
+        from chalicelib.adapters.dynamodb.idempotency import AnswerTable
 
         return AnswerTable(self._dynamodb, self.settings.jobs_table)
 
     @cached_property
     def doorbook(self) -> "DoorbookTable":
-        from chalicelib.adapters.doorbook import DoorbookTable
+        from chalicelib.adapters.dynamodb.receipts import DoorbookTable
 
         return DoorbookTable(self._dynamodb, self.settings.jobs_table)
 

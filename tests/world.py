@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from chalicelib.adapters.event_recording import ToldJobs
 from chalicelib.adapters.memory import (
     MemoryAnswers,
     MemoryArchive,
@@ -20,7 +21,6 @@ from chalicelib.adapters.memory import (
     MemoryUploads,
     MemoryWork,
 )
-from chalicelib.adapters.told import ToldJobs
 from chalicelib.config import Settings
 from chalicelib.core.job import Job
 from chalicelib.core.message import Message

@@ -5,7 +5,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from chalicelib.adapters.dynamodb import JobTable
+from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.core.job import Job, State
 
 if TYPE_CHECKING:

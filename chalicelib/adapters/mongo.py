@@ -25,7 +25,7 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
-from chalicelib.adapters.cursor import page_of
+from chalicelib.adapters.cursors import page_of
 from chalicelib.adapters.recent import Recent
 from chalicelib.core.digest import ID_BYTES, SUM_MODULUS, object_id
 from chalicelib.core.errors import (

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from chalicelib.adapters.answers import AnswerTable
+from chalicelib.adapters.dynamodb.idempotency import AnswerTable
 from chalicelib.adapters.memory import MemoryAnswers
 from chalicelib.ports import CALL_SECONDS, KEEP_ANSWERS_SECONDS, Answers, KeptAnswer
 from tests.contracts.conftest import create_jobs_table

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.adapters.answers import AnswerTable
+from chalicelib.adapters.dynamodb.idempotency import AnswerTable
 from chalicelib.adapters.memory import MemoryAnswers
 from chalicelib.ports import CALL_SECONDS, KEEP_ANSWERS_SECONDS, Answers, KeptAnswer, Promise
 

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, initialize, multiple, rule
 
-from chalicelib.adapters.dynamodb import DeliveryTable
+from chalicelib.adapters.dynamodb.deliveries import DeliveryTable
 from chalicelib.adapters.memory import MemoryDeliveries
 from chalicelib.core.callback import NO_WORD, Answer, Delivery, Try, answered, begun, delivery_id, disabled, replayed
 from chalicelib.core.job import State

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.adapters.dynamodb import DeliveryTable, JobTable
+from chalicelib.adapters.dynamodb.deliveries import DeliveryTable
+from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.adapters.memory import MemoryDeliveries
 from chalicelib.core.callback import Answer, Delivery, answered, begun, delivery_id
 from chalicelib.core.job import State

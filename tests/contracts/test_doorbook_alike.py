@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from chalicelib.adapters.doorbook import DoorbookTable
+from chalicelib.adapters.dynamodb.receipts import DoorbookTable
 from chalicelib.adapters.memory import MemoryDoorbook
 from chalicelib.ports import Doorbook, Receipt
 from tests.contracts.conftest import create_jobs_table

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.adapters.doorbook import DoorbookTable
+from chalicelib.adapters.dynamodb.receipts import DoorbookTable
 from chalicelib.adapters.memory import MemoryDoorbook
 from chalicelib.ports import Doorbook, Receipt
 

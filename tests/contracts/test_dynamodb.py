@@ -8,7 +8,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
-from chalicelib.adapters.dynamodb import JobTable
+from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.core.callback import Notice
 from chalicelib.core.errors import StorageBusyError
 from chalicelib.core.job import Attempt, Problem, State, Subscriber, cancelled
@@ -250,7 +250,7 @@ def test_a_listing_goes_on_where_the_table_broke_off(dynamodb: Any, jobs: JobTab
 def test_a_call_looks_at_a_bounded_number_of_jobs_and_its_cursor_goes_on_behind_them(
     dynamodb: Any, jobs: JobTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chalicelib.adapters.dynamodb.MOST_LOOKED_AT", 7)
+    monkeypatch.setattr("chalicelib.adapters.dynamodb.listings.MOST_LOOKED_AT", 7)
     for number in range(20):
         state = State.FAILED if number % 2 else State.DONE
         jobs.create(a_job(f"{number}.svs", now=1700000000.0 + number, state=state))

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, multiple, rule
 
-from chalicelib.adapters.event_table import EventTable
+from chalicelib.adapters.dynamodb.events import EventTable
 from chalicelib.adapters.memory import MemoryEvents
 from chalicelib.core.history import Event
 from chalicelib.ports import EventPage, Events

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.adapters.dynamodb import JobTable
-from chalicelib.adapters.event_table import EventTable
+from chalicelib.adapters.dynamodb.events import EventTable
+from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.adapters.memory import MemoryEvents
 from chalicelib.core.errors import InvalidRequestError
 from chalicelib.core.history import Event

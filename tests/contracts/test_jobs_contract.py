@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from chalicelib.adapters.dynamodb import JobTable
+from chalicelib.adapters.dynamodb.jobs import JobTable
+from chalicelib.adapters.event_recording import ToldJobs
 from chalicelib.adapters.memory import MemoryClock, MemoryEvents, MemoryJobs
-from chalicelib.adapters.told import ToldJobs
 from chalicelib.core.errors import InvalidRequestError
 from chalicelib.core.job import Attempt, LevelSummary, Options, Problem, Published, State, Subscriber, discarding, swept
 from chalicelib.core.selection import Selection

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, initialize, multiple, precondition, rule
 
-from chalicelib.adapters.dynamodb import JobTable
+from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.adapters.memory import MemoryJobs
 from chalicelib.core.job import Job, State
 from chalicelib.core.selection import Selection
@@ -163,7 +163,7 @@ def test_listings_in_memory_and_in_dynamodb_are_alike(
 ) -> None:
     client, tables = aws("dynamodb"), count()
     if not shows_all:
-        monkeypatch.setattr("chalicelib.adapters.dynamodb.MOST_LOOKED_AT", LITTLE)
+        monkeypatch.setattr("chalicelib.adapters.dynamodb.listings.MOST_LOOKED_AT", LITTLE)
 
     def beside() -> ListingsAlike:
         machine, table = ListingsAlike(), f"jobs-{next(tables)}"

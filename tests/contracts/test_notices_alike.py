@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, initialize, multiple, rule
 
-from chalicelib.adapters.dynamodb import JobTable
+from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.adapters.memory import MemoryJobs
 from chalicelib.core.callback import Notice
 from chalicelib.core.job import ENDED, LIVE, Job, State, Subscriber

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.adapters.dynamodb import JobTable
+from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.adapters.memory import MemoryJobs
 from chalicelib.core.callback import Notice
 from chalicelib.core.job import Job, Problem, State, Subscriber, cancelled, failed, next_attempt, planning, swept

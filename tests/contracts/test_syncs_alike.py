@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, multiple, rule
 
-from chalicelib.adapters.dynamodb import SyncTable
+from chalicelib.adapters.dynamodb.syncs import SyncTable
 from chalicelib.adapters.memory import MemorySyncs
 from chalicelib.core.job import Options
 from chalicelib.core.sync import Entry, Sync, advanced, new_sync, next_run

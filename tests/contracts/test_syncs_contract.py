@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.adapters.dynamodb import SyncTable
+from chalicelib.adapters.dynamodb.syncs import SyncTable
 from chalicelib.adapters.memory import MemorySyncs
 from chalicelib.core.job import Destination, Options
 from chalicelib.core.sync import Entry, Sync, advanced, new_sync, next_run

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from chalicelib.adapters.errand import JsonLines, errand
-from chalicelib.adapters.told import ToldJobs
+from chalicelib.adapters.event_recording import ToldJobs
 from chalicelib.config import read_settings
 from chalicelib.core.errors import ArchiveBusyError, NotTiledError
 from chalicelib.core.history import MAX_EVENTS, Event

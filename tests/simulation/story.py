@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+from chalicelib.adapters.event_recording import ToldJobs
 from chalicelib.adapters.memory import (
     MemoryArchive,
     MemoryDeliveries,
@@ -26,7 +27,6 @@ from chalicelib.adapters.memory import (
     MemorySyncs,
     MemoryWork,
 )
-from chalicelib.adapters.told import ToldJobs
 from chalicelib.config import Settings
 from chalicelib.core.errors import SlidehookError, SourceChangedError, TransientError
 from chalicelib.core.job import ENDED, LEGAL_MOVES, Job, Options, State

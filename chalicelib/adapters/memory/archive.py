@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import RLock
 
-from chalicelib.adapters.cursor import page_of
+from chalicelib.adapters.cursors import page_of
 from chalicelib.adapters.memory.before import BeforeWrite, go_on
 from chalicelib.core.digest import digest_sum, object_id
 from chalicelib.core.errors import (

@@ -3,7 +3,7 @@
 from bisect import insort
 from itertools import count
 
-from chalicelib.adapters.cursor import checked_event_place, event_place
+from chalicelib.adapters.cursors import checked_event_place, event_place
 from chalicelib.core.history import Event
 from chalicelib.ports import EventPage
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from threading import RLock
 
-from chalicelib.adapters.cursor import Place, dump_cursor, just_before, listings_of, load_cursor
+from chalicelib.adapters.cursors import Place, dump_cursor, just_before, listings_of, load_cursor
 from chalicelib.adapters.memory.before import BeforeWrite, go_on
 from chalicelib.core.callback import Notice
 from chalicelib.core.job import ChunkRecord, Job, Problem, State, Subscriber, shortened

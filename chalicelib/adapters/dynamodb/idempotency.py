@@ -8,24 +8,21 @@ The table drops what has expired within days only; until then it is as if it was
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.adapters.dynamodb import JobTable, _Change, _new_token
-from chalicelib.adapters.item import Item, attribute
+from chalicelib.adapters.dynamodb.items import Item, attribute
+from chalicelib.adapters.dynamodb.table import Change, Table, new_token
 from chalicelib.ports import CALL_SECONDS, KEEP_ANSWERS_SECONDS, KeptAnswer, Promise
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.client import DynamoDBClient
+    pass
 
 
-class AnswerTable:
+class AnswerTable(Table):
     """ports.Answers over one DynamoDB table."""
 
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
-        self._jobs = JobTable(client, table)
-
     def begin(self, key: str, call: str, *, now: float) -> Promise | None:
-        token = _new_token()
+        token = new_token()
         until = now + CALL_SECONDS
-        outcome = self._jobs._write(
+        outcome = self._write(
             f"the answer to {key}",
             "put_item",
             Item={
@@ -41,17 +38,17 @@ class AnswerTable:
 
     def keep(self, key: str, call: str, answer: KeptAnswer, *, now: float) -> None:
         until = now + KEEP_ANSWERS_SECONDS
-        change = _Change()
+        change = Change()
         change.set("status", attribute(answer.status))
         change.set("body", attribute(answer.body))
         change.set("headers", {"M": {name: attribute(value) for name, value in answer.headers}})
         change.set("until", attribute(until))
         change.set("expires_at", attribute(int(until)))
         change.where_equal(call=call, status=None)
-        self._jobs._write(f"the answer to {key}", "update_item", Key=_key(key), **change.request())
+        self._write(f"the answer to {key}", "update_item", Key=_key(key), **change.request())
 
     def forget(self, key: str, call: str) -> None:
-        self._jobs._write(
+        self._write(
             f"the answer to {key}",
             "delete_item",
             Key=_key(key),

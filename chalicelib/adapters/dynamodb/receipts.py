@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from chalicelib.adapters.aws import patience
-from chalicelib.adapters.item import Item, attribute, attributes, dataclass_of
+from chalicelib.adapters.dynamodb.items import Item, attribute, attributes, dataclass_of
 from chalicelib.ports import Receipt
 
 if TYPE_CHECKING:

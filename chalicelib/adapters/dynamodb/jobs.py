@@ -1,0 +1,221 @@
+"""The jobs in DynamoDB. Every change of a job is one conditional write.
+
+    pk = job#<id>   sk = job                            the job
+                    sk = chunk#<generation>#<number>    a finished chunk of one generation
+                    sk = outcome#<attempt>              a pending notification: the end of an attempt
+
+Where callbacks are enabled, the write that ends an attempt also stores a pending notification, both or neither: an
+outcome is never lost between the end of the attempt and its callbacks.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.adapters.aws import patience
+from chalicelib.adapters.dynamodb.items import Item, attribute, attributes, dataclass_of
+from chalicelib.core.callback import Notice
+from chalicelib.core.job import ENDED, LIVE, ChunkRecord, Job, Problem, State, Subscriber
+from chalicelib.core.selection import searched
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+from chalicelib.adapters.dynamodb.listings import JobListings, job_of
+from chalicelib.adapters.dynamodb.table import Change, index_query, job_key, new_token
+
+PROGRESS = ("chunks_done", "tiles_done", "bytes_done", "tiles_bad")
+
+KEPT_FIELDS = frozenset({field.name for field in fields(Job)} | {"gsi_sweep"})
+
+
+class JobTable(JobListings):
+    """ports.Jobs over one DynamoDB table."""
+
+    def __init__(self, client: "DynamoDBClient", table: str, *, leaves_notices: bool = False) -> None:
+        super().__init__(client, table)
+        self._leaves_notices = leaves_notices
+
+    def create(self, job: Job) -> Job:
+        token = new_token()
+        put = {
+            "Item": {**job_key(job.id), **_job_item(job), "write_token": token},
+            "ConditionExpression": "attribute_not_exists(pk)",
+        }
+        if self._leaves_notices and not job.is_live:
+            outcome = self._write_both(f"job {job.id}", {"Put": put}, _notice_item(job))
+        else:
+            outcome = self._write(f"job {job.id}", "put_item", **put)
+        return job if outcome.made or outcome.item.get("write_token") == token else job_of(outcome.item)
+
+    def get(self, job_id: str) -> Job | None:
+        with patience(f"job {job_id}"):
+            answer = self._client.get_item(TableName=self._table, Key=job_key(job_id), ConsistentRead=True)
+        return job_of(answer["Item"]) if "Item" in answer else None
+
+    def move(self, was: Job, now: Job) -> bool:
+        kept = {"subscribers", *(name for name in PROGRESS if getattr(was, name) == getattr(now, name))}
+        item = _job_item(now)
+        change = Change()
+        for name in sorted(KEPT_FIELDS.union(item) - kept):
+            change.set(name, item.get(name))
+        change.where_equal(state=was.state, attempt=was.attempt, generation=was.generation)
+        if not was.is_live and not now.is_live:
+            # Between two looks of the sweeper somebody may have asked for another one: that is not forgotten.
+            change.where_equal(sweep_at=was.sweep_at)
+        ends = self._leaves_notices and was.is_live and not now.is_live
+        return self._apply(now.id, change, _notice_item(now) if ends else None)
+
+    def subscribe(self, job: Job, subscriber: Subscriber) -> bool:
+        subscribed = replace(job, subscribers=(*job.subscribers, subscriber))
+        change = Change()
+        change.set("subscribers", attribute(subscribed.subscribers))
+        change.where_equal(attempt=job.attempt, subscribers=job.subscribers or None)
+        change.where_state_in(LIVE if job.is_live else ENDED)
+        ended = self._leaves_notices and not job.is_live
+        return self._apply(job.id, change, _notice_item(subscribed) if ended else None)
+
+    def untold(self, *, before: float, limit: int) -> tuple[Notice, ...]:
+        query = index_query("sweep", UNTOLD, "sweep_at < :until", before)
+        with patience("the outcomes that were not told"):
+            answer = self._client.query(TableName=self._table, Limit=limit, **query)
+        return tuple(_notice(item) for item in answer["Items"])
+
+    def told(self, notice: Notice, *, subscribers: int) -> None:
+        self._write(
+            f"the notice of job {notice.job}",
+            "delete_item",
+            Key=job_key(notice.job, _notice_key(notice.attempt)),
+            ConditionExpression="attribute_not_exists(pk) OR subscribers <= :known",
+            ExpressionAttributeValues={":known": attribute(subscribers)},
+        )
+
+    def finish_chunk(self, job: Job, record: ChunkRecord) -> Job | None:
+        self._put_record(job, record)
+        number = attribute(frozenset({record.number}))
+        change = Change()
+        change.set("updated_at", attribute(record.ended_at))
+        change.set("rescues", attribute(0))
+        change.add(
+            chunks_done=number,
+            tiles_done=attribute(record.tiles),
+            bytes_done=attribute(record.source_bytes),
+            tiles_bad=attribute(record.tiles_bad),
+        )
+        change.where_equal(state=State.TILING, attempt=job.attempt, generation=job.generation)
+        change.where("NOT contains(chunks_done, :chunk)", {":chunk": attribute(record.number)})
+        outcome = self._write(
+            f"job {job.id}", "update_item", Key=job_key(job.id), **change.request(), ReturnValues="ALL_NEW"
+        )
+        stored = job_of(outcome.item) if outcome.item else None
+        return stored if stored and _is_tiling(stored, job) and record.number in stored.chunks_done else None
+
+    def _put_record(self, job: Job, record: ChunkRecord) -> None:
+        """Keep what the chunk did, before it counts as done. A worker of an earlier attempt, whose plan may have been
+        another one, writes no more over a later one's."""
+        self._write(
+            f"chunk {record.number} of job {job.id}",
+            "put_item",
+            Item={
+                **job_key(job.id, _chunk_key(job.generation, record.number)),
+                **attributes(record),
+                "attempt": attribute(job.attempt),
+            },
+            ConditionExpression="attribute_not_exists(pk) OR attempt <= :attempt",
+            ExpressionAttributeValues={":attempt": attribute(job.attempt)},
+        )
+
+    def chunk_records(self, job: Job) -> tuple[ChunkRecord, ...]:
+        stored = self.get(job.id)
+        if stored is None or stored.generation != job.generation:
+            return ()
+        first = job_key(job.id, _chunk_key(job.generation))
+        with patience(f"the chunks of job {job.id}"):
+            pages = self._client.get_paginator("query").paginate(
+                TableName=self._table,
+                KeyConditionExpression="pk = :job AND begins_with(sk, :chunks)",
+                ExpressionAttributeValues={":job": first["pk"], ":chunks": first["sk"]},
+                ConsistentRead=True,
+            )
+            records = [_record(item) for page in pages for item in page["Items"]]
+        # A record without its number in the done set is of a worker that died in between, or of an earlier plan.
+        return tuple(record for record in records if record.number in stored.chunks_done)
+
+    def note_trouble(self, job: Job, trouble: Problem) -> None:
+        change = Change()
+        change.set("trouble", attribute(trouble))
+        change.where_equal(attempt=job.attempt)
+        change.where_state_in(LIVE)
+        self._apply(job.id, change)
+
+    def count_rescue(self, job: Job, *, now: float) -> bool:
+        change = Change()
+        change.set("rescues", attribute(job.rescues + 1))
+        change.set("updated_at", attribute(now))
+        change.where_equal(state=job.state, attempt=job.attempt, rescues=job.rescues)
+        return self._apply(job.id, change)
+
+    def schedule_sweep(self, job_id: str, at: float) -> None:
+        change = Change()
+        change.set("sweep_at", attribute(at))
+        change.set("gsi_sweep", attribute("due"))
+        change.where_state_in(frozenset(State) - LIVE)
+        change.where("(attribute_not_exists(#sweep_at) OR #sweep_at < :at)", {":at": attribute(at)})
+        self._apply(job_id, change)
+
+    def _apply(self, job_id: str, change: "Change", notice: Item | None = None) -> bool:
+        """Make a conditional change, with a notice in the same write if one is given; tell whether it was made, now or
+        by the same request before."""
+        token = new_token()
+        change.set("write_token", token)
+        update = {"Key": job_key(job_id), **change.request()}
+        if notice is None:
+            outcome = self._write(f"job {job_id}", "update_item", **update)
+        else:
+            outcome = self._write_both(f"job {job_id}", {"Update": update}, notice)
+        return outcome.made or outcome.item.get("write_token") == token
+
+
+# What shares the sparse index of the sweeper with the jobs, under values of its own.
+UNTOLD, PENDING = "untold", "pending"
+
+
+def _notice_key(attempt: int) -> str:
+    return f"outcome#{attempt:06d}"
+
+
+def _notice_item(ended: Job) -> Item:
+    return {
+        **job_key(ended.id, _notice_key(ended.attempt)),
+        **attributes(Notice(job=ended.id, attempt=ended.attempt)),
+        "subscribers": attribute(len(ended.subscribers)),
+        "gsi_sweep": attribute(UNTOLD),
+        "sweep_at": attribute(ended.ended_at or ended.updated_at),
+    }
+
+
+def _notice(item: Mapping[str, Any]) -> Notice:
+    return dataclass_of(Notice, item)
+
+
+def _is_tiling(stored: Job, job: Job) -> bool:
+    place = (State.TILING, job.attempt, job.generation)
+    return (stored.state, stored.attempt, stored.generation) == place
+
+
+def _chunk_key(generation: int, number: int | None = None) -> str:
+    return f"chunk#{generation:06d}#" + ("" if number is None else f"{number:06d}")
+
+
+def _job_item(job: Job) -> Item:
+    """Return the job's attributes, with those that put it into the indexes."""
+    item = {**attributes(job), "gsi_recent": attribute("job"), "gsi_state": attribute(job.state)}
+    item["searched"] = attribute(searched(job))
+    if job.destination.session:  # an index's key is never empty
+        item["gsi_session"] = attribute(job.destination.session)
+    if job.sweep_at is not None:
+        item["gsi_sweep"] = attribute("due")
+    return item
+
+
+def _record(item: Mapping[str, Any]) -> ChunkRecord:
+    return dataclass_of(ChunkRecord, item)

@@ -1,0 +1,152 @@
+"""Conditional writes and keys of the jobs table.
+
+A write whose response was lost is sent again by the SDK, and the repetition finds its own item. Each write therefore
+stores a token of its own in the item and recognizes itself by it.
+"""
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from chalicelib.adapters.aws import busy, patience
+from chalicelib.adapters.dynamodb.items import Attribute, Item, attribute
+from chalicelib.core.job import State
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+
+PATIENT_REASONS = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteOutcome:
+    """Whether a conditional write was made, and the item: as it was asked for then, else as it stands ({}: none)."""
+
+    made: bool
+    item: Item
+
+
+class Change:
+    """One update: what is written, and on which condition. Every name is a placeholder, many are reserved words."""
+
+    def __init__(self) -> None:
+        self._sets: list[str] = []
+        self._removes: list[str] = []
+        self._adds: list[str] = []
+        self._conditions: list[str] = []
+        self._names: dict[str, str] = {}
+        self._values: Item = {}
+
+    def _name(self, name: str) -> str:
+        self._names[f"#{name}"] = name
+        return f"#{name}"
+
+    def set(self, name: str, value: Attribute | None) -> None:
+        """Write an attribute; None takes it away."""
+        if value is None:
+            self._removes.append(self._name(name))
+            return
+        self._values[f":{name}"] = value
+        self._sets.append(f"{self._name(name)} = :{name}")
+
+    def add(self, **values: Attribute) -> None:
+        """Add numbers to numbers, and sets to sets."""
+        for name, value in values.items():
+            self._values[f":{name}"] = value
+            self._adds.append(f"{self._name(name)} :{name}")
+
+    def where(self, condition: str, values: Item) -> None:
+        self._conditions.append(condition)
+        self._values |= values
+
+    def where_equal(self, **values: object) -> None:
+        for name, value in values.items():
+            if value is None:
+                self.where(f"attribute_not_exists({self._name(name)})", {})
+            else:
+                self.where(f"{self._name(name)} = :was_{name}", {f":was_{name}": attribute(value)})
+
+    def where_state_in(self, states: frozenset[State]) -> None:
+        values = {f":in_{state}": attribute(state) for state in sorted(states)}
+        self.where(f"{self._name('state')} IN ({', '.join(values)})", values)
+
+    def request(self) -> dict[str, Any]:
+        clauses = {"SET": self._sets, "REMOVE": self._removes, "ADD": self._adds}
+        return {
+            "UpdateExpression": " ".join(f"{verb} {', '.join(parts)}" for verb, parts in clauses.items() if parts),
+            "ConditionExpression": " AND ".join(self._conditions),
+            "ExpressionAttributeNames": self._names,
+            "ExpressionAttributeValues": self._values,
+        }
+
+
+class Table:
+    """One DynamoDB table and the two kinds of write that every item of it needs."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def _write(self, what: str, operation: str, **request: Any) -> "WriteOutcome":
+        try:
+            with patience(what):
+                answer = getattr(self._client, operation)(
+                    TableName=self._table, ReturnValuesOnConditionCheckFailure="ALL_OLD", **request
+                )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            refused: Any = error.response
+            return WriteOutcome(made=False, item=refused.get("Item", {}))
+        return WriteOutcome(made=True, item=answer.get("Attributes", {}))
+
+    def _write_both(self, what: str, conditional: dict[str, dict[str, Any]], beside: Item) -> "WriteOutcome":
+        """Make one conditional write and put another item, both or none."""
+        ((verb, request),) = conditional.items()
+        writes: Any = [
+            {verb: {**request, "TableName": self._table, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}},
+            {"Put": {"TableName": self._table, "Item": beside}},
+        ]
+        try:
+            with patience(what):
+                self._client.transact_write_items(TransactItems=writes)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "TransactionCanceledException":
+                raise
+            cancelled: Any = error.response
+            reasons = cancelled.get("CancellationReasons") or [{}]
+            if reasons[0].get("Code") == "ConditionalCheckFailed":
+                return WriteOutcome(made=False, item=reasons[0].get("Item", {}))
+            if any(reason.get("Code") in PATIENT_REASONS for reason in reasons):
+                raise busy(error, what) from error
+            raise
+        return WriteOutcome(made=True, item={})
+
+
+def new_token() -> Attribute:
+    return attribute(secrets.token_hex(8))
+
+
+def job_key(job_id: str, sort_key: str = "job") -> Item:
+    return {"pk": attribute(f"job#{job_id}"), "sk": attribute(sort_key)}
+
+
+def shared_attribute(index: str) -> str:
+    return "gsi_state" if index == "counted" else "gsi_" + index.removeprefix("by_")
+
+
+def index_query(index: str, shared: str, until: str | None = None, instant: float | None = None) -> dict[str, Any]:
+    """Return the request for the items of an index that share a value, up to an instant if one is given."""
+    request: dict[str, Any] = {
+        "IndexName": index,
+        "KeyConditionExpression": "#shared = :shared",
+        "ExpressionAttributeNames": {"#shared": shared_attribute(index)},
+        "ExpressionAttributeValues": {":shared": attribute(shared)},
+    }
+    if until is not None:
+        request["KeyConditionExpression"] += f" AND {until}"
+        request["ExpressionAttributeValues"][":until"] = attribute(instant)
+    return request
