@@ -15,7 +15,6 @@ import functools
 import importlib
 import logging
 import sys
-import urllib.parse
 from http import HTTPStatus
 from typing import Any
 
@@ -29,6 +28,7 @@ from chalice.local import (
     create_local_server,
 )
 
+from chalicelib.core.authority import split_authority
 from infra import template as templates
 
 HOST = "127.0.0.1"
@@ -46,7 +46,7 @@ def is_local(host: str) -> bool:
     carry that name.
     """
     try:
-        return urllib.parse.urlsplit(f"//{host}").hostname in LOCAL_NAMES
+        return split_authority(host)[0] in LOCAL_NAMES
     except ValueError:
         return False
 
