@@ -234,6 +234,8 @@ def test_functions_get_the_memory_and_settings_that_they_need(template: dict[str
     assert environment["SLIDEHOOK_CHUNKS_QUEUE"] == {"Ref": "ChunksQueue"}
     assert environment["SLIDEHOOK_INCOMING_BUCKET"] == {"Ref": "IncomingBucket"}
     assert environment["SLIDEHOOK_WORK_BUCKET"] == {"Ref": "WorkBucket"}
+    assert environment["SLIDEHOOK_MONGO_OPEN_FILES"] == {"Ref": "MongoOpenFiles"}
+    assert template["Parameters"]["MongoOpenFiles"]["Default"] == 0
     assert environment["MALLOC_ARENA_MAX"] == "1"
 
 
