@@ -16,7 +16,6 @@ import importlib
 import logging
 import re
 import sys
-import urllib.parse
 from http import HTTPStatus
 from typing import Any
 
@@ -30,6 +29,7 @@ from chalice.local import (
     create_local_server,
 )
 
+from chalicelib.core.authority import split_authority
 from chalicelib.entrypoints import pages
 from infra import template as templates
 
@@ -48,7 +48,7 @@ def is_local(host: str) -> bool:
     carry that name.
     """
     try:
-        return urllib.parse.urlsplit(f"//{host}").hostname in LOCAL_NAMES
+        return split_authority(host)[0] in LOCAL_NAMES
     except ValueError:
         return False
 
