@@ -80,7 +80,7 @@ class Handler(ChaliceRequestHandler):
         if not isinstance(error, ForbiddenError):
             self._send_http_response(error.CODE, {**error.headers, **NOSNIFF}, error.body)
             return
-        path = urllib.parse.urlsplit(self.path).path
+        path = self.path.partition("?")[0].partition("#")[0]
         found = pages.not_found(path, self.headers.get("accept", ""))
         self._send_http_response(found.status_code, {**found.headers, **NOSNIFF}, str(found.body).encode())
 
