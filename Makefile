@@ -5,7 +5,7 @@ PYTHON := $(VENV)/bin/python
 export PY
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests run test browser fresh bench simulate mutants chaos lint format lock package clean distclean
+.PHONY: help setup setup-tests run test browser fresh bench simulate mutants chaos exhaust lint format lock package clean distclean
 
 help: ## List what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ mutants: setup ## Switch each guard of the service off in turn: the simulator ha
 
 chaos: setup ## Kill workers and MongoDB of the real system while it ingests slides; KILLS=50 SEED=0
 	@exec $(PYTHON) -m tests.chaos $(if $(KILLS),--kills "$$KILLS") $(if $(SEED),--seed "$$SEED")
+
+exhaust: setup ## Ingest 2000 slides while each process may open 1024 files; SLIDES=2000 LIMIT=1024 WORKERS=2
+	@exec $(PYTHON) -m tests.exhaust $(if $(SLIDES),--slides "$$SLIDES") $(if $(LIMIT),--limit "$$LIMIT") $(if $(WORKERS),--workers "$$WORKERS")
 
 lint: setup ## Check style, types and the direction of imports
 	$(VENV)/bin/ruff check

@@ -15,6 +15,9 @@ from chalicelib.core.endpoint import parse_endpoint
 Value = TypeVar("Value")
 ORIGIN = re.compile(r"https?://[a-z0-9.\-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 
+# Where a setting is described, by a word of its name.
+PAGES = {"CALLBACK": "docs/callbacks.md", "MONGO": "docs/mongodb.md"}
+
 
 class SettingError(RuntimeError):
     """The service cannot start: a setting is not as it must be."""
@@ -73,6 +76,8 @@ class Settings:
     callback_secrets: tuple[bytes, ...] = field(default=(), repr=False)
     callback_urls: Mapping[str, str] = field(default_factory=dict, repr=False)
     callback_loopback: bool = False
+    # How many files the process of the MongoDB server may have open (`ulimit -n`); 0 if that is not known.
+    mongo_open_files: int = 0
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
@@ -89,7 +94,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         return frozenset(part.strip() for part in values.get(name, "").split(",") if part.strip())
 
     def understood(name: str, parse: Callable[[str], Value]) -> Value:
-        page = "docs/callbacks.md" if "CALLBACK" in name else "docs/security.md"
+        page = next((page for word, page in PAGES.items() if word in name), "docs/security.md")
         try:
             return parse(values.get(name, ""))
         except ValueError as error:
@@ -124,7 +129,15 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         callback_secrets=understood("SLIDEHOOK_CALLBACK_SECRETS", parse_secrets),
         callback_urls=understood("SLIDEHOOK_CALLBACK_URLS", lambda text: _callback_urls(text, loopback=loopback)),
         callback_loopback=loopback,
+        mongo_open_files=understood("SLIDEHOOK_MONGO_OPEN_FILES", _whole_number),
     )
+
+
+def _whole_number(text: str) -> int:
+    """Return a number from 0; 0 for an empty text."""
+    if not re.fullmatch(r"[0-9]{0,9}", text.strip(), re.ASCII):
+        raise ValueError(f"{text!r} is not a whole number from 0")
+    return int(text.strip() or "0")
 
 
 def _callback_urls(text: str, *, loopback: bool) -> Mapping[str, str]:

@@ -13,6 +13,7 @@ from chalicelib.config import Settings
 
 if TYPE_CHECKING:
     from botocore.session import Session
+    from pymongo import MongoClient
 
     from chalicelib.adapters.callbacks import HttpCallbacks
     from chalicelib.adapters.dynamodb.deliveries import DeliveryTable
@@ -157,6 +158,8 @@ class System:
         from chalicelib.adapters import probes
 
         settings = self.settings
+        # Only an operator knows the limit of a server elsewhere.
+        files = probes.open_files(self._mongo, settings.mongo_open_files)
         return {
             "table": probes.table(self._dynamodb, settings.jobs_table),
             "jobs queue": probes.queue(self._sqs, settings.jobs_queue),
@@ -164,7 +167,7 @@ class System:
             "incoming bucket": probes.bucket(self._s3, settings.incoming_bucket),
             "work bucket": probes.bucket(self._s3, settings.work_bucket),
             "database": self.archive.ping,
-        }
+        } | ({"database files": files} if settings.mongo_open_files else {})
 
     @cached_property
     def queue(self) -> "JobQueues":
@@ -173,12 +176,10 @@ class System:
         return JobQueues(self._sqs, jobs_queue=self.settings.jobs_queue, chunks_queue=self.settings.chunks_queue)
 
     @cached_property
-    def archive(self) -> "MongoArchive":
+    def _mongo(self) -> "MongoClient[dict[str, Any]]":
         from pymongo import MongoClient
 
-        from chalicelib.adapters.mongo import MongoArchive
-
-        client: MongoClient[dict[str, Any]] = MongoClient(
+        return MongoClient(
             self.settings.mongo_uri,
             maxPoolSize=CONNECTIONS,
             serverSelectionTimeoutMS=5000,
@@ -186,7 +187,12 @@ class System:
             socketTimeoutMS=60000,
             appname="slidehook",
         )
-        return MongoArchive(client, self.settings.admin_db)
+
+    @cached_property
+    def archive(self) -> "MongoArchive":
+        from chalicelib.adapters.mongo import MongoArchive
+
+        return MongoArchive(self._mongo, self.settings.admin_db)
 
     @property
     def clock(self) -> SystemClock:

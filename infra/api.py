@@ -16,7 +16,6 @@ import importlib
 import logging
 import re
 import sys
-import urllib.parse
 from http import HTTPStatus
 from typing import Any
 
@@ -30,6 +29,7 @@ from chalice.local import (
     create_local_server,
 )
 
+from chalicelib.core.authority import split_authority
 from chalicelib.entrypoints import pages
 from infra import template as templates
 
@@ -48,7 +48,7 @@ def is_local(host: str) -> bool:
     carry that name.
     """
     try:
-        return urllib.parse.urlsplit(f"//{host}").hostname in LOCAL_NAMES
+        return split_authority(host)[0] in LOCAL_NAMES
     except ValueError:
         return False
 
@@ -80,7 +80,7 @@ class Handler(ChaliceRequestHandler):
         if not isinstance(error, ForbiddenError):
             self._send_http_response(error.CODE, {**error.headers, **NOSNIFF}, error.body)
             return
-        path = urllib.parse.urlsplit(self.path).path
+        path = self.path.partition("?")[0].partition("#")[0]
         found = pages.not_found(path, self.headers.get("accept", ""))
         self._send_http_response(found.status_code, {**found.headers, **NOSNIFF}, str(found.body).encode())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -16,6 +17,8 @@ from pathlib import Path
 LOOPBACK = "127.0.0.1"
 _POLL_SECONDS = 0.02
 _PR_SET_PDEATHSIG = 1
+# What MongoDB asks for. Some systems allow a billion, which programs that count up to their limit take badly.
+_MOST_OPEN_FILES = 64_000
 
 
 class LocalError(Exception):
@@ -38,6 +41,22 @@ def port_is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def raise_open_files_limit() -> int:
+    """Raise this process's soft limit of open files to its hard limit, at most to 64 000, and return what it is then.
+
+    Children inherit it. Systems that refuse (macOS has a lower limit of its kernel) leave it as it was.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_OPEN_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return _MOST_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError):
+        return soft
+    return wanted
 
 
 @dataclass(slots=True, kw_only=True)

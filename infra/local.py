@@ -35,7 +35,16 @@ from pymongo.errors import PyMongoError
 from tqdm import tqdm
 
 from infra import client, emulator, mongod, sample
-from infra.children import LOOPBACK, Child, LocalError, describe_end, die_with, free_port, port_is_free
+from infra.children import (
+    LOOPBACK,
+    Child,
+    LocalError,
+    describe_end,
+    die_with,
+    free_port,
+    port_is_free,
+    raise_open_files_limit,
+)
 from infra.client import Stack
 from infra.provision import Clients, Provisioned, provision
 from infra.seed import Seeded, seed
@@ -135,6 +144,10 @@ class System:
             json.dump({**self.document, "pids": pids}, file, indent=2)
         unfinished.replace(self.stack_path)
 
+    def runs(self, name: str) -> bool:
+        """Whether a child of this name is part of the system."""
+        return self._pid(name) is not None
+
     def _pid(self, name: str) -> int | None:
         children = [*self.stores, *(kept.child for kept in self.kept)]
         return next((child.pid for child in children if child.name.startswith(name)), None)
@@ -201,6 +214,7 @@ def start(options: Options, system: System, steps: Steps) -> Stack:
             "TokensSha256": hashlib.sha256(token.encode()).hexdigest(),
             "OpenReads": "true",
             "CallbackSecrets": callback_secret,
+            "MongoOpenFiles": str(raise_open_files_limit() if system.runs("mongod") else 0),
             "PageOrigins": f"http://{LOOPBACK}:{port},http://localhost:{port}",
         }
         | chosen_parameters(os.environ),
@@ -235,6 +249,7 @@ def start_stores(options: Options, system: System, steps: Steps) -> emulator.Emu
         raise LocalError(f"Nothing answers at {users_endpoint}, which AWS_ENDPOINT_URL or LOCALSTACK_HOST names.")
     if users_mongo and not mongod.answers(users_mongo, 5000):
         raise LocalError("No MongoDB answers at the address in MONGO_URI.")
+    raise_open_files_limit()
     environment = child_environment()
     if users_endpoint:
         found = emulator.Emulator(endpoint=users_endpoint, child=None)
@@ -318,6 +333,7 @@ def chosen_parameters(environment: Mapping[str, str]) -> dict[str, str]:
         "SLIDEHOOK_ADMIN_DB": "AdminDb",
         "SLIDEHOOK_CALLBACK_URLS": "CallbackUrls",
         "SLIDEHOOK_CHUNK_BYTES": "ChunkBytes",
+        "SLIDEHOOK_MONGO_OPEN_FILES": "MongoOpenFiles",
         "SLIDEHOOK_OPEN_READS": "OpenReads",
         "SLIDEHOOK_SOURCE_BUCKETS": "SourceBuckets",
         "SLIDEHOOK_TOKENS": "Tokens",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pymongo
 from pymongo.errors import PyMongoError
 
-from infra.children import LOOPBACK, Child, LocalError, free_port, port_is_free
+from infra.children import LOOPBACK, Child, LocalError, free_port, port_is_free, raise_open_files_limit
 
 _TRIES = 6
 PORT_FILE = "mongod-port"
@@ -42,9 +42,10 @@ def start(state: Path, environment: Mapping[str, str], started: list[Child]) -> 
     files = state / "mongo"
     files.mkdir(parents=True, exist_ok=True)
     binary = find_mongod()
+    open_files = raise_open_files_limit()
     for attempt in range(1, _TRIES + 1):
         port = kept_port(state) if attempt == 1 else free_port()
-        child = _server(binary, files, port, state, environment)
+        child = server(binary, port, state, environment, open_files=open_files)
         started.append(child)
         child.start()
         uri = f"mongodb://{LOOPBACK}:{port}/"
@@ -70,17 +71,37 @@ def kept_port(state: Path) -> int:
     return port if port_is_free(port) else free_port()
 
 
-def _server(binary: Path, files: Path, port: int, state: Path, environment: Mapping[str, str]) -> Child:
+def file_options(open_files: int) -> list[str]:
+    """Return the options with which a server that may have `open_files` files open does not run out of them.
+
+    A slide is three files of WiredTiger, and a server that cannot open another file aborts. By default 2000 files stay
+    open, others for 10 minutes, and only those whose changes are in a checkpoint are closed, which is made each minute:
+    with 1024 files the server aborts at the 322nd slide. The fewer files there are, the sooner they are closed. To open
+    those of a slide again takes 1.3 ms.
+    """
+    checkpoint_seconds = min(60, max(1, open_files // 300))
+    parameters = {
+        "wiredTigerFileHandleCloseIdleTime": min(60, max(1, open_files // 1000)),
+        "wiredTigerFileHandleCloseScanInterval": 1,
+        "wiredTigerFileHandleCloseMinimum": min(2000, max(50, open_files // 20)),
+    }
+    given = [part for name, value in parameters.items() for part in ("--setParameter", f"{name}={value}")]
+    return [*given, "--syncdelay", str(checkpoint_seconds)]
+
+
+def server(binary: Path, port: int, state: Path, environment: Mapping[str, str], *, open_files: int) -> Child:
+    """Return a server on `port`, not started, with its files under `state`, of which it may have so many open."""
     return Child(
         name="mongod",
         command=[
             str(binary),
-            *("--dbpath", str(files)),
+            *("--dbpath", str(state / "mongo")),
             *("--port", str(port)),
             *("--bind_ip", LOOPBACK),
             "--nounixsocket",
             *("--wiredTigerCacheSizeGB", "0.25"),
             *("--networkMessageCompressors", "disabled"),
+            *file_options(open_files),
         ],
         log_path=state / "log" / "mongod.log",
         environment=environment,

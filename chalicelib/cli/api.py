@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit
 import urllib3
 
 from chalicelib.cli.failures import FaultError, ServiceError, SilentError, SlideFailure, UsageError, plain
+from chalicelib.core.authority import split_authority
 
 UNAUTHORIZED, FORBIDDEN, TOO_MANY, REDIRECT, SERVER_ERROR = 401, 403, 429, 300, 500
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -26,7 +27,11 @@ PATIENCE = urllib3.Retry(
 
 def is_loopback(url: str) -> bool:
     """Tell whether a URL leads to this machine."""
-    return urlsplit(url).hostname in LOOPBACK
+    try:
+        host, _ = split_authority(urlsplit(url).netloc)
+    except ValueError:
+        return False
+    return host in LOOPBACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +83,11 @@ def connect(url: str, token: str) -> Api:
     """Return the API at `url`. Raises UsageError for what is no address, or no token; the token is not repeated."""
     try:
         parts = urlsplit(url)
-        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        host, port = split_authority(parts.netloc)
+        valid = parts.scheme in ("http", "https") and host and port != 0
     except ValueError:
         valid = False
-    if not valid or parts.username is not None or parts.query or parts.fragment:
+    if not valid or parts.query or parts.fragment:
         raise UsageError("the address of the service must look like https://host or http://127.0.0.1:8000")
     token = token.strip()
     if not (token.isascii() and token.isprintable()) or " " in token:

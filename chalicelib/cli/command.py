@@ -202,8 +202,11 @@ class Command:
         with peeked(inputs, member) as (file, size_bytes):
             # Who names a converter has it used for all that is no tiled TIFF; else the service does what it can.
             reason = why_not_tiled(file, size_bytes)
+            refusal = why_not_published(file, size_bytes, self.slide_options)
             if reason is None or converter is None:
-                reason = why_not_published(file, size_bytes, self.slide_options)
+                reason = refusal
+            if reason is not None and converter is not None:
+                converter.check_first_image(file, size_bytes)
             if reason is not None and converter is None:
                 raise SlideFailure(
                     reason,

@@ -7,8 +7,12 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from chalicelib.cli.failures import SlideFailure, UsageError, plain
+from chalicelib.core.errors import NotTiffError, SlidehookError
+from chalicelib.core.slide_images import base_image
+from chalicelib.core.tiff import read_ifds
 
 DEFAULT_TILE_SIZE_PX = 256
 CONVERT_SECONDS = 4 * 3600.0
@@ -21,6 +25,25 @@ class Converter:
 
     program: Path
     tile_size_px: int
+
+    def check_first_image(self, file: BinaryIO, size_bytes: int) -> None:
+        """Raise SlideFailure if the program would convert another image of a TIFF than the slide. vips converts the
+        first one, which some scanners use for the label or a photograph of the glass."""
+        if self.program.name != "vips":
+            return
+        try:
+            ifds = read_ifds(file, size_bytes=size_bytes)
+            base = base_image(ifds)
+        except NotTiffError:
+            return
+        except SlidehookError as error:
+            raise SlideFailure(str(error), code=error.code, hint=error.advice) from error
+        if base is not ifds[0]:
+            raise SlideFailure(
+                f"vips converts the first image of a TIFF, and the slide is image {base.index}",
+                code="not_converted",
+                hint="Put bfconvert into the folder of --bindir instead, or export the slide to a file of its own.",
+            )
 
     def convert(self, path: Path, folder: Path, *, within_seconds: float = CONVERT_SECONDS) -> Path:
         """Return the tiled TIFF in `folder` that was made of a file. Raises SlideFailure with the program's words."""

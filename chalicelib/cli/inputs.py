@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,9 +13,10 @@ from typing import BinaryIO, cast
 
 from chalicelib.cli.failures import SlideFailure, UsageError, plain
 from chalicelib.core.blocks import BlockStream
-from chalicelib.core.errors import NotTiffError, SlidehookError, TruncatedError
+from chalicelib.core.errors import NotTiffError, SlidehookError, TruncatedError, UnsupportedError
+from chalicelib.core.slide_images import base_image
 from chalicelib.core.source import DIRECT_PREFIX, SLIDE_SUFFIXES
-from chalicelib.core.tiff import read_ifds
+from chalicelib.core.tiff import Ifd, read_ifds
 
 # What vips or bfconvert may make a slide of, besides those.
 CONVERTIBLE_SUFFIXES = frozenset({
@@ -179,12 +180,20 @@ def why_not_tiled(file: BinaryIO, size_bytes: int) -> str | None:
     """Return why a file has to be converted first; None for a tiled TIFF. Raises SlideFailure for a damaged one."""
     try:
         ifds = read_ifds(file, size_bytes=size_bytes)
-        largest = max(ifds, key=lambda ifd: ifd.width_px * ifd.height_px)
-        end = max(map(sum, zip(largest.offsets, largest.byte_counts, strict=False)), default=0)
+        slide = _slide(ifds)
+        end = max(map(sum, zip(slide.offsets, slide.byte_counts, strict=False)), default=0)
         if end > size_bytes:
             raise TruncatedError(f"the pixels end at byte {end}, and the file at byte {size_bytes}")
     except NotTiffError as error:
         return str(error)
     except SlidehookError as error:
         raise SlideFailure(str(error), code=error.code, hint=error.advice) from error
-    return None if largest.is_tiled else "it is stored in strips, not in tiles"
+    return None if slide.is_tiled else "it is stored in strips, not in tiles"
+
+
+def _slide(ifds: Sequence[Ifd]) -> Ifd:
+    """Return the image of full resolution; of a file whose slide is uncertain, the largest image."""
+    try:
+        return base_image(ifds)
+    except UnsupportedError:
+        return max(ifds, key=lambda ifd: ifd.width_px * ifd.height_px)

@@ -6,7 +6,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.cli.failures import SlideFailure, plain
 from chalicelib.core.blocks import BlockStream
-from chalicelib.core.errors import SlidehookError, TruncatedError
+from chalicelib.core.errors import SlidehookError, TruncatedError, UnsupportedError
 from chalicelib.core.inspection import described
 from chalicelib.core.job import Options
 from chalicelib.core.survey import survey
@@ -29,12 +29,19 @@ def preview(file: BinaryIO, size_bytes: int, options: Options) -> dict[str, Any]
 
 
 def why_not_published(file: BinaryIO, size_bytes: int, options: Options) -> str | None:
-    """Return why the service would refuse a file as it is, None if it would not, or if no converter could help."""
+    """Return why the service would refuse a file as it is, None if it would not, or if no converter could help.
+
+    Raises SlideFailure for a file that a converter must not touch: it could publish the label instead of the slide.
+    """
     try:
         file.seek(0)
         survey(file, size_bytes=size_bytes, options=options)
     except TruncatedError:
         return None
+    except UnsupportedError as error:
+        if not error.convertible:
+            raise SlideFailure(str(error), code=error.code, hint=error.advice) from error
+        return str(error)
     except SlidehookError as error:
         return str(error)
     return None

@@ -277,8 +277,14 @@ class NotTiledError(SlideError):
 
 
 class UnsupportedError(SlideError):
+    """`convertible` is False if a converter could take another image of the file, such as the label, for the slide."""
+
     code = "unsupported"
     hint = "Convert it to a JPEG-tiled pyramidal TIFF: ptif_upload.py --bindir does that with vips or bfconvert."
+
+    def __init__(self, message: str, *, hint: str | None = None, convertible: bool = True) -> None:
+        super().__init__(message, hint=hint)
+        self.convertible = convertible
 
 
 class LimitError(SlideError):

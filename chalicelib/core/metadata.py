@@ -10,12 +10,10 @@ the fact is None, and no weaker source decides instead. What a source means is t
 that says so.
 """
 
-import contextlib
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from xml.parsers import expat
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
+from chalicelib.core.slide_xml import TEXT_CHARACTERS, Element, numbers, read_xml
 from chalicelib.core.tiff import Ifd
 
 # Micrometres per pixel. Electron microscopes come down to the lower end, macro cameras up to the higher one.
@@ -51,13 +49,6 @@ VENDORS = {
 
 REPEATS = 8  # of a field that count when it is asked whether the file contradicts itself
 FIELDS_CHARACTERS = 64 * 1024  # descriptions of fields and lines are a few kilobytes at most
-XML_CHARACTERS = 4 * 1024 * 1024  # Philips keeps label and macro image in the XML, and says the spacing behind them
-XML_PIECE_BYTES = 64 * 1024
-XML_TAG_BYTES = 64 * 1024
-XML_ELEMENTS = 20_000
-XML_DEPTH = 64
-XML_TEXT_CHARACTERS = 256
-NUMBER = re.compile(r"[+-]?(?:[0-9]{1,15}(?:[.,][0-9]{0,30})?|[.,][0-9]{1,30})(?:[eE][+-]?[0-9]{1,3})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,18 +120,12 @@ def _sane(values: tuple[float, ...], least: float, most: float) -> tuple[float, 
     return tuple(each for each in values if least <= each <= most)
 
 
-def _numbers(*texts: str | None) -> tuple[float, ...]:
-    """Return the numbers among `texts`. Scanners of some countries write a comma, and magnifications end in x."""
-    clean = ((text or "")[:XML_TEXT_CHARACTERS].strip().rstrip("xX×").rstrip() for text in texts)
-    return tuple(float(text.replace(",", ".")) for text in clean if NUMBER.fullmatch(text))
-
-
 def _scaled(values: Iterable[float], factor: float) -> tuple[float, ...]:
     return tuple(each * factor for each in values)
 
 
 def _vendor(name: str | None) -> str | None:
-    begun = (name or "")[:XML_TEXT_CHARACTERS].strip().casefold()
+    begun = (name or "")[:TEXT_CHARACTERS].strip().casefold()
     return next((vendor for start, vendor in VENDORS.items() if begun.startswith(start)), None)
 
 
@@ -207,8 +192,8 @@ def _of_aperio(text: str) -> _Said:
     fields = _fields(text, "|")
     if "->" in text.partition("|")[0]:
         return _Said(vendor="Aperio")
-    mpp = _numbers(*fields.get("MPP", ()))
-    return _Said(vendor="Aperio", mpp_x=mpp, mpp_y=mpp, magnification=_numbers(*fields.get("AppMag", ())))
+    mpp = numbers(*fields.get("MPP", ()))
+    return _Said(vendor="Aperio", mpp_x=mpp, mpp_y=mpp, magnification=numbers(*fields.get("AppMag", ())))
 
 
 def _of_imagej(text: str, base: Ifd) -> _Said:
@@ -225,97 +210,20 @@ def _of_trestle(text: str, base: Ifd) -> _Said:
         vendor="Trestle",
         mpp_x=() if base.x_resolution is None else (base.x_resolution,),
         mpp_y=() if base.y_resolution is None else (base.y_resolution,),
-        magnification=_numbers(*_fields(text, ";").get("Objective Power", ())),
+        magnification=numbers(*_fields(text, ";").get("Objective Power", ())),
     )
 
 
 # -- texts in XML ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True, eq=False)
-class _Element:
-    """`text` is its beginning. `children` are the nearest elements below it whose names are asked for somewhere."""
-
-    name: str
-    attributes: dict[str, str]
-    children: list["_Element"] = field(default_factory=list)
-    text: str = ""
-
-    def below(self, name: str) -> Iterator["_Element"]:
-        """Yield all elements of that name below this one, in the order of the document."""
-        waiting = self.children[::-1]
-        while waiting:
-            each = waiting.pop()
-            waiting.extend(reversed(each.children))
-            if each.name == name:
-                yield each
-
-    def numbers(self, *names: str) -> tuple[float, ...]:
-        return _numbers(*(self.attributes.get(each) for each in names))
-
-
-class _Tree:
-    """Grows as expat reads. It stops (`is_full`) at documents that nobody asks for, and at such as are made to swell:
-    too many elements, too deep."""
-
-    def __init__(self) -> None:
-        self.root: _Element | None = None
-        self.is_full = False
-        self._elements = 0
-        self._open: list[_Element] = []
-
-    def start(self, name: str, attributes: dict[str, str]) -> None:
-        if self.is_full:
-            return
-        element = _Element(name.rpartition(":")[2], attributes)
-        if self.root is None:
-            self.root = element
-        elif element.name in XML_NAMES:
-            self._open[-1].children.append(element)
-        else:
-            element = self._open[-1]  # what nobody asks for counts as part of what is around it
-        self._open.append(element)
-        self._elements += 1
-        swells = self._elements >= XML_ELEMENTS or len(self._open) >= XML_DEPTH
-        self.is_full = swells or self.root.name not in XML_READERS
-
-    def end(self, _name: str) -> None:
-        if not self.is_full:
-            self._open.pop()
-
-    def characters(self, text: str) -> None:
-        if not self.is_full and len(self._open[-1].text) < XML_TEXT_CHARACTERS:
-            self._open[-1].text += text[:XML_TEXT_CHARACTERS]
-
-
-def _root(text: str) -> _Element | None:
-    """Return the root of what could be read of an XML text: what is cut off or broken ends it, and is no error.
-
-    A text that declares a document type is not read at all, since entities swell; nobody's slides have one. Expat gets
-    its text in pieces, and no more of them once the tree is full or a single tag runs on and on.
-    """
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        return None
-    tree = _Tree()
-    parser = expat.ParserCreate("utf-8")
-    parser.StartElementHandler, parser.EndElementHandler = tree.start, tree.end
-    parser.CharacterDataHandler = tree.characters
-    data = text[:XML_CHARACTERS].encode(errors="replace")
-    with contextlib.suppress(expat.ExpatError):
-        for stop in range(XML_PIECE_BYTES, len(data) + XML_PIECE_BYTES, XML_PIECE_BYTES):
-            parser.Parse(data[stop - XML_PIECE_BYTES : stop])
-            if tree.is_full or stop - parser.CurrentByteIndex > XML_PIECE_BYTES + XML_TAG_BYTES:
-                break
-    return tree.root
-
-
 def _of_xml(text: str, sizes: tuple[Size, Size]) -> _Said:
-    root = _root(text)
+    root = read_xml(text)
     reader = XML_READERS.get(root.name) if root else None
     return reader(root, sizes) if root and reader else NOTHING
 
 
-def _of_philips(root: _Element, _sizes: tuple[Size, Size]) -> _Said:
+def _of_philips(root: Element, _sizes: tuple[Size, Size]) -> _Said:
     """DICOM's attributes of the scan, and of representation 0 of it, which is the largest level
     (openslide.org/formats/philips)."""
     if root.attributes.get("ObjectType") != "DPUfsImport":
@@ -338,7 +246,7 @@ def _of_philips(root: _Element, _sizes: tuple[Size, Size]) -> _Said:
 IMAGE_TYPE, WHOLE = "PIM_DP_IMAGE_TYPE", "WSI"
 
 
-def _philips_attributes(of: _Element) -> dict[str, str]:
+def _philips_attributes(of: Element) -> dict[str, str]:
     return {each.attributes.get("Name", ""): each.text.strip() for each in of.children if each.name == "Attribute"}
 
 
@@ -346,17 +254,17 @@ def _philips_spacing(text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the distances from row to row (y) and from column to column (x) in micrometres. DICOM's Pixel Spacing
     (0028,0030) gives them in that order and in millimetres; here each stands in quotes."""
     words = text.replace('"', " ").replace("\\", " ").split()
-    found = _scaled(_numbers(*words), MICROMETRES["mm"]) if len(words) == 2 else ()
+    found = _scaled(numbers(*words), MICROMETRES["mm"]) if len(words) == 2 else ()
     return (found[:1], found[1:]) if len(found) == 2 else ((), ())
 
 
 def _philips_power(derivation: str) -> tuple[float, ...]:
     """The first of the numbers behind "levels=" is the power of the objective, or else a number above 10 000."""
     settings = derivation.partition("sourceFilename")[0].split("-")
-    return _numbers(*(each[7:].partition(",")[0] for each in settings if each.startswith("levels=")))
+    return numbers(*(each[7:].partition(",")[0] for each in settings if each.startswith("levels=")))
 
 
-def _of_leica(root: _Element, sizes: tuple[Size, Size]) -> _Said:
+def _of_leica(root: Element, sizes: tuple[Size, Size]) -> _Said:
     """Of each image the size of the view in nanometres, and the sizes of its levels in pixels
     (openslide.org/formats/leica). The one that has the base's size is the scan, others are macro images."""
     x: tuple[float, ...] = ()
@@ -368,11 +276,11 @@ def _of_leica(root: _Element, sizes: tuple[Size, Size]) -> _Said:
             views = list(image.below("view"))
             x += tuple(nm / width_px * MICROMETRES["nm"] for each in views for nm in each.numbers("sizeX"))
             y += tuple(nm / height_px * MICROMETRES["nm"] for each in views for nm in each.numbers("sizeY"))
-            magnification += _numbers(*(each.text for each in image.below("objective")))
+            magnification += numbers(*(each.text for each in image.below("objective")))
     return _Said(vendor="Leica", mpp_x=x, mpp_y=y, magnification=magnification)
 
 
-def _of_ome(root: _Element, sizes: tuple[Size, Size]) -> _Said:
+def _of_ome(root: Element, sizes: tuple[Size, Size]) -> _Said:
     """PhysicalSizeX and -Y of the images that have the base's size, in micrometres unless a unit is given, and the
     objective that their settings name (OME schema 2016-06: Pixels, ObjectiveSettings, Objective)."""
     images = [
@@ -392,12 +300,12 @@ def _of_ome(root: _Element, sizes: tuple[Size, Size]) -> _Said:
     )
 
 
-def _ome_size(pixels: _Element, name: str) -> tuple[float, ...]:
+def _ome_size(pixels: Element, name: str) -> tuple[float, ...]:
     factor = MICROMETRES.get(pixels.attributes.get(f"{name}Unit", "µm").strip())
     return () if factor is None else _scaled(pixels.numbers(name), factor)
 
 
-def _of_ventana(root: _Element, _sizes: tuple[Size, Size]) -> _Said:
+def _of_ventana(root: Element, _sizes: tuple[Size, Size]) -> _Said:
     """ScanRes in micrometres per pixel, Magnification (Roche, "BIF whole slide image file format"); iScan is the root
     of the XMP packet, or stands in one called Metadata."""
     scans = [each for each in (root, *root.below("iScan")) if each.name == "iScan"]
@@ -406,30 +314,30 @@ def _of_ventana(root: _Element, _sizes: tuple[Size, Size]) -> _Said:
     return _Said(vendor="Ventana" if scans else None, mpp_x=mpp, mpp_y=mpp, magnification=magnification)
 
 
-def _of_vips(root: _Element, sizes: tuple[Size, Size]) -> _Said:
+def _of_vips(root: Element, sizes: tuple[Size, Size]) -> _Said:
     """What OpenSlide said of the slide that libvips wrote this one from (`tiffsave --properties`; openslide.org/api,
     standard properties). Spacing and power are those of its level 0, and say nothing of a picture that was shrunk."""
     said: dict[str, str] = {}
     for each in root.below("property"):
         said |= {name.text.strip(): value.text for name in each.below("name") for value in each.below("value")}
     vendor = _vendor(said.get("openslide.vendor"))
-    size = _numbers(said.get("openslide.level[0].width"), said.get("openslide.level[0].height"))
+    size = numbers(said.get("openslide.level[0].width"), said.get("openslide.level[0].height"))
     if size and size not in sizes:
         return _Said(vendor=vendor)
     return _Said(
         vendor=vendor,
-        mpp_x=_numbers(said.get("openslide.mpp-x")),
-        mpp_y=_numbers(said.get("openslide.mpp-y")),
-        magnification=_numbers(said.get("openslide.objective-power")),
+        mpp_x=numbers(said.get("openslide.mpp-x")),
+        mpp_y=numbers(said.get("openslide.mpp-y")),
+        magnification=numbers(said.get("openslide.objective-power")),
     )
 
 
-def _of_perkinelmer(root: _Element, _sizes: tuple[Size, Size]) -> _Said:
+def _of_perkinelmer(root: Element, _sizes: tuple[Size, Size]) -> _Said:
     """The objective, as in "20x"; the spacing stands in the resolution tags (PerkinElmer, "QPTIFF file format")."""
-    return _Said(vendor="PerkinElmer", magnification=_numbers(*(each.text for each in root.below("Objective"))))
+    return _Said(vendor="PerkinElmer", magnification=numbers(*(each.text for each in root.below("Objective"))))
 
 
-XML_READERS: dict[str, Callable[[_Element, tuple[Size, Size]], _Said]] = {
+XML_READERS: dict[str, Callable[[Element, tuple[Size, Size]], _Said]] = {
     "DataObject": _of_philips,
     "Metadata": _of_ventana,
     "OME": _of_ome,
@@ -438,7 +346,3 @@ XML_READERS: dict[str, Callable[[_Element, tuple[Size, Size]], _Said]] = {
     "image": _of_vips,
     "scn": _of_leica,
 }
-XML_NAMES = frozenset({
-    "Attribute", "DataObject", "Image", "Microscope", "Objective", "ObjectiveSettings", "Pixels", "dimension", "iScan",
-    "image", "name", "objective", "pixels", "property", "value", "view",
-})  # fmt: skip

@@ -1,16 +1,11 @@
-"""Which images of a TIFF are the levels of the slide, and how each level of the published pyramid comes to be.
-
-Geometry decides: a level is an image, tiled if the base is, whose size is the base's halved a whole number of times,
-within rounding. Label, macro and thumbnail images can show a patient's name; they are never levels, and are published
-beside the slide only if the caller asks for them.
+"""How each level of the published pyramid comes to be. Which images of the TIFF are levels, core.slide_images decides.
 
 Each level is published in the best way that its storage allows: `passthrough` copies stored JPEG tiles,
 `lossless-crop` cuts larger JPEG tiles without decoding them, `re-encoded` decodes and encodes anew, and `made` halves
 the next finer level where the file has none, or none that can be trusted.
 """
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,7 +16,7 @@ from chalicelib.core.errors import (
 )
 from chalicelib.core.geometry import Grid, level_count, level_grid
 from chalicelib.core.job import OnBadTile
-from chalicelib.core.storage import why_not
+from chalicelib.core.slide_images import slide_images
 from chalicelib.core.tiff import (
     COMPRESSION_JPEG,
     PHOTOMETRIC_GREY,
@@ -32,10 +27,8 @@ from chalicelib.core.tiff import (
 
 Made = Literal["passthrough", "lossless-crop", "re-encoded", "made"]
 
-ROUNDING_PX = 2  # writers round halved sizes up or down, at every step
 MIN_TILE_SIZE_PX, MAX_TILE_SIZE_PX, TILE_SIZE_STEP_PX = 64, 4096, 16
 DEFAULT_TILE_SIZE_PX = 256
-MAX_PIXELS = 1 << 41  # a 150 mm x 60 mm glass at 0.06 micrometres per pixel
 MAX_TILES = 4_000_000
 MAX_TILE_BYTES = 16_000_000  # MongoDB takes documents of 16 MiB
 # A slide of which more than one tile in ten cannot be read is a damaged file, not a slide with a flaw.
@@ -45,8 +38,6 @@ PASSED = {PHOTOMETRIC_GREY: 1, PHOTOMETRIC_RGB: 3, PHOTOMETRIC_YCBCR: 3}
 SHARED_TIMES, SHARED_BYTES = 2, 64 << 20
 # Of a slide in strips whole rows are decoded: several of them are held, beside what is encoded.
 MAX_BAND_BYTES = 400 << 20
-ASSOCIATED = re.compile(r"\b(label|macro|thumbnail|thumb)\b", re.IGNORECASE)
-ASSOCIATED_SUBFILE_TYPE = 9  # Aperio's macro
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,10 +110,11 @@ def plan_pyramid(
     JPEG tiles can be cut without loss here. Raises UnsupportedError, LimitError or TruncatedError, each naming the
     image at fault.
     """
-    base = _base(ifds)
+    images = slide_images(ifds)
+    base = images.base
     tile_size_px = tile_size or _own_tile_size(base)
     depth = level_count(base.width_px, base.height_px, tile_size_px)
-    stored = {0: base} if base_only else _stored_levels(base, ifds, depth)
+    stored = {0: base} if base_only else {0: base, **images.levels}
     levels: list[Level] = []
     for number in range(1 if base_only else depth):
         grid = level_grid(base.width_px, base.height_px, tile_size_px, number)
@@ -136,7 +128,7 @@ def plan_pyramid(
         tile_size_px=tile_size_px,
         depth=depth,
         levels=tuple(levels),
-        associated=tuple(_associated(ifds, base)),
+        associated=images.associated,
     )
     _check(pyramid, size_bytes, on_bad_tile)
     return pyramid
@@ -169,46 +161,6 @@ def _check(pyramid: Pyramid, size_bytes: int, on_bad_tile: OnBadTile) -> None:
         )
 
 
-def _base(ifds: Sequence[Ifd]) -> Ifd:
-    slides = [ifd for ifd in ifds if _associated_name(ifd) is None or _is_slide(ifd, ifds)] or list(ifds)
-    largest = max(slides, key=lambda ifd: (ifd.width_px * ifd.height_px, -ifd.index))
-    where = f"image {largest.index} of the TIFF ({largest.width_px} x {largest.height_px} px)"
-    if largest.width_px * largest.height_px > MAX_PIXELS:
-        raise LimitError(f"the slide claims {largest.width_px} x {largest.height_px} px")
-    reason = why_not(largest)
-    if reason is not None:
-        raise UnsupportedError(f"{where} {reason}")
-    if not _is_complete(largest):
-        raise TruncatedError(f"{where} lists fewer strips than it has")
-    others = [ifd for ifd in slides if ifd is not largest and not _is_some_level(ifd, largest)]
-    alike = [ifd for ifd in others if (ifd.width_px, ifd.height_px) == (largest.width_px, largest.height_px)]
-    if alike:
-        raise UnsupportedError(
-            f"the TIFF has {len(alike) + 1} images of {largest.width_px} x {largest.height_px} px: channels or focal"
-            " planes, of which a slide has one"
-        )
-    pixels = largest.width_px * largest.height_px
-    regions = (ifd for ifd in others if ifd.is_tiled and ifd.width_px * ifd.height_px > REGION_SHARE * pixels)
-    for other in regions:
-        raise UnsupportedError(
-            f"the TIFF has a second slide in it, image {other.index} ({other.width_px} x {other.height_px} px)"
-        )
-    return largest
-
-
-# Smaller images of another shape are previews of some kind; nobody misses them.
-REGION_SHARE = 0.25
-
-
-def _is_some_level(ifd: Ifd, base: Ifd) -> bool:
-    """Tell whether an image is as large as a level of the base, or has its shape: a preview of the whole glass."""
-    ratio = base.width_px / ifd.width_px
-    same_shape = ratio > 1 and abs(ifd.height_px * ratio - base.height_px) <= ratio * (ROUNDING_PX + ifd.tile_height_px)
-    return same_shape or any(
-        _matches(ifd, base, level) for level in range(1, max(base.width_px, base.height_px).bit_length() + 1)
-    )
-
-
 def _own_tile_size(base: Ifd) -> int:
     """Return the edge of the tiles in pixels that is published unless another one is asked for: the file's own if they
     are square JPEG tiles of a usable size."""
@@ -216,77 +168,6 @@ def _own_tile_size(base: Ifd) -> int:
     fits = max(base.tile_width_px, base.tile_height_px) % side == 0 and side % 2 == 0
     usable = MIN_TILE_SIZE_PX <= side <= MAX_TILE_SIZE_PX and fits
     return side if base.is_tiled and usable else DEFAULT_TILE_SIZE_PX
-
-
-def _stored_levels(base: Ifd, ifds: Iterable[Ifd], depth: int) -> dict[int, Ifd]:
-    stored = {0: base}
-    for ifd in (each for each in ifds if each is not base):
-        level = _level_of(ifd, base, depth)
-        # A level whose tiles are all left out is made: the coarsest must exist, it is the thumbnail.
-        if level is not None and level not in stored and any(ifd.byte_counts):
-            stored[level] = ifd
-    return stored
-
-
-def _level_of(ifd: Ifd, base: Ifd, depth: int) -> int | None:
-    """Return which level the image is, or None: an associated image, another aspect, or one that cannot be read."""
-    if _associated_name(ifd) is not None or ifd.is_tiled != base.is_tiled or why_not(ifd) or not _is_complete(ifd):
-        return None
-    return next((level for level in range(1, depth) if _matches(ifd, base, level)), None)
-
-
-def _is_complete(ifd: Ifd) -> bool:
-    segments = ifd.segment_columns * ifd.segment_rows * ifd.planes
-    return len(ifd.offsets) >= segments <= len(ifd.byte_counts)
-
-
-def _associated_name(ifd: Ifd) -> str | None:
-    """Return what an image is that is no level, as its writer says; None for all others."""
-    # Only the name a writer gives the image counts: Aperio puts it first after the line break, and what follows may
-    # hold anything.
-    first_words = ifd.description.replace("\r", "").split("\n")[-1][:40]
-    found = ASSOCIATED.search(first_words)
-    if found:
-        return {"thumb": "thumbnail"}.get(found[1].lower(), found[1].lower())
-    return "macro" if ifd.subfile_type == ASSOCIATED_SUBFILE_TYPE else None
-
-
-def _is_slide(ifd: Ifd, ifds: Sequence[Ifd]) -> bool:
-    """Tell whether an image is the slide itself, whatever its description says ("label-free"): the largest one, in
-    tiles, of which others are levels."""
-    others = [other for other in ifds if other is not ifd]
-    is_largest = all(other.width_px * other.height_px < ifd.width_px * ifd.height_px for other in others)
-    return ifd.is_tiled and is_largest and any(_is_some_level(other, ifd) for other in others)
-
-
-def _associated(ifds: Sequence[Ifd], base: Ifd) -> Iterator[tuple[str, Ifd]]:
-    """Yield the images that stand beside the slide, by name, each name once."""
-    seen: set[str] = set()
-    for ifd in ifds:
-        name = _associated_name(ifd)
-        # Aperio's thumbnail has no name: it is the image in strips that follows the base.
-        if name is None and base.is_tiled and not ifd.is_tiled and ifd.index == base.index + 1:
-            name = "thumbnail"
-        if name is not None and name not in seen and ifd is not base:
-            seen.add(name)
-            yield name, ifd
-
-
-def _matches(ifd: Ifd, base: Ifd, level: int) -> bool:
-    """Tell whether an image is as large as a level. A tiled one that lacks a column or row of pixels by more than
-    rounding is made anew: its last pixels exist only in the finer one."""
-    if (ifd.width_px, ifd.height_px) == (base.width_px, base.height_px) and max(base.width_px, base.height_px) > 1:
-        return False
-    across, down = (ifd.tile_width_px, ifd.tile_height_px) if ifd.is_tiled else (1, 1)
-    return _side_matches(ifd.width_px, base.width_px, level, across) and _side_matches(
-        ifd.height_px, base.height_px, level, down
-    )
-
-
-def _side_matches(side_px: int, base_px: int, level: int, tile_size_px: int) -> bool:
-    expected_px = base_px / (1 << level)
-    padded_px = -(-expected_px // tile_size_px) * tile_size_px  # Philips pads every level to whole tiles
-    return abs(side_px - expected_px) <= ROUNDING_PX or side_px == padded_px
 
 
 def _level(number: int, grid: Grid, ifd: Ifd | None, size_bytes: int, *, can_crop: bool) -> Level:

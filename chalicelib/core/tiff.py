@@ -62,7 +62,8 @@ class Ifd:
 
     A strip is a tile of the image's width, whose `tile_height_px` is RowsPerStrip. `colour_map` holds a palette's
     16-bit values (all red ones, then green, then blue), in this machine's byte order. `x_resolution`, `y_resolution`
-    are in pixels per `resolution_unit` (1 none, 2 inch, 3 cm).
+    are in pixels per `resolution_unit` (1 none, 2 inch, 3 cm). `parent` is the index of the IFD that lists this one in
+    its SubIFDs, None for an image of the main chain.
     """
 
     index: int
@@ -98,6 +99,7 @@ class Ifd:
     icc_profile: bytes = b""
     is_ndpi: bool = False
     ndpi_magnification: float | None = None
+    parent: int | None = None
 
     @property
     def planes(self) -> int:
@@ -186,10 +188,11 @@ def _walk(stream: Any) -> Iterator[Ifd]:
         offset = _first_offset(tiff)
         while offset:
             page, following = _directory(tiff, offset, seen)
-            yield _ifd(page, len(seen) - 1)
+            parent = len(seen) - 1
+            yield _ifd(page, parent)
             for sub_offset in page.subifds or ():
                 sub_page, _ = _directory(tiff, sub_offset, seen)
-                yield _ifd(sub_page, len(seen) - 1)
+                yield _ifd(sub_page, len(seen) - 1, parent)
             offset = following
 
 
@@ -224,8 +227,8 @@ def _directory(tiff: Any, offset: int, seen: set[int]) -> tuple[Any, int]:
     return page, following
 
 
-def _ifd(page: Any, index: int) -> Ifd:
-    found = _checked(_translated(page, index))
+def _ifd(page: Any, index: int, parent: int | None = None) -> Ifd:
+    found = _checked(_translated(page, index, parent))
     # tifffile keeps an object of 32 bytes for each number, in pages that refer to each other: they would stay until the
     # garbage is collected, and a large slide has half a million of them.
     page.dataoffsets = page.databytecounts = ()
@@ -254,7 +257,7 @@ def _checked(ifd: Ifd) -> Ifd:
     return ifd
 
 
-def _translated(page: Any, index: int) -> Ifd:
+def _translated(page: Any, index: int, parent: int | None) -> Ifd:
     # tifffile's pages are dynamic; this is the one place that knows their attributes.
     tag = _reader(page.tags)
     subsampling = tag(530, (2, 2))
@@ -297,6 +300,7 @@ def _translated(page: Any, index: int) -> Ifd:
         icc_profile=_bytes(tag(34675, b"")),
         is_ndpi=TAG_NDPI in page.tags,
         ndpi_magnification=_number(tag(65421, None)),
+        parent=parent,
     )
 
 

@@ -182,7 +182,10 @@ def test_who_is_on_loopback_is_told_by_the_gateway_and_not_by_the_caller(world: 
     assert call("GET", "/jobs", token=None).status_code == 200
     assert call("GET", "/jobs", token=None, Host="slides.example.org").status_code == 401
     assert call("GET", "/jobs", token=None, Host="127.0.0.1.example.org").status_code == 401
+    for disguised in ("a[::1]b", "evil.example[::1]", "[::1].evil.example", "[127.0.0.1]", "x@127.0.0.1", "::1"):
+        assert call("GET", "/jobs", token=None, Host=disguised).status_code == 401
     assert call("GET", "/jobs", token=None, Host="localhost:8000").status_code == 200
+    assert call("GET", "/jobs", token=None, Host="[::1]:8000").status_code == 200
     assert call("POST", "/redrive", {}, token=None).status_code == 401
 
 

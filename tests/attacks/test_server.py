@@ -64,8 +64,11 @@ def test_bytes_that_are_no_text_in_a_header_are_refused(port: int) -> None:
     assert get(port, "/jobs", "Cookie: slidehook=\xff")[0] == 401
 
 
-def test_another_host_is_not_answered(port: int) -> None:
-    request = b"GET /health HTTP/1.1\r\nHost: evil.example.org\r\nConnection: close\r\n\r\n"
+@pytest.mark.parametrize(
+    "host", [b"evil.example.org", b"a[::1]b", b"[::1].evil.example.org", b"[127.0.0.1]", b"a@[::1]"]
+)
+def test_another_host_is_not_answered(port: int, host: bytes) -> None:
+    request = b"GET /health HTTP/1.1\r\nHost: %b\r\nConnection: close\r\n\r\n" % host
     assert send(port, request)[0] == 421
 
 

@@ -1,5 +1,6 @@
 """Webhooks that are not what their signature says, not signed now, or not for the first time."""
 
+import base64
 import json
 from dataclasses import replace
 from typing import Any
@@ -40,6 +41,25 @@ def test_a_signature_beside_that_of_another_secret_is_taken(world: World, delive
     data, stamp = json.dumps(UPLOAD).encode(), int(world.clock.now())
     both = " ".join(sign(secret_bytes(each), "msg_1", stamp, data) for each in (UNKNOWN, OLD))
     assert deliver(data, webhook_signature=both).status_code == 202
+
+
+@pytest.mark.parametrize("signed_as", ["text", "base64"])
+def test_a_signature_covers_the_body_that_api_gateway_encoded(world: World, signed_as: str) -> None:
+    """With */* as binary media type every body reaches the function as base64."""
+    import app
+
+    data, stamp = json.dumps(UPLOAD).encode(), int(world.clock.now())
+    body = base64.b64encode(data)
+    event = {
+        "requestContext": {"httpMethod": "POST", "resourcePath": "/hooks/{name}", "path": "/api/hooks/upload"},
+        "headers": {
+            "Content-Type": "application/json", "webhook-id": "msg_1", "webhook-timestamp": str(stamp),
+            "webhook-signature": sign(secret_bytes(NEW), "msg_1", stamp, data if signed_as == "text" else body),
+        },
+        "pathParameters": {"name": "upload"}, "stageVariables": {}, "body": body.decode(), "isBase64Encoded": True,
+        "multiValueQueryStringParameters": None,
+    }  # fmt: skip
+    assert app.app(event, None)["statusCode"] == (202 if signed_as == "text" else 401)
 
 
 def test_a_webhook_without_signature_is_refused(world: World, call: Call) -> None:

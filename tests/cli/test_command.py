@@ -290,7 +290,17 @@ def test_a_token_that_no_header_can_hold_is_not_repeated(run_slide, service: Ser
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://host", "host:80", "http://", "http://me:secret@host", "http://[", "http://host:x"]
+    "url",
+    [
+        "ftp://host",
+        "host:80",
+        "http://",
+        "http://me:secret@host",
+        "http://[",
+        "http://host:x",
+        "http://a[::1]",
+        "http://[127.0.0.1]/",
+    ],
 )
 def test_an_address_that_is_none_is_told(run_slide, service: Service, url):
     ended = run_slide("--api", url)

@@ -178,3 +178,69 @@ def test_what_the_service_cannot_publish_needs_a_converter(run, service: Service
 def test_strips_need_no_converter(run, slide, service: Service):
     assert run("-i", slide("strips.tif", tiled=False), "-s", SESSION).code == 0
     assert service.submitted()[0]["source"].endswith("/strips.tif")
+
+
+LABEL = "Aperio Image Library v11.2.1 \r\nlabel 600x400"
+
+
+def several(path, *images):
+    """Write a file of images of (width, height, options)."""
+    with tifffile.TiffWriter(path) as writer:
+        for width, height, options in images:
+            writer.write(np.full((height, width, 3), 120, np.uint8), photometric="rgb", metadata=None, **options)
+    return path
+
+
+def test_file_with_two_slides_is_not_converted(run, tmp_path, service: Service, objects, working):
+    folder, words = working("vips", 3)
+    tiled = {"tile": (64, 64)}
+    path = several(tmp_path / "two.tif", (500, 300, tiled), (300, 500, tiled))
+
+    ended = run("-i", path, "-s", SESSION, "--bindir", folder)
+
+    assert ended.code == 1
+    assert "the TIFF has a second slide in it, image 1 (300 x 500 px)" in ended.err
+    assert (words.exists(), objects()) == (False, {})
+
+
+def test_label_in_strips_is_not_converted(run, tmp_path, service: Service, objects, working):
+    folder, words = working("vips", 3)
+    label = several(tmp_path / "label.tif", (600, 400, {"description": LABEL}))
+
+    ended = run("-i", label, "-s", SESSION, "--bindir", folder)
+
+    assert ended.code == 1
+    assert "has no image that is certain to be the slide" in ended.err
+    assert (words.exists(), objects()) == (False, {})
+
+
+def test_vips_does_not_convert_a_file_whose_first_image_is_not_the_slide(
+    run, tmp_path, service: Service, objects, working
+):
+    folder, words = working("vips", 3)
+    strips = several(tmp_path / "strips.tif", (600, 400, {"description": LABEL}), (500, 300, {}))
+
+    ended = run("-i", strips, "-s", SESSION, "--bindir", folder)
+
+    assert ended.code == 1
+    assert "vips converts the first image of a TIFF, and the slide is image 1" in ended.err
+    assert (words.exists(), objects()) == (False, {})
+
+
+def test_bfconvert_converts_a_file_whose_first_image_is_not_the_slide(
+    run, tmp_path, service: Service, objects, working
+):
+    folder, _ = working("bfconvert", -1)
+    strips = several(tmp_path / "strips.tif", (600, 400, {"description": LABEL}), (500, 300, {}))
+
+    ended = run("-i", strips, "-s", SESSION, "--bindir", folder)
+
+    assert (ended.code, list(objects())) == (0, [f"direct/{COLLECTION}/{SESSION}/strips.ptif"])
+
+
+def test_tiled_region_beside_a_larger_label_in_strips_is_not_converted(run, tmp_path, service, objects, bindir):
+    path = several(tmp_path / "region.tif", (300, 200, {"tile": (64, 64)}), (600, 800, {"subfiletype": 1}))
+
+    ended = run("-i", path, "-s", SESSION, "--bindir", bindir("vips", FAIL))
+
+    assert (ended.code, list(objects())) == (0, [f"direct/{COLLECTION}/{SESSION}/region.tif"])

@@ -1,12 +1,19 @@
-"""What /ready asks of AWS: the parts that are there answer, the others raise."""
+"""What /ready asks of AWS and MongoDB: the parts that are there answer, the others raise or say why they are unknown."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from pymongo import MongoClient
 
 from chalicelib.adapters import probes
+from chalicelib.core.readiness import Condition, Finding
+from infra.children import LOOPBACK, free_port
+
+APP = "slidehook_test_probes"
 
 
 def test_a_table_that_is_there_answers_and_another_does_not(dynamodb: Any) -> None:
@@ -29,3 +36,75 @@ def test_a_bucket_that_is_there_answers_and_another_does_not(aws: Callable[[str]
     probes.bucket(client, "work")()
     with pytest.raises(ClientError):
         probes.bucket(client, "nothing")()
+
+
+@pytest.fixture
+def mongo(mongo_uri: str) -> Iterator[MongoClient[dict[str, Any]]]:
+    with MongoClient[dict[str, Any]](mongo_uri, serverSelectionTimeoutMS=5000, appname=APP) as client:
+        yield client
+
+
+@contextmanager
+def failing(client: MongoClient[dict[str, Any]], code: int) -> Iterator[None]:
+    """Let serverStatus of this client end with an error, as it does for a user without the right to it."""
+    data = {"failCommands": ["serverStatus"], "errorCode": code, "appName": APP}
+    client.admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": data})
+    try:
+        yield
+    finally:
+        client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+
+
+def test_open_files_within_the_limit_are_ok(mongo: MongoClient[dict[str, Any]]) -> None:
+    assert probes.open_files(mongo, 1_000_000)() == Finding(condition=Condition.OK)
+
+
+def test_open_files_near_the_limit_degrade_and_the_log_has_both(
+    mongo: MongoClient[dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        found = probes.open_files(mongo, 2)()
+    assert found.condition is Condition.DEGRADED
+    assert caplog.messages[0].startswith("MongoDB has ")
+    assert caplog.messages[0].endswith(" files open; its limit is 2")
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (13, "the user of SLIDEHOOK_MONGO_URI has no right to run serverStatus (role clusterMonitor)"),
+        (59, "serverStatus failed"),
+    ],
+    ids=["unauthorized", "another error"],
+)
+def test_a_server_that_refuses_server_status_is_unknown(
+    mongo: MongoClient[dict[str, Any]], code: int, reason: str
+) -> None:
+    with failing(mongo, code):
+        found = probes.open_files(mongo, 1024)()
+    assert found == Finding(
+        condition=Condition.UNKNOWN, detail=f"The number of files that MongoDB has open is unknown: {reason}."
+    )
+
+
+def test_a_server_without_wiredtiger_is_unknown() -> None:
+    class Router:
+        """A mongos: it answers, and stores nothing itself."""
+
+        admin: Any
+
+        def __init__(self) -> None:
+            self.admin = self
+
+        def command(self, _command: dict[str, Any]) -> dict[str, Any]:
+            return {"ok": 1.0, "process": "mongos"}
+
+    found = probes.open_files(Router(), 1024)()  # type: ignore[arg-type]
+    assert (found.condition, "does not report it" in found.detail) == (Condition.UNKNOWN, True)
+
+
+def test_a_server_that_does_not_answer_is_unknown_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "SERVER_STATUS_SECONDS", 0.05)
+    with MongoClient[dict[str, Any]](LOOPBACK, free_port()) as client:
+        found = probes.open_files(client, 1024)()
+    assert (found.condition, "did not answer" in found.detail) == (Condition.UNKNOWN, True)

@@ -1,10 +1,8 @@
 """Where a callback may go."""
 
-from ipaddress import ip_address
-
 import pytest
 
-from chalicelib.core.endpoint import LONGEST_URL, Endpoint, is_public, parse_endpoint, why_refused
+from chalicelib.core.endpoint import LONGEST_URL, Endpoint, parse_endpoint, why_refused
 
 
 @pytest.mark.parametrize(
@@ -12,6 +10,9 @@ from chalicelib.core.endpoint import LONGEST_URL, Endpoint, is_public, parse_end
     [
         ("https://example.org", Endpoint("https", "example.org", 443, "/")),
         ("https://Example.ORG/a/b?c=d&e=%20", Endpoint("https", "example.org", 443, "/a/b?c=d&e=%20")),
+        ("HTTPS://example.org:443?a=b", Endpoint("https", "example.org", 443, "/?a=b")),
+        ("https://example.org:/a?b?c=d:e@f", Endpoint("https", "example.org", 443, "/a?b?c=d:e@f")),
+        ("https://example.org//a", Endpoint("https", "example.org", 443, "//a")),
         ("https://hooks.example.org:8443/x", Endpoint("https", "hooks.example.org", 8443, "/x")),
         ("https://xn--bcher-kva.example/?", Endpoint("https", "xn--bcher-kva.example", 443, "/")),
         ("https://8.8.8.8/x", Endpoint("https", "8.8.8.8", 443, "/x")),
@@ -60,7 +61,20 @@ def test_an_https_url_of_a_public_host_is_taken_apart(url: str, endpoint: Endpoi
         ("https://[::1]/", "not public"),
         ("https://[::ffff:127.0.0.1]/", "not public"),
         ("https://[::ffff:a9fe:a9fe]/", "not public"),
-        ("https://[fe80::1%25eth0]/", "not public"),
+        ("https://[fe80::1]/", "not public"),
+        ("https://[2002:7f00:1::1]/", "not public"),
+        ("https://[fe80::1%25eth0]/", "must be a URL"),
+        ("https://[2606:4700::1111%25eth0]/", "must be a URL"),
+        ("https://[127.0.0.1]/", "must be a URL"),
+        ("https://[example.org]/", "must be a URL"),
+        ("https://[v1.example]/", "must be a URL"),
+        ("https://[::1].example.org/", "must be a URL"),
+        ("https://example.org[::1]/", "must be a URL"),
+        ("https://2606:4700::1111/", "must be a URL"),
+        ("https://example.org:+443/", "must be a URL"),
+        ("https://example.org:000443/", "must be a URL"),
+        ("https:example.org/", "must name a host"),
+        ("https://:443/", "must name a host"),
         ("https://example.org/" + "x" * LONGEST_URL, "at most"),
     ],
 )
@@ -76,7 +90,7 @@ def test_this_machine_is_called_where_that_is_allowed_and_nothing_else_by_http(h
     assert parse_endpoint(f"http://{host}:8080/x", loopback=True).port == 8080
     assert parse_endpoint(f"http://{host}/", loopback=True).port == 80
     assert parse_endpoint(f"https://{host}/", loopback=True).scheme == "https"
-    for url in ("http://example.org/", "http://10.0.0.1/", "http://[::ffff:10.0.0.1]/"):
+    for url in ("http://example.org/", "http://10.0.0.1/", "http://[::ffff:10.0.0.1]/", "http://[::ffff:127.0.0.1]/"):
         with pytest.raises(ValueError, match="https"):
             parse_endpoint(url, loopback=True)
     with pytest.raises(ValueError, match="not public"):
@@ -90,42 +104,12 @@ def test_a_host_header_has_a_port_only_where_it_says_something() -> None:
     assert parse_endpoint("https://example.org/key?token=x", loopback=False).origin == "https://example.org"
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "1.1.1.1", "8.8.8.8", "93.184.216.34", "2606:4700:4700::1111", "2a00:1450:4001::200e", "::ffff:8.8.8.8",
-        "64:ff9b::808:808", "2002:808:808::1", "2a00:1450::5efe:808:808",
-    ],
-)  # fmt: skip
-def test_public_addresses_are_public(address: str) -> None:
-    assert is_public(ip_address(address))
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "0.0.0.0", "10.1.2.3", "100.64.0.1", "100.100.100.200", "127.0.0.1", "127.255.255.254", "169.254.169.254",
-        "172.16.0.1", "172.31.255.255", "192.0.0.1", "192.0.2.1", "192.88.99.1", "192.168.1.1", "198.18.0.1",
-        "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "168.63.129.16",
-        "::", "::1", "::7f00:1", "::8.8.8.8", "fe80::1", "fe80::1%eth0", "fc00::1", "fd00:ec2::254", "fec0::1",
-        "ff02::1", "ff0e::1", "2001:db8::1", "100::1", "3fff::1",
-        # IPv4 in IPv6: mapped, NAT64 (well known, and of one's own network), 6to4, Teredo (server, client), ISATAP
-        "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::ffff:224.0.0.1",
-        "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::808:808",
-        "2002:7f00:1::1", "2002:a00:1::1", "2002:a9fe:a9fe::1",
-        "2001:0:a00:1::f7f7:f7f7", "2001:0:808:808::80ff:fefe",
-        "2a00:1450::5efe:7f00:1", "2a00:1450::200:5efe:a00:1",
-    ],
-)  # fmt: skip
-def test_whatever_leads_inside_is_not_public(address: str) -> None:
-    assert not is_public(ip_address(address))
-
-
 def test_every_address_of_a_name_has_to_be_public() -> None:
     assert why_refused(["8.8.8.8", "2606:4700::1"], scheme="https", loopback=False) is None
     assert "not public" in (why_refused(["8.8.8.8", "10.0.0.1"], scheme="https", loopback=False) or "")
     assert "not public" in (why_refused(["8.8.8.8", "nonsense"], scheme="https", loopback=False) or "")
     assert "not public" in (why_refused(["127.0.0.1"], scheme="https", loopback=False) or "")
+    assert "not public" in (why_refused(["2606:4700::1%eth0"], scheme="https", loopback=False) or "")
     assert "nowhere" in (why_refused([], scheme="https", loopback=True) or "")
 
 
@@ -133,5 +117,7 @@ def test_a_name_that_leads_to_this_machine_leads_nowhere_else() -> None:
     assert why_refused(["127.0.0.1", "::1"], scheme="http", loopback=True) is None
     assert why_refused(["8.8.8.8"], scheme="https", loopback=True) is None
     assert "not public" in (why_refused(["8.8.8.8"], scheme="http", loopback=True) or "")
+    assert "not public" in (why_refused(["::1%lo"], scheme="http", loopback=True) or "")
+    assert "not public" in (why_refused(["::ffff:127.0.0.1"], scheme="http", loopback=True) or "")
     assert "not public" in (why_refused(["127.0.0.1", "10.0.0.1"], scheme="http", loopback=True) or "")
     assert "not public" in (why_refused(["10.0.0.1"], scheme="https", loopback=True) or "")

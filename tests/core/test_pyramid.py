@@ -107,11 +107,10 @@ def test_a_photograph_of_the_glass_is_no_slide_however_large() -> None:
     assert (pyramid.width_px, pyramid.height_px) == (700, 500)
 
 
-def test_an_image_of_another_shape_is_no_level_and_the_first_of_two_equals_counts() -> None:
+def test_image_of_another_shape_is_not_a_level() -> None:
     ifds, size_bytes = ifds_of(Slide(levels=(0, 1)))
-    squashed = replace(ifds[1], width_px=200)
-    again = replace(ifds[1], index=7)
-    pyramid = plan_pyramid([ifds[0], squashed, ifds[1], again], size_bytes=size_bytes, tile_size=None, base_only=False)
+    squashed = replace(ifds[1], index=2, width_px=200, subfile_type=1)
+    pyramid = plan_pyramid([ifds[0], squashed, ifds[1]], size_bytes=size_bytes, tile_size=None, base_only=False)
     assert pyramid.levels[1].ifd is ifds[1]
 
 
@@ -230,7 +229,11 @@ def test_strips_are_published_in_tiles_of_256_px_and_their_levels_are_found() ->
     data = file.getvalue()
     ifds = read_ifds(io.BytesIO(data), size_bytes=len(data))
     pyramid = plan_pyramid(ifds, size_bytes=len(data), tile_size=None, base_only=False)
-    assert (made(pyramid), pyramid.tile_size_px) == (["re-encoded", "re-encoded", "made"], 256)
+    # Nothing but its size says that the second image is a level.
+    assert (made(pyramid), pyramid.tile_size_px) == (["re-encoded", "made", "made"], 256)
+    described = replace(ifds[1], description="level=1 mag=10")
+    pyramid = plan_pyramid([ifds[0], described], size_bytes=len(data), tile_size=None, base_only=False)
+    assert made(pyramid) == ["re-encoded", "re-encoded", "made"]
     short = replace(ifds[0], offsets=ifds[0].offsets[:-1])
     with pytest.raises(TruncatedError, match="fewer strips than it has"):
         plan_pyramid([short], size_bytes=len(data), tile_size=None, base_only=False)

@@ -11,7 +11,7 @@ import pytest
 from chalice.test import HTTPResponse
 from PIL import Image
 
-from chalicelib.config import MissingSettingError, find_service, read_settings
+from chalicelib.config import MissingSettingError, WrongSettingError, find_service, read_settings
 from chalicelib.core.errors import ArchiveBusyError, ConflictError
 from chalicelib.core.job import State
 from chalicelib.entrypoints.http.answers import problem
@@ -362,6 +362,11 @@ def test_settings_come_from_the_environment_and_a_missing_one_is_named() -> None
         None,
     )
     assert not read_settings(values).open_reads
+    assert read_settings(values).mongo_open_files == 0
+    assert read_settings(values | {"SLIDEHOOK_MONGO_OPEN_FILES": " 64000 "}).mongo_open_files == 64000
+    for wrong in ("-1", "1e3", "many", "1.5", "\N{ARABIC-INDIC DIGIT ONE}"):
+        with pytest.raises(WrongSettingError, match=r"SLIDEHOOK_MONGO_OPEN_FILES: .* whole number.*docs/mongodb.md"):
+            read_settings(values | {"SLIDEHOOK_MONGO_OPEN_FILES": wrong})
     with pytest.raises(MissingSettingError, match="SLIDEHOOK_MONGO_URI is not set"):
         read_settings(values | {"SLIDEHOOK_MONGO_URI": ""})
 

@@ -2,11 +2,14 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Event
 
 import pytest
 from chalice.test import HTTPResponse
 
+from chalicelib.core.readiness import Condition, Finding
+from chalicelib.wiring import System
 from tests.world import World
 
 Call = Callable[..., HTTPResponse]
@@ -43,6 +46,39 @@ def test_a_part_that_does_not_answer_is_not_waited_for(
     over.set()
     assert (answer.status_code, answer.json_body["parts"]["table"]) == (503, {"ok": False, "seconds": 0.05})
     assert answer.json_body["parts"]["database"]["ok"] is True
+
+
+def test_a_degraded_part_degrades_the_service_and_leaves_it_in_use(world: World, call: Call) -> None:
+    world.probes["database files"] = lambda: Finding(condition=Condition.DEGRADED, detail="Too many files are open.")
+    answer = call("GET", "/ready", token=None)
+    assert (answer.status_code, answer.json_body["status"]) == (200, "degraded")
+    part = answer.json_body["parts"]["database files"]
+    assert (part["ok"], part["detail"]) == (False, "Too many files are open.")
+    assert "Retry-After" not in answer.headers
+
+
+def test_a_part_that_cannot_be_measured_is_unknown_and_the_service_ready(world: World, call: Call) -> None:
+    world.probes["database files"] = lambda: Finding(condition=Condition.UNKNOWN, detail="No right to ask.")
+    answer = call("GET", "/ready", token=None)
+    assert (answer.status_code, answer.json_body["status"]) == (200, "ready")
+    part = answer.json_body["parts"]["database files"]
+    assert (part["ok"], part["detail"]) == (None, "No right to ask.")
+
+
+def test_a_silent_part_matters_more_than_a_degraded_one(world: World, call: Call) -> None:
+    world.probes["database files"] = lambda: Finding(condition=Condition.DEGRADED, detail="Too many files are open.")
+    world.probes["table"] = lambda: 1 / 0
+    answer = call("GET", "/ready", token=None)
+    assert (answer.status_code, answer.json_body["status"]) == (503, "not ready")
+
+
+@pytest.mark.parametrize(("limit", "parts"), [(0, set()), (1024, {"database files"})])
+def test_open_files_are_checked_only_where_their_limit_is_known(limit: int, parts: set[str]) -> None:
+    settings = replace(World().settings, aws_endpoint="http://127.0.0.1:9", mongo_open_files=limit)
+    names = {"table", "jobs queue", "chunks queue", "incoming bucket", "work bucket", "database"}
+    system = System(settings)
+    assert set(system.probes) == names | parts
+    system._mongo.close()
 
 
 def test_a_service_is_alive_whatever_it_stands_on(world: World, call: Call) -> None:

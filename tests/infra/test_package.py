@@ -203,6 +203,22 @@ def test_the_api_takes_no_more_requests_than_it_is_set_to(template: dict[str, An
     assert limit["ThrottlingBurstLimit"] == {"Ref": "RequestsAtOnce"}
 
 
+def test_the_template_keeps_sam_from_adding_an_unthrottled_stage(resources: dict[str, Any]) -> None:
+    api = resources["RestAPI"]["Properties"]
+    assert (api["OpenApiVersion"], api["DefinitionBody"]["swagger"]) == ("2.0", "2.0")
+    assert api["StageName"] == "api"
+
+
+def test_api_gateway_decodes_answers_whatever_a_browser_accepts(resources: dict[str, Any]) -> None:
+    definition = resources["RestAPI"]["Properties"]["DefinitionBody"]
+    assert definition["x-amazon-apigateway-binary-media-types"] == ["*/*"]
+    integrations = [
+        method["x-amazon-apigateway-integration"] for path in definition["paths"].values() for method in path.values()
+    ]
+    # A mock integration cannot read a body that counts as binary: preflights would fail.
+    assert {each["type"] for each in integrations} == {"aws_proxy"}
+
+
 def test_every_address_that_is_read_has_head_and_every_one_tells_its_methods(resources: dict[str, Any]) -> None:
     for path, methods in resources["RestAPI"]["Properties"]["DefinitionBody"]["paths"].items():
         assert "options" in methods, path
@@ -218,6 +234,8 @@ def test_functions_get_the_memory_and_settings_that_they_need(template: dict[str
     assert environment["SLIDEHOOK_CHUNKS_QUEUE"] == {"Ref": "ChunksQueue"}
     assert environment["SLIDEHOOK_INCOMING_BUCKET"] == {"Ref": "IncomingBucket"}
     assert environment["SLIDEHOOK_WORK_BUCKET"] == {"Ref": "WorkBucket"}
+    assert environment["SLIDEHOOK_MONGO_OPEN_FILES"] == {"Ref": "MongoOpenFiles"}
+    assert template["Parameters"]["MongoOpenFiles"]["Default"] == 0
     assert environment["MALLOC_ARENA_MAX"] == "1"
 
 

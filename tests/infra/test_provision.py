@@ -192,6 +192,7 @@ def test_the_environment_names_what_was_made(clients: Clients) -> None:
         "SLIDEHOOK_JOBS_QUEUE": made.queues["JobsQueue"].url,
         "SLIDEHOOK_CHUNKS_QUEUE": made.queues["ChunksQueue"].url,
         "SLIDEHOOK_MONGO_URI": "mongodb://db/",
+        "SLIDEHOOK_MONGO_OPEN_FILES": "0",
         "SLIDEHOOK_ADMIN_DB": "slideatlas",
         "SLIDEHOOK_TOKENS_SHA256": "",
         "SLIDEHOOK_TOKENS": "",

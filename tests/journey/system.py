@@ -166,7 +166,8 @@ def started(folder: Path, *, workers: int = 2, variables: Mapping[str, str] | No
             assert time.monotonic() < deadline, f"the system did not start:\n{text[-3000:]}"
             time.sleep(0.1)
         yield running
-        ours += [child.pid for child in psutil.Process(launcher.pid).children(recursive=True)]
+        if launcher.poll() is None:
+            ours += [child.pid for child in psutil.Process(launcher.pid).children(recursive=True)]
     finally:
         launcher.send_signal(signal.SIGTERM)
         try:

@@ -148,8 +148,10 @@ def test_a_slide_of_any_kind_is_published_with_the_pixels_of_its_file(kind: str,
     data = KINDS[kind]
     world, job = published(data, **({"tile_size": tile_size} if tile_size else {}))
     tiles, levels = world.tiles(job), list(read_levels(data))
-    assert [level.made for level in job.levels[: len(levels)]] == ["re-encoded"] * len(levels)
-    assert all(level.made == "made" for level in job.levels[len(levels) :])
+    # Only the size of an image in strips says that it is a level, which does not prove it.
+    proven = 1 if "strip" in kind else len(levels)
+    assert [level.made for level in job.levels[:proven]] == ["re-encoded"] * proven
+    assert all(level.made == "made" for level in job.levels[proven:])
     for number, expected in enumerate(levels):
         found = assembled(tiles, job, number)
         assert found.shape == expected.shape

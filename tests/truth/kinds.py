@@ -89,7 +89,7 @@ def slide(
 def kind(way: Way, made: str, **options: Any) -> Kind:
     """Return a kind whose file is the plain pyramid of a way of storing."""
     size, numbers, down = options.pop("size", SIZE), options.pop("numbers", (0, 1, 2)), options.pop("down", False)
-    options.setdefault("images", {number: index for index, number in enumerate(numbers)})
+    options.setdefault("images", {number: index for index, number in enumerate(numbers) if made[number] != "m"})
     options.setdefault("opened_by_openslide", way.tile is not None and way.order == "<")
     return Kind(build=lambda: slide(way, size=size, numbers=numbers, down=down), made=made, **options)
 
@@ -161,9 +161,9 @@ JPEG_KINDS = {
     "JPEG, base and third level": kind(rgb(**TABLES), "pmpm", numbers=(0, 2)),
     "JPEG rounded down": kind(ycbcr("444"), "pppp", numbers=(0, 1, 2, 3), size=(1103, 751), down=True),
     "JPEG rounded up": kind(ycbcr("444"), "pppp", numbers=(0, 1, 2, 3), size=(1103, 751)),
-    "JPEG in strips": kind(ycbcr(tile=None, **TABLES), "rrrm"),
-    "JPEG RGB in strips": kind(rgb(tile=None, rows=40), "rrrm"),
-    "JPEG in one strip": kind(ycbcr("444", tile=None, rows=2**32 - 1), "rrrm"),
+    "JPEG in strips": kind(ycbcr(tile=None, **TABLES), "rmmm"),
+    "JPEG RGB in strips": kind(rgb(tile=None, rows=40), "rmmm"),
+    "JPEG in one strip": kind(ycbcr("444", tile=None, rows=2**32 - 1), "rmmm"),
     # tifffile reads planes of JPEG only with a JFIF marker in each tile.
     "JPEG of separate planes": kind(
         Way(
@@ -183,9 +183,23 @@ def levels_upside_down() -> bytes:
     return tiff([*reversed(coarser), base])
 
 
-def levels_of_other_tiles() -> bytes:
+def levels_of_other_tiles(*, inside: bool = False) -> bytes:
+    """Each level is stored in another way. As SubIFDs the file proves that they are levels."""
     ways = (ycbcr("444", tile=(512, 512)), rgb(tile=(256, 256)), grey_or_plain())
-    return tiff([image(level, way) for level, way in zip(pyramid(SIZE, (0, 1, 2)), ways, strict=True)])
+    base, *coarser = pyramid(SIZE, (0, 1, 2))
+    images = [image(level, way) for level, way in zip(coarser, ways[1:], strict=True)]
+    if inside:
+        return tiff([image(base, ways[0], inside=tuple(images))])
+    return tiff([image(base, ways[0]), *images])
+
+
+def plain_strips() -> Way:
+    return Way(encode=plain(), compression=NONE, tile=None, rows=13)
+
+
+def strips_inside(way: Way) -> bytes:
+    base, *coarser = pyramid(SIZE, (0, 1, 2))
+    return tiff([image(base, way, inside=tuple(image(level, way, REDUCED) for level in coarser))])
 
 
 def grey_or_plain() -> Way:
@@ -254,7 +268,12 @@ LEVEL_KINDS = {
     ),
     "BigTIFF big endian, OME with SubIFDs": Kind(build=ome, made="pppm"),
     "levels upside down": Kind(build=levels_upside_down, made="pppm", images={0: 2, 1: 1, 2: 0}),
-    "levels of other tiles": Kind(build=levels_of_other_tiles, made="prr"),
+    "levels of other tiles": Kind(build=levels_of_other_tiles, made="pmm", images={0: 0}),
+    "levels of other tiles in SubIFDs": Kind(build=lambda: levels_of_other_tiles(inside=True), made="prr"),
+    "strips in SubIFDs": Kind(build=lambda: strips_inside(plain_strips()), made="rrrm", opened_by_openslide=False),
+    "strips of JPEG in SubIFDs": Kind(
+        build=lambda: strips_inside(ycbcr("444", tile=None, rows=2**32 - 1)), made="rrrm", opened_by_openslide=False
+    ),
     "no halving": Kind(build=no_halving, made="pmpm", images={0: 0, 2: 2}),
     "Aperio RGB": Kind(
         build=lambda: aperio(rgb(tile=(240, 240), **TABLES)),
@@ -352,15 +371,15 @@ DECODED_KINDS = {
     "tiles of 48 x 160": kind(way(plain(stored.deflated), DEFLATE, tile=(48, 160)), "rrrm"),
     "tiles of 512 x 256": kind(way(plain(), NONE, tile=(512, 256)), "rrrm"),
     "tiles of 1024": kind(way(plain(stored.deflated), DEFLATE, tile=(1024, 1024)), "rr", numbers=(0, 1)),
-    "strips": kind(way(plain(), NONE, tile=None, rows=13), "rrrm"),
-    "strips of one row": kind(way(plain(), NONE, tile=None, rows=1), "rrrm"),
-    "one strip": kind(way(plain(), NONE, tile=None, rows=750), "rrrm"),
-    "one strip of any height": kind(way(plain(stored.deflated), DEFLATE, tile=None, rows=2**32 - 1), "rrrm"),
-    "strips of LZW with differences": kind(differences(imagecodecs.lzw_encode, LZW, tile=None, rows=300), "rrrm"),
-    "strips of PackBits": kind(way(plain(PACKED), PACKBITS, tile=None, rows=7), "rrrm"),
+    "strips": kind(way(plain(), NONE, tile=None, rows=13), "rmmm"),
+    "strips of one row": kind(way(plain(), NONE, tile=None, rows=1), "rmmm"),
+    "one strip": kind(way(plain(), NONE, tile=None, rows=750), "rmmm"),
+    "one strip of any height": kind(way(plain(stored.deflated), DEFLATE, tile=None, rows=2**32 - 1), "rmmm"),
+    "strips of LZW with differences": kind(differences(imagecodecs.lzw_encode, LZW, tile=None, rows=300), "rmmm"),
+    "strips of PackBits": kind(way(plain(PACKED), PACKBITS, tile=None, rows=7), "rmmm"),
     "planes": kind(way(plain(), NONE, separate=True), "rrrm"),
     "planes of LZW with differences": kind(differences(imagecodecs.lzw_encode, LZW, separate=True), "rrrm"),
-    "planes in strips": kind(way(plain(stored.deflated), DEFLATE, separate=True, tile=None, rows=100), "rrrm"),
+    "planes in strips": kind(way(plain(stored.deflated), DEFLATE, separate=True, tile=None, rows=100), "rmmm"),
     "grey": kind(way(plain(stored.deflated), DEFLATE, **GREY), "rrrm"),
     "grey, white is zero": kind(
         way(plain(), NONE, photometric=WHITE_IS_ZERO, samples=stored.inverted), "rrrm", truth=turned_white
@@ -381,7 +400,7 @@ DECODED_KINDS = {
             plain(order=">"), NONE, photometric=BLACK_IS_ZERO, tile=None, rows=50, order=">",
             samples=lambda pixels: stored.wide(pixels)[..., 1:2],
         ),
-        "rrrm",
+        "rmmm",
     ),
     "16 bits in planes": kind(way(plain(), NONE, samples=stored.wide, separate=True), "rrrm"),
     "RGBA": kind(

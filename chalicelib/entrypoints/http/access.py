@@ -6,13 +6,13 @@ some collections is refused by a door that does not say that it asks `caller.see
 """
 
 import hashlib
-import ipaddress
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from ipaddress import IPv6Address, IPv6Network
 
 from chalice.app import Request
 
 from chalicelib.core.access import EVERYONE, Caller, Scope, Token, bearer_of, session_bearer
+from chalicelib.core.authority import split_authority
 from chalicelib.core.errors import (
     ForbiddenError,
     NoSuchCollectionError,
@@ -24,6 +24,7 @@ from chalicelib.core.errors import (
     UnauthorizedError,
 )
 from chalicelib.core.job import Job
+from chalicelib.core.public_addresses import parse_address
 from chalicelib.core.signature import HEADERS, Signed, signed_in, signer
 from chalicelib.ports import SessionFacts
 from chalicelib.wiring import System
@@ -169,7 +170,7 @@ def is_loopback(request: Request) -> bool:
     requests for its own name only."""
     source = (request.context.get("identity") or {}).get("sourceIp")
     try:
-        name = urlsplit(f"//{request.headers.get('host', '127.0.0.1')}").hostname
+        name, _ = split_authority(request.headers.get("host", "127.0.0.1"))
     except ValueError:
         return False
     return source in LOOPBACK_NAMES and name in LOOPBACK_NAMES
@@ -186,11 +187,10 @@ def count_try(request: Request, system: System) -> None:
 
 def _network(source: str) -> str:
     """Return the part of an address that one household has: a whole /64 of IPv6."""
-    try:
-        address = ipaddress.ip_address(source)
-    except ValueError:
+    address = parse_address(source)
+    if not isinstance(address, IPv6Address):
         return source
-    return source if address.version == 4 else str(ipaddress.ip_network(f"{address}/64", strict=False))
+    return str(IPv6Network((int(address), 64), strict=False))
 
 
 # -- things of collections ---------------------------------------------------------------------------------------------

@@ -608,16 +608,18 @@ class Health(Document):
 
 
 class PartDocument(Document):
-    """A part that the service stands on: `seconds` is how long it took to answer."""
+    """A part that the service stands on. `ok` is null if it could not be measured; `detail` says why, or what to do.
+    `seconds` is how long it took to answer."""
 
-    ok: bool
+    ok: bool | None
     seconds: float
+    detail: str = ""
 
 
 class Readiness(Document):
-    """Whether each part answers."""
+    """Whether each part answers. A degraded service works, and a part of it needs attention."""
 
-    status: Literal["ready", "not ready"]
+    status: Literal["ready", "degraded", "not ready"]
     parts: dict[str, PartDocument]
 
 
