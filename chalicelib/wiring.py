@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from chalicelib.adapters.dynamodb.receipts import DoorbookTable
     from chalicelib.adapters.dynamodb.syncs import SyncTable
     from chalicelib.adapters.event_recording import ToldJobs
-    from chalicelib.adapters.mongo import MongoArchive
+    from chalicelib.adapters.mongo.archive import MongoArchive
     from chalicelib.adapters.s3 import S3Slides, S3Uploads, S3Work
     from chalicelib.adapters.sqs import JobQueues
 
@@ -190,7 +190,7 @@ class System:
 
     @cached_property
     def archive(self) -> "MongoArchive":
-        from chalicelib.adapters.mongo import MongoArchive
+        from chalicelib.adapters.mongo.archive import MongoArchive
 
         return MongoArchive(self._mongo, self.settings.admin_db)
 

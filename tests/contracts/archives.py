@@ -13,7 +13,7 @@ from pymongo.errors import OperationFailure
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from chalicelib.adapters.memory import MemoryArchive, MemoryView
-from chalicelib.adapters.mongo import MongoArchive
+from chalicelib.adapters.mongo.archive import MongoArchive
 from chalicelib.core.errors import ArchiveBusyError
 from chalicelib.ports import Archive, ImageFacts
 from tests.contracts.samples import COLLECTION, OTHER_COLLECTION, OTHER_SESSION, OTHER_STORE, SESSION, STORE

@@ -8,8 +8,8 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 
-from chalicelib.adapters import mongo
-from chalicelib.adapters.mongo import MongoArchive
+from chalicelib.adapters.mongo import contents, generations
+from chalicelib.adapters.mongo.archive import MongoArchive
 from chalicelib.core.digest import digest_sum
 from chalicelib.core.errors import ArchiveBusyError
 from chalicelib.core.verification import Stored
@@ -83,7 +83,7 @@ def test_tiles_are_staged_on_large_pages(bench: MongoBench) -> None:
 def test_a_server_that_refuses_large_pages_stages_on_its_own(
     bench: MongoBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mongo, "LARGE_PAGES", {"wiredTiger": {"configString": "no_such_setting=1"}})
+    monkeypatch.setattr(generations, "LARGE_PAGES", {"wiredTiger": {"configString": "no_such_setting=1"}})
     job = a_job(database=bench.database)
     bench.archive.stage(job)
     bench.archive.write(job, 0, [a_tile("t.jpg")])
@@ -94,7 +94,7 @@ def test_a_server_that_refuses_large_pages_stages_on_its_own(
 def test_more_tiles_than_come_in_one_answer_are_in_the_digest(
     bench: MongoBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mongo, "DIGEST_BATCH", 2)
+    monkeypatch.setattr(contents, "DIGEST_BATCH", 2)
     job = a_job(database=bench.database)
     tiles = [a_tile(name) for name in ("t.jpg", "tq.jpg", "tr.jpg", "tt.jpg", "ts.jpg")]
     bench.archive.stage(job)

@@ -12,7 +12,8 @@ from pymongo import MongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from chalicelib.adapters import recent
-from chalicelib.adapters.mongo import STORE_SECONDS, MongoArchive
+from chalicelib.adapters.mongo.archive import MongoArchive
+from chalicelib.adapters.mongo.client import STORE_SECONDS
 from chalicelib.adapters.recent import Recent
 from chalicelib.core.digest import tile_id
 from chalicelib.core.job import Job

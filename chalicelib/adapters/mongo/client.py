@@ -1,0 +1,90 @@
+"""One connection to MongoDB, and the errors that ask for patience."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from bson import ObjectId
+from pymongo import MongoClient, WriteConcern
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import (
+    AutoReconnect,
+    ExecutionTimeout,
+    OperationFailure,
+    PyMongoError,
+    WTimeoutError,
+)
+
+from chalicelib.adapters.recent import Recent
+from chalicelib.core.errors import (
+    ArchiveBusyError,
+)
+from chalicelib.core.job import Job
+from chalicelib.ports import (
+    PublishedImage,
+)
+
+Document = Mapping[str, Any]
+
+NAMESPACE_NOT_FOUND = 26
+
+# An image store keeps its database; that it was given another one may take a minute to be noticed.
+STORE_SECONDS = 60.0
+
+
+@contextmanager
+def translate_transient_errors(what: str) -> Iterator[None]:
+    """Turn the errors of a server that is away, busy or changing its primary into ArchiveBusyError."""
+    try:
+        yield
+    except (AutoReconnect, ExecutionTimeout, WTimeoutError) as error:
+        raise ArchiveBusyError(f"MongoDB did not answer for {what}: {error}") from error
+    except OperationFailure as error:
+        if not error.has_error_label("RetryableWriteError") and not error.has_error_label("TransientTransactionError"):
+            raise
+        raise ArchiveBusyError(f"MongoDB asks for patience for {what}: {error}") from error
+
+
+class MongoConnection:
+    """The admin database, and the data database of each image store."""
+
+    def __init__(
+        self,
+        client: "MongoClient[dict[str, Any]]",
+        admin_db: str,
+        *,
+        seconds_now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._databases = Recent[str](seconds_now)
+        self._views = Recent[tuple[str, str]](seconds_now)
+        self._images = Recent[PublishedImage](seconds_now)
+        # Majority: what was acknowledged survives a change of the primary, and only then is a chunk marked done.
+        self._admin: Database[dict[str, Any]] = client.get_database(admin_db, write_concern=WriteConcern(w="majority"))
+
+    def _tiles(self, job: Job, generation: int) -> "Collection[dict[str, Any]]":
+        return self._store(job.destination.database)[job.staging(generation)]
+
+    def _store(self, database: str) -> "Database[dict[str, Any]]":
+        return self._client.get_database(database, write_concern=WriteConcern(w="majority"))
+
+    def _database_of(self, image_store: str) -> "Database[dict[str, Any]] | None":
+        def ask() -> str | None:
+            store = self._admin.databases.find_one({"_id": ObjectId(image_store)}, {"dbname": 1})
+            return (store or {}).get("dbname") or None
+
+        name = self._databases.get(image_store, ask, most_seconds_old=STORE_SECONDS)
+        return None if name is None else self._client[name]
+
+    def _data_of_all_stores(self, job: Job | None = None) -> "list[Database[dict[str, Any]]]":
+        """Return the databases of all image stores, and a job's, which may not be one any more."""
+        names = {job.destination.database if job else "", *self._admin.databases.distinct("dbname")}
+        return [self._store(name) for name in sorted(name for name in names if isinstance(name, str) and name)]
+
+    def ping(self) -> None:
+        try:
+            self._client.admin.command("ping")
+        except PyMongoError as error:
+            raise ArchiveBusyError(f"MongoDB does not answer: {error}") from error
