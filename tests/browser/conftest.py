@@ -97,13 +97,19 @@ class Visit:
         self.page.goto(self.system.stack["api"] + path)
         return self.page
 
+    def begun(self, request: Request) -> None:
+        self.under_way.add(request)
+
+    def ended(self, request: Request) -> None:
+        self.under_way.discard(request)
+
     def answered(self, response: Response) -> None:
         self.fetched.append(response)
         if response.status >= 400:
             self.wrong.append(f"{response.status} {response.request.method} {response.url}")
 
     def failed(self, request: Request) -> None:
-        self.under_way.discard(request)
+        self.ended(request)
         if request.failure != LEFT:
             self.wrong.append(f"failed: {request.url} {request.failure}")
 
@@ -163,8 +169,8 @@ def visit(browser: Browser, system: LocalSystem, **options: Any) -> Iterator[Vis
     context.set_default_timeout(PATIENCE_MS)
     made = Visit(context.new_page(), system)
     page = made.page
-    page.on("request", lambda request: made.under_way.add(request))
-    page.on("requestfinished", lambda request: made.under_way.discard(request))
+    page.on("request", made.begun)
+    page.on("requestfinished", made.ended)
     page.on("response", made.answered)
     page.on("pageerror", lambda error: made.wrong.append(f"error: {error}"))
     page.on("requestfailed", made.failed)

@@ -18,7 +18,7 @@ SEEDS = 500
 BATCHES = 10
 # What a worker may take: reading, decoding and publishing slides of a few hundred kilobytes, whatever they claim.
 MEMORY_KIB = 400 * 1024
-SECONDS = 20.0
+CPU_SECONDS = 20.0
 
 
 def outcome(data: bytes) -> str:
@@ -60,10 +60,10 @@ def test_a_mangled_file_is_a_slide_or_has_a_reason(batch: int, capsys: pytest.Ca
     found: Counter[str] = Counter()
     for seed in range(batch * SEEDS // BATCHES, (batch + 1) * SEEDS // BATCHES):
         name, data = mangled(seed)
-        begun = time.monotonic()
+        begun = time.process_time()
         code = outcome(data)
         assert code != "internal", name
-        assert time.monotonic() - begun < SECONDS, name
+        assert time.process_time() - begun < CPU_SECONDS, name
         found[code] += 1
     with capsys.disabled():
         print(f"\nmangled {batch}: {dict(found.most_common())}")
