@@ -4,7 +4,9 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from typing import Any
 
+import boto3
 import hypothesis
 import pytest
 
@@ -28,6 +30,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "running_system" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("system"))
+
+
+@pytest.fixture(scope="session")
+def boto3_session() -> Any:
+    """What makes clients of an emulated AWS. It has read the descriptions of the services, which takes longer than most
+    tests, and keeps them."""
+    return boto3.session.Session("testing", "testing", region_name="us-east-1")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -24,12 +23,11 @@ TABLE_KEYS = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "Bi
 
 
 @pytest.fixture
-def aws() -> Iterator[Callable[[str], Any]]:
+def aws(boto3_session: Any) -> Iterator[Callable[[str], Any]]:
     """Makes clients of an AWS of this test's own."""
     quick = Config(retries={"mode": "standard", "total_max_attempts": 1}, max_pool_connections=32)
     with mock_aws():
-        session: Any = boto3.session.Session(region_name="us-east-1")
-        yield lambda service: _strict(session.client(service, config=quick))
+        yield lambda service: _strict(boto3_session.client(service, config=quick))
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from bson import ObjectId
 from PIL import Image
 
 from chalicelib.core.geometry import tile_address
+from tests.effort import few_or_all
 from tests.journey.noise import assert_exact, noise_slide, scan, stored_tiles
 from tests.journey.system import LocalSystem, shared
 from tests.patience import eventually
@@ -106,10 +107,10 @@ def test_a_worker_killed_in_the_middle_costs_time_and_nothing_else(system: Local
     eventually(lambda: not set(system.stack["pids"]["workers"]) & set(killed), what="other workers")
 
 
-@pytest.mark.parametrize(("count", "every"), [(20, 10), pytest.param(200, 40, marks=pytest.mark.long)])
-def test_of_many_slides_the_broken_ones_fail_and_touch_no_other(system: LocalSystem, count: int, every: int) -> None:
+@few_or_all("count", 40, 200)
+def test_of_many_slides_the_broken_ones_fail_and_touch_no_other(system: LocalSystem, count: int) -> None:
     slides = {f"many-{number:03d}.tif": noise_slide(2, 1 + number % 2, seed=number) for number in range(count)}
-    broken = {name: data[: len(data) // 3] for name, data in list(slides.items())[::every]}
+    broken = {name: data[: len(data) // 3] for name, data in list(slides.items())[::40]}
     sources = {name: system.put(name, data) for name, data in (slides | broken).items()}
     with ThreadPoolExecutor(8) as pool:
         jobs = dict(zip(sources, pool.map(lambda source: system.submit(source)["id"], sources.values()), strict=True))
@@ -119,7 +120,7 @@ def test_of_many_slides_the_broken_ones_fail_and_touch_no_other(system: LocalSys
     assert {error["code"] for error in failed.values()} == {"truncated"}
     assert all(error["message"] and error["hint"] for error in failed.values())
     done = {name: job for name, job in ended.items() if job["state"] == "done"}
-    assert (len(done), len(failed)) == (count - count // every, count // every)
+    assert (len(done), len(failed)) == (count - count // 40, count // 40)
     assert {job["attempt"] for job in ended.values()} == {1}
     for name, job in done.items():
         assert_exact(system, job, slides[name])
