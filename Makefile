@@ -5,7 +5,7 @@ PYTHON := $(VENV)/bin/python
 export PY
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests run test browser fresh bench simulate mutants chaos exhaust lint format lock package clean distclean
+.PHONY: help setup setup-tests run test test-long browser fresh bench simulate mutants chaos exhaust lint format lock package clean distclean
 
 help: ## List what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,13 +27,16 @@ run: setup ## Run the whole system on this machine and publish a slide
 	@exec $(PYTHON) -m infra.local $(if $(SLIDE),--slide "$$SLIDE") $(if $(filter 1 true yes,$(ONCE)),--once) \
 		$(if $(PORT),--port "$$PORT") $(if $(WORKERS),--workers "$$WORKERS") $(if $(EMULATOR),--emulator "$$EMULATOR")
 
-test: setup-tests lint ## Lint, run all tests, and hold core, steps and hooks to 98 % of their branches
+test: setup-tests lint ## Lint, run all tests but the long ones, and hold core, steps and hooks to 98 % of their branches
 ifdef ARGS
 	$(PYTHON) -m pytest $(ARGS)
 else
-	$(PYTHON) -m pytest -n auto --dist loadgroup --cov --cov-report=term --cov-report=json:.coverage.json
+	$(PYTHON) -m pytest -n auto --dist loadgroup -m "not long" --cov --cov-report=term --cov-report=json:.coverage.json
 	$(PYTHON) -m tests.coverage_gate .coverage.json
 endif
+
+test-long: setup-tests ## Run the tests that `make test` runs in a short form, in full
+	$(PYTHON) -m pytest -n auto --dist loadgroup -m long $(ARGS)
 
 browser: setup-tests ## Look at the pages of a running local system in Chromium; SCREENSHOTS=1 renews the pictures in docs/
 	$(if $(filter 1 true yes,$(SCREENSHOTS)),SLIDEHOOK_SCREENSHOTS=1) $(PYTHON) -m pytest tests/browser $(ARGS)

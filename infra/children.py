@@ -132,7 +132,7 @@ class Child:
         """Return the error that says what went wrong and shows the end of the log."""
         return LocalError(f"{self.name} {what}. The end of {self.log_path}:\n{self.tail()}")
 
-    def wait_until(self, ready: Callable[[], bool], *, within_seconds: float = 30) -> None:
+    def wait_until(self, ready: Callable[[], bool], *, within_seconds: float = 120) -> None:
         """Block until `ready()`. Raises LocalError if it ends first or takes too long."""
         deadline = time.monotonic() + within_seconds
         while not ready():

@@ -20,6 +20,7 @@ import io
 import json
 import os
 import secrets
+import shutil
 import signal
 import sys
 import time
@@ -265,9 +266,11 @@ def start_stores(options: Options, system: System, steps: Steps) -> emulator.Emu
 
 
 def start_workers(count: int, system: System, environment: Mapping[str, str], name_prefix: str) -> None:
-    """Start the workers; the first one has the minute timer."""
+    """Start the workers; the first one has the minute timer. Barriers of an earlier run are removed."""
+    barriers = STATE / "barriers"
+    shutil.rmtree(barriers, ignore_errors=True)
     for number in range(1, count + 1):
-        arguments = ["infra.pump", "--number", str(number), "--prefix", name_prefix]
+        arguments = ["infra.pump", "--number", str(number), "--prefix", name_prefix, "--barriers", str(barriers)]
         named = {**environment, "SLIDEHOOK_WORKER": f"worker-{number}"}
         system.keep(python_child(f"worker {number}", arguments, named))
 

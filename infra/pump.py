@@ -11,7 +11,7 @@ the whole batch; a failed message is left to its visibility timeout; after maxRe
 queue itself hands it to the dead letters; a function that outlives its timeout is killed, here by
 ending the worker, which the launcher starts again.
 
-One thing differs. On AWS visibility is six times the function's timeout, which would keep the
+Two things differ. On AWS visibility is six times the function's timeout, which would keep the
 message of a killed worker hidden for minutes. Locally it is short, and the worker renews it for
 as long as the function runs.
 """
@@ -24,6 +24,7 @@ import contextlib
 import functools
 import importlib
 import logging
+import math
 import os
 import signal
 import sys
@@ -33,6 +34,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +43,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra import template as templates
+from infra.barrier import Barriers
 from infra.template import QueueFunction, Resolver, TimedFunction
 
 if TYPE_CHECKING:
@@ -187,11 +190,14 @@ class Held:
         source: EventSource,
         sqs: SQSClient,
         on_timeout: Callable[[], None],
+        *,
+        timeout_seconds: float | None = None,
     ) -> None:
         self._messages = messages
         self._source = source
         self._sqs = sqs
         self._on_timeout = on_timeout
+        self._timeout_seconds = source.settings.timeout_seconds if timeout_seconds is None else timeout_seconds
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._renew, daemon=True)
 
@@ -208,7 +214,7 @@ class Held:
         self._thread.join()
 
     def _renew(self) -> None:
-        deadline = time.monotonic() + self._source.settings.timeout_seconds
+        deadline = time.monotonic() + self._timeout_seconds
         while not self._over.wait(self._pause_seconds(deadline)):
             if time.monotonic() >= deadline:
                 self._on_timeout()
@@ -314,10 +320,11 @@ def _end_worker() -> None:
 class Worker:
     """All threads of one worker process."""
 
-    def __init__(self, sources: Sequence[EventSource], sqs: SQSClient, prefix: str) -> None:
+    def __init__(self, sources: Sequence[EventSource], sqs: SQSClient, prefix: str, barriers: Barriers) -> None:
         self._sources = sources
         self._sqs = sqs
         self._prefix = prefix
+        self._barriers = barriers
         self._stopping = threading.Event()
         self._at_work = threading.Condition()
         self._batches_in_work = 0
@@ -357,12 +364,20 @@ class Worker:
         while not self._stopping.is_set():
             try:
                 messages = receive(source, self._sqs)
-                if messages and not self._stopping.is_set():
+                if messages and not self._stopping.is_set() and self._passes(messages, source):
                     with self._counted():
                         handle(messages, source, self._sqs, prefix=self._prefix)
             except (BotoCoreError, ClientError) as error:
                 log.warning("%s: %s", source.queue_url, error)
                 self._stopping.wait(_PAUSE_AFTER_ERROR_SECONDS)
+
+    def _passes(self, messages: Sequence[Any], source: EventSource) -> bool:
+        """Wait at the barriers before these messages. Return whether the worker goes on with them."""
+        bodies = [message["Body"] for message in messages]
+        if not self._barriers.hold(bodies):
+            return True
+        with Held(messages, source, self._sqs, _end_worker, timeout_seconds=math.inf):
+            return self._barriers.wait(bodies, self._stopping)
 
     def _fire_each_minute(self, minute: Function, settings: TimedFunction) -> None:
         region, account = self._sources[0].region, self._sources[0].account
@@ -410,6 +425,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.pump")
     parser.add_argument("--number", type=int, default=1, help="worker 1 fires the minute timer")
     parser.add_argument("--prefix", default="slidehook", help="what the queues' names begin with")
+    parser.add_argument("--barriers", type=Path, default=Path(".local/barriers"), help="folder of infra.barrier")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("botocore").setLevel(logging.WARNING)
@@ -417,7 +433,7 @@ def main(arguments: list[str] | None = None) -> int:
     # A long poll takes 20 s to answer; botocore's own retries would hide that the endpoint went.
     config = Config(read_timeout=30, retries={"total_max_attempts": 2}, max_pool_connections=16)
     sqs: SQSClient = boto3.client("sqs", config=config)
-    worker = Worker(event_sources(module, sqs, options.prefix), sqs, options.prefix)
+    worker = Worker(event_sources(module, sqs, options.prefix), sqs, options.prefix, Barriers(options.barriers))
     signal.signal(signal.SIGTERM, worker.stop)
     signal.signal(signal.SIGINT, worker.stop)
     settings = templates.load().timed_function("Minute")

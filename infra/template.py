@@ -6,6 +6,7 @@ functions' environment, not all of CloudFormation.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -177,8 +178,9 @@ class Resolver:
         raise TemplateError(f"{name} is not understood in a condition")
 
 
+@functools.cache
 def load(path: Path = RESOURCES_FILE) -> Template:
-    """Return the definition in `path`."""
+    """Return the definition in `path`. It is read once in a process: treat it as constant."""
     return Template(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 

@@ -7,6 +7,7 @@ import io
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -46,14 +47,17 @@ class Slide:
     seed: int = 0
 
 
+@lru_cache(maxsize=16)
 def picture(width_px: int, height_px: int, seed: int = 0) -> Pixels:
-    """Return smooth, colourful pixels that differ everywhere."""
+    """Return smooth, colourful pixels that differ everywhere. They are read-only."""
     dice = np.random.default_rng(seed)
     coarse = dice.integers(30, 220, (height_px // 16 + 2, width_px // 16 + 2, 3)).astype(float)
     fine = coarse.repeat(16, 0).repeat(16, 1)
     for _ in range(4):
         fine = (fine + np.roll(fine, 5, 0) + np.roll(fine, 5, 1) + np.roll(fine, -5, 0) + np.roll(fine, -5, 1)) / 5
-    return np.ascontiguousarray(fine[:height_px, :width_px].astype(np.uint8))
+    pixels = np.ascontiguousarray(fine[:height_px, :width_px].astype(np.uint8))
+    pixels.flags.writeable = False
+    return pixels
 
 
 def level_size(slide: Slide, level: int) -> tuple[int, int]:
@@ -144,6 +148,7 @@ def stored_tile(slide: Slide, level: int, pixels: Pixels) -> bytes:
     return split_tables(tile)[1] if slide.tables else tile
 
 
+@lru_cache(maxsize=64)
 def write(slide: Slide) -> bytes:
     """Return the slide's file."""
     file = io.BytesIO()

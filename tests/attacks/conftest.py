@@ -12,7 +12,6 @@ from chalice.test import HTTPResponse
 from chalicelib.core.access import secrets_of, token_hash, tokens_of
 from chalicelib.core.signature import secret_bytes, sign
 from infra.api import create_server
-from infra.children import free_port
 from tests.entrypoints.conftest import call
 from tests.entrypoints.conftest import world as open_world
 from tests.slides import Slide, write
@@ -84,7 +83,7 @@ def port(world: World) -> Iterator[int]:
     import app
 
     kind = type(app.app)
-    server = create_server(free_port()).server
+    server = create_server(0).server
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

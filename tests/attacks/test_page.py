@@ -5,14 +5,16 @@ import re
 
 import pytest
 from chalice.app import Request, Response
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from chalicelib.entrypoints import pages
 from chalicelib.wiring import System
 from tests.attacks.conftest import UPLOAD, Call, publish
+from tests.patience import PATIENCE_SECONDS
 from tests.truth.test_chromium import browser
 from tests.world import BUCKET, COLLECTION, SESSION, World
 
+PATIENCE_MS = 1000 * PATIENCE_SECONDS
 # What a user does, and what a script that got into the page would try.
 HAND = """
 const typing = setInterval(() => {
@@ -42,15 +44,18 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return tokens
 
 
-def shown(url: str, text: str) -> str:
-    """Return the page as it is once it shows a text."""
+def shown(url: str, text: str, *, title: str = "") -> str:
+    """Return the page as it is once it shows a text, and its title begins with `title`."""
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=browser(), args=["--no-sandbox", "--disable-gpu"])
+        started = playwright.chromium.launch(
+            executable_path=browser(), args=["--no-sandbox", "--disable-gpu"], timeout=PATIENCE_MS
+        )
         try:
             page = started.new_page()
+            page.set_default_timeout(PATIENCE_MS)
             page.goto(url)
-            page.get_by_text(text).first.wait_for(timeout=30_000)
-            page.wait_for_timeout(500)  # time for what must not happen
+            page.get_by_text(text).first.wait_for()
+            expect(page).to_have_title(re.compile(f"^{re.escape(title)}"), timeout=PATIENCE_MS)
             return page.content()
         finally:
             started.close()
@@ -77,7 +82,7 @@ def test_who_signs_in_sees_jobs_and_no_script_sees_the_session(
     world.put(world.memory_slides._objects[BUCKET, "slide.svs"][1], key)
     publish(world, call, UPLOAD | {"source": f"s3://{BUCKET}/{key}"})
     typed.append("read")
-    seen = shown(f"http://127.0.0.1:{port}/", "<img src=x onerror=")
+    seen = shown(f"http://127.0.0.1:{port}/", "<img src=x onerror=", title="readable: ")
     assert "<dialog" not in seen
     assert "&lt;img src=x onerror=" in seen
     assert '<body id="run"' not in seen

@@ -1,14 +1,9 @@
-"""One running system, one browser, and pages that may not break without being noticed."""
+"""One browser on the running system, and pages that may not break without being noticed."""
 
-import hashlib
 import io
-import json
 import os
 import shutil
-import signal
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, Request, Response, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page, Request, Response, ViewportSize, expect, sync_playwright
 
-from tests.journey.system import ROOT, LocalSystem, started
+from tests.journey.system import ROOT, LocalSystem
+from tests.patience import PATIENCE_SECONDS, eventually
 from tests.scan import real_scan
 from tests.slides import Slide, write
 
@@ -28,14 +24,18 @@ FLAGS = [
     "--force-color-profile=srgb",
 ]  # fmt: skip
 SCREEN = ViewportSize(width=1280, height=800)
-# A token of somebody who may only look.
-READER = "reads-and-no-more"
+PATIENCE_MS = 1000 * PATIENCE_SECONDS
+expect.set_options(timeout=PATIENCE_MS)
+
 REAL = "CMU-1-Small-Region.svs"
 YCBCR = Slide(width_px=700, height_px=500, colour="ycbcr", tables=True, associated=True)
 # Told in these words by Chromium as well as by the answer itself, which is looked at.
 TOLD_TWICE = "Failed to load resource"
 # What is under way when a page is left.
 LEFT = "net::ERR_ABORTED"
+
+# Two frames are drawn.
+FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 weights: dict[str, tuple[int, int, int]] = {}  # page: requests, bytes, bytes of scripts beside the viewer's library
 
@@ -47,31 +47,37 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             terminalreporter.line(f"{name:12} {requests:3} requests {total:9,} bytes, of scripts {scripts:7,}")
 
 
-@pytest.fixture(scope="session")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSystem]:
-    reader = {"name": "reader", "sha256": hashlib.sha256(READER.encode()).hexdigest(), "scopes": ["read"]}
-    variables = {"SLIDEHOOK_TOKENS": json.dumps([reader])}
-    with started(tmp_path_factory.mktemp("slidehook"), variables=variables) as running:
-        yield running
+@dataclass(frozen=True)
+class Published:
+    """The jobs of two published slides, one with RGB tiles as a scanner wrote it and one with YCbCr tiles, and the
+    session that holds these and no other."""
+
+    session: str
+    label: str
+    jobs: dict[str, dict[str, Any]]
+
+    def __getitem__(self, name: str) -> dict[str, Any]:
+        return self.jobs[name]
 
 
 @pytest.fixture(scope="session")
-def slides(system: LocalSystem) -> dict[str, dict[str, Any]]:
-    """The jobs of two published slides: a scanner's own with RGB tiles, and one with YCbCr tiles."""
+def slides(running_system: LocalSystem) -> Published:
+    label = "Two slides"
+    system = running_system.with_session(label)
     data = {REAL: real_scan().read_bytes(), "ycbcr.svs": write(YCBCR)}
     ids = {name: system.submit(system.put(name, each))["id"] for name, each in data.items()}
     jobs = {name: system.ended(job) for name, job in ids.items()}
     assert {job["state"] for job in jobs.values()} == {"done"}
-    return jobs
+    return Published(system.session, label, jobs)
 
 
-# Not longer than a module: while it runs, this thread has an event loop, in which other tests can start none.
-@pytest.fixture(scope="module")
+# While it runs, this thread has an event loop, and tests of other packages start their own.
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     assert path, "no Chromium is installed: apt-get install chromium"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=PATIENCE_MS)
         yield browser
         browser.close()
 
@@ -86,10 +92,17 @@ class Visit:
     fetched: list[Response] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     expected: list[str] = field(default_factory=list)
+    under_way: set[Request] = field(default_factory=set)
 
     def open(self, path: str) -> Page:
         self.page.goto(self.system.stack["api"] + path)
         return self.page
+
+    def begun(self, request: Request) -> None:
+        self.under_way.add(request)
+
+    def ended(self, request: Request) -> None:
+        self.under_way.discard(request)
 
     def answered(self, response: Response) -> None:
         self.fetched.append(response)
@@ -97,6 +110,7 @@ class Visit:
             self.wrong.append(f"{response.status} {response.request.method} {response.url}")
 
     def failed(self, request: Request) -> None:
+        self.ended(request)
         if request.failure != LEFT:
             self.wrong.append(f"failed: {request.url} {request.failure}")
 
@@ -111,26 +125,35 @@ class Visit:
         self.drawn(len(jobs))
         return self.page
 
-    def until(self, expression: str, *, seconds: float = 30) -> Any:
+    def until(self, expression: str) -> Any:
         """Return the first true value of an expression on the page. Playwright's own way is against the page's policy:
         it evaluates a text there."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if found := self.page.evaluate(expression):
-                return found
-            self.page.wait_for_timeout(30)
-        pytest.fail(f"not within {seconds:.0f} s: {expression}")
+        return self.eventually(lambda: self.page.evaluate(expression), what=expression)
+
+    def eventually(self, look: Callable[[], Any], *, what: str = "it") -> Any:
+        """Return the first true value that `look` returns. The page goes on meanwhile."""
+        return eventually(lambda: self.page.evaluate("1") and look(), what=what)
 
     def drawn(self, panes: int = 1) -> None:
         """Wait until everything in view is drawn."""
         loaded = f"document.querySelectorAll('.pane[data-loaded=yes]').length === {panes}"
-        self.until(f"document.documentElement.dataset.ready === 'yes' && {loaded}")
+        # A pane that has just been moved says so with its next frame.
+        self.until(f"{FRAMES}.then(() => document.documentElement.dataset.ready === 'yes' && {loaded})")
         # What was loaded last is drawn with the next frame.
-        self.page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        self.page.evaluate(FRAMES)
+
+    def settled(self) -> None:
+        """Wait until the page shows what it asked for. Pages go on asking: this is after their first look."""
+        self.until("document.readyState === 'complete' && !document.querySelector('.ghost')")
+        # `live` alone is what the page begins with.
+        self.until("[...document.querySelectorAll('.live')].every((each) => each.className !== 'live')")
+        self.eventually(lambda: not self.under_way, what="the end of all requests")
+        self.page.evaluate(FRAMES)
 
     def place(self, pane: int = 0) -> list[float]:
         """Return where the address says that one looks: x, y, zoom, and the turn if there is one."""
-        return [float(part) for part in self.page.url.partition("#")[2].split(";")[pane].split(",")]
+        hash_ = self.page.evaluate("location.hash")
+        return [float(part) for part in hash_.removeprefix("#").split(";")[pane].split(",")]
 
     def pixels(self, pane: int = 0) -> npt.NDArray[np.uint8]:
         """Return what is on the screen where the slide is."""
@@ -142,9 +165,13 @@ class Visit:
 
 
 def visit(browser: Browser, system: LocalSystem, **options: Any) -> Iterator[Visit]:
-    context = browser.new_context(viewport=options.pop("viewport", SCREEN), **options)
+    # What moves is where it goes at once: no picture depends on the moment in which it is taken.
+    context = browser.new_context(viewport=options.pop("viewport", SCREEN), reduced_motion="reduce", **options)
+    context.set_default_timeout(PATIENCE_MS)
     made = Visit(context.new_page(), system)
     page = made.page
+    page.on("request", made.begun)
+    page.on("requestfinished", made.ended)
     page.on("response", made.answered)
     page.on("pageerror", lambda error: made.wrong.append(f"error: {error}"))
     page.on("requestfailed", made.failed)
@@ -162,13 +189,15 @@ def visit(browser: Browser, system: LocalSystem, **options: Any) -> Iterator[Vis
 
 
 @pytest.fixture
-def visitor(chromium: Browser, system: LocalSystem) -> Iterator[Visit]:
-    yield from visit(chromium, system)
+def visitor(chromium: Browser, running_system: LocalSystem) -> Iterator[Visit]:
+    yield from visit(chromium, running_system)
 
 
 @pytest.fixture
-def phone(chromium: Browser, system: LocalSystem) -> Iterator[Visit]:
-    yield from visit(chromium, system, viewport=ViewportSize(width=390, height=780), has_touch=True, is_mobile=True)
+def phone(chromium: Browser, running_system: LocalSystem) -> Iterator[Visit]:
+    yield from visit(
+        chromium, running_system, viewport=ViewportSize(width=390, height=780), has_touch=True, is_mobile=True
+    )
 
 
 def picture(page: Page, name: str) -> None:
@@ -177,16 +206,3 @@ def picture(page: Page, name: str) -> None:
         return
     shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     shot.quantize(256, dither=Image.Dither.NONE).save(Path(ROOT) / "docs" / f"{name}.png", optimize=True)
-
-
-@contextmanager
-def workers_stopped(system: LocalSystem) -> Iterator[None]:
-    """Hold the workers where they are."""
-    pids = system.stack["pids"]["workers"]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)

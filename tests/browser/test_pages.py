@@ -2,37 +2,39 @@
 
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from tests.browser.conftest import FLAGS, REAL, Visit, visit, weights
-from tests.journey.system import ROOT, LocalSystem, eventually
+from tests.browser.conftest import FLAGS, REAL, Published, Visit, visit, weights
+from tests.journey.system import ROOT, LocalSystem
 from tests.slides import Slide, write
 
-pytestmark = pytest.mark.timeout(240)
-
-Jobs = dict[str, dict[str, Any]]
 STATIC = ROOT / "chalicelib/entrypoints/static"
 AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
 PAGES = sorted(path.stem for path in STATIC.glob("*.html"))
 SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 MOST_SCRIPT_BYTES = 150_000
-SETTLED_MS = 700  # pages go on asking: there is no moment at which nothing is under way
 
 
-def address_of(page: str, slides: Jobs, system: LocalSystem) -> str:
-    """Return the address at which a page has something to show."""
+def open_page(visitor: Visit, page: str, slides: Published) -> Page:
+    """Open a page at an address at which it has something to show."""
     if page == "index":
-        return "/"
-    first, second = slides.values()
-    queries = {
-        "job": f"?id={first['id']}",
-        "session": f"?id={system.stack['session']}",
-        "viewer": f"?slide={first['id']}&with={second['id']}",
-    }
-    return f"/pages/{page}{queries.get(page, '')}"
+        opened = visitor.open(f"/?session={slides.session}")
+    else:
+        first, second = slides.jobs.values()
+        queries = {
+            "collections": f"?find={slides.label}",
+            "job": f"?id={first['id']}",
+            "session": f"?id={slides.session}",
+            "viewer": f"?slide={first['id']}&with={second['id']}",
+        }
+        opened = visitor.open(f"/pages/{page}{queries.get(page, '')}")
+    if page == "viewer":
+        visitor.drawn(2)
+    visitor.settled()
+    return opened
 
 
 def violations(page: Page) -> list[str]:
@@ -47,32 +49,34 @@ def violations(page: Page) -> list[str]:
     ]
 
 
-def assert_usable(page: Page) -> None:
+def assert_usable(visitor: Visit) -> None:
     for scheme in SCHEMES:
-        page.emulate_media(color_scheme=scheme)
-        page.wait_for_timeout(SETTLED_MS)
-        assert violations(page) == [], scheme
+        visitor.page.emulate_media(color_scheme=scheme)
+        visitor.settled()
+        assert violations(visitor.page) == [], scheme
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_nothing_serious_keeps_anybody_from_using_a_page(
-    visitor: Visit, slides: Jobs, system: LocalSystem, name: str
-) -> None:
-    assert_usable(visitor.open(address_of(name, slides, system)))
+def test_nothing_serious_keeps_anybody_from_using_a_page(visitor: Visit, slides: Published, name: str) -> None:
+    open_page(visitor, name, slides)
+    assert_usable(visitor)
 
 
 @pytest.mark.parametrize("keys", ["?", "c"])
-def test_nothing_serious_keeps_anybody_from_using_the_viewers_dialogs(visitor: Visit, slides: Jobs, keys: str) -> None:
+def test_nothing_serious_keeps_anybody_from_using_the_viewers_dialogs(
+    visitor: Visit, slides: Published, keys: str
+) -> None:
     page = visitor.open_viewer(slides[REAL])
     page.keyboard.press(keys)
     page.get_by_role("dialog").wait_for()
-    assert_usable(page)
+    assert_usable(visitor)
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_has_less_script_than_it_may_have(visitor: Visit, slides: Jobs, system: LocalSystem, name: str) -> None:
-    visitor.open(address_of(name, slides, system))
-    visitor.page.wait_for_timeout(SETTLED_MS)
+def test_a_page_has_less_script_than_it_may_have(
+    visitor: Visit, slides: Published, system: LocalSystem, name: str
+) -> None:
+    open_page(visitor, name, slides)
     bodies = [(each.url, len(each.body())) for each in visitor.fetched if each.status == 200]
     scripts = sum(size for url, size in bodies if url.partition("?")[0].endswith(".js") and "/vendor/" not in url)
     weights[name] = len(visitor.fetched), sum(size for _, size in bodies), scripts
@@ -81,9 +85,8 @@ def test_a_page_has_less_script_than_it_may_have(visitor: Visit, slides: Jobs, s
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_fits_a_phone(phone: Visit, slides: Jobs, system: LocalSystem, name: str) -> None:
-    page = phone.open(address_of(name, slides, system))
-    page.wait_for_timeout(SETTLED_MS)
+def test_a_page_fits_a_phone(phone: Visit, slides: Published, name: str) -> None:
+    page = open_page(phone, name, slides)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
@@ -103,16 +106,18 @@ def test_the_bar_and_what_lies_behind_a_dialog_reach_the_edge(chromium: Browser,
         with_bars.close()
 
 
-def test_collections_lead_to_sessions_and_sessions_to_slides(visitor: Visit, slides: Jobs, system: LocalSystem) -> None:
-    page = visitor.open("/pages/collections")
+def test_collections_lead_to_sessions_and_sessions_to_slides(
+    visitor: Visit, slides: Published, system: LocalSystem
+) -> None:
+    page = visitor.open(f"/pages/collections?find={slides.label}")
     page.get_by_role("heading", name="Local slides").wait_for()
-    (newest,) = system.call("GET", f"/sessions/{system.stack['session']}/slides?limit=1").json()["slides"]
-    page.get_by_role("link", name=f"Open {newest['title']}", exact=True).first.wait_for()
+    (newest,) = system.call("GET", f"/sessions/{slides.session}/slides?limit=1").json()["slides"]
+    page.get_by_role("link", name=f"Open {newest['title']}", exact=True).wait_for()
     page.get_by_placeholder("Find a session").fill("nothing of the kind")
     page.get_by_text("No session is called").wait_for()
     assert page.url.endswith("?find=nothing+of+the+kind")
     page.get_by_role("button", name="Show all").click()
-    page.get_by_role("link", name="First session").click()
+    page.get_by_role("link", name=slides.label).click()
     page.wait_for_url("**/pages/session?id=*")
     card = page.get_by_role("listitem").filter(has_text=REAL)
     card.get_by_text("2,220 × 2,967 px · 0.499 µm/px · 20×").wait_for()
@@ -122,8 +127,8 @@ def test_collections_lead_to_sessions_and_sessions_to_slides(visitor: Visit, sli
     assert page.locator(".about h2").inner_text() == REAL
 
 
-def test_two_slides_of_a_session_are_chosen_to_be_compared(visitor: Visit, slides: Jobs, system: LocalSystem) -> None:
-    page = visitor.open(f"/pages/session?id={system.stack['session']}")
+def test_two_slides_of_a_session_are_chosen_to_be_compared(visitor: Visit, slides: Published) -> None:
+    page = visitor.open(f"/pages/session?id={slides.session}")
     page.get_by_label(f"Compare {REAL}").check()
     page.get_by_text("Choose one more to compare").wait_for()
     page.get_by_label("Compare ycbcr.svs").check()
@@ -131,22 +136,21 @@ def test_two_slides_of_a_session_are_chosen_to_be_compared(visitor: Visit, slide
     visitor.drawn(2)
 
 
-def test_a_slide_appears_in_its_session_first_when_it_is_published(
-    visitor: Visit, slides: Jobs, system: LocalSystem
-) -> None:
-    page = visitor.open(f"/pages/session?id={system.stack['session']}")
-    page.get_by_text("ycbcr.svs").first.wait_for()
+def test_a_slide_appears_in_its_session_first_when_it_is_published(visitor: Visit, system: LocalSystem) -> None:
+    system.ended(system.submit(system.put("before.svs", write(Slide(width_px=300, height_px=200, seed=8))))["id"])
+    page = visitor.open(f"/pages/session?id={system.session}")
+    newest = page.locator(".slides .name").first
+    expect(newest).to_have_text("before.svs")
     system.s3().put_object(
         Bucket=system.stack["bucket"],
-        Key=f"{system.stack['collection']}/{system.stack['session']}/dropped.svs",
+        Key=f"{system.stack['collection']}/{system.session}/dropped.svs",
         Body=write(Slide(width_px=300, height_px=200, seed=9)),
     )
-    newest = page.locator(".slides .name").first
-    eventually(lambda: page.wait_for_timeout(100) or newest.inner_text() == "dropped.svs", seconds=60, what="the slide")
+    expect(newest).to_have_text("dropped.svs")
 
 
-def test_a_slides_picture_ends_where_the_slide_ends(visitor: Visit, slides: Jobs, system: LocalSystem) -> None:
-    page = visitor.open(f"/pages/session?id={system.stack['session']}")
+def test_a_slides_picture_ends_where_the_slide_ends(visitor: Visit, slides: Published) -> None:
+    page = visitor.open(f"/pages/session?id={slides.session}")
     shown = page.get_by_role("listitem").filter(has_text=REAL).locator("svg.picture > svg")
     shown.wait_for()
     # 2220 x 2967 px in tiles of 240 px: its coarsest level is the fourth halving.
@@ -154,10 +158,9 @@ def test_a_slides_picture_ends_where_the_slide_ends(visitor: Visit, slides: Jobs
 
 
 def test_a_session_without_slides_says_how_one_gets_there(visitor: Visit, system: LocalSystem) -> None:
-    made = system.call("POST", f"/collections/{system.stack['collection']}/sessions", {"label": "Nothing yet"}).json()
-    page = visitor.open(f"/pages/session?id={made['id']}")
+    page = visitor.open(f"/pages/session?id={system.session}")
     page.get_by_role("heading", name="No slide yet").wait_for()
-    page.get_by_text(f"{system.stack['collection']}/{made['id']}/").wait_for()
+    page.get_by_text(f"{system.stack['collection']}/{system.session}/").wait_for()
 
 
 def test_a_session_that_does_not_exist_is_a_sentence_and_a_way_on(visitor: Visit) -> None:
@@ -169,19 +172,19 @@ def test_a_session_that_does_not_exist_is_a_sentence_and_a_way_on(visitor: Visit
     page.wait_for_url("**/pages/collections")
 
 
-def test_a_name_is_shown_as_text_whatever_stands_in_it(visitor: Visit, slides: Jobs, system: LocalSystem) -> None:
+def test_a_name_is_shown_as_text_whatever_stands_in_it(visitor: Visit, running_system: LocalSystem) -> None:
     label = "<img src=x onerror=\"document.body.id='run'\"><b>"
-    made = system.call("POST", f"/collections/{system.stack['collection']}/sessions", {"label": label}).json()
+    system = running_system.with_session(label)
     name = "<script>document.body.id='run'<" + "script>.svs"
     stored = system.put(name, write(Slide(width_px=100, height_px=80, seed=3)))
-    job = system.submit(stored, session=made["id"])
+    job = system.submit(stored)
     assert system.ended(job["id"])["state"] == "done"
-    for path in ("/pages/collections", f"/pages/session?id={made['id']}", f"/pages/viewer?slide={job['id']}"):
+    for path in ("/pages/collections", f"/pages/session?id={system.session}", f"/pages/viewer?slide={job['id']}"):
         page = visitor.open(path)
-        page.wait_for_timeout(SETTLED_MS)
+        shown = label if "collections" in path else name
+        page.get_by_text(shown).first.wait_for()
+        visitor.settled()
         assert page.evaluate("document.body.id") == ""
-        shown = page.locator("body").inner_text()
-        assert label in shown or name in shown
 
 
 def test_the_page_of_the_api_names_what_is_required_first_and_shows_no_patterns(visitor: Visit) -> None:

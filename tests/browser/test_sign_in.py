@@ -1,15 +1,13 @@
 """Who is let in: asked for a token where one is needed, refused with a wrong one, granted with the right one."""
 
 import re
-from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import READER, REAL, Visit
+from tests.browser.conftest import REAL, Published, Visit
+from tests.conftest import READER
 from tests.journey.system import LocalSystem
-
-pytestmark = pytest.mark.timeout(240)
 
 # What a page does when a person submits something.
 ASKS = """(async () => {
@@ -64,7 +62,7 @@ def test_the_way_in_is_always_there_and_says_where_a_token_comes_from(visitor: V
     page.get_by_role("button", name="Sign in").wait_for()
 
 
-def test_who_may_not_do_something_is_told_so_before(visitor: Visit, slides: dict[str, dict[str, Any]]) -> None:
+def test_who_may_not_do_something_is_told_so_before(visitor: Visit, slides: Published) -> None:
     page = visitor.open(f"/pages/job?id={slides[REAL]['id']}")
     page.get_by_role("button", name="Sign in").click()
     page.get_by_label("Token").fill(READER)

@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ import tifffile
 from chalicelib.cli.converter import Converter, find_converter
 from chalicelib.cli.failures import SlideFailure, UsageError
 from tests.cli.service import COLLECTION, SESSION, Service
+from tests.patience import eventually
 
 GIVE = """
 import json, shutil, sys
@@ -135,10 +135,7 @@ def test_a_converter_that_hangs_is_ended_with_all_that_it_started(slide, bindir,
     with pytest.raises(SlideFailure, match="did not end within 1 s"):
         made.convert(slide(), tmp_path, within_seconds=1)
 
-    deadline = time.monotonic() + 10
-    while mark.exists() and _runs(int(mark.read_text() or 0)) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not (mark.exists() and _runs(int(mark.read_text() or 0)))
+    eventually(lambda: not (mark.exists() and _runs(int(mark.read_text() or 0))), what="the end of the child")
 
 
 def _runs(pid: int) -> bool:

@@ -1,5 +1,6 @@
 """The real counterparts: AWS by moto in this process, MongoDB by a real server."""
 
+import functools
 import os
 import re
 import shutil
@@ -9,7 +10,6 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -17,17 +17,17 @@ from moto import mock_aws
 
 from infra import mongod, template
 from infra.children import LOOPBACK, Child, LocalError, free_port
+from tests.patience import PATIENCE_SECONDS
 
 TABLE_KEYS = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
 
 
 @pytest.fixture
-def aws() -> Iterator[Callable[[str], Any]]:
+def aws(boto3_session: Any) -> Iterator[Callable[[str], Any]]:
     """Makes clients of an AWS of this test's own."""
     quick = Config(retries={"mode": "standard", "total_max_attempts": 1}, max_pool_connections=32)
     with mock_aws():
-        session: Any = boto3.session.Session(region_name="us-east-1")
-        yield lambda service: _strict(session.client(service, config=quick))
+        yield lambda service: _strict(boto3_session.client(service, config=quick))
 
 
 @pytest.fixture
@@ -92,16 +92,29 @@ def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         if os.environ.get("CI") == "true":
             pytest.fail(str(error))
         pytest.skip(str(error))
-    port, files = free_port(), tmp_path_factory.mktemp("mongod")
-    server = _server(binary, files, port)
-    server.start()
+    files = tmp_path_factory.mktemp("mongod")
+    server, uri = _started(binary, files)
     try:
-        uri = f"mongodb://{LOOPBACK}:{port}/"
-        server.wait_until(lambda: mongod.answers(uri, 200))
         yield uri
     finally:
         server.stop()
         shutil.rmtree(files)  # 300 MB, which pytest would keep
+
+
+def _started(binary: Path, files: Path) -> tuple[Child, str]:
+    """Start a server on a port that is free. Another process may take the port first: then on another one."""
+    while True:
+        port = free_port()
+        server, uri = _server(binary, files, port), f"mongodb://{LOOPBACK}:{port}/"
+        server.start()
+        try:
+            server.wait_until(functools.partial(mongod.answers, uri, 200), within_seconds=PATIENCE_SECONDS)
+        except LocalError:
+            server.stop()
+            if "Address already in use" not in server.tail(50):
+                raise
+        else:
+            return server, uri
 
 
 def _server(binary: Path, files: Path, port: int) -> Child:

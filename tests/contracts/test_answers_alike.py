@@ -12,6 +12,7 @@ from chalicelib.ports import CALL_SECONDS, KEEP_ANSWERS_SECONDS, Answers, KeptAn
 from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, hold_beside
 from tests.contracts.test_answers_contract import NOW, TOLD
+from tests.effort import few_or_all
 
 KEYS = ("a", "b#ü")
 CALLS = ("one", "other")
@@ -47,7 +48,8 @@ class AnswersAlike(Alike[Answers]):
             self.begin(key=key, call="last", now=NOW + later)
 
 
-def test_answers_in_memory_and_in_dynamodb_are_alike(aws: Any) -> None:
+@few_or_all("examples", 5, 20)
+def test_answers_in_memory_and_in_dynamodb_are_alike(aws: Any, examples: int) -> None:
     client, tables = aws("dynamodb"), count()
 
     def beside() -> AnswersAlike:
@@ -56,4 +58,4 @@ def test_answers_in_memory_and_in_dynamodb_are_alike(aws: Any) -> None:
         machine.memory, machine.real = MemoryAnswers(), AnswerTable(client, table)
         return machine
 
-    hold_beside(beside, examples=20)
+    hold_beside(beside, examples=examples)

@@ -27,6 +27,7 @@ from tests.contracts.samples import (
     a_tile,
     facts_of,
 )
+from tests.effort import few_or_all
 
 UNKNOWN = "0" * 24
 FOREIGN = {f"0000000000000000000b000{n}": f"0000000000000000000a000{n}" for n in (8, 9)}
@@ -325,11 +326,12 @@ def mongo(request: pytest.FixtureRequest) -> Iterator[MongoBench]:
     bench.drop()
 
 
-def test_archives_in_memory_and_in_mongodb_are_alike(mongo: MongoBench) -> None:
+@few_or_all("examples", 9, 45)
+def test_archives_in_memory_and_in_mongodb_are_alike(mongo: MongoBench, examples: int) -> None:
     def beside() -> ArchivesAlike:
         machine = ArchivesAlike()
         mongo.begin_again()
         machine.memory, machine.real = MemoryBench(), mongo
         return machine
 
-    hold_beside(beside, examples=45, steps=30)
+    hold_beside(beside, examples=examples, steps=30)

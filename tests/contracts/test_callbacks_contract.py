@@ -19,6 +19,7 @@ from chalicelib.adapters.callbacks import MAX_HEAD_BYTES, HttpCallbacks, resolve
 from chalicelib.adapters.memory import MemoryCallbacks
 from chalicelib.core.callback import Answer
 from chalicelib.ports import Callbacks
+from tests.patience import PATIENCE_SECONDS, eventually
 
 HEADERS = {"content-type": "application/json", "webhook-id": "msg_1"}
 BODY = '{"type":"job.done","name":"ä"}'.encode()
@@ -196,9 +197,7 @@ def test_an_endless_body_is_not_read(receiver: Start) -> None:
             sent.append(1)
 
     started = receiver(endless)
-    begun = time.monotonic()
     assert HttpCallbacks(loopback=True).post(started.url, HEADERS, BODY) == Answer(status=200)
-    assert time.monotonic() - begun < 5
     assert len(sent) < 100
 
 
@@ -222,20 +221,19 @@ def test_a_receiver_that_drips_does_not_hold_a_worker_up(receiver: Start) -> Non
             connection.sendall(bytes([letter]))
             time.sleep(0.05)
 
+    # It would be at it for 85 s, and then there would be another error.
     callbacks = HttpCallbacks(loopback=True, whole_seconds=0.5)
-    begun = time.monotonic()
     assert callbacks.post(receiver(drip).url, HEADERS, BODY) == Answer(error="no answer within 0.5 s")
-    assert 0.4 < time.monotonic() - begun < 3
 
 
-@pytest.mark.parametrize(("pause_seconds", "calls"), [(60.0, 1), (0.0, 3)], ids=["for a while", "not for ever"])
+@pytest.mark.parametrize(("pause_seconds", "calls"), [(3600.0, 1), (0.0, 3)], ids=["for a while", "not for ever"])
 def test_one_that_never_answers_is_left_alone(receiver: Start, pause_seconds: float, calls: int) -> None:
     called: list[bytes] = []
     wait = threading.Event()
 
     def silent(connection: socket.socket) -> None:
         called.append(request_of(connection))
-        wait.wait(10)
+        wait.wait(PATIENCE_SECONDS)
 
     started = receiver(silent)
     callbacks = HttpCallbacks(loopback=True, whole_seconds=0.3, pause_seconds=pause_seconds)
@@ -243,33 +241,36 @@ def test_one_that_never_answers_is_left_alone(receiver: Start, pause_seconds: fl
     wait.set()
     assert told[0] == "no answer within 0.3 s"
     assert (told[1] == told[2] == "not called: it let an earlier call wait in vain just now") is (calls == 1)
-    assert len(called) == calls
+    # What was sent is read in the end, however late a thread of the receiver runs.
+    eventually(lambda: len(called) == calls, what="all calls at the receiver")
 
 
 def test_one_that_takes_nothing_does_not_hold_a_worker_up(receiver: Start) -> None:
     wait = threading.Event()
-    started = receiver(lambda _: wait.wait(10) and None)
+    started = receiver(lambda _: wait.wait(PATIENCE_SECONDS) and None)
     answer = HttpCallbacks(loopback=True, whole_seconds=0.3).post(started.url, HEADERS, bytes(50_000_000))
     wait.set()
     assert answer == Answer(error="no answer within 0.3 s")
 
 
 def test_where_nobody_listens_there_is_no_connection() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    answer = HttpCallbacks(loopback=True).post(f"http://127.0.0.1:{port}/key", HEADERS, BODY)
+    with socket.socket() as taken:  # nobody else gets the port, and nobody listens on it
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        answer = HttpCallbacks(loopback=True).post(f"http://127.0.0.1:{port}/key", HEADERS, BODY)
     assert answer == Answer(error="no connection: Connection refused")
 
 
 def test_a_connection_that_is_not_made_in_time_is_given_up() -> None:
+    allowed: list[float] = []
+
     def never(_address: tuple[str, int], seconds: float) -> socket.socket:
-        time.sleep(seconds)
+        allowed.append(seconds)
         raise TimeoutError
 
     callbacks = HttpCallbacks(loopback=True, connect=never, connect_seconds=0.2)
-    begun = time.monotonic()
     assert callbacks.post("http://127.0.0.1:9999/", HEADERS, BODY) == Answer(error="no connection within 0.2 s")
-    assert time.monotonic() - begun < 2
+    assert 0 < allowed[0] <= 0.2
 
 
 # -- addresses ---------------------------------------------------------------------------------------------------------
@@ -432,7 +433,7 @@ def test_who_does_not_speak_tls_is_told_so(receiver: Start, certificate: Path) -
 
 def test_a_handshake_that_does_not_come_is_given_up(receiver: Start, certificate: Path) -> None:
     wait = threading.Event()
-    started = receiver(lambda _: wait.wait(10) and None)
+    started = receiver(lambda _: wait.wait(PATIENCE_SECONDS) and None)
     answer = trusting(certificate, whole_seconds=0.3).post(f"https://{NAME}:{started.port}/x", HEADERS, BODY)
     wait.set()
     assert answer == Answer(error="no answer within 0.3 s")

@@ -16,6 +16,7 @@ from chalicelib.ports import Deliveries
 from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, hold_beside
 from tests.contracts.test_deliveries_contract import JOB, a_delivery
+from tests.effort import few_or_all
 
 JOBS = (JOB, "1" * 32)
 URLS = ("https://one.example/", "https://two.example/?ü", "https://three.example/a#b")
@@ -143,7 +144,8 @@ class DeliveriesAlike(Alike[Deliveries]):
             self.both(lambda deliveries, scope=scope, url=url: deliveries.is_disabled(scope, url))
 
 
-def test_deliveries_in_memory_and_in_dynamodb_are_alike(aws: Any) -> None:
+@few_or_all("examples", 5, 20)
+def test_deliveries_in_memory_and_in_dynamodb_are_alike(aws: Any, examples: int) -> None:
     client, tables = aws("dynamodb"), count()
 
     def beside() -> DeliveriesAlike:
@@ -152,4 +154,4 @@ def test_deliveries_in_memory_and_in_dynamodb_are_alike(aws: Any) -> None:
         machine.memory, machine.real = MemoryDeliveries(), DeliveryTable(client, table)
         return machine
 
-    hold_beside(beside, examples=20)
+    hold_beside(beside, examples=examples)

@@ -11,6 +11,7 @@ from chalicelib.adapters.memory import MemoryDoorbook
 from chalicelib.ports import Doorbook, Receipt
 from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, hold_beside
+from tests.effort import few_or_all
 
 KEYS = ("a", "a#1", "ü")
 WHO = ("a", "a#2", "")
@@ -57,7 +58,8 @@ class DoorbooksAlike(Alike[Doorbook]):
                 self.count_try(who=who, now=60.0 * minute)
 
 
-def test_the_doors_books_in_memory_and_in_dynamodb_are_alike(aws: Any) -> None:
+@few_or_all("examples", 6, 20)
+def test_the_doors_books_in_memory_and_in_dynamodb_are_alike(aws: Any, examples: int) -> None:
     client, tables = aws("dynamodb"), count()
 
     def beside() -> DoorbooksAlike:
@@ -66,4 +68,4 @@ def test_the_doors_books_in_memory_and_in_dynamodb_are_alike(aws: Any) -> None:
         machine.memory, machine.real = MemoryDoorbook(), DoorbookTable(client, table)
         return machine
 
-    hold_beside(beside, examples=20)
+    hold_beside(beside, examples=examples)

@@ -13,6 +13,7 @@ from chalicelib.ports import EventPage, Events
 from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, Refusal, hold_beside
 from tests.contracts.test_events_contract import JOB, OTHER
+from tests.effort import few_or_all
 
 JOBS = (JOB, OTHER)
 Places = tuple[str | None, str | None]
@@ -83,7 +84,8 @@ class EventsAlike(Alike[Events]):
             self.just_all(job=job)
 
 
-def test_events_in_memory_and_in_dynamodb_are_alike(aws: Any) -> None:
+@few_or_all("examples", 5, 12)
+def test_events_in_memory_and_in_dynamodb_are_alike(aws: Any, examples: int) -> None:
     client, tables = aws("dynamodb"), count()
 
     def beside() -> EventsAlike:
@@ -92,4 +94,4 @@ def test_events_in_memory_and_in_dynamodb_are_alike(aws: Any) -> None:
         machine.memory, machine.real = MemoryEvents(), EventTable(client, table)
         return machine
 
-    hold_beside(beside, examples=12, steps=15)
+    hold_beside(beside, examples=examples, steps=15)

@@ -15,6 +15,7 @@ from chalicelib.ports import JobPage, Jobs
 from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, Refusal, hold_beside
 from tests.contracts.samples import OTHER_SESSION, SESSION, a_job
+from tests.effort import few_or_all
 
 SESSIONS = (SESSION, OTHER_SESSION, "")  # none: an arrival that was refused
 KEYS = ("a.svs", "b.svs", "c.svs")
@@ -209,7 +210,8 @@ class JobsAlike(Alike[Jobs]):
             self.both(lambda jobs, session=session: jobs.list(state=None, session=session, cursor=None, limit=9))
 
 
-def test_jobs_in_memory_and_in_dynamodb_are_alike(aws: Any) -> None:
+@few_or_all("examples", 7, 25)
+def test_jobs_in_memory_and_in_dynamodb_are_alike(aws: Any, examples: int) -> None:
     client, tables = aws("dynamodb"), count()
 
     def beside() -> JobsAlike:
@@ -218,4 +220,4 @@ def test_jobs_in_memory_and_in_dynamodb_are_alike(aws: Any) -> None:
         machine.memory, machine.real = MemoryJobs(), JobTable(client, table)
         return machine
 
-    hold_beside(beside, examples=25)
+    hold_beside(beside, examples=examples)

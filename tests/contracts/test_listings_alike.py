@@ -16,6 +16,7 @@ from chalicelib.ports import JobPage, Jobs
 from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, hold_beside
 from tests.contracts.samples import COLLECTION, OTHER_COLLECTION, OTHER_SESSION, SESSION, a_job
+from tests.effort import few_or_all
 
 BEGIN = 1700000000.0
 KEYS = ("scan/Straße.SVS", "scan/STRASSE.tif", "a%_b.svs", "Ärzte é.svs")
@@ -157,9 +158,10 @@ class ListingsAlike(Alike[Jobs]):
             self.all_pages(wanted=Wanted(None, session, Selection()), limit=3)
 
 
+@few_or_all("examples", 3, 8)
 @pytest.mark.parametrize("shows_all", [True, False], ids=["all at once", "a little at a time"])
 def test_listings_in_memory_and_in_dynamodb_are_alike(
-    aws: Any, monkeypatch: pytest.MonkeyPatch, shows_all: bool
+    aws: Any, monkeypatch: pytest.MonkeyPatch, shows_all: bool, examples: int
 ) -> None:
     client, tables = aws("dynamodb"), count()
     if not shows_all:
@@ -171,4 +173,4 @@ def test_listings_in_memory_and_in_dynamodb_are_alike(
         machine.memory, machine.real, machine.shows_all = MemoryJobs(), JobTable(client, table), shows_all
         return machine
 
-    hold_beside(beside, examples=8)
+    hold_beside(beside, examples=examples)

@@ -16,6 +16,7 @@ from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, hold_beside
 from tests.contracts.samples import a_job
 from tests.contracts.test_jobs_alike import KEYS, instant, limits, states
+from tests.effort import few_or_all
 
 EVER = 1e9
 
@@ -120,7 +121,8 @@ class NoticesAlike(Alike[Jobs]):
                 self.both(lambda jobs, notice=notice, known=known: jobs.told(notice, subscribers=known))
 
 
-def test_notices_in_memory_and_in_dynamodb_are_alike(aws: Any) -> None:
+@few_or_all("examples", 4, 12)
+def test_notices_in_memory_and_in_dynamodb_are_alike(aws: Any, examples: int) -> None:
     client, tables = aws("dynamodb"), count()
 
     def beside() -> NoticesAlike:
@@ -129,4 +131,4 @@ def test_notices_in_memory_and_in_dynamodb_are_alike(aws: Any) -> None:
         machine.memory, machine.real = MemoryJobs(), JobTable(client, table, leaves_notices=True)
         return machine
 
-    hold_beside(beside, examples=12)
+    hold_beside(beside, examples=examples)

@@ -15,6 +15,7 @@ from chalicelib.core.message import Message
 from chalicelib.ports import Queue
 from tests.contracts.likeness import Alike, hold_beside
 from tests.contracts.test_queue_contract import JOB, SqsBench
+from tests.effort import few_or_all
 
 names = st.fixed_dictionaries(
     {
@@ -46,7 +47,8 @@ class QueuesAlike(Alike[Bench]):
         self.take()
 
 
-def test_a_queue_in_memory_and_sqs_are_alike(aws: Any) -> None:
+@few_or_all("examples", 6, 25)
+def test_a_queue_in_memory_and_sqs_are_alike(aws: Any, examples: int) -> None:
     client, queues = aws("sqs"), count()
 
     def beside() -> QueuesAlike:
@@ -61,4 +63,4 @@ def test_a_queue_in_memory_and_sqs_are_alike(aws: Any) -> None:
         machine.memory, machine.real = Bench(memory, take), Bench(sqs.queue, sqs.received)
         return machine
 
-    hold_beside(beside, examples=25, steps=12)
+    hold_beside(beside, examples=examples, steps=12)

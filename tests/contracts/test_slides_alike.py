@@ -14,6 +14,7 @@ from chalicelib.adapters.s3 import S3Slides
 from chalicelib.core.source import Source
 from chalicelib.ports import Listing, Slides
 from tests.contracts.likeness import Alike, Refusal, hold_beside
+from tests.effort import few_or_all
 
 KEYS = ("a", "a/1 +ü.svs", "a/2.svs", "b.svs")
 keys = st.sampled_from(KEYS)
@@ -113,7 +114,8 @@ class SlidesAlike(Alike[Bench]):
             self.pin(key=key, first_bytes=4)
 
 
-def test_slides_in_memory_and_in_s3_are_alike(aws: Any) -> None:
+@few_or_all("examples", 8, 40)
+def test_slides_in_memory_and_in_s3_are_alike(aws: Any, examples: int) -> None:
     client, buckets = aws("s3"), count()
 
     def beside() -> SlidesAlike:
@@ -135,4 +137,4 @@ def test_slides_in_memory_and_in_s3_are_alike(aws: Any) -> None:
         )
         return machine
 
-    hold_beside(beside, examples=40)
+    hold_beside(beside, examples=examples)

@@ -16,6 +16,7 @@ from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, hold_beside
 from tests.contracts.samples import SESSION
 from tests.contracts.test_syncs_contract import ENTRIES, PLACE
+from tests.effort import few_or_all
 
 PREFIXES = ("", "lung/", "liver/")
 moments = st.integers(0, 9)
@@ -84,7 +85,8 @@ class SyncsAlike(Alike[Syncs]):
                     self.both(lambda syncs, sync=sync, number=number: syncs.page(sync, number))
 
 
-def test_syncs_in_memory_and_in_dynamodb_are_alike(aws: Any) -> None:
+@few_or_all("examples", 5, 15)
+def test_syncs_in_memory_and_in_dynamodb_are_alike(aws: Any, examples: int) -> None:
     client, tables = aws("dynamodb"), count()
 
     def beside() -> SyncsAlike:
@@ -93,4 +95,4 @@ def test_syncs_in_memory_and_in_dynamodb_are_alike(aws: Any) -> None:
         machine.memory, machine.real = MemorySyncs(), SyncTable(client, table)
         return machine
 
-    hold_beside(beside, examples=15)
+    hold_beside(beside, examples=examples)

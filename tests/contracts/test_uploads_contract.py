@@ -10,6 +10,7 @@ from chalicelib.adapters.memory import MemorySlides, MemoryUploads
 from chalicelib.adapters.s3 import S3Slides, S3Uploads
 from chalicelib.core.errors import NoSuchSourceError, NoSuchUploadError
 from chalicelib.ports import Slides, Uploads
+from tests.patience import PATIENCE_SECONDS
 
 FIRST, LAST = b"a" * (5 << 20), b"the rest"
 KEY = "direct/a slide+1 ü.svs"
@@ -32,7 +33,7 @@ def bench(request: pytest.FixtureRequest) -> Bench:
     client.create_bucket(Bucket="incoming")
 
     def put(address: str, data: bytes) -> None:
-        requests.put(address, data=data, timeout=10).raise_for_status()
+        requests.put(address, data=data, timeout=PATIENCE_SECONDS).raise_for_status()
 
     return Bench(S3Uploads(client, "incoming", signer=client), S3Slides(client), put)
 

@@ -12,6 +12,7 @@ from chalicelib.adapters.memory import MemoryWork
 from chalicelib.adapters.s3 import S3Work
 from chalicelib.ports import Work
 from tests.contracts.likeness import Alike, hold_beside
+from tests.effort import few_or_all
 
 # A key names its content.
 CONTENTS = {"jobs/1/plan.json": b"{}", "jobs/1/pixels/0/1_2 ü+": b"0123456789", "jobs/2/records.bin": b""}
@@ -56,7 +57,8 @@ class WorkAlike(Alike[Bench]):
             self.get(key=key)
 
 
-def test_work_in_memory_and_in_s3_is_alike(aws: Any) -> None:
+@few_or_all("examples", 8, 40)
+def test_work_in_memory_and_in_s3_is_alike(aws: Any, examples: int) -> None:
     client, buckets = aws("s3"), count()
 
     def beside() -> WorkAlike:
@@ -70,4 +72,4 @@ def test_work_in_memory_and_in_s3_is_alike(aws: Any) -> None:
         )
         return machine
 
-    hold_beside(beside, examples=40)
+    hold_beside(beside, examples=examples)

@@ -26,6 +26,7 @@ from chalicelib.core.job import Job, State
 from chalicelib.entrypoints.http import pieces
 from chalicelib.ports import ImageFacts, Tile
 from infra.api import Handler
+from tests.patience import PATIENCE_SECONDS
 from tests.slides import Slide, write
 from tests.world import DATABASE, SESSION, STORE, World
 
@@ -417,7 +418,7 @@ def test_over_http_a_head_says_nothing_of_a_body_and_the_connection_goes_on(job:
     config = Config.create(chalice_app=app.app, app_name="slidehook", lambda_timeout=30, lambda_memory_size=512)
     server = LocalDevServer(app.app, config, "127.0.0.1", 0, handler_cls=Handler).server
     Thread(target=server.serve_forever, daemon=True).start()
-    connection = HTTPConnection(*server.server_address[:2], timeout=10)
+    connection = HTTPConnection(*server.server_address[:2], timeout=PATIENCE_SECONDS)
     try:
         for method in ("HEAD", "GET", "HEAD", "GET"):
             connection.request(method, f"/slides/{view_of(job)}_files/9/4_3.jpg")

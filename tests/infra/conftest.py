@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 from moto import mock_aws
 
@@ -11,10 +10,10 @@ from infra.provision import Clients, Provisioned, provision
 
 
 @pytest.fixture
-def clients() -> Iterator[Clients]:
+def clients(boto3_session: Any) -> Iterator[Clients]:
     with mock_aws():
-        session: Any = boto3.session.Session(region_name="us-east-1")
-        yield Clients(dynamodb=session.client("dynamodb"), s3=session.client("s3"), sqs=session.client("sqs"))
+        made = {service: boto3_session.client(service) for service in ("dynamodb", "s3", "sqs")}
+        yield Clients(**made)
 
 
 @pytest.fixture

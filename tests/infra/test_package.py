@@ -18,6 +18,9 @@ import yaml
 
 from infra.package import ROOT, PackageError, archives, package, refuse_foreign_wheels, refuse_without_viewer, sizes
 
+# The package is built once.
+pytestmark = pytest.mark.xdist_group("package")
+
 QUEUE_FUNCTIONS = {"Arrivals": 10, "Jobs": 1, "Chunks": 1, "DeadLetters": 10}
 FUNCTIONS = {*QUEUE_FUNCTIONS, "Minute", "APIHandler"}
 

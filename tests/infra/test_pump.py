@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,7 +14,8 @@ import pytest
 
 from infra import template
 from infra.provision import Clients, provision
-from infra.pump import Context, EventSource, event_sources, handle, poll_once, receive, scheduled_event, succeeded
+from infra.pump import Context, EventSource, Held, event_sources, handle, poll_once, receive, scheduled_event, succeeded
+from tests.patience import PATIENCE_SECONDS
 
 BATCH = 10
 
@@ -208,29 +210,43 @@ def test_a_message_that_always_fails_ends_in_the_dead_letters_after_five_receive
     assert message["Body"] == "poison"
 
 
-def test_a_message_stays_hidden_for_as_long_as_its_function_runs(clients: Clients) -> None:
+def test_a_message_stays_hidden_for_as_long_as_its_function_runs(
+    clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renewals: list[dict[str, Any]] = []
     renewed = threading.Event()
-    clients.sqs.meta.events.register(
-        "before-call.sqs.ChangeMessageVisibilityBatch", lambda **_: renewed.set(), unique_id="renewed"
-    )
-    held: list[str] = []
 
-    def function(_event: Any, _context: Any) -> None:
-        assert renewed.wait(10)
-        held.extend(left_in(queue, clients))
+    def renew(params: dict[str, Any], **_: Any) -> None:
+        renewals.extend(params["Entries"])
+        renewed.set()
 
-    queue = source(clients, function, visibility_seconds=1)
+    clients.sqs.meta.events.register("provide-client-params.sqs.ChangeMessageVisibilityBatch", renew)
+    monkeypatch.setattr(Held, "_pause_seconds", lambda _self, _deadline: 0.01)  # not a third of the visibility
+
+    def function(event: Any, _context: Any) -> None:
+        (record,) = event["Records"]
+        assert renewed.wait(PATIENCE_SECONDS)
+        assert renewals[0] == {"Id": "0", "ReceiptHandle": record["receiptHandle"], "VisibilityTimeout": 30}
+        assert left_in(queue, clients) == ["hidden"]
+
+    queue = source(clients, function, visibility_seconds=30)
     send(clients, queue, "long")
     poll_once(queue, clients.sqs, wait_seconds=0)
-    assert held == ["hidden"]
     assert left_in(queue, clients) == []
+
+
+def test_messages_are_renewed_three_times_within_their_visibility(clients: Clients) -> None:
+    queue = replace(source(clients, Recorder()), visibility_seconds=30)
+    held = Held([], queue, clients.sqs, lambda: None)
+    assert held._pause_seconds(time.monotonic() + 3600) == 10
+    assert held._pause_seconds(time.monotonic() - 1) == 0
 
 
 def test_a_function_that_outlives_its_timeout_ends_the_worker(clients: Clients) -> None:
     ended = threading.Event()
 
     def function(_event: Any, _context: Any) -> None:
-        assert ended.wait(10)
+        assert ended.wait(PATIENCE_SECONDS)
 
     queue = source(clients, function)
     impatient = replace(queue, settings=replace(queue.settings, timeout_seconds=0))

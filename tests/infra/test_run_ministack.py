@@ -4,8 +4,9 @@ import asyncio
 import threading
 
 from infra.run_ministack import Doorbell
+from tests.patience import PATIENCE_SECONDS
 
-LONG_SECONDS = 60.0
+LONG_SECONDS = 2.0 * PATIENCE_SECONDS
 
 
 def slept_until_rung(doorbell: Doorbell, polls: int) -> None:

@@ -6,44 +6,83 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import boto3
 import psutil
-import pytest
 import urllib3
 from bson import ObjectId
 from pymongo import MongoClient
 
+from infra.barrier import matches
 from infra.emulator import ensure_ministack
+from tests.patience import PATIENCE_SECONDS, eventually
+from tests.slides import Slide, write
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 120
-JOB_SECONDS = 120
+# Small chunks, so that a small slide already has several of them.
+CHUNK_BYTES = 128 * 1024
 ENDED = {"done", "failed", "cancelled", "superseded"}
 
 
-def eventually(look: Callable[[], Any], *, seconds: float = JOB_SECONDS, what: str = "it") -> Any:
-    """Return the first true value that `look` gives. Fails when the time is up."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.05)
-    pytest.fail(f"{what} did not happen within {seconds:.0f} s")
+@dataclass(frozen=True)
+class Barrier:
+    """A file that makes workers wait with the messages that it matches (infra.barrier)."""
+
+    path: Path
+    fields: dict[str, Any]
+
+    @property
+    def waiting(self) -> list[str]:
+        """The messages that workers wait with. A worker that was killed does not wait."""
+        files = [each for each in self.path.parent.glob("waiting/*") if psutil.pid_exists(int(each.name.split("-")[0]))]
+        bodies: list[str] = []
+        for file in files:
+            with suppress(FileNotFoundError):
+                bodies += file.read_text().splitlines()
+        return [body for body in bodies if matches(self.fields, body)]
+
+    def remove(self) -> None:
+        """Let the workers go on, and return when none of them waits any more."""
+        self.path.unlink(missing_ok=True)
+        eventually(lambda: not self.waiting, what="the end of waiting")
 
 
-@dataclass
+@dataclass(frozen=True)
 class LocalSystem:
-    """A running system and what its users do with it."""
+    """A running system and what its users do with it. Slides go into `session`."""
 
     folder: Path
     launcher: subprocess.Popen[bytes]
+    chosen_session: str | None = field(default=None)
+
+    @property
+    def session(self) -> str:
+        return self.chosen_session or str(self.stack["session"])
+
+    def with_session(self, label: str) -> "LocalSystem":
+        """Return the same system with a new session of its first collection."""
+        made = self.call("POST", f"/collections/{self.stack['collection']}/sessions", {"label": label})
+        assert made.status == 201, made.data
+        return replace(self, chosen_session=made.json()["id"])
+
+    @contextmanager
+    def barrier(self, **fields: Any) -> Iterator[Barrier]:
+        """Hold the workers before messages with these fields, until the end of the block or until it is removed."""
+        folder = self.folder / ".local" / "barriers"
+        folder.mkdir(exist_ok=True)
+        name = "-".join(f"{name}-{value}" for name, value in fields.items())
+        unfinished, barrier = folder / f"{name}.unfinished", Barrier(folder / f"{name}.json", fields)
+        unfinished.write_text(json.dumps(fields))
+        unfinished.replace(barrier.path)
+        try:
+            yield barrier
+        finally:
+            barrier.remove()
 
     @property
     def stack(self) -> dict[str, Any]:
@@ -60,7 +99,9 @@ class LocalSystem:
         stack = self.stack
         sent = {"Authorization": f"Bearer {stack['token']}", "Content-Type": "application/json"} | (headers or {})
         data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
-        return urllib3.request(method, stack["api"] + path, body=data, headers=sent, timeout=30, redirect=False)
+        return urllib3.request(
+            method, stack["api"] + path, body=data, headers=sent, timeout=PATIENCE_SECONDS, redirect=False
+        )
 
     def job(self, job_id: str) -> dict[str, Any]:
         found: dict[str, Any] = self.call("GET", f"/jobs/{job_id}").json()
@@ -92,13 +133,12 @@ class LocalSystem:
     def put(self, name: str, data: bytes) -> str:
         """Store a slide as the command line does; return its address."""
         stack = self.stack
-        key = f"direct/{stack['collection']}/{stack['session']}/{name}"
+        key = f"direct/{stack['collection']}/{self.session}/{name}"
         self.s3().put_object(Bucket=stack["bucket"], Key=key, Body=data)
         return f"s3://{stack['bucket']}/{key}"
 
     def request(self, source: str, **options: Any) -> dict[str, Any]:
-        stack = self.stack
-        return {"source": source, "collection": stack["collection"], "session": stack["session"], **options}
+        return {"source": source, "collection": self.stack["collection"], "session": self.session, **options}
 
     def submit(self, source: str, **options: Any) -> dict[str, Any]:
         answer = self.call("POST", "/hooks/upload", self.request(source, **options))
@@ -117,7 +157,7 @@ class LocalSystem:
 
     def session_views(self) -> list[str]:
         with self.mongo() as client:
-            session = client[self.stack["admin_db"]].sessions.find_one({"_id": ObjectId(self.stack["session"])})
+            session = client[self.stack["admin_db"]].sessions.find_one({"_id": ObjectId(self.session)})
             assert session is not None
             return [str(view) for view in session["views"]]
 
@@ -130,8 +170,11 @@ class LocalSystem:
 
 
 @contextmanager
-def started(folder: Path, *, workers: int = 2, variables: Mapping[str, str] | None = None) -> Iterator[LocalSystem]:
-    """Run the system from a copy of the project in `folder`, with `variables` beside the environment's own."""
+def started(
+    folder: Path, *, workers: int = 2, variables: Mapping[str, str] | None = None, sample: bool = False
+) -> Iterator[LocalSystem]:
+    """Run the system from a copy of the project in `folder`, with `variables` beside the environment's own. It begins
+    with a small slide, or with the `sample` that `make run` draws."""
     for name in ("app.py", "chalicelib", "infra", ".chalice"):
         source = ROOT / name
         if source.is_dir():
@@ -141,41 +184,44 @@ def started(folder: Path, *, workers: int = 2, variables: Mapping[str, str] | No
     ensure_ministack(ROOT / ".local")
     (folder / ".local").mkdir()
     (folder / ".local" / "emulator-venv").symlink_to(ROOT / ".local" / "emulator-venv")
+    (folder / "first.svs").write_bytes(write(Slide(width_px=300, height_px=200)))
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("SLIDEHOOK", "AWS_", "COV"))
     }
-    # Small chunks, so that small slides already take many of them.
-    environment["SLIDEHOOK_CHUNK_BYTES"] = str(512 * 1024)
+    environment["SLIDEHOOK_CHUNK_BYTES"] = str(CHUNK_BYTES)
     environment |= variables or {}
-    output = (folder / "output.log").open("wb")
-    launcher = subprocess.Popen(
-        [sys.executable, "-m", "infra.local", "--workers", str(workers)],
-        cwd=folder,
-        env=environment,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    running = LocalSystem(folder, launcher)
+    output = folder / "output.log"
+    with output.open("wb") as log:
+        launcher = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "infra.local", "--workers", str(workers)),
+                *(() if sample else ("--slide", "first.svs")),
+            ],
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def is_up() -> bool:
+        text = output.read_text(errors="replace")
+        assert launcher.poll() is None, f"the system ended at once:\n{text[-3000:]}"
+        return "It stays up until Ctrl-C" in text
+
     ours = [launcher.pid]
     try:
-        deadline = time.monotonic() + START_SECONDS
-        # It publishes its sample first: what the tests find from then on is their own doing.
-        while "It stays up until Ctrl-C" not in (text := (folder / "output.log").read_text(errors="replace")):
-            assert launcher.poll() is None, f"the system ended at once:\n{text[-3000:]}"
-            assert time.monotonic() < deadline, f"the system did not start:\n{text[-3000:]}"
-            time.sleep(0.1)
-        yield running
+        eventually(is_up, what="the start of the system")
+        yield LocalSystem(folder, launcher)
         if launcher.poll() is None:
             ours += [child.pid for child in psutil.Process(launcher.pid).children(recursive=True)]
     finally:
         launcher.send_signal(signal.SIGTERM)
         try:
-            launcher.wait(30)
+            launcher.wait(PATIENCE_SECONDS)
         finally:
             left = [pid for pid in ours if psutil.pid_exists(pid)]
             for pid in left:
                 os.kill(pid, signal.SIGKILL)
-            output.close()
     assert not left, f"processes were left behind: {left}"
     assert not (folder / ".local" / "stack.json").exists()

@@ -5,12 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
+from tests.journey.noise import assert_exact, noise_slide
 from tests.journey.system import ROOT, LocalSystem
-from tests.journey.test_upload import assert_exact, noise_slide
-
-pytestmark = [pytest.mark.xdist_group("journey"), pytest.mark.timeout(300)]
 
 
 def run(system: LocalSystem, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -20,7 +16,6 @@ def run(system: LocalSystem, *arguments: str) -> subprocess.CompletedProcess[str
         [*command, "--token", stack["token"], "--json", *arguments],
         capture_output=True,
         text=True,
-        timeout=240,
         check=False,
     )
 

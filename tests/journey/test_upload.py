@@ -4,7 +4,6 @@ import io
 import os
 import signal
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,11 +13,11 @@ from bson import ObjectId
 from PIL import Image
 
 from chalicelib.core.geometry import tile_address
+from tests.effort import few_or_all
 from tests.journey.noise import assert_exact, noise_slide, scan, stored_tiles
-from tests.journey.system import LocalSystem, eventually
+from tests.journey.system import LocalSystem
+from tests.patience import eventually
 from tests.scan import real_scan
-
-pytestmark = [pytest.mark.xdist_group("journey"), pytest.mark.timeout(300)]
 
 REAL = "CMU-1-Small-Region.svs"
 
@@ -87,26 +86,31 @@ def test_twenty_webhooks_at_once_are_one_job_one_set_of_tiles_one_view(system: L
 
 
 def test_a_worker_killed_in_the_middle_costs_time_and_nothing_else(system: LocalSystem) -> None:
-    slide = noise_slide(60, 50, seed=9)
-    job = system.submit(system.put("killed.tif", slide))
-
-    def half_way() -> bool:
-        return system.job(job["id"])["tiles"]["done"] > 0
-
-    eventually(half_way, what="the first chunk")
-    killed = system.stack["pids"]["workers"]
-    for pid in killed:
-        os.kill(pid, signal.SIGKILL)
-    assert system.job(job["id"])["state"] == "tiling"
+    slide = noise_slide(12, 10, seed=9)
+    stack = system.stack
+    with system.barrier(do="tile", from_chunk=1) as barrier:
+        job = system.submit(system.put("killed.tif", slide))
+        eventually(lambda: system.job(job["id"])["tiles"]["done"] and barrier.waiting, what="the first chunk")
+        # Without its database no worker comes to the end of a chunk that it begins.
+        os.kill(stack["pids"]["mongod"], signal.SIGSTOP)
+        try:
+            barrier.remove()
+            killed = stack["pids"]["workers"]
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+            assert system.job(job["id"])["state"] == "tiling"
+        finally:
+            os.kill(stack["pids"]["mongod"], signal.SIGCONT)
     ended = system.ended(job["id"])
     assert (ended["state"], ended["attempt"]) == ("done", 1)
     assert_exact(system, ended, slide)
-    assert system.session_views().count(ended["result"]["view"]) == 1
-    assert not set(system.stack["pids"]["workers"]) & set(killed)
+    assert system.session_views() == [ended["result"]["view"]]
+    eventually(lambda: not set(system.stack["pids"]["workers"]) & set(killed), what="other workers")
 
 
-def test_of_two_hundred_slides_the_five_broken_ones_fail_and_touch_no_other(system: LocalSystem) -> None:
-    slides = {f"many-{number:03d}.tif": noise_slide(2, 1 + number % 2, seed=number) for number in range(200)}
+@few_or_all("count", 40, 200)
+def test_of_many_slides_the_broken_ones_fail_and_touch_no_other(system: LocalSystem, count: int) -> None:
+    slides = {f"many-{number:03d}.tif": noise_slide(2, 1 + number % 2, seed=number) for number in range(count)}
     broken = {name: data[: len(data) // 3] for name, data in list(slides.items())[::40]}
     sources = {name: system.put(name, data) for name, data in (slides | broken).items()}
     with ThreadPoolExecutor(8) as pool:
@@ -117,12 +121,11 @@ def test_of_two_hundred_slides_the_five_broken_ones_fail_and_touch_no_other(syst
     assert {error["code"] for error in failed.values()} == {"truncated"}
     assert all(error["message"] and error["hint"] for error in failed.values())
     done = {name: job for name, job in ended.items() if job["state"] == "done"}
-    assert (len(done), len(failed)) == (195, 5)
+    assert (len(done), len(failed)) == (count - count // 40, count // 40)
     assert {job["attempt"] for job in ended.values()} == {1}
     for name, job in done.items():
         assert_exact(system, job, slides[name])
-    shown = system.session_views()
-    assert all(shown.count(job["result"]["view"]) == 1 for job in done.values())
+    assert sorted(system.session_views()) == sorted(job["result"]["view"] for job in done.values())
 
 
 def test_readers_see_the_old_version_until_the_switch_then_the_new_one(system: LocalSystem) -> None:
@@ -155,6 +158,7 @@ def test_readers_see_the_old_version_until_the_switch_then_the_new_one(system: L
     reader = threading.Thread(target=read_on)
     reader.start()
     try:
+        eventually(lambda: seen, what="a reader of the old version")
         second = system.ended(system.submit(system.put("versions.tif", new))["id"])
         eventually(lambda: seen and seen[-1] == {"new"}, what="a reader of the new version")
     finally:
@@ -170,12 +174,12 @@ def test_readers_see_the_old_version_until_the_switch_then_the_new_one(system: L
 
 def test_an_upload_to_the_sessions_folder_starts_its_job(system: LocalSystem) -> None:
     stack = system.stack
-    key = f"{stack['collection']}/{stack['session']}/dropped slide+1.tif"
+    key = f"{stack['collection']}/{system.session}/dropped slide+1.tif"
     slide = noise_slide(3, 2, seed=5)
     system.s3().put_object(Bucket=stack["bucket"], Key=key, Body=slide)
 
     def arrived() -> str | None:
-        jobs = system.call("GET", f"/jobs?session={stack['session']}").json()["jobs"]
+        jobs = system.call("GET", f"/jobs?session={system.session}").json()["jobs"]
         return next((job["id"] for job in jobs if job["source"]["key"] == key), None)
 
     job = system.ended(eventually(arrived, what="the job of the upload"))
@@ -186,11 +190,11 @@ def test_an_upload_to_the_sessions_folder_starts_its_job(system: LocalSystem) ->
 
 
 def test_an_upload_that_fits_no_session_is_a_visible_failed_job(system: LocalSystem) -> None:
-    system.s3().put_object(Bucket=system.stack["bucket"], Key="lost/slide.svs", Body=b"II*\0 and so on")
+    system.s3().put_object(Bucket=system.stack["bucket"], Key="lost/in-no-session.svs", Body=b"II*\0 and so on")
 
     def failed() -> dict | None:
-        jobs = system.call("GET", "/jobs?state=failed").json()["jobs"]
-        return next((job for job in jobs if job["source"]["key"] == "lost/slide.svs"), None)
+        jobs = system.call("GET", "/jobs?state=failed&text=in-no-session").json()["jobs"]
+        return next((job for job in jobs if job["source"]["key"] == "lost/in-no-session.svs"), None)
 
     job = eventually(failed, what="the failed job")
     assert job["error"]["code"] == "key_names_no_session"
@@ -198,24 +202,27 @@ def test_an_upload_that_fits_no_session_is_a_visible_failed_job(system: LocalSys
 
 
 def test_a_truncated_slide_fails_with_a_reason_and_leaves_nothing(system: LocalSystem) -> None:
-    before, views = system.collections(), system.session_views()
+    before = system.collections()
     whole = real_scan().read_bytes()
     for name, size in (("cut-tiles.svs", 1_000_000), ("cut-header.svs", 20)):
         job = system.ended(system.submit(system.put(name, whole[:size]))["id"])
         assert (job["state"], job["error"]["code"]) == ("failed", "truncated")
         assert job["error"]["hint"]
-    assert system.collections() == before
-    assert system.session_views() == views
+    # What an earlier test has left to be swept may be gone meanwhile.
+    assert system.collections() <= before
+    assert system.session_views() == []
 
 
 def test_the_status_never_runs_back_and_the_page_is_there(system: LocalSystem) -> None:
-    job = system.submit(system.put("watched.tif", noise_slide(40, 30, seed=4)))
+    job = system.submit(system.put("watched.tif", noise_slide(12, 10, seed=4)))
     order = ["queued", "planning", "tiling", "finishing", "done"]
     seen = [job]
-    while seen[-1]["state"] != "done":
+
+    def look() -> bool:
         seen.append(system.job(job["id"]))
-        assert len(seen) < 100_000
-        time.sleep(0.005)
+        return seen[-1]["state"] == "done"
+
+    eventually(look, what="the end of the job")
     states = [order.index(each["state"]) for each in seen]
     tiles = [each["tiles"]["done"] for each in seen]
     assert states == sorted(states)

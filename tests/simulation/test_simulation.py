@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from tests.effort import first_of
+from tests.patience import PATIENCE_SECONDS
 from tests.simulation import __main__ as command
 from tests.simulation.choices import Choices
 from tests.simulation.mutants import MUTANTS
@@ -16,7 +18,7 @@ from tests.simulation.shrink import shortest
 from tests.simulation.story import FAULTS, told
 
 
-@pytest.mark.parametrize("first", range(0, 200, 25))
+@pytest.mark.parametrize("first", first_of(range(0, 200, 25), 2))
 def test_whatever_goes_wrong_every_slide_ends_published_exactly_or_failed_with_a_reason(first: int) -> None:
     for seed in range(first, first + 25):
         _, violation = told(seed)
@@ -37,8 +39,7 @@ def test_a_seed_tells_the_same_history_again() -> None:
     assert replayed.machine.log == one.machine.log
 
 
-@pytest.mark.timeout(900)  # up to 500 histories, beside whatever else the machine does
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", first_of(sorted(MUTANTS), 8))
 def test_a_guard_that_is_switched_off_is_found(name: str) -> None:
     for seed in range(500):
         with MUTANTS[name]():
@@ -58,7 +59,7 @@ def test_a_violation_is_told_by_its_shortest_history() -> None:
     with MUTANTS["session entry once"]():
         seed = next(seed for seed in range(100) if told(seed)[1] is not None)
         history, _ = told(seed)
-        made = shortest(history.choices.made, lambda given: told(given=given)[1] is not None, seconds=5)
+        made = shortest(history.choices.made, lambda given: told(given=given)[1] is not None, seconds=PATIENCE_SECONDS)
         short, violation = told(given=made)
     assert violation is not None
     assert "twice" in str(violation)

@@ -1,7 +1,8 @@
 """Every kind of slide, from its file to its tiles, held to what tifffile reads of the same file."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import imagecodecs
@@ -59,38 +60,46 @@ def separate(levels: list[Any]) -> list[Any]:
     return [np.ascontiguousarray(np.moveaxis(level, 2, 0)) for level in levels]
 
 
-KINDS: dict[str, bytes] = {
-    "uncompressed": file_of(halvings(RGB, 3), **TILED),
-    "uncompressed big endian": file_of(halvings(RGB, 3), byteorder=">", **TILED),
-    "LZW": file_of(halvings(RGB, 3), compression="lzw", predictor=True, **TILED),
-    "deflate": file_of(halvings(RGB, 2), compression="deflate", predictor=True, **TILED),
-    "zstd": file_of(halvings(RGB, 2), compression="zstd", **TILED),
-    "WebP": file_of(halvings(RGB, 2), compression="webp", compressionargs={"lossless": True}, **TILED),
-    "JPEG 2000": file_of(halvings(RGB, 3), compression=33005, **TILED),
-    "wide tiles": file_of(halvings(RGB, 2), tile=(48, 160), photometric="rgb"),
-    "tiles of 240": file_of(halvings(RGB, 2), tile=(240, 240), photometric="rgb", compression="lzw"),
-    "strips": file_of(halvings(RGB, 3), rowsperstrip=13, photometric="rgb"),
-    "strips of LZW": file_of(halvings(RGB, 3), rowsperstrip=16, photometric="rgb", compression="lzw"),
-    "one strip": file_of(halvings(RGB, 1), rowsperstrip=HEIGHT, photometric="rgb", compression="deflate"),
-    "strips of JPEG": file_of(
+KINDS: dict[str, Callable[[], bytes]] = {
+    "uncompressed": lambda: file_of(halvings(RGB, 3), **TILED),
+    "uncompressed big endian": lambda: file_of(halvings(RGB, 3), byteorder=">", **TILED),
+    "LZW": lambda: file_of(halvings(RGB, 3), compression="lzw", predictor=True, **TILED),
+    "deflate": lambda: file_of(halvings(RGB, 2), compression="deflate", predictor=True, **TILED),
+    "zstd": lambda: file_of(halvings(RGB, 2), compression="zstd", **TILED),
+    "WebP": lambda: file_of(halvings(RGB, 2), compression="webp", compressionargs={"lossless": True}, **TILED),
+    "JPEG 2000": lambda: file_of(halvings(RGB, 3), compression=33005, **TILED),
+    "wide tiles": lambda: file_of(halvings(RGB, 2), tile=(48, 160), photometric="rgb"),
+    "tiles of 240": lambda: file_of(halvings(RGB, 2), tile=(240, 240), photometric="rgb", compression="lzw"),
+    "strips": lambda: file_of(halvings(RGB, 3), rowsperstrip=13, photometric="rgb"),
+    "strips of LZW": lambda: file_of(halvings(RGB, 3), rowsperstrip=16, photometric="rgb", compression="lzw"),
+    "one strip": lambda: file_of(halvings(RGB, 1), rowsperstrip=HEIGHT, photometric="rgb", compression="deflate"),
+    "strips of JPEG": lambda: file_of(
         halvings(RGB, 2), rowsperstrip=16, photometric="ycbcr", compression="jpeg", compressionargs={"level": 95}
     ),
-    "separate planes": file_of(separate(halvings(RGB, 2)), planarconfig="separate", compression="lzw", **TILED),
-    "separate planes in strips": file_of(
+    "separate planes": lambda: file_of(separate(halvings(RGB, 2)), planarconfig="separate", compression="lzw", **TILED),
+    "separate planes in strips": lambda: file_of(
         separate(halvings(RGB, 2)), planarconfig="separate", rowsperstrip=20, photometric="rgb"
     ),
-    "separate planes of JPEG": file_of(
+    "separate planes of JPEG": lambda: file_of(
         separate(halvings(RGB, 2)), planarconfig="separate", compression="jpeg", compressionargs={"level": 95}, **TILED
     ),
-    "grey": file_of(halvings(GREY, 2), tile=(64, 64), photometric="minisblack", compression="lzw"),
-    "inverted grey": file_of(halvings(GREY, 2), tile=(64, 64), photometric="miniswhite"),
-    "16 bits": file_of(halvings(WIDE, 2), compression="deflate", predictor=True, **TILED),
-    "16 bits of grey": file_of(halvings(WIDE[..., 0], 2), tile=(64, 64), photometric="minisblack", byteorder=">"),
-    "alpha that means nothing": file_of(
+    "grey": lambda: file_of(halvings(GREY, 2), tile=(64, 64), photometric="minisblack", compression="lzw"),
+    "inverted grey": lambda: file_of(halvings(GREY, 2), tile=(64, 64), photometric="miniswhite"),
+    "16 bits": lambda: file_of(halvings(WIDE, 2), compression="deflate", predictor=True, **TILED),
+    "16 bits of grey": lambda: file_of(
+        halvings(WIDE[..., 0], 2), tile=(64, 64), photometric="minisblack", byteorder=">"
+    ),
+    "alpha that means nothing": lambda: file_of(
         halvings(np.concatenate((RGB, RGB[..., :1]), 2), 2), extrasamples=["unspecified"], **TILED
     ),
-    "SubIFDs": file_of(halvings(RGB, 3), subifds=True, compression="lzw", **TILED),
+    "SubIFDs": lambda: file_of(halvings(RGB, 3), subifds=True, compression="lzw", **TILED),
 }
+
+
+@cache
+def kind_of(name: str) -> bytes:
+    """Return the file of a kind."""
+    return KINDS[name]()
 
 
 def published(data: bytes, **options: Any) -> tuple[World, Job]:
@@ -145,7 +154,7 @@ def box(pixels: Pixels) -> Pixels:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("tile_size", [None, 128])
 def test_a_slide_of_any_kind_is_published_with_the_pixels_of_its_file(kind: str, tile_size: int | None) -> None:
-    data = KINDS[kind]
+    data = kind_of(kind)
     world, job = published(data, **({"tile_size": tile_size} if tile_size else {}))
     tiles, levels = world.tiles(job), list(read_levels(data))
     # Only the size of an image in strips says that it is a level, which does not prove it.
@@ -236,7 +245,7 @@ def damaged(data: bytes, index: int) -> bytes:
 
 @pytest.mark.parametrize("kind", ["LZW", "deflate", "strips of JPEG", "separate planes of JPEG", "JPEG 2000"])
 def test_a_damaged_segment_is_white_and_listed_once_however_many_blocks_it_belongs_to(kind: str) -> None:
-    sound, data = published(KINDS[kind]), damaged(KINDS[kind], 5)
+    sound, data = published(kind_of(kind)), damaged(kind_of(kind), 5)
     world, job = published(data)
     whole = assembled(sound[0].tiles(sound[1]), sound[1], 0)
     found = assembled(world.tiles(job), job, 0)
@@ -294,7 +303,7 @@ def test_spacing_magnification_vendor_and_profile_are_kept() -> None:
 
 
 def test_what_no_decoder_takes_is_refused_at_once() -> None:
-    data = bytearray(KINDS["JPEG 2000"])
+    data = bytearray(kind_of("JPEG 2000"))
     with tifffile.TiffFile(io.BytesIO(bytes(data))) as tiff:
         for offset in tiff.pages[0].dataoffsets:  # type: ignore[union-attr]
             data[offset : offset + 4] = b"none"

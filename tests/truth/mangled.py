@@ -12,7 +12,7 @@ import numpy as np
 import tifffile
 
 from tests.slides import Slide, bigtiff, directory, jpeg_tile, picture, write
-from tests.steps.test_inputs import KINDS
+from tests.steps.test_inputs import kind_of
 
 KINDS_MANGLED = ("LZW", "deflate", "strips", "JPEG 2000", "separate planes", "zstd", "WebP", "16 bits")
 HUGE = 1 << 63
@@ -27,7 +27,7 @@ def sound() -> tuple[bytes, ...]:
         Slide(width_px=300, height_px=200, levels=(0, 2), bigtiff=True, subifds=True),
         Slide(width_px=300, height_px=200, byteorder=">"),
     )
-    return (*(write(slide) for slide in jpeg), *(KINDS[kind] for kind in KINDS_MANGLED))
+    return (*(write(slide) for slide in jpeg), *(kind_of(kind) for kind in KINDS_MANGLED))
 
 
 @cache
@@ -105,31 +105,49 @@ def mangled(seed: int) -> tuple[str, bytes]:
     return f"{damage.__name__} {kind} {seed}", damage(slides[kind], dice)
 
 
-def bombs() -> dict[str, bytes]:
-    """Return small files whose contents claim to be huge."""
-    flat = np.zeros((64, 64, 3), np.uint8)
-    deflate = zlib.compress(b"\0" * 300_000_000, 9)
-    tiles = {
-        "deflate": (8, deflate),
-        "zstd": (50000, bytes(imagecodecs.zstd_encode(b"\0" * 300_000_000))),
-        "LZW": (5, bytes(imagecodecs.lzw_encode(b"\0" * 3_000_000))),
-        "JPEG 2000": (33005, _claiming(bytes(imagecodecs.jpeg2k_encode(flat, codecformat="j2k")), 8, 65500)),
-        "WebP": (50001, bytes(imagecodecs.webp_encode(np.zeros((8000, 8000, 3), np.uint8), lossless=True))),
-    }
-    found = {name: _tiled(compression, tile) for name, (compression, tile) in tiles.items()}
+def _huge_jpeg() -> bytes:
     jpeg = bytearray(jpeg_tile(picture(64, 64), "ycbcr"))
     frame = jpeg.index(b"\xff\xc0")
     jpeg[frame + 5 : frame + 9] = struct.pack(">HH", 65500, 65500)
-    found["JPEG"] = _tiled(7, bytes(jpeg))
+    return _tiled(7, bytes(jpeg))
+
+
+def _huge_jpeg2000() -> bytes:
+    flat = np.zeros((64, 64, 3), np.uint8)
+    return _tiled(33005, _claiming(bytes(imagecodecs.jpeg2k_encode(flat, codecformat="j2k")), 8, 65500))
+
+
+def _huge_webp() -> bytes:
+    return _tiled(50001, bytes(imagecodecs.webp_encode(np.zeros((8000, 8000, 3), np.uint8), lossless=True)))
+
+
+def _deflated(size_bytes: int) -> bytes:
+    squeeze = zlib.compressobj(9)
+    zeros = bytes(1_000_000)
+    return b"".join(squeeze.compress(zeros) for _ in range(size_bytes // len(zeros))) + squeeze.flush()
+
+
+def _circle() -> bytes:
     size = len(directory())
-    found["circle"] = bigtiff(directory(following=16 + size), directory(following=16))
-    found["sizes of 2^63"] = bigtiff(directory({324: (16, 1, HUGE), 325: (16, 1, HUGE)}))
-    found["sizes of 0"] = bigtiff(directory({324: (16, 1, 0), 325: (16, 1, 0)}))
-    found["a strip of everything"] = bigtiff(
+    return bigtiff(directory(following=16 + size), directory(following=16))
+
+
+# Small files whose contents claim to be huge.
+BOMBS: dict[str, Callable[[], bytes]] = {
+    "deflate": lambda: _tiled(8, _deflated(300_000_000)),
+    "zstd": lambda: _tiled(50000, bytes(imagecodecs.zstd_encode(b"\0" * 300_000_000))),
+    "LZW": lambda: _tiled(5, bytes(imagecodecs.lzw_encode(b"\0" * 3_000_000))),
+    "JPEG 2000": _huge_jpeg2000,
+    "WebP": _huge_webp,
+    "JPEG": _huge_jpeg,
+    "circle": _circle,
+    "sizes of 2^63": lambda: bigtiff(directory({324: (16, 1, HUGE), 325: (16, 1, HUGE)})),
+    "sizes of 0": lambda: bigtiff(directory({324: (16, 1, 0), 325: (16, 1, 0)})),
+    "a strip of everything": lambda: bigtiff(
         directory({256: (4, 1, 130_000), 257: (4, 1, 1 << 20), 259: (3, 1, 1), 273: (16, 1, 8), 279: (16, 1, 8)})
-    )
-    found["two million rows of strips"] = bigtiff(directory({257: (4, 1, 2_000_000), 278: (4, 1, 1)}))
-    return found
+    ),
+    "two million rows of strips": lambda: bigtiff(directory({257: (4, 1, 2_000_000), 278: (4, 1, 1)})),
+}
 
 
 def _claiming(codestream: bytes, at: int, side: int) -> bytes:

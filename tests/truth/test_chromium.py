@@ -16,6 +16,7 @@ import tifffile
 from chalice.test import Client
 
 from chalicelib.core.geometry import tile_name
+from tests.patience import PATIENCE_SECONDS
 from tests.slides import Slide, write
 from tests.world import STORE, World
 
@@ -98,7 +99,7 @@ def browser() -> str:
 
 def dumped(url: str, profile: Path) -> str:
     command = [browser(), *FLAGS, f"--user-data-dir={profile}", "--virtual-time-budget=20000", "--dump-dom", url]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert ended.returncode == 0, ended.stderr[-2000:]
     return ended.stdout
 
