@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from benchmarks import figures, job_list, machines, page, peers, plot, slides
 from benchmarks.system import ROOT, System, running
-from chalicelib.core import crop
+from chalicelib.core.imaging import lossless_crop as crop
 from infra.children import LocalError
 from infra.local import only_launcher
 
@@ -269,8 +269,8 @@ def _measure_large(bench: Bench, system: System, medium: Path) -> None:
 
 
 def _measure_start(bench: Bench, slide: Path) -> None:
-    from chalicelib.core.blocks import BlockStream
-    from chalicelib.core.tiff import read_ifds
+    from chalicelib.core.tiff.directory import read_ifds
+    from chalicelib.core.tiff.range_file import BlockStream
 
     size_bytes = slide.stat().st_size
     with slide.open("rb") as file:

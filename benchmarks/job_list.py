@@ -11,7 +11,7 @@ import boto3
 
 from benchmarks.system import System, running
 from chalicelib.cli.progress import progress_bar
-from chalicelib.core.digest import content_id
+from chalicelib.core.ids import content_id
 
 FEW, MANY = 100, 100_000
 LOADS = 9

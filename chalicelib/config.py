@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from chalicelib.core.access import Token, WebhookSecret, secrets_of, tokens_of, tokens_of_all_rights
-from chalicelib.core.callback import parse_secrets
-from chalicelib.core.endpoint import parse_endpoint
+from chalicelib.core.jobs.deliveries import parse_secrets
+from chalicelib.core.web.auth import Token, WebhookSecret, secrets_of, tokens_of, tokens_of_all_rights
+from chalicelib.core.web.callback_url import parse_endpoint
 
 Value = TypeVar("Value")
 ORIGIN = re.compile(r"https?://[a-z0-9.\-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")

@@ -9,15 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from chalicelib.core.callback import Answer, Delivery, Notice
-from chalicelib.core.direct import Part
-from chalicelib.core.history import Event
-from chalicelib.core.job import ChunkRecord, Destination, Job, Problem, SlideSummary, State, Subscriber
-from chalicelib.core.message import Message
-from chalicelib.core.selection import EVERY_JOB, Selection
-from chalicelib.core.source import Source
-from chalicelib.core.sync import Entry, Sync
-from chalicelib.core.verification import Stored
+from chalicelib.core.jobs.deliveries import Answer, Delivery, Notice
+from chalicelib.core.jobs.events import Event
+from chalicelib.core.jobs.filter import EVERY_JOB, Selection
+from chalicelib.core.jobs.model import ChunkRecord, Destination, Job, Problem, SlideSummary, State, Subscriber
+from chalicelib.core.jobs.source import Source
+from chalicelib.core.jobs.sync import Entry, Sync
+from chalicelib.core.jobs.verification import Stored
+from chalicelib.core.plan.messages import Message
+from chalicelib.core.web.multipart_upload import Part
 
 
 class Clock(Protocol):
@@ -110,7 +110,7 @@ class JobPage:
 
 
 class Jobs(Protocol):
-    """The job table. Of a problem's message it keeps as much as `core.job.shortened` leaves."""
+    """The job table. Of a problem's message it keeps as much as `core.jobs.model.shortened` leaves."""
 
     def create(self, job: Job) -> Job:
         """Store a job unless one with its id exists. Return the stored one: the same value if it was stored now. One
@@ -313,7 +313,7 @@ class Syncs(Protocol):
 @dataclass(frozen=True, slots=True)
 class Tile:
     """A tile as it is stored: SlideAtlas' name, its depth in the quadtree from 1 (root), the JPEG, and the id that is
-    derived from both (core.digest.tile_id)."""
+    derived from both (core.ids.tile_id)."""
 
     name: str
     depth: int
@@ -479,7 +479,7 @@ class Archive(Protocol):
         """Return the JPEG of a tile, None if there is no such tile, image or store."""
 
     def has_tile(self, image_store: str, image: str, tile: bytes) -> bool:
-        """Tell whether an image has the tile of this id (core.digest.tile_id: its name and bytes). An index answers;
+        """Tell whether an image has the tile of this id (core.ids.tile_id: its name and bytes). An index answers;
         the tile is not read."""
 
     def image_of(self, view: str, *, most_seconds_old: float = 0.0) -> tuple[str, str] | None:
@@ -568,7 +568,7 @@ class Doorbook(Protocol):
         """Count one try of `who` in the minute of `now`; return how many there were in it, with this one."""
 
     def keep_code(self, code_sha256: str, token_id: str, *, expires_at: float) -> None:
-        """Keep a sign-in code by its SHA-256 (hex), for the token with this id (`core.access.Token.id`)."""
+        """Keep a sign-in code by its SHA-256 (hex), for the token with this id (`core.web.auth.Token.id`)."""
 
     def redeem_code(self, code_sha256: str, *, now: float) -> str | None:
         """Return the id of the token that a sign-in code is for. A code is redeemed once: of many callers one gets the

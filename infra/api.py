@@ -29,7 +29,7 @@ from chalice.local import (
     create_local_server,
 )
 
-from chalicelib.core.authority import split_authority
+from chalicelib.core.web.authority import split_authority
 from chalicelib.entrypoints import pages
 from infra import template as templates
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import simplejpeg
 import tifffile
 
-from chalicelib.core.tiff import PHOTOMETRIC_GREY, PHOTOMETRIC_RGB, PHOTOMETRIC_YCBCR
+from chalicelib.core.tiff.directory import PHOTOMETRIC_GREY, PHOTOMETRIC_RGB, PHOTOMETRIC_YCBCR
 
 Pixels = npt.NDArray[np.uint8]
 Colour = Literal["ycbcr", "ycbcr444", "rgb", "grey"]

@@ -22,8 +22,8 @@ from chalicelib.adapters.memory import (
     MemoryWork,
 )
 from chalicelib.config import Settings
-from chalicelib.core.job import Job
-from chalicelib.core.message import Message
+from chalicelib.core.jobs.model import Job
+from chalicelib.core.plan.messages import Message
 from chalicelib.entrypoints import queue as consumers
 from chalicelib.hooks.upload import UploadParameters, upload
 

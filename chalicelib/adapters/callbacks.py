@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from email.parser import BytesHeaderParser
 from typing import TYPE_CHECKING
 
-from chalicelib.core.callback import Answer
-from chalicelib.core.endpoint import Endpoint, parse_endpoint, why_refused
+from chalicelib.core.jobs.deliveries import Answer
+from chalicelib.core.web.callback_url import Endpoint, parse_endpoint, why_refused
 
 if TYPE_CHECKING:
     from chalicelib import ports

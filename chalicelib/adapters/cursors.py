@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chalicelib.core.errors import FieldProblem, InvalidRequestError
-from chalicelib.core.job import Job, State
-from chalicelib.core.selection import Selection
+from chalicelib.core.jobs.filter import Selection
+from chalicelib.core.jobs.model import Job, State
 
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 LONGEST_CURSOR = 2000

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 
 from chalicelib.adapters.errand import current
-from chalicelib.core.callback import Notice
-from chalicelib.core.history import MAX_EVENTS, Event, of_chunk, of_move, of_new, of_rescue, of_trouble
-from chalicelib.core.job import ChunkRecord, Job, Problem, State, Subscriber
-from chalicelib.core.selection import EVERY_JOB, Selection
+from chalicelib.core.jobs.deliveries import Notice
+from chalicelib.core.jobs.events import MAX_EVENTS, Event, of_chunk, of_move, of_new, of_rescue, of_trouble
+from chalicelib.core.jobs.filter import EVERY_JOB, Selection
+from chalicelib.core.jobs.model import ChunkRecord, Job, Problem, State, Subscriber
 from chalicelib.ports import Clock, Events, JobPage, Jobs
 
 logger = logging.getLogger("slidehook")

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from chalicelib.adapters.dynamodb.jobs import JobTable
-from chalicelib.core.job import Job, State
+from chalicelib.core.jobs.model import Job, State
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 from pymongo.errors import OperationFailure, PyMongoError
 
-from chalicelib.core.readiness import Condition, Finding, judge_open_files
+from chalicelib.core.web.readiness import Condition, Finding, judge_open_files
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from botocore.exceptions import ClientError
 
 from chalicelib.adapters.aws import patience
-from chalicelib.core.direct import Part
 from chalicelib.core.errors import (
     EmptySourceError,
     NoSuchSourceError,
@@ -20,7 +19,8 @@ from chalicelib.core.errors import (
     StorageBusyError,
     WorkLostError,
 )
-from chalicelib.core.source import Source
+from chalicelib.core.jobs.source import Source
+from chalicelib.core.web.multipart_upload import Part
 from chalicelib.ports import Listing
 
 if TYPE_CHECKING:

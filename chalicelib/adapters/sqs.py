@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from chalicelib.adapters.aws import patience
 from chalicelib.core.errors import StorageBusyError
-from chalicelib.core.message import Message
+from chalicelib.core.plan.messages import Message
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient

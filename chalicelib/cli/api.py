@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 import urllib3
 
 from chalicelib.cli.failures import FaultError, ServiceError, SilentError, SlideFailure, UsageError, plain
-from chalicelib.core.authority import split_authority
+from chalicelib.core.web.authority import split_authority
 
 UNAUTHORIZED, FORBIDDEN, TOO_MANY, REDIRECT, SERVER_ERROR = 401, 403, 429, 300, 500
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})

@@ -5,8 +5,8 @@ import math
 import re
 from collections.abc import Sequence
 
-from chalicelib.core.endpoint import parse_endpoint
-from chalicelib.core.pyramid import check_tile_size
+from chalicelib.core.plan.pyramid import check_tile_size
+from chalicelib.core.web.callback_url import parse_endpoint
 
 EXAMPLES = """\
 examples:

@@ -37,8 +37,8 @@ from chalicelib.cli.preview import plan_text, preview, preview_object, why_not_p
 from chalicelib.cli.progress import progress_bar
 from chalicelib.cli.upload import Bucket, incoming_bucket, upload
 from chalicelib.config import find_service
-from chalicelib.core.job import ENDED, Options, State
-from chalicelib.core.source import parse_s3_url
+from chalicelib.core.jobs.model import ENDED, Options, State
+from chalicelib.core.jobs.source import parse_s3_url
 
 PROJECT = Path(__file__).resolve().parents[2]
 NEW_SESSION = "<new session>"

@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 from chalicelib.cli.failures import SlideFailure, UsageError, plain
 from chalicelib.core.errors import NotTiffError, SlidehookError
-from chalicelib.core.slide_images import base_image
-from chalicelib.core.tiff import read_ifds
+from chalicelib.core.plan.slide_images import base_image
+from chalicelib.core.tiff.directory import read_ifds
 
 DEFAULT_TILE_SIZE_PX = 256
 CONVERT_SECONDS = 4 * 3600.0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from chalicelib.cli.api import Api
 from chalicelib.cli.failures import FaultError, SilentError, plain
 from chalicelib.cli.progress import progress_bar
-from chalicelib.core.job import ENDED
+from chalicelib.core.jobs.model import ENDED
 
 if TYPE_CHECKING:
     from tqdm import tqdm

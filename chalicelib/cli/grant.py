@@ -13,8 +13,8 @@ import secrets
 import sys
 from collections.abc import Sequence
 
-from chalicelib.core.access import Scope, secrets_of, token_hash, tokens_of
-from chalicelib.core.signature import SECRET_PREFIX
+from chalicelib.core.standard_webhooks import SECRET_PREFIX
+from chalicelib.core.web.auth import Scope, secrets_of, token_hash, tokens_of
 
 TOKEN_BYTES, SECRET_BYTES = 32, 32
 

@@ -12,11 +12,11 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from chalicelib.cli.failures import SlideFailure, UsageError, plain
-from chalicelib.core.blocks import BlockStream
 from chalicelib.core.errors import NotTiffError, SlidehookError, TruncatedError, UnsupportedError
-from chalicelib.core.slide_images import base_image
-from chalicelib.core.source import DIRECT_PREFIX, SLIDE_SUFFIXES
-from chalicelib.core.tiff import Ifd, read_ifds
+from chalicelib.core.jobs.source import DIRECT_PREFIX, SLIDE_SUFFIXES
+from chalicelib.core.plan.slide_images import base_image
+from chalicelib.core.tiff.directory import Ifd, read_ifds
+from chalicelib.core.tiff.range_file import BlockStream
 
 # What vips or bfconvert may make a slide of, besides those.
 CONVERTIBLE_SUFFIXES = frozenset({

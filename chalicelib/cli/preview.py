@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.cli.failures import SlideFailure, plain
-from chalicelib.core.blocks import BlockStream
 from chalicelib.core.errors import SlidehookError, TruncatedError, UnsupportedError
-from chalicelib.core.inspection import described
-from chalicelib.core.job import Options
-from chalicelib.core.survey import survey
+from chalicelib.core.jobs.model import Options
+from chalicelib.core.plan.analysis import survey
+from chalicelib.core.plan.estimate import described
+from chalicelib.core.tiff.range_file import BlockStream
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client

@@ -2,8 +2,8 @@
 
 import logging
 
-from chalicelib.core.callback import Notice
 from chalicelib.core.errors import TransientError
+from chalicelib.core.jobs.deliveries import Notice
 from chalicelib.wiring import System
 
 logger = logging.getLogger("slidehook")

@@ -11,11 +11,11 @@ from typing import Any
 from chalicelib.adapters.errand import errand
 from chalicelib.adapters.sqs import parse_message
 from chalicelib.core.errors import SlidehookError, SourceChangedError, StorageBusyError, TransientError
-from chalicelib.core.event import arrivals
-from chalicelib.core.job import Job, Problem, problem
-from chalicelib.core.message import Message
-from chalicelib.core.retry import retry_after_seconds
-from chalicelib.core.sync import Sync
+from chalicelib.core.jobs.backoff import retry_after_seconds
+from chalicelib.core.jobs.model import Job, Problem, problem
+from chalicelib.core.jobs.sync import Sync
+from chalicelib.core.plan.messages import Message
+from chalicelib.core.web.s3_notifications import arrivals
 from chalicelib.entrypoints.callbacks import tell
 from chalicelib.ports import Clock
 from chalicelib.steps.finish import finish

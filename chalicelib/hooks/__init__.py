@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from chalicelib.core.endpoint import LONGEST_URL, parse_endpoint
 from chalicelib.core.errors import CallbacksOffError, FieldProblem, InvalidRequestError
-from chalicelib.core.pyramid import MAX_TILE_SIZE_PX, MIN_TILE_SIZE_PX, TILE_SIZE_STEP_PX, check_tile_size
-from chalicelib.core.source import parse_s3_url
+from chalicelib.core.jobs.source import parse_s3_url
+from chalicelib.core.plan.pyramid import MAX_TILE_SIZE_PX, MIN_TILE_SIZE_PX, TILE_SIZE_STEP_PX, check_tile_size
+from chalicelib.core.web.callback_url import LONGEST_URL, parse_endpoint
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

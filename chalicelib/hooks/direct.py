@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from chalicelib.core.direct import MAX_PARTS, MAX_UPLOAD_BYTES, collection_of, safe_name
+from chalicelib.core.web.multipart_upload import MAX_PARTS, MAX_UPLOAD_BYTES, collection_of, safe_name
 from chalicelib.hooks import Parameters
 from chalicelib.hooks.upload import ObjectIdText
 

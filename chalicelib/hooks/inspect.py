@@ -5,8 +5,8 @@ from collections.abc import Collection
 from pydantic import Field
 
 from chalicelib.core.errors import BucketNotAllowedError
-from chalicelib.core.job import OnBadTile, Options
-from chalicelib.core.source import parse_s3_url
+from chalicelib.core.jobs.model import OnBadTile, Options
+from chalicelib.core.jobs.source import parse_s3_url
 from chalicelib.hooks import Parameters, S3Url, TileSize
 from chalicelib.ports import Clock, Slides
 from chalicelib.steps.inspect import inspect as inspect_source

@@ -6,10 +6,10 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from chalicelib.core.event import Arrival
-from chalicelib.core.job import Job, Options
-from chalicelib.core.source import Source, parse_prefix
-from chalicelib.core.sync import Sync, new_sync
+from chalicelib.core.jobs.model import Job, Options
+from chalicelib.core.jobs.source import Source, parse_prefix
+from chalicelib.core.jobs.sync import Sync, new_sync
+from chalicelib.core.web.s3_notifications import Arrival
 from chalicelib.hooks.upload import ObjectIdText, SlideOptions, UploadParameters, arrive, upload
 from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides, Syncs
 from chalicelib.steps import sync as steps

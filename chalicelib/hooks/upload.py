@@ -6,9 +6,9 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from chalicelib.core.errors import BucketNotAllowedError, SlidehookError, TransientError
-from chalicelib.core.event import Arrival
-from chalicelib.core.job import Destination, Job, OnBadTile, Options, failed, new_job, problem
-from chalicelib.core.source import OBJECT_ID, Source, destination_of_key, parse_s3_url
+from chalicelib.core.jobs.model import Destination, Job, OnBadTile, Options, failed, new_job, problem
+from chalicelib.core.jobs.source import OBJECT_ID, Source, destination_of_key, parse_s3_url
+from chalicelib.core.web.s3_notifications import Arrival
 from chalicelib.hooks import CallbackUrl, Parameters, S3Url, TileSize, validated
 from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides
 from chalicelib.steps.submit import submit

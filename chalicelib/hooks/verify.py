@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from chalicelib.core.errors import BucketNotAllowedError
-from chalicelib.core.job import Job
+from chalicelib.core.jobs.model import Job
 from chalicelib.hooks import CallbackUrl, Parameters
 from chalicelib.ports import Archive, Clock, Jobs, Queue
 from chalicelib.steps.submit import enqueue

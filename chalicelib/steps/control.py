@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chalicelib.core.errors import SlidehookError, TransientError
-from chalicelib.core.job import Job, Problem, State, problem
-from chalicelib.core.retry import LATE_SECONDS
+from chalicelib.core.jobs.backoff import LATE_SECONDS
+from chalicelib.core.jobs.model import Job, Problem, State, problem
 from chalicelib.ports import Archive, Clock, Jobs
 
 # So many failed jobs one call looks at: each costs a few requests, and the call has to be answered in time.

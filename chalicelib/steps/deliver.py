@@ -10,7 +10,8 @@ pending delivery; the minute timer finds both. Doing it again makes the same del
 
 from collections.abc import Mapping, Sequence
 
-from chalicelib.core.callback import (
+from chalicelib.core.errors import NotFoundError, OutOfTimeError, StorageBusyError
+from chalicelib.core.jobs.deliveries import (
     Delivery,
     Notice,
     answered,
@@ -23,8 +24,7 @@ from chalicelib.core.callback import (
     outcome_of,
     replayed,
 )
-from chalicelib.core.errors import NotFoundError, OutOfTimeError, StorageBusyError
-from chalicelib.core.message import LONGEST_DELAY_SECONDS, Message
+from chalicelib.core.plan.messages import LONGEST_DELAY_SECONDS, Message
 from chalicelib.ports import Callbacks, Clock, Deliveries, Jobs, Queue
 
 # Longer than a call may take, with the writes around it.

@@ -5,8 +5,8 @@ The service sees no byte of it. What is begun and never completed, S3 forgets by
 
 from dataclasses import dataclass
 
-from chalicelib.core.direct import Part, direct_key, missing_parts, part_bytes, part_count
 from chalicelib.core.errors import NoSuchSourceError, NoSuchUploadError, PartsMissingError
+from chalicelib.core.web.multipart_upload import Part, direct_key, missing_parts, part_bytes, part_count
 from chalicelib.ports import Archive, Slides, Uploads
 
 

@@ -1,12 +1,12 @@
 """Fill: how far each level of a job's pyramid has filled up, and what of it is damaged. For looking at only."""
 
-from chalicelib.core.chunk import load_plan
 from chalicelib.core.errors import WorkLostError
-from chalicelib.core.fill import Fill, LevelFill, even, filled
-from chalicelib.core.inspection import spent
-from chalicelib.core.job import MAX_BAD_TILES, Job, State
-from chalicelib.core.message import coverage_key, plan_key
-from chalicelib.core.verification import MAX_FAULTS
+from chalicelib.core.jobs.model import MAX_BAD_TILES, Job, State
+from chalicelib.core.jobs.verification import MAX_FAULTS
+from chalicelib.core.plan.chunks import load_plan
+from chalicelib.core.plan.estimate import spent
+from chalicelib.core.plan.messages import coverage_key, plan_key
+from chalicelib.core.plan.progress_map import Fill, LevelFill, even, filled
 from chalicelib.ports import Jobs, Work
 
 

@@ -5,13 +5,13 @@ It may die between any two lines and be run again from the first: each looks bef
 
 from collections.abc import Sequence
 
-from chalicelib.core.beside import Beside, load_beside
-from chalicelib.core.digest import SUM_MODULUS
 from chalicelib.core.errors import TooManyBadTilesError, VerificationError
-from chalicelib.core.job import ChunkRecord, Job, Problem, Published, State, done, finishing, superseded
-from chalicelib.core.message import beside_key
-from chalicelib.core.pyramid import BAD_TILE_SHARE
-from chalicelib.core.retry import GRACE_SECONDS, LATE_SECONDS
+from chalicelib.core.ids import SUM_MODULUS
+from chalicelib.core.jobs.backoff import GRACE_SECONDS, LATE_SECONDS
+from chalicelib.core.jobs.model import ChunkRecord, Job, Problem, Published, State, done, finishing, superseded
+from chalicelib.core.plan.beside import Beside, load_beside
+from chalicelib.core.plan.messages import beside_key
+from chalicelib.core.plan.pyramid import BAD_TILE_SHARE
 from chalicelib.ports import Archive, AssociatedImage, Clock, Holding, ImageFacts, Jobs, Slides, Work
 
 

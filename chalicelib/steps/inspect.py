@@ -4,11 +4,11 @@ import io
 from collections.abc import Callable
 from typing import BinaryIO, cast
 
-from chalicelib.core.blocks import BlockStream
 from chalicelib.core.errors import InspectionTimeError, NotTiffError, SlideError
-from chalicelib.core.job import Options, problem
-from chalicelib.core.source import Source
-from chalicelib.core.tiff import MAGIC_BYTES, looks_like_tiff
+from chalicelib.core.jobs.model import Options, problem
+from chalicelib.core.jobs.source import Source
+from chalicelib.core.tiff.directory import MAGIC_BYTES, looks_like_tiff
+from chalicelib.core.tiff.range_file import BlockStream
 from chalicelib.ports import Clock, Slides
 
 # API Gateway gives up on an answer after 29 s; the caller's patience is shorter.
@@ -20,8 +20,8 @@ def inspect(
 ) -> dict[str, object]:
     """Return what an upload of the object would do: `verdict` is "publish", with all levels, or "refuse", with the
     reason. Raises NoSuchSourceError, EmptySourceError, and InspectionTimeError if its header cannot be read in time."""
-    from chalicelib.core.inspection import described
-    from chalicelib.core.survey import survey
+    from chalicelib.core.plan.analysis import survey
+    from chalicelib.core.plan.estimate import described
 
     source, first_bytes = slides.pin(bucket, key, first_bytes=MAGIC_BYTES)
     blocks = BlockStream(_boxed(source, slides, clock), source.size_bytes)

@@ -8,7 +8,7 @@ somebody else's.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from chalicelib.core.job import Job, abandoned
+from chalicelib.core.jobs.model import Job, abandoned
 from chalicelib.ports import Archive, Jobs
 
 # So many jobs one call looks at: one request to the table, and one to each database.

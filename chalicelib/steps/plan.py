@@ -3,18 +3,18 @@
 import io
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from chalicelib.core.beside import dump_beside
-from chalicelib.core.blocks import BlockStream
-from chalicelib.core.chunk import cut, dump_plan, load_plan, plan_digest
-from chalicelib.core.fill import coverage
-from chalicelib.core.job import Job, LevelSummary, State, planning, tiling
-from chalicelib.core.message import beside_key, coverage_key, messages_for, plan_key, records_key
-from chalicelib.core.pyramid import Pyramid
-from chalicelib.core.source import Source
+from chalicelib.core.jobs.model import Job, LevelSummary, State, planning, tiling
+from chalicelib.core.jobs.source import Source
+from chalicelib.core.plan.beside import dump_beside
+from chalicelib.core.plan.chunks import cut, dump_plan, load_plan, plan_digest
+from chalicelib.core.plan.messages import beside_key, coverage_key, messages_for, plan_key, records_key
+from chalicelib.core.plan.progress_map import coverage
+from chalicelib.core.plan.pyramid import Pyramid
+from chalicelib.core.tiff.range_file import BlockStream
 from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides, Work
 
 if TYPE_CHECKING:
-    from chalicelib.core.survey import Survey
+    from chalicelib.core.plan.analysis import Survey
 
 
 def plan(
@@ -42,7 +42,7 @@ def plan(
     if not jobs.move(job, started):
         return
     # Parser and codecs: paid for by the planner, not by who only finishes or copies.
-    from chalicelib.core.raster import blank
+    from chalicelib.core.imaging.raster import blank
 
     found = surveyed(started, slides)
     pyramid = found.pyramid
@@ -73,7 +73,7 @@ def plan(
 
 def surveyed(job: Job, slides: Slides) -> "Survey":
     """Return how the job's source is published as its options ask, by a few range reads."""
-    from chalicelib.core.survey import survey
+    from chalicelib.core.plan.analysis import survey
 
     return survey(header_stream(job.source, slides), size_bytes=job.source.size_bytes, options=job.options)
 

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from chalicelib.core.callback import Delivery
-from chalicelib.core.endpoint import parse_endpoint
-from chalicelib.core.fill import Fill
-from chalicelib.core.instant import instant
-from chalicelib.core.job import ENDED, UNFINISHED, Job, Problem, State
-from chalicelib.core.sync import Counts, Entry, Sync
+from chalicelib.core.jobs.deliveries import Delivery
+from chalicelib.core.jobs.model import ENDED, UNFINISHED, Job, Problem, State
+from chalicelib.core.jobs.sync import Counts, Entry, Sync
+from chalicelib.core.plan.progress_map import Fill
+from chalicelib.core.timestamps import instant
+from chalicelib.core.web.callback_url import parse_endpoint
 from chalicelib.ports import EventPage
 
 # How soon it is worth asking again.

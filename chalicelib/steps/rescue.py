@@ -7,11 +7,11 @@ harmless, so a silent job is sent one again, with growing patience.
 from collections.abc import Iterator
 from itertools import takewhile
 
-from chalicelib.core.chunk import load_plan
 from chalicelib.core.errors import NoProgressError
-from chalicelib.core.job import LIVE, Job, State
-from chalicelib.core.message import Message, ask, messages_for, plan_key
-from chalicelib.core.retry import MAX_RESCUES, SILENCE_SECONDS, silence_seconds
+from chalicelib.core.jobs.backoff import MAX_RESCUES, SILENCE_SECONDS, silence_seconds
+from chalicelib.core.jobs.model import LIVE, Job, State
+from chalicelib.core.plan.chunks import load_plan
+from chalicelib.core.plan.messages import Message, ask, messages_for, plan_key
 from chalicelib.ports import Clock, Jobs, Queue, Work
 
 BATCH = 100

@@ -17,8 +17,19 @@ from chalicelib.core.errors import (
     TooManyBadTilesError,
     TransientError,
 )
-from chalicelib.core.job import UNFINISHED, Job, State, cancelled, discarding, failed, known, problem, superseded, swept
-from chalicelib.core.retry import GRACE_SECONDS, LATE_SECONDS
+from chalicelib.core.jobs.backoff import GRACE_SECONDS, LATE_SECONDS
+from chalicelib.core.jobs.model import (
+    UNFINISHED,
+    Job,
+    State,
+    cancelled,
+    discarding,
+    failed,
+    known,
+    problem,
+    superseded,
+    swept,
+)
 from chalicelib.ports import Archive, Clock, Jobs
 
 # What a transient failure left is kept for the next attempt, which does only what is missing.

@@ -11,7 +11,7 @@ from chalicelib.core.errors import (
     SourceError,
     StorageBusyError,
 )
-from chalicelib.core.job import (
+from chalicelib.core.jobs.model import (
     Destination,
     Job,
     Options,
@@ -22,9 +22,9 @@ from chalicelib.core.job import (
     new_job,
     next_attempt,
 )
-from chalicelib.core.message import ask
-from chalicelib.core.source import OBJECT_ID, Source
-from chalicelib.core.tiff import MAGIC_BYTES, looks_like_tiff
+from chalicelib.core.jobs.source import OBJECT_ID, Source
+from chalicelib.core.plan.messages import ask
+from chalicelib.core.tiff.directory import MAGIC_BYTES, looks_like_tiff
 from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides
 
 

@@ -14,10 +14,9 @@ from chalicelib.core.errors import (
     SlidehookError,
     TransientError,
 )
-from chalicelib.core.job import Job, Problem, State
-from chalicelib.core.message import Message
-from chalicelib.core.source import Source
-from chalicelib.core.sync import (
+from chalicelib.core.jobs.model import Job, Problem, State
+from chalicelib.core.jobs.source import Source
+from chalicelib.core.jobs.sync import (
     MAX_MESSAGE,
     MAX_SESSIONS,
     Entry,
@@ -30,6 +29,7 @@ from chalicelib.core.sync import (
     outcome_of,
     place_of,
 )
+from chalicelib.core.plan.messages import Message
 from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides, Syncs
 
 # A page of a few hundred requests is done in some seconds, also if all of it has to be submitted.

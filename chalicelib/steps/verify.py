@@ -4,7 +4,7 @@ Everything is read before the slide is found to be still the same: what is said 
 """
 
 from chalicelib.core.errors import NotVerifiableError
-from chalicelib.core.job import (
+from chalicelib.core.jobs.model import (
     Job,
     Problem,
     State,
@@ -16,8 +16,8 @@ from chalicelib.core.job import (
     superseded,
     verified,
 )
-from chalicelib.core.message import ask
-from chalicelib.core.verification import Findings, Target
+from chalicelib.core.jobs.verification import Findings, Target
+from chalicelib.core.plan.messages import ask
 from chalicelib.ports import Archive, Clock, Jobs, Queue
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from chalice.test import HTTPResponse
 
-from chalicelib.core.access import secrets_of, token_hash, tokens_of
-from chalicelib.core.signature import secret_bytes, sign
+from chalicelib.core.standard_webhooks import secret_bytes, sign
+from chalicelib.core.web.auth import secrets_of, token_hash, tokens_of
 from infra.api import create_server
 from tests.entrypoints.conftest import call
 from tests.entrypoints.conftest import world as open_world

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib.config import MissingSettingError, WrongSettingError, read_settings
-from chalicelib.core.access import token_hash
+from chalicelib.core.web.auth import token_hash
 from tests.attacks.conftest import NEW, UPLOAD, Call, publish
 from tests.world import BUCKET, COLLECTION, SESSION, STORE, World
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from chalice.local import LambdaEventConverter
 
-from chalicelib.core.access import SESSION_SECONDS, token_hash
+from chalicelib.core.web.auth import SESSION_SECONDS, token_hash
 from tests.attacks.conftest import UPLOAD, Call, publish
 from tests.world import World
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from chalice.local import LambdaEventConverter
 
-from chalicelib.core.access import LINK_SECONDS, SESSION_SECONDS, token_hash
+from chalicelib.core.web.auth import LINK_SECONDS, SESSION_SECONDS, token_hash
 from tests.attacks.conftest import Call
 from tests.attacks.test_sessions import PAGE, cookie_of, sign_in
 from tests.world import World

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib.core.errors import StorageBusyError
-from chalicelib.core.signature import secret_bytes, sign
+from chalicelib.core.standard_webhooks import secret_bytes, sign
 from tests.attacks.conftest import NEW, OLD, UNKNOWN, UPLOAD, Call
 from tests.world import SESSION, World
 

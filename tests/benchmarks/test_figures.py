@@ -8,8 +8,8 @@ import pytest
 import tifffile
 
 from benchmarks import bare_insert, figures, page, plot, slides
-from chalicelib.core.pyramid import plan_pyramid
-from chalicelib.core.tiff import read_ifds
+from chalicelib.core.plan.pyramid import plan_pyramid
+from chalicelib.core.tiff.directory import read_ifds
 
 RUNS = {
     "slidehook medium": [

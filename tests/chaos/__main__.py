@@ -26,7 +26,7 @@ from tqdm import tqdm
 from chalicelib.cli.progress import progress_bar
 from chalicelib.config import Settings
 from chalicelib.core.geometry import tile_address
-from chalicelib.core.retry import LATE_SECONDS
+from chalicelib.core.jobs.backoff import LATE_SECONDS
 from chalicelib.entrypoints import queue as consumers
 from chalicelib.steps.settle import KEEP_SECONDS
 from chalicelib.wiring import System

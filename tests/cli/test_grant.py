@@ -5,7 +5,7 @@ import json
 import pytest
 
 from chalicelib.cli.grant import main
-from chalicelib.core.access import Scope, bearer_of, secrets_of, tokens_of
+from chalicelib.core.web.auth import Scope, bearer_of, secrets_of, tokens_of
 
 COLLECTION = "0000000000000000000c0001"
 

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from chalicelib.core.digest import tile_id
-from chalicelib.core.job import ChunkRecord, Destination, Job, Options, Problem, State, new_job
-from chalicelib.core.source import Source
+from chalicelib.core.ids import tile_id
+from chalicelib.core.jobs.model import ChunkRecord, Destination, Job, Options, Problem, State, new_job
+from chalicelib.core.jobs.source import Source
 from chalicelib.ports import ImageFacts, Tile
 
 COLLECTION = "0000000000000000000c0001"

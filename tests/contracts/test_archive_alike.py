@@ -9,8 +9,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, initialize, multiple, precondition, rule
 
-from chalicelib.core.digest import digest_sum, object_id
-from chalicelib.core.job import Job
+from chalicelib.core.ids import digest_sum, object_id
+from chalicelib.core.jobs.model import Job
 from chalicelib.ports import AssociatedImage, Holding, ImageFacts, Tile
 from tests.contracts.archives import ArchiveBench, MemoryBench, MongoBench
 from tests.contracts.likeness import Alike, Refusal, hold_beside

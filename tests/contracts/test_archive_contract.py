@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.digest import digest_sum, tile_id
 from chalicelib.core.errors import (
     ArchiveBusyError,
     ForeignSessionError,
@@ -18,8 +17,9 @@ from chalicelib.core.errors import (
     NoSuchSessionError,
     TileConflictError,
 )
-from chalicelib.core.job import Destination, Job, SlideSummary
-from chalicelib.core.verification import Stored
+from chalicelib.core.ids import digest_sum, tile_id
+from chalicelib.core.jobs.model import Destination, Job, SlideSummary
+from chalicelib.core.jobs.verification import Stored
 from chalicelib.ports import AssociatedImage, Holding, PublishedImage, Switch, Tile
 from tests.contracts.archives import ArchiveBench, MemoryBench, MongoBench
 from tests.contracts.samples import (

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from chalicelib.adapters.callbacks import MAX_HEAD_BYTES, HttpCallbacks, resolve
 from chalicelib.adapters.memory import MemoryCallbacks
-from chalicelib.core.callback import Answer
+from chalicelib.core.jobs.deliveries import Answer
 from chalicelib.ports import Callbacks
 from tests.patience import PATIENCE_SECONDS, eventually
 

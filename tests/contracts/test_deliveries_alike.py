@@ -10,8 +10,18 @@ from hypothesis.stateful import Bundle, initialize, multiple, rule
 
 from chalicelib.adapters.dynamodb.deliveries import DeliveryTable
 from chalicelib.adapters.memory import MemoryDeliveries
-from chalicelib.core.callback import NO_WORD, Answer, Delivery, Try, answered, begun, delivery_id, disabled, replayed
-from chalicelib.core.job import State
+from chalicelib.core.jobs.deliveries import (
+    NO_WORD,
+    Answer,
+    Delivery,
+    Try,
+    answered,
+    begun,
+    delivery_id,
+    disabled,
+    replayed,
+)
+from chalicelib.core.jobs.model import State
 from chalicelib.ports import Deliveries
 from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, hold_beside

@@ -9,8 +9,8 @@ import pytest
 from chalicelib.adapters.dynamodb.deliveries import DeliveryTable
 from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.adapters.memory import MemoryDeliveries
-from chalicelib.core.callback import Answer, Delivery, answered, begun, delivery_id
-from chalicelib.core.job import State
+from chalicelib.core.jobs.deliveries import Answer, Delivery, answered, begun, delivery_id
+from chalicelib.core.jobs.model import State
 from chalicelib.ports import Deliveries
 from tests.contracts.samples import a_job
 

@@ -9,10 +9,10 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from chalicelib.adapters.dynamodb.jobs import JobTable
-from chalicelib.core.callback import Notice
 from chalicelib.core.errors import StorageBusyError
-from chalicelib.core.job import Attempt, Problem, State, Subscriber, cancelled
-from chalicelib.core.selection import Selection
+from chalicelib.core.jobs.deliveries import Notice
+from chalicelib.core.jobs.filter import Selection
+from chalicelib.core.jobs.model import Attempt, Problem, State, Subscriber, cancelled
 from tests.contracts.samples import BUSY, a_job, a_record, a_tiling_job, an_ended_job
 
 

@@ -8,7 +8,7 @@ from chalicelib.adapters.dynamodb.events import EventTable
 from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.adapters.memory import MemoryEvents
 from chalicelib.core.errors import InvalidRequestError
-from chalicelib.core.history import Event
+from chalicelib.core.jobs.events import Event
 from chalicelib.ports import Events
 from tests.contracts.samples import a_record, a_tiling_job
 

@@ -10,7 +10,7 @@ from hypothesis.stateful import Bundle, consumes, initialize, multiple, rule
 
 from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.adapters.memory import MemoryJobs
-from chalicelib.core.job import Attempt, BadTile, ChunkRecord, Job, Problem, State
+from chalicelib.core.jobs.model import Attempt, BadTile, ChunkRecord, Job, Problem, State
 from chalicelib.ports import JobPage, Jobs
 from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, Refusal, hold_beside

@@ -10,8 +10,18 @@ from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.adapters.event_recording import ToldJobs
 from chalicelib.adapters.memory import MemoryClock, MemoryEvents, MemoryJobs
 from chalicelib.core.errors import InvalidRequestError
-from chalicelib.core.job import Attempt, LevelSummary, Options, Problem, Published, State, Subscriber, discarding, swept
-from chalicelib.core.selection import Selection
+from chalicelib.core.jobs.filter import Selection
+from chalicelib.core.jobs.model import (
+    Attempt,
+    LevelSummary,
+    Options,
+    Problem,
+    Published,
+    State,
+    Subscriber,
+    discarding,
+    swept,
+)
 from chalicelib.ports import Jobs
 from tests.contracts.samples import (
     BUSY,

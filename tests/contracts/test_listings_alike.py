@@ -10,8 +10,8 @@ from hypothesis.stateful import Bundle, initialize, multiple, precondition, rule
 
 from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.adapters.memory import MemoryJobs
-from chalicelib.core.job import Job, State
-from chalicelib.core.selection import Selection
+from chalicelib.core.jobs.filter import Selection
+from chalicelib.core.jobs.model import Job, State
 from chalicelib.ports import JobPage, Jobs
 from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, hold_beside

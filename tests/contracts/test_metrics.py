@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib.adapters.metrics import MeasuredJobTable
-from chalicelib.core.job import State
+from chalicelib.core.jobs.model import State
 from chalicelib.ports import Jobs
 from tests.contracts.samples import BUSY, a_job, a_tiling_job, an_ended_job
 

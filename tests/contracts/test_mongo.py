@@ -10,9 +10,9 @@ from pymongo import MongoClient
 
 from chalicelib.adapters.mongo import contents, generations
 from chalicelib.adapters.mongo.archive import MongoArchive
-from chalicelib.core.digest import digest_sum
 from chalicelib.core.errors import ArchiveBusyError
-from chalicelib.core.verification import Stored
+from chalicelib.core.ids import digest_sum
+from chalicelib.core.jobs.verification import Stored
 from infra.seed import index_catalogue
 from tests.contracts.archives import MongoBench
 from tests.contracts.samples import COLLECTION, NAMED_IMAGE, SESSION, STORE, a_job, a_tile, facts_of

@@ -9,8 +9,8 @@ from hypothesis.stateful import Bundle, initialize, multiple, rule
 
 from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.adapters.memory import MemoryJobs
-from chalicelib.core.callback import Notice
-from chalicelib.core.job import ENDED, LIVE, Job, State, Subscriber
+from chalicelib.core.jobs.deliveries import Notice
+from chalicelib.core.jobs.model import ENDED, LIVE, Job, State, Subscriber
 from chalicelib.ports import Jobs
 from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, hold_beside

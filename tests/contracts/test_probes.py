@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from pymongo import MongoClient
 
 from chalicelib.adapters import probes
-from chalicelib.core.readiness import Condition, Finding
+from chalicelib.core.web.readiness import Condition, Finding
 from infra.children import LOOPBACK, free_port
 
 APP = "slidehook_test_probes"

@@ -11,7 +11,7 @@ from hypothesis.stateful import rule
 
 from chalicelib.adapters.memory import MemoryQueue
 from chalicelib.adapters.sqs import JobQueues
-from chalicelib.core.message import Message
+from chalicelib.core.plan.messages import Message
 from chalicelib.ports import Queue
 from tests.contracts.likeness import Alike, hold_beside
 from tests.contracts.test_queue_contract import JOB, SqsBench

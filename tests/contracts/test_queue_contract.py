@@ -12,7 +12,7 @@ from botocore.exceptions import EndpointConnectionError
 from chalicelib.adapters.memory import MemoryQueue
 from chalicelib.adapters.sqs import JobQueues, QueueRefusedError, parse_message
 from chalicelib.core.errors import StorageBusyError
-from chalicelib.core.message import Message
+from chalicelib.core.plan.messages import Message
 from chalicelib.ports import Queue
 
 JOB = "ab" * 16

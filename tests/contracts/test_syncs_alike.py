@@ -9,8 +9,8 @@ from hypothesis.stateful import Bundle, multiple, rule
 
 from chalicelib.adapters.dynamodb.syncs import SyncTable
 from chalicelib.adapters.memory import MemorySyncs
-from chalicelib.core.job import Options
-from chalicelib.core.sync import Entry, Sync, advanced, new_sync, next_run
+from chalicelib.core.jobs.model import Options
+from chalicelib.core.jobs.sync import Entry, Sync, advanced, new_sync, next_run
 from chalicelib.ports import Syncs
 from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, hold_beside

@@ -8,8 +8,8 @@ import pytest
 
 from chalicelib.adapters.dynamodb.syncs import SyncTable
 from chalicelib.adapters.memory import MemorySyncs
-from chalicelib.core.job import Destination, Options
-from chalicelib.core.sync import Entry, Sync, advanced, new_sync, next_run
+from chalicelib.core.jobs.model import Destination, Options
+from chalicelib.core.jobs.sync import Entry, Sync, advanced, new_sync, next_run
 from chalicelib.ports import Syncs
 from tests.contracts.samples import COLLECTION, SESSION, STORE
 

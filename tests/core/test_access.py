@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.access import (
+from chalicelib.core.web.auth import (
     SESSION_SECONDS,
     Caller,
     Scope,

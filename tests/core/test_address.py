@@ -2,9 +2,9 @@
 
 import pytest
 
-from chalicelib.core.address import Address, exact_address, is_kept, mark_of, read_address
-from chalicelib.core.job import Destination, Options, new_job
-from chalicelib.core.source import Source
+from chalicelib.core.jobs.model import Destination, Options, new_job
+from chalicelib.core.jobs.source import Source
+from chalicelib.core.web.slide_ids import Address, exact_address, is_kept, mark_of, read_address
 
 VIEW, STORE, IMAGE = "0" * 23 + "b", "0" * 23 + "d", "0" * 23 + "a"
 

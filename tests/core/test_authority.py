@@ -2,7 +2,7 @@
 
 import pytest
 
-from chalicelib.core.authority import split_authority
+from chalicelib.core.web.authority import split_authority
 
 
 @pytest.mark.parametrize(

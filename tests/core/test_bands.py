@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib.core.bands import Bands, Part
 from chalicelib.core.geometry import Grid, level_count
-from chalicelib.core.raster import Pixels, white
+from chalicelib.core.imaging.downsample import Bands, Part
+from chalicelib.core.imaging.raster import Pixels, white
 from tests.slides import picture
 
 T = 16

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core.blocks import BlockStream
 from chalicelib.core.errors import LimitError
+from chalicelib.core.tiff.range_file import BlockStream
 
 DATA = bytes(range(256)) * 20
 

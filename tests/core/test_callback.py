@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.callback import (
+from chalicelib.core.jobs.deliveries import (
     KEEP_SECONDS,
     LONGEST_WAIT_SECONDS,
     MAX_LOG,
@@ -37,7 +37,7 @@ from chalicelib.core.callback import (
     signatures,
     wait_seconds,
 )
-from chalicelib.core.job import (
+from chalicelib.core.jobs.model import (
     Job,
     Problem,
     Published,
@@ -50,7 +50,7 @@ from chalicelib.core.job import (
     next_attempt,
     verified,
 )
-from chalicelib.core.verification import Findings, Target
+from chalicelib.core.jobs.verification import Findings, Target
 from tests.contracts.samples import a_job, a_tiling_job
 
 # The example of the Standard Webhooks specification's libraries.

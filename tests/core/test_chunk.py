@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib.core import chunk as chunks
-from chalicelib.core.chunk import Plan, TileRecord, cut, dump_plan, load_plan, plan_digest, unpack_records
-from chalicelib.core.pyramid import Pyramid, plan_pyramid
-from chalicelib.core.tiff import read_ifds
-from chalicelib.core.window import GAP_BYTES, WINDOW_BYTES, windows
+from chalicelib.core.plan import chunks
+from chalicelib.core.plan.chunks import Plan, TileRecord, cut, dump_plan, load_plan, plan_digest, unpack_records
+from chalicelib.core.plan.pyramid import Pyramid, plan_pyramid
+from chalicelib.core.plan.read_windows import GAP_BYTES, WINDOW_BYTES, windows
+from chalicelib.core.tiff.directory import read_ifds
 from tests.slides import Slide, write
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from chalicelib.core import crop
 from chalicelib.core.errors import CorruptTileError
+from chalicelib.core.imaging import lossless_crop as crop
 from tests.slides import jpeg_tile, picture
 
 QUARTERS = [(x, y, 64, 64) for y in (0, 64) for x in (0, 64)]

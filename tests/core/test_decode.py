@@ -21,12 +21,12 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core.decode import codestream_of, decoded, webp_size, whole_jpeg
 from chalicelib.core.errors import CorruptTileError
-from chalicelib.core.jpeg import Splicer, tile_prefix
-from chalicelib.core.raster import Pixels
-from chalicelib.core.storage import Storage, storage_of, why_not
-from chalicelib.core.tiff import Ifd, read_ifds
+from chalicelib.core.imaging.decode import codestream_of, decoded, webp_size, whole_jpeg
+from chalicelib.core.imaging.encoding import Storage, storage_of, why_not
+from chalicelib.core.imaging.jpeg import Splicer, tile_prefix
+from chalicelib.core.imaging.raster import Pixels
+from chalicelib.core.tiff.directory import Ifd, read_ifds
 from tests.slides import jpeg_tile, picture, segments
 
 RGB = picture(150, 100)
@@ -319,9 +319,9 @@ BOMBS: dict[str, Callable[[], tuple[Storage, bytes]]] = {
 # decoded in a process of its own, which has loaded and used all codecs before.
 DECODE_APART = """
 import json, os, pickle, resource, sys
-from chalicelib.core.decode import decoded
+from chalicelib.core.imaging.decode import decoded
 from chalicelib.core.errors import CorruptTileError
-from chalicelib.core.jpeg import Splicer
+from chalicelib.core.imaging.jpeg import Splicer
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.descriptions import (
+from chalicelib.core.tiff.directory import Ifd
+from chalicelib.core.tiff.metadata.descriptions import (
     ANY_LEVEL,
     associated_names,
     described_levels,
@@ -14,7 +15,6 @@ from chalicelib.core.descriptions import (
     lists_every_image,
     pads_levels,
 )
-from chalicelib.core.tiff import Ifd
 
 IFD = Ifd(
     index=0, width_px=1280, height_px=431, is_tiled=True, tile_width_px=256, tile_height_px=256, compression=7,

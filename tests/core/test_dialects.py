@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core.dialects import (
+from chalicelib.core.geometry import level_count, tile_address
+from chalicelib.core.web.tile_protocols import (
     NoSuchPieceError,
     Piece,
     Shape,
@@ -21,7 +22,6 @@ from chalicelib.core.dialects import (
     iiif_piece,
     our_piece,
 )
-from chalicelib.core.geometry import level_count, tile_address
 
 TILE = bytes(range(12))
 

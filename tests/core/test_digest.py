@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core.digest import content_id, digest_sum, object_id, tile_id
+from chalicelib.core.ids import content_id, digest_sum, object_id, tile_id
 
 
 def test_ids_follow_from_content_and_kind_alone() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chalicelib.core.endpoint import LONGEST_URL, Endpoint, parse_endpoint, why_refused
+from chalicelib.core.web.callback_url import LONGEST_URL, Endpoint, parse_endpoint, why_refused
 
 
 @pytest.mark.parametrize(

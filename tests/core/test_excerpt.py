@@ -7,12 +7,12 @@ import pytest
 import simplejpeg
 from PIL import Image
 
-from chalicelib.core import crop
-from chalicelib.core.dialects import Piece
 from chalicelib.core.errors import CorruptTileError
-from chalicelib.core.excerpt import excerpt
-from chalicelib.core.jpeg import complete_tile, frame_of, tile_prefix
-from chalicelib.core.tiff import PHOTOMETRIC_RGB, PHOTOMETRIC_YCBCR
+from chalicelib.core.imaging import lossless_crop as crop
+from chalicelib.core.imaging.jpeg import complete_tile, frame_of, tile_prefix
+from chalicelib.core.tiff.directory import PHOTOMETRIC_RGB, PHOTOMETRIC_YCBCR
+from chalicelib.core.web.tile_protocols import Piece
+from chalicelib.core.web.tile_render import excerpt
 from tests.slides import Colour, Pixels, jpeg_tile, picture
 from tests.truth.measures import difference, psnr
 from tests.truth.stored import halved

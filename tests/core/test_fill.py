@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib.core import chunk as chunks
-from chalicelib.core import fill as fills
-from chalicelib.core.chunk import LAYOUT, Chunk, Plan, PlannedLevel, cut, unpack_records
-from chalicelib.core.fill import ENTRY, cell_side, coverage, even, filled
-from chalicelib.core.job import LevelSummary
-from chalicelib.core.pyramid import plan_pyramid
-from chalicelib.core.tiff import read_ifds
+from chalicelib.core.jobs.model import LevelSummary
+from chalicelib.core.plan import chunks
+from chalicelib.core.plan import progress_map as fills
+from chalicelib.core.plan.chunks import LAYOUT, Chunk, Plan, PlannedLevel, cut, unpack_records
+from chalicelib.core.plan.progress_map import ENTRY, cell_side, coverage, even, filled
+from chalicelib.core.plan.pyramid import plan_pyramid
+from chalicelib.core.tiff.directory import read_ifds
 from tests.core.test_chunk import made_tiles
 from tests.slides import Slide, write
 

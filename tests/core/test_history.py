@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from chalicelib.core.history import (
+from chalicelib.core.jobs.events import (
     CHUNK_LINES,
     HAPPENINGS,
     MAX_MESSAGE,
@@ -15,8 +15,8 @@ from chalicelib.core.history import (
     of_rescue,
     of_trouble,
 )
-from chalicelib.core.job import ENDED, LEGAL_MOVES, LIVE, Problem, State
-from chalicelib.core.verification import Findings, Target
+from chalicelib.core.jobs.model import ENDED, LEGAL_MOVES, LIVE, Problem, State
+from chalicelib.core.jobs.verification import Findings, Target
 from tests.contracts.samples import BUSY, a_job, a_record, a_tiling_job, an_ended_job
 
 AT = 1700000100.0

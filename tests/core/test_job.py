@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core import job as moves
-from chalicelib.core.chunk import Chunk, Plan
 from chalicelib.core.errors import CorruptTileError, NoSuchSourceError
-from chalicelib.core.job import (
+from chalicelib.core.jobs import model as moves
+from chalicelib.core.jobs.backoff import retry_after_seconds, silence_seconds
+from chalicelib.core.jobs.model import (
     ENDED,
     LEGAL_MOVES,
     LIVE,
@@ -21,9 +21,9 @@ from chalicelib.core.job import (
     SlideSummary,
     State,
 )
-from chalicelib.core.message import Message, messages_for, pixels_key, plan_key, records_key
-from chalicelib.core.retry import retry_after_seconds, silence_seconds
-from chalicelib.core.source import Source
+from chalicelib.core.jobs.source import Source
+from chalicelib.core.plan.chunks import Chunk, Plan
+from chalicelib.core.plan.messages import Message, messages_for, pixels_key, plan_key, records_key
 
 SOURCE = Source(bucket="b", key="f/a.svs", etag='"1"', size_bytes=10, last_modified_at=1000.0)
 PLACE = Destination(collection="c" * 24, session="5" * 24, image_store="1" * 24, database="slides")

@@ -8,10 +8,9 @@ import simplejpeg
 import tifffile
 from PIL import Image
 
-from chalicelib.core.crop import cut
-from chalicelib.core.decode import decoded_grey, decoded_jpeg, whole_jpeg
 from chalicelib.core.errors import CorruptTileError
-from chalicelib.core.jpeg import (
+from chalicelib.core.imaging.decode import decoded_grey, decoded_jpeg, whole_jpeg
+from chalicelib.core.imaging.jpeg import (
     ADOBE_RGB,
     JFIF,
     MAX_SCANS,
@@ -23,7 +22,8 @@ from chalicelib.core.jpeg import (
     frame_of,
     tile_prefix,
 )
-from chalicelib.core.tiff import PHOTOMETRIC_RGB, PHOTOMETRIC_YCBCR
+from chalicelib.core.imaging.lossless_crop import cut
+from chalicelib.core.tiff.directory import PHOTOMETRIC_RGB, PHOTOMETRIC_YCBCR
 from tests.slides import PHOTOMETRIC, Slide, jpeg_tile, picture, segments, split_tables, write
 
 

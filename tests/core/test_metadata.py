@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core.metadata import VENDORS, SlideFacts, slide_facts
-from chalicelib.core.tiff import Ifd
+from chalicelib.core.tiff.directory import Ifd
+from chalicelib.core.tiff.metadata.facts import VENDORS, SlideFacts, slide_facts
 
 WIDTH_PX, HEIGHT_PX = 2220, 2967
 

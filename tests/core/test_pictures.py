@@ -8,10 +8,10 @@ import pytest
 import simplejpeg
 import tifffile
 
-from chalicelib.core import pictures
-from chalicelib.core.pictures import pictures_of
-from chalicelib.core.pyramid import Pyramid, plan_pyramid
-from chalicelib.core.tiff import Ifd, read_ifds
+from chalicelib.core.plan import associated as pictures
+from chalicelib.core.plan.associated import pictures_of
+from chalicelib.core.plan.pyramid import Pyramid, plan_pyramid
+from chalicelib.core.tiff.directory import Ifd, read_ifds
 from tests.slides import Slide, picture, write
 
 

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from chalicelib.core.public_addresses import is_loopback, is_public, parse_address
+from chalicelib.core.web.public_addresses import is_loopback, is_public, parse_address
 
 PUBLIC = (
     # Unicast, and the addresses just outside each refused IPv4 block.

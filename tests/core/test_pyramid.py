@@ -8,8 +8,8 @@ import tifffile
 
 from chalicelib.core.errors import LimitError, TruncatedError, UnsupportedError
 from chalicelib.core.geometry import Grid
-from chalicelib.core.pyramid import Pyramid, check_tile_size, plan_pyramid, segments_of
-from chalicelib.core.tiff import Ifd, read_ifds
+from chalicelib.core.plan.pyramid import Pyramid, check_tile_size, plan_pyramid, segments_of
+from chalicelib.core.tiff.directory import Ifd, read_ifds
 from tests.slides import Slide, write
 
 
@@ -296,7 +296,7 @@ def test_a_coarser_level_that_has_lost_tiles_is_made_anew() -> None:
 
 def test_absurd_slides_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     ifds, size_bytes = ifds_of(Slide())
-    monkeypatch.setattr("chalicelib.core.pyramid.MAX_TILES", 100)
+    monkeypatch.setattr("chalicelib.core.plan.pyramid.MAX_TILES", 100)
     with pytest.raises(LimitError, match="more than 100 tiles"):
         plan_pyramid(ifds, size_bytes=size_bytes, tile_size=None, base_only=False)
     huge = replace(ifds[0], width_px=2_000_000, height_px=2_000_000)

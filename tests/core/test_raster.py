@@ -1,7 +1,7 @@
 import numpy as np
 import simplejpeg
 
-from chalicelib.core.raster import Pixels, blank, encoded, extended, halved, pixel_bytes, pixels_of, white
+from chalicelib.core.imaging.raster import Pixels, blank, encoded, extended, halved, pixel_bytes, pixels_of, white
 from tests.slides import picture
 
 T = 32

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chalicelib.core.readiness import Condition, judge_open_files, judge_service
+from chalicelib.core.web.readiness import Condition, judge_open_files, judge_service
 
 OK, UNKNOWN, DEGRADED, SILENT = Condition.OK, Condition.UNKNOWN, Condition.DEGRADED, Condition.SILENT
 

@@ -3,7 +3,7 @@
 import pytest
 
 from chalicelib.core.errors import SignatureError
-from chalicelib.core.signature import secret_bytes, sign, signatures_match, signed_in, signer
+from chalicelib.core.standard_webhooks import secret_bytes, sign, signatures_match, signed_in, signer
 
 # The example of the standard's own libraries.
 SECRET = secret_bytes("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from chalicelib.core.errors import UnsupportedError
-from chalicelib.core.slide_images import MAX_PHOTOGRAPH_PIXELS, SlideImages, base_image, slide_images
-from chalicelib.core.tiff import Ifd
+from chalicelib.core.plan.slide_images import MAX_PHOTOGRAPH_PIXELS, SlideImages, base_image, slide_images
+from chalicelib.core.tiff.directory import Ifd
 
 LARGE, MIDDLE = (40_000, 30_000), (8_000, 6_000)  # above and below what a photograph can have
 STRIPS = {"is_tiled": False}

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from chalicelib.core.errors import UnplacedKeyError
-from chalicelib.core.event import arrivals
-from chalicelib.core.source import Source, destination_of_key, is_direct, parse_s3_url
+from chalicelib.core.jobs.source import Source, destination_of_key, is_direct, parse_s3_url
+from chalicelib.core.web.s3_notifications import arrivals
 
 C, S = "51de0000a11ce00000c011ec", "51de0000a11ce0000005e551"
 

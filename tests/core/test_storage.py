@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.core.errors import CorruptTileError
-from chalicelib.core.storage import Storage, dump_storage, load_storage, storage_of, why_not
-from chalicelib.core.tiff import Ifd
+from chalicelib.core.imaging.encoding import Storage, dump_storage, load_storage, storage_of, why_not
+from chalicelib.core.tiff.directory import Ifd
 
 RGB = Ifd(
     index=0, width_px=500, height_px=300, is_tiled=True, tile_width_px=64, tile_height_px=64, compression=1,

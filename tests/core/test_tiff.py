@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from chalicelib.core.blocks import BlockStream
 from chalicelib.core.errors import LimitError, NotTiffError, SlidehookError, StorageBusyError, TruncatedError
-from chalicelib.core.jpeg import complete_tile, tile_prefix
-from chalicelib.core.pyramid import plan_pyramid, segments_of
-from chalicelib.core.tiff import Ifd, read_ifds
+from chalicelib.core.imaging.jpeg import complete_tile, tile_prefix
+from chalicelib.core.plan.pyramid import plan_pyramid, segments_of
+from chalicelib.core.tiff.directory import Ifd, read_ifds
+from chalicelib.core.tiff.range_file import BlockStream
 from tests.scan import real_scan
 from tests.slides import Slide, bigtiff, directory, write
 

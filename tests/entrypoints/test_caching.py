@@ -7,7 +7,7 @@ import pytest
 from chalice.test import HTTPResponse
 
 from chalicelib.adapters.memory import MemoryClock
-from chalicelib.core.job import Job, State
+from chalicelib.core.jobs.model import Job, State
 from chalicelib.entrypoints.http.caching import MAX_WAIT_SECONDS
 from tests.world import World
 

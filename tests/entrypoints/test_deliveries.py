@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from chalicelib.config import WrongSettingError, read_settings
-from chalicelib.core.callback import Answer
 from chalicelib.core.errors import StorageBusyError
-from chalicelib.core.job import State
-from chalicelib.core.message import Message
+from chalicelib.core.jobs.deliveries import Answer
+from chalicelib.core.jobs.model import State
+from chalicelib.core.plan.messages import Message
 from chalicelib.entrypoints import queue as consumers
 from tests.world import BUCKET, World, sqs_event
 

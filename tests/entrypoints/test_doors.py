@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.core.chunk import cut, dump_plan
-from chalicelib.core.pyramid import plan_pyramid
-from chalicelib.core.tiff import read_ifds
+from chalicelib.core.plan.chunks import cut, dump_plan
+from chalicelib.core.plan.pyramid import plan_pyramid
+from chalicelib.core.tiff.directory import read_ifds
 from chalicelib.entrypoints.http.answers import handler
 from tests.slides import Slide, write
 
@@ -32,9 +32,9 @@ COPIES_A_CHUNK = """
 import json, sys
 import app
 from chalicelib.adapters.memory import MemoryArchive, MemoryClock, MemoryJobs, MemoryQueue, MemorySlides, MemoryWork
-from chalicelib.core.chunk import load_plan
-from chalicelib.core.job import Destination, Options, State, new_job
-from chalicelib.core.message import plan_key, records_key
+from chalicelib.core.plan.chunks import load_plan
+from chalicelib.core.jobs.model import Destination, Options, State, new_job
+from chalicelib.core.plan.messages import plan_key, records_key
 from chalicelib.steps.tile import tile
 from dataclasses import replace
 

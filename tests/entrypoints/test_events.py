@@ -13,8 +13,8 @@ from chalicelib.adapters.errand import JsonLines, errand
 from chalicelib.adapters.event_recording import ToldJobs
 from chalicelib.config import read_settings
 from chalicelib.core.errors import ArchiveBusyError, NotTiledError
-from chalicelib.core.history import MAX_EVENTS, Event
-from chalicelib.core.job import Job, State
+from chalicelib.core.jobs.events import MAX_EVENTS, Event
+from chalicelib.core.jobs.model import Job, State
 from chalicelib.entrypoints import queue as consumers
 from chalicelib.steps.settle import KEEP_SECONDS, settle
 from tests.slides import Slide, write

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from chalice.test import HTTPResponse
 
-from chalicelib.core.job import Job
+from chalicelib.core.jobs.model import Job
 from tests.slides import Slide, write
 from tests.world import COLLECTION, SESSION, World
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from chalicelib.config import MissingSettingError, WrongSettingError, find_service, read_settings
 from chalicelib.core.errors import ArchiveBusyError, ConflictError
-from chalicelib.core.job import State
+from chalicelib.core.jobs.model import State
 from chalicelib.entrypoints.http.answers import problem
 from chalicelib.ports import ImageFacts
 from tests.slides import Slide, write

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from chalice.test import HTTPResponse
 
-from chalicelib.core.blocks import BLOCK_BYTES
+from chalicelib.core.tiff.range_file import BLOCK_BYTES
 from chalicelib.steps.inspect import TIME_BOX_SECONDS
 from tests.slides import Slide, write
 from tests.world import BUCKET, World

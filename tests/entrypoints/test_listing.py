@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from chalice.test import HTTPResponse
 
-from chalicelib.core.access import Caller, Scope, Token
-from chalicelib.core.job import State
+from chalicelib.core.jobs.model import State
+from chalicelib.core.web.auth import Caller, Scope, Token
 from tests.contracts.samples import a_job
 from tests.world import TOKEN, World
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from chalicelib.core.errors import NotTiledError
-from chalicelib.core.job import Job, State
-from chalicelib.core.retry import LATE_SECONDS
+from chalicelib.core.jobs.backoff import LATE_SECONDS
+from chalicelib.core.jobs.model import Job, State
 from chalicelib.steps import orphans as steps
 from chalicelib.steps.settle import settle
 from tests.slides import Slide, write

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chalicelib.core.errors import ArchiveBusyError
-from chalicelib.core.job import Job, State
+from chalicelib.core.jobs.model import Job, State
 from chalicelib.entrypoints import queue as consumers
 from tests.slides import Slide, write
 from tests.world import BUCKET, COLLECTION, SESSION, Context, World, sqs_event

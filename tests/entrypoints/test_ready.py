@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 from chalice.test import HTTPResponse
 
-from chalicelib.core.readiness import Condition, Finding
+from chalicelib.core.web.readiness import Condition, Finding
 from chalicelib.wiring import System
 from tests.world import World
 

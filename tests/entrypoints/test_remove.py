@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.retry import LATE_SECONDS
+from chalicelib.core.jobs.backoff import LATE_SECONDS
 from tests.slides import Slide, write
 from tests.world import DATABASE, SESSION, World
 

@@ -20,9 +20,9 @@ from chalice.test import HTTPResponse
 from PIL import Image
 
 from chalicelib.config import read_settings
-from chalicelib.core.address import mark_of
-from chalicelib.core.digest import tile_id
-from chalicelib.core.job import Job, State
+from chalicelib.core.ids import tile_id
+from chalicelib.core.jobs.model import Job, State
+from chalicelib.core.web.slide_ids import mark_of
 from chalicelib.entrypoints.http import pieces
 from chalicelib.ports import ImageFacts, Tile
 from infra.api import Handler
@@ -453,7 +453,7 @@ from types import SimpleNamespace
 import app
 from chalice.test import Client
 from chalicelib.adapters.memory import MemoryArchive
-from chalicelib.core.digest import tile_id
+from chalicelib.core.ids import tile_id
 from chalicelib.ports import ImageFacts, Tile
 from dataclasses import replace
 
@@ -481,7 +481,7 @@ def test_an_inner_tile_is_served_without_a_codec() -> None:
     assert ran.returncode == 0, ran.stderr
     loaded = set(json.loads(ran.stdout))
     assert {"numpy", "tifffile", "simplejpeg", "imagecodecs", "PIL", "turbojpeg", "boto3"}.isdisjoint(loaded)
-    assert "chalicelib.core.crop" in loaded
+    assert "chalicelib.core.imaging.lossless_crop" in loaded
 
 
 def test_where_clients_reach_the_service_may_be_set() -> None:

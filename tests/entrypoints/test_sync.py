@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib.core.errors import StorageBusyError
-from chalicelib.core.job import State
+from chalicelib.core.jobs.model import State
 from chalicelib.entrypoints import queue as consumers
 from chalicelib.steps import sync as steps
 from tests.slides import Slide, write

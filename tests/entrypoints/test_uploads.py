@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from chalice.test import HTTPResponse
 
-from chalicelib.core.direct import MIB, PART_BYTES, missing_parts, part_bytes, part_count, safe_name
+from chalicelib.core.web.multipart_upload import MIB, PART_BYTES, missing_parts, part_bytes, part_count, safe_name
 from tests.slides import Slide, write
 from tests.world import BUCKET, COLLECTION, OTHER_SESSION, SESSION, World
 

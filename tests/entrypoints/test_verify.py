@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.digest import tile_id
-from chalicelib.core.job import Job, State
-from chalicelib.core.retry import GRACE_SECONDS, LATE_SECONDS
+from chalicelib.core.ids import tile_id
+from chalicelib.core.jobs.backoff import GRACE_SECONDS, LATE_SECONDS
+from chalicelib.core.jobs.model import Job, State
 from chalicelib.ports import Tile
 from tests.slides import Slide, write
 from tests.world import DATABASE, SESSION, World

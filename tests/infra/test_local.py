@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from chalicelib.core.callback import parse_secrets
+from chalicelib.core.jobs.deliveries import parse_secrets
 from infra import emulator, local, seed
 from infra.children import LOOPBACK, Child, LocalError, port_is_free
 from infra.client import Stack, summary

@@ -8,8 +8,8 @@ import pytest
 import simplejpeg
 import tifffile
 
-from chalicelib.core.pyramid import plan_pyramid
-from chalicelib.core.tiff import read_ifds
+from chalicelib.core.plan.pyramid import plan_pyramid
+from chalicelib.core.tiff.directory import read_ifds
 from infra import sample
 
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from greenlet import getcurrent, greenlet
 
-from chalicelib.core.callback import Answer
 from chalicelib.core.errors import ArchiveBusyError, StorageBusyError
-from chalicelib.core.message import Message
-from chalicelib.core.retry import LATE_SECONDS
+from chalicelib.core.jobs.backoff import LATE_SECONDS
+from chalicelib.core.jobs.deliveries import Answer
+from chalicelib.core.plan.messages import Message
 from chalicelib.ports import Tile
 from tests.simulation.choices import Choices
 from tests.world import Died
@@ -142,7 +142,7 @@ class Machine:
             return
         asleep = max(min(0.5, self.faults.asleep * more), self.faults.overtaken if actor.publishes else 0.0)
         if actor.calls and not actor.outlives and self.choices.chance(asleep):
-            # Once, past every visibility, and back before the sweeper's last look (core.retry.LATE_SECONDS).
+            # Once, past every visibility, and back before the sweeper's last look (core.jobs.backoff.LATE_SECONDS).
             seconds = (2.0, 100.0, 400.0, 1200.0)[self.choices.pick((2, 1, 1, 2))]
             self.seen["overtaken"] += actor.publishes
             self.note("asleep", f"{actor.name} for {seconds:.0f} s")

@@ -11,11 +11,11 @@ from typing import Any
 from unittest.mock import patch
 
 from chalicelib.adapters import memory
-from chalicelib.core import callback
-from chalicelib.core import job as moves
-from chalicelib.core.digest import object_id
-from chalicelib.core.job import ChunkRecord, Job, State
-from chalicelib.core.source import Source
+from chalicelib.core.ids import object_id
+from chalicelib.core.jobs import deliveries as callback
+from chalicelib.core.jobs import model as moves
+from chalicelib.core.jobs.model import ChunkRecord, Job, State
+from chalicelib.core.jobs.source import Source
 from chalicelib.entrypoints import queue as consumers
 from chalicelib.ports import Tile
 from chalicelib.steps import control, finish, rescue, settle

@@ -16,10 +16,10 @@ from chalicelib.core.errors import (
     NotRetryableError,
     StorageBusyError,
 )
-from chalicelib.core.event import Arrival
-from chalicelib.core.job import Destination, Job, Options, State, finishing
-from chalicelib.core.retry import GRACE_SECONDS, LATE_SECONDS
-from chalicelib.core.source import Source
+from chalicelib.core.jobs.backoff import GRACE_SECONDS, LATE_SECONDS
+from chalicelib.core.jobs.model import Destination, Job, Options, State, finishing
+from chalicelib.core.jobs.source import Source
+from chalicelib.core.web.s3_notifications import Arrival
 from chalicelib.hooks.upload import arrive
 from chalicelib.ports import Jobs
 from chalicelib.steps.control import recreate_session, redrive, remove

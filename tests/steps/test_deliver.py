@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.callback import KEEP_SECONDS, MAX_TRIES, NO_WORD, Answer, Delivery, Notice, begun
 from chalicelib.core.errors import ArchiveBusyError, NotFoundError, OutOfTimeError, StorageBusyError
 from chalicelib.core.errors import TooManySubscribersError as TooMany
-from chalicelib.core.job import MAX_SUBSCRIBERS, Job, State, Subscriber
-from chalicelib.core.message import Message
+from chalicelib.core.jobs.deliveries import KEEP_SECONDS, MAX_TRIES, NO_WORD, Answer, Delivery, Notice, begun
+from chalicelib.core.jobs.model import MAX_SUBSCRIBERS, Job, State, Subscriber
+from chalicelib.core.plan.messages import Message
 from chalicelib.hooks.verify import VerifyParameters, verify
 from chalicelib.steps.deliver import GRACE_SECONDS, announce, deliver, forgotten, overdue, replay
 from chalicelib.steps.settle import cancel, settle

@@ -11,10 +11,10 @@ import pytest
 import simplejpeg
 import tifffile
 
-from chalicelib.core import chunk as chunks
-from chalicelib.core import crop
 from chalicelib.core.geometry import tile_address
-from chalicelib.core.job import Job, State
+from chalicelib.core.imaging import lossless_crop as crop
+from chalicelib.core.jobs.model import Job, State
+from chalicelib.core.plan import chunks
 from tests.slides import Pixels, Slide, jpeg_tile, picture, split_tables, write
 from tests.world import World
 

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from chalicelib.core import chunk as chunks
 from chalicelib.core.geometry import tile_address, tile_name
-from chalicelib.core.job import Job, State, finishing
-from chalicelib.core.message import Message
-from chalicelib.core.retry import LATE_SECONDS
-from chalicelib.core.tiff import Ifd, read_ifds
+from chalicelib.core.jobs.backoff import LATE_SECONDS
+from chalicelib.core.jobs.model import Job, State, finishing
+from chalicelib.core.plan import chunks
+from chalicelib.core.plan.messages import Message
+from chalicelib.core.tiff.directory import Ifd, read_ifds
 from chalicelib.ports import Tile
 from tests.slides import Slide, write
 from tests.world import DATABASE, Died, World

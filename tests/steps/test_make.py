@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from chalicelib.core.job import State
+from chalicelib.core.jobs.model import State
 from chalicelib.steps.tile import make
 from chalicelib.steps.tile.make import _paste
 from tests.slides import Slide, write

@@ -16,9 +16,9 @@ from chalicelib.core.errors import (
     VerificationError,
     WorkLostError,
 )
-from chalicelib.core.job import Job, Problem, State
-from chalicelib.core.message import Message
-from chalicelib.core.retry import GRACE_SECONDS, LATE_SECONDS, MAX_RESCUES
+from chalicelib.core.jobs.backoff import GRACE_SECONDS, LATE_SECONDS, MAX_RESCUES
+from chalicelib.core.jobs.model import Job, Problem, State
+from chalicelib.core.plan.messages import Message
 from chalicelib.steps.control import recreate_session
 from chalicelib.steps.finish import finish
 from chalicelib.steps.plan import plan
@@ -185,7 +185,7 @@ def test_a_job_whose_messages_were_lost_is_sent_on_its_way_again(state: str) -> 
         while any(message.do == "tile" for message in world.memory_queue.sent):
             world.deliver(world.memory_queue.sent.pop(0))
     if state == "planning":
-        from chalicelib.core.job import planning
+        from chalicelib.core.jobs.model import planning
 
         assert world.memory_jobs.move(job, planning(job, now=world.clock.now()))
     world.memory_queue.sent.clear()
@@ -198,7 +198,7 @@ def test_a_job_whose_messages_were_lost_is_sent_on_its_way_again(state: str) -> 
 
 
 def test_a_job_in_finishing_is_finished_again() -> None:
-    from chalicelib.core.job import finishing
+    from chalicelib.core.jobs.model import finishing
 
     world, job = tiling()
     while any(message.do == "tile" for message in world.memory_queue.sent):

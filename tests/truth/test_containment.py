@@ -14,7 +14,7 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from chalicelib.core.job import Job, State
+from chalicelib.core.jobs.model import Job, State
 from tests.slides import APERIO, Pixels, picture
 from tests.truth import stored
 from tests.truth.kinds import DEFLATE, TABLES, rgb, ycbcr

@@ -20,7 +20,7 @@ import simplejpeg
 from PIL import Image
 
 from chalicelib.core.geometry import tile_address, tile_name
-from chalicelib.core.job import Job, State
+from chalicelib.core.jobs.model import Job, State
 from tests.slides import Pixels
 from tests.truth.kinds import ANEW, CROP, KINDS, LETTERS, MADE, PASSTHROUGH, REFUSED, file_of, ycbcr
 from tests.truth.kinds import slide as slide_of

@@ -9,8 +9,8 @@ import simplejpeg
 
 from chalicelib.core.errors import SlidehookError
 from chalicelib.core.geometry import tile_address
-from chalicelib.core.job import Job, State
-from chalicelib.core.jpeg import frame_of
+from chalicelib.core.imaging.jpeg import frame_of
+from chalicelib.core.jobs.model import Job, State
 from tests.effort import first_of
 from tests.truth.mangled import BOMBS, mangled
 from tests.world import World

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.adapters.aws import patience
 from chalicelib.adapters.dynamodb.items import Item, attribute, attributes, dataclass_of
-from chalicelib.core.callback import Delivery
-from chalicelib.core.digest import content_id
+from chalicelib.core.ids import content_id
+from chalicelib.core.jobs.deliveries import Delivery
 
 if TYPE_CHECKING:
     pass

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from chalicelib.adapters.aws import patience
 from chalicelib.adapters.cursors import checked_event_place, event_place
 from chalicelib.adapters.dynamodb.items import Item, attribute, attributes, dataclass_of
-from chalicelib.core.history import Event
+from chalicelib.core.jobs.events import Event
 from chalicelib.ports import EventPage
 
 if TYPE_CHECKING:

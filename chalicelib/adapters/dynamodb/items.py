@@ -7,7 +7,7 @@ from functools import cache
 from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from chalicelib.core.job import Problem, shortened
+from chalicelib.core.jobs.model import Problem, shortened
 
 Value = TypeVar("Value")
 Attribute = dict[str, Any]

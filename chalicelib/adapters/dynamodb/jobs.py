@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.adapters.aws import patience
 from chalicelib.adapters.dynamodb.items import Item, attribute, attributes, dataclass_of
-from chalicelib.core.callback import Notice
-from chalicelib.core.job import ENDED, LIVE, ChunkRecord, Job, Problem, State, Subscriber
-from chalicelib.core.selection import searched
+from chalicelib.core.jobs.deliveries import Notice
+from chalicelib.core.jobs.filter import searched
+from chalicelib.core.jobs.model import ENDED, LIVE, ChunkRecord, Job, Problem, State, Subscriber
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient

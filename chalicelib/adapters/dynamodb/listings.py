@@ -21,8 +21,8 @@ from chalicelib.adapters.cursors import (
     within,
 )
 from chalicelib.adapters.dynamodb.items import Item, attribute, dataclass_of
-from chalicelib.core.job import Job, State
-from chalicelib.core.selection import EVERY_JOB, Selection
+from chalicelib.core.jobs.filter import EVERY_JOB, Selection
+from chalicelib.core.jobs.model import Job, State
 from chalicelib.ports import JobPage
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.adapters.aws import patience
 from chalicelib.adapters.dynamodb.items import Item, attribute, attributes, dataclass_of
-from chalicelib.core.sync import Entry, Sync
+from chalicelib.core.jobs.sync import Entry, Sync
 
 if TYPE_CHECKING:
     pass

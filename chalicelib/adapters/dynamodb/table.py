@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from chalicelib.adapters.aws import busy, patience
 from chalicelib.adapters.dynamodb.items import Attribute, Item, attribute
-from chalicelib.core.job import State
+from chalicelib.core.jobs.model import State
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient

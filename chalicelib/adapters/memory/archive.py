@@ -6,7 +6,6 @@ from threading import RLock
 
 from chalicelib.adapters.cursors import page_of
 from chalicelib.adapters.memory.before import BeforeWrite, go_on
-from chalicelib.core.digest import digest_sum, object_id
 from chalicelib.core.errors import (
     ForeignSessionError,
     NoImageStoreError,
@@ -14,8 +13,9 @@ from chalicelib.core.errors import (
     NoSuchSessionError,
     TileConflictError,
 )
-from chalicelib.core.job import Destination, Job
-from chalicelib.core.verification import Stored
+from chalicelib.core.ids import digest_sum, object_id
+from chalicelib.core.jobs.model import Destination, Job
+from chalicelib.core.jobs.verification import Stored
 from chalicelib.ports import (
     KEPT_REPLACED,
     CollectionFacts,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from threading import RLock
 
 from chalicelib.adapters.memory.before import BeforeWrite, go_on
-from chalicelib.core.callback import Answer, Delivery
+from chalicelib.core.jobs.deliveries import Answer, Delivery
 
 
 class MemoryDeliveries:

@@ -4,7 +4,7 @@ from bisect import insort
 from itertools import count
 
 from chalicelib.adapters.cursors import checked_event_place, event_place
-from chalicelib.core.history import Event
+from chalicelib.core.jobs.events import Event
 from chalicelib.ports import EventPage
 
 

@@ -6,9 +6,9 @@ from threading import RLock
 
 from chalicelib.adapters.cursors import Place, dump_cursor, just_before, listings_of, load_cursor
 from chalicelib.adapters.memory.before import BeforeWrite, go_on
-from chalicelib.core.callback import Notice
-from chalicelib.core.job import ChunkRecord, Job, Problem, State, Subscriber, shortened
-from chalicelib.core.selection import EVERY_JOB, Selection
+from chalicelib.core.jobs.deliveries import Notice
+from chalicelib.core.jobs.filter import EVERY_JOB, Selection
+from chalicelib.core.jobs.model import ChunkRecord, Job, Problem, State, Subscriber, shortened
 from chalicelib.ports import JobPage
 
 

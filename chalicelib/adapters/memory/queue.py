@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from chalicelib.core.message import Message
+from chalicelib.core.plan.messages import Message
 
 
 class MemoryQueue:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import count
 
 from chalicelib.core.errors import EmptySourceError, NoSuchSourceError, SourceChangedError, SourceGoneError
-from chalicelib.core.source import Source
+from chalicelib.core.jobs.source import Source
 from chalicelib.ports import Listing
 
 

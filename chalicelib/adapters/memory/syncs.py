@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from threading import RLock
 
 from chalicelib.adapters.memory.before import BeforeWrite, go_on
-from chalicelib.core.sync import Entry, Sync
+from chalicelib.core.jobs.sync import Entry, Sync
 
 
 class MemorySyncs:

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 
 from chalicelib.adapters.memory.slides import MemorySlides
-from chalicelib.core.direct import Part
 from chalicelib.core.errors import NoSuchUploadError
+from chalicelib.core.web.multipart_upload import Part
 
 
 class MemoryUploads:

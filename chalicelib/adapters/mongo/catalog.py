@@ -15,14 +15,14 @@ from chalicelib.adapters.mongo.documents import (
     shown_slide,
     slidehook_of,
 )
-from chalicelib.core.digest import object_id
 from chalicelib.core.errors import (
     ForeignSessionError,
     NoImageStoreError,
     NoSuchCollectionError,
     NoSuchSessionError,
 )
-from chalicelib.core.job import Destination
+from chalicelib.core.ids import object_id
+from chalicelib.core.jobs.model import Destination
 from chalicelib.ports import (
     CollectionFacts,
     SessionFacts,

@@ -21,7 +21,7 @@ from chalicelib.adapters.recent import Recent
 from chalicelib.core.errors import (
     ArchiveBusyError,
 )
-from chalicelib.core.job import Job
+from chalicelib.core.jobs.model import Job
 from chalicelib.ports import (
     PublishedImage,
 )

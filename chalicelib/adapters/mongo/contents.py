@@ -11,7 +11,7 @@ from pymongo.errors import (
 )
 
 from chalicelib.adapters.mongo.client import NAMESPACE_NOT_FOUND
-from chalicelib.core.digest import ID_BYTES, SUM_MODULUS
+from chalicelib.core.ids import ID_BYTES, SUM_MODULUS
 from chalicelib.ports import (
     Holding,
 )

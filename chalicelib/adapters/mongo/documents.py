@@ -9,9 +9,9 @@ from bson import ObjectId
 from bson.binary import Binary
 
 from chalicelib.adapters.mongo.client import Document
-from chalicelib.core.digest import object_id
-from chalicelib.core.job import Job, SlideSummary
-from chalicelib.core.verification import Stored
+from chalicelib.core.ids import object_id
+from chalicelib.core.jobs.model import Job, SlideSummary
+from chalicelib.core.jobs.verification import Stored
 from chalicelib.ports import (
     CollectionFacts,
     ImageFacts,

@@ -19,7 +19,7 @@ from chalicelib.core.errors import (
     ArchiveBusyError,
     TileConflictError,
 )
-from chalicelib.core.job import Job
+from chalicelib.core.jobs.model import Job
 from chalicelib.ports import (
     Holding,
     Tile,

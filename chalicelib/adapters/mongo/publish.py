@@ -25,7 +25,7 @@ from chalicelib.adapters.mongo.documents import (
     view_id_of,
 )
 from chalicelib.adapters.mongo.generations import MongoGenerations
-from chalicelib.core.job import Job
+from chalicelib.core.jobs.model import Job
 from chalicelib.ports import (
     KEPT_REPLACED,
     Holding,

@@ -6,8 +6,8 @@ from bson import ObjectId
 
 from chalicelib.adapters.mongo.client import Document, MongoConnection, translate_transient_errors
 from chalicelib.adapters.mongo.documents import published_image, slidehook_of, stored_tile
-from chalicelib.core.job import Job
-from chalicelib.core.verification import Stored
+from chalicelib.core.jobs.model import Job
+from chalicelib.core.jobs.verification import Stored
 from chalicelib.ports import (
     PublishedImage,
 )

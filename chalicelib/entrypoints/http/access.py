@@ -1,4 +1,4 @@
-"""Who may do what, door by door: `core/access.py` says what a caller may, here is found out who calls.
+"""Who may do what, door by door: `core/web/auth.py` says what a caller may, here is found out who calls.
 
 Three ways in: a bearer token; the page's session, in a cookie that scripts cannot read; for hooks the signature of a
 webhook. Every door but those that are open begins with one of the `may_...` functions. A caller that is limited to
@@ -11,8 +11,6 @@ from ipaddress import IPv6Address, IPv6Network
 
 from chalice.app import Request
 
-from chalicelib.core.access import EVERYONE, Caller, Scope, Token, bearer_of, session_bearer
-from chalicelib.core.authority import split_authority
 from chalicelib.core.errors import (
     ForbiddenError,
     NoSuchCollectionError,
@@ -23,9 +21,11 @@ from chalicelib.core.errors import (
     TooManyTriesError,
     UnauthorizedError,
 )
-from chalicelib.core.job import Job
-from chalicelib.core.public_addresses import parse_address
-from chalicelib.core.signature import HEADERS, Signed, signed_in, signer
+from chalicelib.core.jobs.model import Job
+from chalicelib.core.standard_webhooks import HEADERS, Signed, signed_in, signer
+from chalicelib.core.web.auth import EVERYONE, Caller, Scope, Token, bearer_of, session_bearer
+from chalicelib.core.web.authority import split_authority
+from chalicelib.core.web.public_addresses import parse_address
 from chalicelib.ports import SessionFacts
 from chalicelib.wiring import System
 

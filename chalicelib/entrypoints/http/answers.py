@@ -28,8 +28,8 @@ from chalicelib.core.errors import (
     UnauthorizedError,
     UnsupportedMediaError,
 )
-from chalicelib.core.job import Job
-from chalicelib.core.source import OBJECT_ID
+from chalicelib.core.jobs.model import Job
+from chalicelib.core.jobs.source import OBJECT_ID
 from chalicelib.entrypoints.http.access import TRY_AGAIN_SECONDS
 from chalicelib.entrypoints.http.caching import has_already
 from chalicelib.entrypoints.http.once import once

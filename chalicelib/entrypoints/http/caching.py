@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from chalice.app import Request
 
-from chalicelib.core.job import Job
+from chalicelib.core.jobs.model import Job
 from chalicelib.ports import Clock
 from chalicelib.steps.report import report
 

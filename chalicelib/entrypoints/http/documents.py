@@ -5,12 +5,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from chalicelib.core.access import Scope
 from chalicelib.core.errors import SlidehookError
-from chalicelib.core.history import Happening
-from chalicelib.core.job import OnBadTile, State
-from chalicelib.core.sync import Outcome
-from chalicelib.core.verification import Fault
+from chalicelib.core.jobs.events import Happening
+from chalicelib.core.jobs.model import OnBadTile, State
+from chalicelib.core.jobs.sync import Outcome
+from chalicelib.core.jobs.verification import Fault
+from chalicelib.core.web.auth import Scope
 
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", description="id of a job or a sync")]
 ObjectId = Annotated[str, Field(pattern=r"^[0-9a-f]{24}$", description="ObjectId of SlideAtlas")]

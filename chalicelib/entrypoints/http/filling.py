@@ -7,7 +7,7 @@ import re
 from chalice.app import Request, Response
 
 from chalicelib.core.errors import NotFoundError
-from chalicelib.core.job import Job, known
+from chalicelib.core.jobs.model import Job, known
 from chalicelib.entrypoints.http.access import may_read, seen_job
 from chalicelib.entrypoints.http.answers import Headers
 from chalicelib.entrypoints.http.jobs import JOB_ID

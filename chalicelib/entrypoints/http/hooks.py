@@ -10,13 +10,13 @@ from dataclasses import replace
 
 from chalice.app import Request, Response
 
-from chalicelib.core.access import Caller, Scope, collection_of_key
-from chalicelib.core.digest import content_id
 from chalicelib.core.errors import NotFoundError, ReplayedError, SourceNotAllowedError
-from chalicelib.core.job import Job, known
-from chalicelib.core.signature import Signed
-from chalicelib.core.source import DIRECT_PREFIX, parse_prefix
-from chalicelib.core.sync import known_sync
+from chalicelib.core.ids import content_id
+from chalicelib.core.jobs.model import Job, known
+from chalicelib.core.jobs.source import DIRECT_PREFIX, parse_prefix
+from chalicelib.core.jobs.sync import known_sync
+from chalicelib.core.standard_webhooks import Signed
+from chalicelib.core.web.auth import Caller, Scope, collection_of_key
 from chalicelib.entrypoints.callbacks import tell
 from chalicelib.entrypoints.http.access import (
     may_call_hook,

@@ -7,8 +7,8 @@ from functools import partial
 
 from chalice.app import Request, Response
 
-from chalicelib.core.access import Caller
-from chalicelib.core.job import Job, State, known
+from chalicelib.core.jobs.model import Job, State, known
+from chalicelib.core.web.auth import Caller
 from chalicelib.entrypoints.callbacks import tell
 from chalicelib.entrypoints.http.access import may_administer, may_read, may_submit, seen_job
 from chalicelib.entrypoints.http.answers import accepted, answered, body_of, status_of, unless_known

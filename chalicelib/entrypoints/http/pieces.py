@@ -6,10 +6,10 @@ told by an index, and no tile is read to say 304.
 
 from chalice.app import Request, Response
 
-from chalicelib.core.dialects import Piece
-from chalicelib.core.digest import tile_id
 from chalicelib.core.errors import AnswerTooLargeError, CorruptTileError, NotFoundError
-from chalicelib.core.excerpt import excerpt
+from chalicelib.core.ids import tile_id
+from chalicelib.core.web.tile_protocols import Piece
+from chalicelib.core.web.tile_render import excerpt
 from chalicelib.entrypoints.http.answers import Headers
 from chalicelib.wiring import System
 

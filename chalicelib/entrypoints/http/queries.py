@@ -7,9 +7,9 @@ from chalice.app import MultiDict, Request
 from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from chalicelib.core.errors import FieldProblem, InvalidRequestError
-from chalicelib.core.history import MAX_EVENTS
-from chalicelib.core.job import State
-from chalicelib.core.selection import Selection
+from chalicelib.core.jobs.events import MAX_EVENTS
+from chalicelib.core.jobs.filter import Selection
+from chalicelib.core.jobs.model import State
 from chalicelib.hooks import Parameters, validated
 from chalicelib.hooks.upload import ObjectIdText
 

@@ -7,7 +7,7 @@ from time import monotonic
 
 from chalice.app import Request, Response
 
-from chalicelib.core.readiness import Condition, Finding, judge_service
+from chalicelib.core.web.readiness import Condition, Finding, judge_service
 from chalicelib.entrypoints.http.answers import RETRY_SECONDS, answered
 from chalicelib.wiring import System
 

@@ -9,7 +9,9 @@ import secrets
 
 from chalice.app import Request, Response
 
-from chalicelib.core.access import (
+from chalicelib.core.errors import TooManyTriesError, UnauthorizedError
+from chalicelib.core.timestamps import instant
+from chalicelib.core.web.auth import (
     LINK_SECONDS,
     SESSION_SECONDS,
     Token,
@@ -18,8 +20,6 @@ from chalicelib.core.access import (
     token_hash,
     token_with_id,
 )
-from chalicelib.core.errors import TooManyTriesError, UnauthorizedError
-from chalicelib.core.instant import instant
 from chalicelib.entrypoints import pages
 from chalicelib.entrypoints.http.access import (
     TRY_AGAIN_SECONDS,

@@ -1,4 +1,5 @@
-"""Slides by address (core.address): their description, their tiles as ours, as DZI and as IIIF Image API 3, level 0."""
+"""Slides by id (core.web.slide_ids): their description and their tiles, natively, as DZI and as IIIF Image API 3,
+level 0."""
 
 import hashlib
 import json
@@ -8,9 +9,10 @@ from dataclasses import dataclass
 
 from chalice.app import Request, Response
 
-from chalicelib.core.access import Caller
-from chalicelib.core.address import Address, exact_address, is_kept, mark_of, read_address
-from chalicelib.core.dialects import (
+from chalicelib.core.errors import BadAddressError, NotFoundError
+from chalicelib.core.web.auth import Caller
+from chalicelib.core.web.slide_ids import Address, exact_address, is_kept, mark_of, read_address
+from chalicelib.core.web.tile_protocols import (
     NoSuchPieceError,
     Piece,
     Shape,
@@ -20,7 +22,6 @@ from chalicelib.core.dialects import (
     iiif_piece,
     our_piece,
 )
-from chalicelib.core.errors import BadAddressError, NotFoundError
 from chalicelib.entrypoints.http.access import may_read, sees_image
 from chalicelib.entrypoints.http.answers import Headers
 from chalicelib.entrypoints.http.pieces import caching, piece_of_tile

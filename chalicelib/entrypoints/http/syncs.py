@@ -2,8 +2,8 @@
 
 from chalice.app import Request, Response
 
-from chalicelib.core.access import Caller, collection_of_key
-from chalicelib.core.sync import Sync, known_sync
+from chalicelib.core.jobs.sync import Sync, known_sync
+from chalicelib.core.web.auth import Caller, collection_of_key
 from chalicelib.entrypoints.http.access import may_read
 from chalicelib.entrypoints.http.answers import answered
 from chalicelib.entrypoints.http.jobs import JOB_ID

@@ -6,9 +6,9 @@ from contextlib import suppress
 
 from chalice.app import Request, Response
 
-from chalicelib.core.dialects import Piece
 from chalicelib.core.errors import AnswerTooLargeError, NotFoundError
-from chalicelib.core.source import OBJECT_ID
+from chalicelib.core.jobs.source import OBJECT_ID
+from chalicelib.core.web.tile_protocols import Piece
 from chalicelib.entrypoints.http.access import may_read, may_read_image
 from chalicelib.entrypoints.http.answers import Headers, answered
 from chalicelib.entrypoints.http.pieces import caching, piece_of_tile

@@ -4,8 +4,8 @@ from typing import TypeVar
 
 from chalice.app import Request, Response
 
-from chalicelib.core.direct import collection_of
 from chalicelib.core.errors import NoSuchUploadError
+from chalicelib.core.web.multipart_upload import collection_of
 from chalicelib.entrypoints.http.access import may_submit, see_place
 from chalicelib.entrypoints.http.answers import answered, body_of
 from chalicelib.hooks import validated

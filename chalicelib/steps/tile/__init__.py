@@ -6,11 +6,11 @@ network waits for the other, and memory is bounded by the windows.
 
 from typing import Any, get_args
 
-from chalicelib.core.chunk import Plan, load_plan
-from chalicelib.core.digest import digest_sum
-from chalicelib.core.job import MAX_BAD_TILES, ChunkRecord, Job, State
-from chalicelib.core.message import messages_for, plan_key
-from chalicelib.core.verification import MAX_FAULTS, Fault
+from chalicelib.core.ids import digest_sum
+from chalicelib.core.jobs.model import MAX_BAD_TILES, ChunkRecord, Job, State
+from chalicelib.core.jobs.verification import MAX_FAULTS, Fault
+from chalicelib.core.plan.chunks import Plan, load_plan
+from chalicelib.core.plan.messages import messages_for, plan_key
 from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides, Work
 from chalicelib.steps.tile.copy import copy
 from chalicelib.steps.tile.hand import Hand

@@ -2,10 +2,10 @@
 
 from threading import Lock
 
-from chalicelib.core.chunk import TileRecord
 from chalicelib.core.errors import CorruptTileError
-from chalicelib.core.jpeg import Splicer
-from chalicelib.core.window import Window
+from chalicelib.core.imaging.jpeg import Splicer
+from chalicelib.core.plan.chunks import TileRecord
+from chalicelib.core.plan.read_windows import Window
 from chalicelib.ports import Tile
 from chalicelib.steps.tile.hand import Hand
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from chalicelib.core.chunk import TileRecord
-from chalicelib.core.crop import Region
-from chalicelib.core.crop import cut as cut_jpeg
 from chalicelib.core.errors import CorruptTileError
-from chalicelib.core.jpeg import Splicer, colour_prefix
-from chalicelib.core.window import Window
+from chalicelib.core.imaging.jpeg import Splicer, colour_prefix
+from chalicelib.core.imaging.lossless_crop import Region
+from chalicelib.core.imaging.lossless_crop import cut as cut_jpeg
+from chalicelib.core.plan.chunks import TileRecord
+from chalicelib.core.plan.read_windows import Window
 from chalicelib.ports import Tile
 from chalicelib.steps.tile.hand import Hand
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeVar
 
-from chalicelib.core.chunk import RECORD, Chunk, Plan, PlannedLevel, TileRecord, unpack_records
-from chalicelib.core.digest import tile_id
 from chalicelib.core.errors import CorruptTileError, OutOfTimeError
 from chalicelib.core.geometry import tile_address, tile_name
-from chalicelib.core.job import BadTile, Job
-from chalicelib.core.message import records_key
-from chalicelib.core.pyramid import MAX_TILE_BYTES
-from chalicelib.core.storage import MAX_SEGMENT_BYTES, Storage
-from chalicelib.core.verification import TileFault, judge
-from chalicelib.core.window import WINDOW_BYTES, Window, windows
+from chalicelib.core.ids import tile_id
+from chalicelib.core.imaging.encoding import MAX_SEGMENT_BYTES, Storage
+from chalicelib.core.jobs.model import BadTile, Job
+from chalicelib.core.jobs.verification import TileFault, judge
+from chalicelib.core.plan.chunks import RECORD, Chunk, Plan, PlannedLevel, TileRecord, unpack_records
+from chalicelib.core.plan.messages import records_key
+from chalicelib.core.plan.pyramid import MAX_TILE_BYTES
+from chalicelib.core.plan.read_windows import WINDOW_BYTES, Window, windows
 from chalicelib.ports import Archive, Clock, Slides, Tile, Work
 
 Item = TypeVar("Item")

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
-from chalicelib.core.bands import Bands, Part
-from chalicelib.core.chunk import PlannedLevel, TileRecord
-from chalicelib.core.decode import decoded, whole_jpeg
 from chalicelib.core.errors import CorruptTileError
 from chalicelib.core.geometry import Grid
-from chalicelib.core.jpeg import Splicer, complete_tile
-from chalicelib.core.message import pixels_key
-from chalicelib.core.raster import Pixels, encoded, extended, halved, pixel_bytes, pixels_of, white
-from chalicelib.core.storage import Storage
-from chalicelib.core.window import Window
+from chalicelib.core.imaging.decode import decoded, whole_jpeg
+from chalicelib.core.imaging.downsample import Bands, Part
+from chalicelib.core.imaging.encoding import Storage
+from chalicelib.core.imaging.jpeg import Splicer, complete_tile
+from chalicelib.core.imaging.raster import Pixels, encoded, extended, halved, pixel_bytes, pixels_of, white
+from chalicelib.core.plan.chunks import PlannedLevel, TileRecord
+from chalicelib.core.plan.messages import pixels_key
+from chalicelib.core.plan.read_windows import Window
 from chalicelib.ports import Tile
 from chalicelib.steps.tile.hand import BATCH_BYTES, Hand
 

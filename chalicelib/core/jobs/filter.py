@@ -1,0 +1,40 @@
+"""Which jobs of a listing are wanted."""
+
+from dataclasses import dataclass
+
+from chalicelib.core.jobs.model import Job, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What a job must be to be taken: whatever is empty or None asks for nothing.
+
+    `text` stands in the file name, in whatever case, or in the id. Instants bound `submitted_at`: not before
+    `submitted_after`, and before `submitted_before`.
+    """
+
+    states: frozenset[State] = frozenset()
+    collections: frozenset[str] = frozenset()
+    hook: str | None = None
+    text: str | None = None
+    submitted_after: float | None = None
+    submitted_before: float | None = None
+
+    def takes(self, job: Job) -> bool:
+        """Tell whether a job is wanted."""
+        return (
+            (not self.states or job.state in self.states)
+            and (not self.collections or job.destination.collection in self.collections)
+            and self.hook in (None, job.hook)
+            and (self.text is None or self.text.casefold() in searched(job) or self.text.lower() in job.id)
+            and (self.submitted_after is None or job.submitted_at >= self.submitted_after)
+            and (self.submitted_before is None or job.submitted_at < self.submitted_before)
+        )
+
+
+EVERY_JOB = Selection()
+
+
+def searched(job: Job) -> str:
+    """Return the text of a job in which words are looked for."""
+    return job.source.file_name.casefold()
