@@ -14,7 +14,7 @@ help: ## List what can be made
 	@echo '           ONCE=1                    stop after the job; succeeds only if it is done'
 	@echo '           PORT=8000 WORKERS=2 EMULATOR=ministack|moto'
 	@echo '           Settings MONGO_URI, AWS_ENDPOINT_URL and LOCALSTACK_HOST name servers of your own.'
-	@echo '  make test ARGS="tests/core -x"     lint, then only these tests, without the coverage gate'
+	@echo '  make test ARGS="tests/unit -x"     lint, then only these tests, without the coverage gate'
 	@echo '  make setup PY=python3.12           another Python than the first of 3.11 or later'
 
 setup: ## Install what the project needs, from the lock files; immediate if nothing has changed

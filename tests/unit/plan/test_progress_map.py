@@ -17,8 +17,8 @@ from chalicelib.core.plan.chunks import LAYOUT, Chunk, Plan, PlannedLevel, cut, 
 from chalicelib.core.plan.progress_map import ENTRY, cell_side, coverage, even, filled
 from chalicelib.core.plan.pyramid import plan_pyramid
 from chalicelib.core.tiff.directory import read_ifds
-from tests.core.test_chunk import made_tiles
 from tests.slides import Slide, write
+from tests.unit.plan.test_chunks import made_tiles
 
 
 def planned(slide: Slide, *, chunk_bytes: int = 4000, **options: Any) -> tuple[Plan, bytes]:
