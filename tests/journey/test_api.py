@@ -88,6 +88,7 @@ def test_the_page_of_the_api_is_there(system: LocalSystem) -> None:
 def test_the_service_is_ready(system: LocalSystem) -> None:
     answer = system.call("GET", "/ready")
     assert (answer.status, answer.json()["status"]) == (200, "ready")
+    assert answer.json()["parts"]["database files"]["ok"] is True
     assert set(answer.json()["parts"]) == {
         "table", "jobs queue", "chunks queue", "incoming bucket", "work bucket", "database",
     }  # fmt: skip
