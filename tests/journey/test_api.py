@@ -88,8 +88,9 @@ def test_the_page_of_the_api_is_there(system: LocalSystem) -> None:
 def test_the_service_is_ready(system: LocalSystem) -> None:
     answer = system.call("GET", "/ready")
     assert (answer.status, answer.json()["status"]) == (200, "ready")
-    assert answer.json()["parts"]["database files"]["ok"] is True
-    assert set(answer.json()["parts"]) == {
+    # The limit of a server of the user's own is not known.
+    files = {"database files"} if system.stack["pids"]["mongod"] else set()
+    assert {name for name, part in answer.json()["parts"].items() if part["ok"]} == files | {
         "table", "jobs queue", "chunks queue", "incoming bucket", "work bucket", "database",
     }  # fmt: skip
 
