@@ -188,6 +188,19 @@ def visit(browser: Browser, system: LocalSystem, **options: Any) -> Iterator[Vis
     assert made.unexpected == []
 
 
+@pytest.fixture(autouse=True)
+def no_tries_to_sign_in(running_system: LocalSystem) -> None:
+    """Reset the rate limit of sign-ins: all tests share one system and one address, which may try ten times a minute."""
+    table, client = running_system.stack["jobs_table"], running_system._client("dynamodb")
+    pages = client.get_paginator("scan").paginate(
+        TableName=table,
+        FilterExpression="begins_with(pk, :tries)",
+        ExpressionAttributeValues={":tries": {"S": "tries#"}},
+    )
+    for item in pages.search("Items[]"):
+        client.delete_item(TableName=table, Key={"pk": item["pk"], "sk": item["sk"]})
+
+
 @pytest.fixture
 def visitor(chromium: Browser, running_system: LocalSystem) -> Iterator[Visit]:
     yield from visit(chromium, running_system)

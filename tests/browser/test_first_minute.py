@@ -6,27 +6,12 @@ from playwright.sync_api import expect
 from tests.browser.conftest import Visit
 from tests.browser.test_pages import SCHEMES, violations
 
-pytestmark = pytest.mark.timeout(240)
-
 # What a page asks for when a person submits something.
 INSPECTS = """(async () => {
   const { post } = await import("/static/api.js");
   window.outcome = await post("/hooks/inspect", { source: "s3://BUCKET/nothing.svs" })
     .then(() => "granted", (error) => `refused: ${error.status}`);
 })()"""
-
-
-@pytest.fixture(autouse=True)
-def no_tries_to_sign_in(visitor: Visit) -> None:
-    """Forget how often others have signed in during this minute: all tests share a system, and ten tries are allowed."""
-    table, client = visitor.system.stack["jobs_table"], visitor.system._client("dynamodb")
-    pages = client.get_paginator("scan").paginate(
-        TableName=table,
-        FilterExpression="begins_with(pk, :tries)",
-        ExpressionAttributeValues={":tries": {"S": "tries#"}},
-    )
-    for item in pages.search("Items[]"):
-        client.delete_item(TableName=table, Key={"pk": item["pk"], "sk": item["sk"]})
 
 
 def link(visitor: Visit) -> str:

@@ -282,7 +282,7 @@ def test_the_list_fits_a_phone(phone: Visit, slides: Published) -> None:
     )
     expect(page.get_by_label("File name or id")).to_be_hidden()
     page.get_by_text("Filters (1)", exact=True).click()  # the session in the address is one
-    page.get_by_label("Hook").select_option("upload")
+    page.locator("select[name=hook]").select_option("upload")
     expect(page.get_by_text("Filters (2)", exact=True)).to_be_visible()
     row(page, REAL).wait_for()
 

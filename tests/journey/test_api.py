@@ -105,10 +105,12 @@ def test_the_page_of_the_api_is_there(system: LocalSystem) -> None:
 
 
 def test_the_service_is_ready(system: LocalSystem) -> None:
-    # What is asked for it has a second to answer in: a busy machine may need another try.
+    # Each part has a second to answer, and a busy machine may need another try.
     answer = eventually(lambda: (found := system.call("GET", "/ready")).status == 200 and found, what="readiness")
     assert answer.json()["status"] == "ready"
-    assert set(answer.json()["parts"]) == {
+    # The limit of open files of a server of the user's own is not known.
+    files = {"database files"} if system.stack["pids"]["mongod"] else set()
+    assert {name for name, part in answer.json()["parts"].items() if part["ok"]} == files | {
         "table", "jobs queue", "chunks queue", "incoming bucket", "work bucket", "database",
     }  # fmt: skip
 

@@ -15,7 +15,7 @@ import urllib3
 from infra import local
 from tests.journey.system import ROOT, LocalSystem, started
 
-pytestmark = [pytest.mark.xdist_group("first minute"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.xdist_group("first minute")
 
 README = "\n" + (ROOT / "README.md").read_text(encoding="utf-8")
 LINK = re.compile(r"sign in (http://127\.0\.0\.1:\d+/sign-in/links/[\w-]{43})\n")
@@ -50,7 +50,7 @@ print("\\n".join(f"{{name}}: {{value}}" for name, value in answer.headers.items(
 @pytest.fixture(scope="module")
 def first_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSystem]:
     """A system of its own: nobody else has used it, nor tried to sign in."""
-    with started(tmp_path_factory.mktemp("slidehook")) as running:
+    with started(tmp_path_factory.mktemp("slidehook"), sample=True) as running:
         yield running
 
 
