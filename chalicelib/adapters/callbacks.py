@@ -17,7 +17,7 @@ from chalicelib.core.jobs.deliveries import Answer
 from chalicelib.core.web.callback_url import Endpoint, parse_endpoint, why_refused
 
 if TYPE_CHECKING:
-    from chalicelib import ports
+    from chalicelib.ports.callbacks import Callbacks
 
 CONNECT_SECONDS = 5.0
 WHOLE_SECONDS = 15.0
@@ -211,4 +211,4 @@ def _reason(error: ssl.SSLError) -> str:
 
 
 if TYPE_CHECKING:
-    _PORT: ports.Callbacks = HttpCallbacks()
+    _PORT: Callbacks = HttpCallbacks()

@@ -13,7 +13,9 @@ from chalicelib.core.jobs.deliveries import Notice
 from chalicelib.core.jobs.events import MAX_EVENTS, Event, of_chunk, of_move, of_new, of_rescue, of_trouble
 from chalicelib.core.jobs.filter import EVERY_JOB, Selection
 from chalicelib.core.jobs.model import ChunkRecord, Job, Problem, State, Subscriber
-from chalicelib.ports import Clock, Events, JobPage, Jobs
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.events import Events
+from chalicelib.ports.jobs import JobPage, Jobs
 
 logger = logging.getLogger("slidehook")
 

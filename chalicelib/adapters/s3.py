@@ -21,7 +21,7 @@ from chalicelib.core.errors import (
 )
 from chalicelib.core.jobs.source import Source
 from chalicelib.core.web.multipart_upload import Part
-from chalicelib.ports import Listing
+from chalicelib.ports.slides import Listing
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client

@@ -17,7 +17,7 @@ from chalicelib.core.jobs.sync import Sync
 from chalicelib.core.plan.messages import Message
 from chalicelib.core.web.s3_notifications import arrivals
 from chalicelib.entrypoints.callbacks import tell
-from chalicelib.ports import Clock
+from chalicelib.ports.clock import Clock
 from chalicelib.steps.finish import finish
 from chalicelib.steps.rescue import given_up, rescue, silent_jobs
 from chalicelib.steps.settle import due_for_sweep, settle, sweep

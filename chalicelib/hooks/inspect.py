@@ -8,7 +8,8 @@ from chalicelib.core.errors import BucketNotAllowedError
 from chalicelib.core.jobs.model import OnBadTile, Options
 from chalicelib.core.jobs.source import parse_s3_url
 from chalicelib.hooks import Parameters, S3Url, TileSize
-from chalicelib.ports import Clock, Slides
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.slides import Slides
 from chalicelib.steps.inspect import inspect as inspect_source
 
 name = "inspect"

@@ -6,7 +6,9 @@ from pydantic import ConfigDict, Field, model_validator
 
 from chalicelib.hooks import Parameters
 from chalicelib.hooks.upload import ObjectIdText
-from chalicelib.ports import Archive, Clock, Jobs
+from chalicelib.ports.archive import Archive
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.jobs import Jobs
 from chalicelib.steps.control import remove as remove_views
 
 name = "remove"

@@ -11,7 +11,12 @@ from chalicelib.core.jobs.source import Source, parse_prefix
 from chalicelib.core.jobs.sync import Sync, new_sync
 from chalicelib.core.web.s3_notifications import Arrival
 from chalicelib.hooks.upload import ObjectIdText, SlideOptions, UploadParameters, arrive, upload
-from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides, Syncs
+from chalicelib.ports.archive import Archive
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.jobs import Jobs
+from chalicelib.ports.queue import Queue
+from chalicelib.ports.slides import Slides
+from chalicelib.ports.syncs import Syncs
 from chalicelib.steps import sync as steps
 
 name = "sync"

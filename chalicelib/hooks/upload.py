@@ -10,7 +10,11 @@ from chalicelib.core.jobs.model import Destination, Job, OnBadTile, Options, fai
 from chalicelib.core.jobs.source import OBJECT_ID, Source, destination_of_key, parse_s3_url
 from chalicelib.core.web.s3_notifications import Arrival
 from chalicelib.hooks import CallbackUrl, Parameters, S3Url, TileSize, validated
-from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides
+from chalicelib.ports.archive import Archive
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.jobs import Jobs
+from chalicelib.ports.queue import Queue
+from chalicelib.ports.slides import Slides
 from chalicelib.steps.submit import submit
 
 name = "upload"

@@ -8,7 +8,10 @@ from pydantic import Field, StringConstraints
 from chalicelib.core.errors import BucketNotAllowedError
 from chalicelib.core.jobs.model import Job
 from chalicelib.hooks import CallbackUrl, Parameters
-from chalicelib.ports import Archive, Clock, Jobs, Queue
+from chalicelib.ports.archive import Archive
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.jobs import Jobs
+from chalicelib.ports.queue import Queue
 from chalicelib.steps.submit import enqueue
 from chalicelib.steps.verify import verification
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from chalicelib.core.errors import SlidehookError, TransientError
 from chalicelib.core.jobs.backoff import LATE_SECONDS
 from chalicelib.core.jobs.model import Job, Problem, State, problem
-from chalicelib.ports import Archive, Clock, Jobs
+from chalicelib.ports.archive import Archive
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.jobs import Jobs
 
 # So many failed jobs one call looks at: each costs a few requests, and the call has to be answered in time.
 REDRIVE_PAGE = 50

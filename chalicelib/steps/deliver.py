@@ -25,7 +25,11 @@ from chalicelib.core.jobs.deliveries import (
     replayed,
 )
 from chalicelib.core.plan.messages import LONGEST_DELAY_SECONDS, Message
-from chalicelib.ports import Callbacks, Clock, Deliveries, Jobs, Queue
+from chalicelib.ports.callbacks import Callbacks
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.deliveries import Deliveries
+from chalicelib.ports.jobs import Jobs
+from chalicelib.ports.queue import Queue
 
 # Longer than a call may take, with the writes around it.
 TRY_SECONDS = 25.0

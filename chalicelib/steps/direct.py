@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from chalicelib.core.errors import NoSuchSourceError, NoSuchUploadError, PartsMissingError
 from chalicelib.core.web.multipart_upload import Part, direct_key, missing_parts, part_bytes, part_count
-from chalicelib.ports import Archive, Slides, Uploads
+from chalicelib.ports.archive import Archive
+from chalicelib.ports.slides import Slides
+from chalicelib.ports.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ from chalicelib.core.plan.chunks import load_plan
 from chalicelib.core.plan.estimate import spent
 from chalicelib.core.plan.messages import coverage_key, plan_key
 from chalicelib.core.plan.progress_map import Fill, LevelFill, even, filled
-from chalicelib.ports import Jobs, Work
+from chalicelib.ports.jobs import Jobs
+from chalicelib.ports.work import Work
 
 
 def fill(job: Job, *, jobs: Jobs, work: Work) -> Fill:

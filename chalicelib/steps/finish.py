@@ -12,7 +12,11 @@ from chalicelib.core.jobs.model import ChunkRecord, Job, Problem, Published, Sta
 from chalicelib.core.plan.beside import Beside, load_beside
 from chalicelib.core.plan.messages import beside_key
 from chalicelib.core.plan.pyramid import BAD_TILE_SHARE
-from chalicelib.ports import Archive, AssociatedImage, Clock, Holding, ImageFacts, Jobs, Slides, Work
+from chalicelib.ports.archive import Archive, AssociatedImage, Holding, ImageFacts
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.jobs import Jobs
+from chalicelib.ports.slides import Slides
+from chalicelib.ports.work import Work
 
 
 def finish(job: Job, *, slides: Slides, jobs: Jobs, archive: Archive, work: Work, clock: Clock) -> None:

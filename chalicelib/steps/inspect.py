@@ -9,7 +9,8 @@ from chalicelib.core.jobs.model import Options, problem
 from chalicelib.core.jobs.source import Source
 from chalicelib.core.tiff.directory import MAGIC_BYTES, looks_like_tiff
 from chalicelib.core.tiff.range_file import BlockStream
-from chalicelib.ports import Clock, Slides
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.slides import Slides
 
 # API Gateway gives up on an answer after 29 s; the caller's patience is shorter.
 TIME_BOX_SECONDS = 15.0

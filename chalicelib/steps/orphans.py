@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from chalicelib.core.jobs.model import Job, abandoned
-from chalicelib.ports import Archive, Jobs
+from chalicelib.ports.archive import Archive
+from chalicelib.ports.jobs import Jobs
 
 # So many jobs one call looks at: one request to the table, and one to each database.
 PAGE = 100

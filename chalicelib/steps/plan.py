@@ -11,7 +11,12 @@ from chalicelib.core.plan.messages import beside_key, coverage_key, messages_for
 from chalicelib.core.plan.progress_map import coverage
 from chalicelib.core.plan.pyramid import Pyramid
 from chalicelib.core.tiff.range_file import BlockStream
-from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides, Work
+from chalicelib.ports.archive import Archive
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.jobs import Jobs
+from chalicelib.ports.queue import Queue
+from chalicelib.ports.slides import Slides
+from chalicelib.ports.work import Work
 
 if TYPE_CHECKING:
     from chalicelib.core.plan.analysis import Survey

@@ -9,7 +9,7 @@ from chalicelib.core.jobs.sync import Counts, Entry, Sync
 from chalicelib.core.plan.progress_map import Fill
 from chalicelib.core.timestamps import instant
 from chalicelib.core.web.callback_url import parse_endpoint
-from chalicelib.ports import EventPage
+from chalicelib.ports.events import EventPage
 
 # How soon it is worth asking again.
 POLL_SECONDS = 1

@@ -12,7 +12,10 @@ from chalicelib.core.jobs.backoff import MAX_RESCUES, SILENCE_SECONDS, silence_s
 from chalicelib.core.jobs.model import LIVE, Job, State
 from chalicelib.core.plan.chunks import load_plan
 from chalicelib.core.plan.messages import Message, ask, messages_for, plan_key
-from chalicelib.ports import Clock, Jobs, Queue, Work
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.jobs import Jobs
+from chalicelib.ports.queue import Queue
+from chalicelib.ports.work import Work
 
 BATCH = 100
 # What is left of an invocation then belongs to what comes after.

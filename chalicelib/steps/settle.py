@@ -30,7 +30,9 @@ from chalicelib.core.jobs.model import (
     superseded,
     swept,
 )
-from chalicelib.ports import Archive, Clock, Jobs
+from chalicelib.ports.archive import Archive
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.jobs import Jobs
 
 # What a transient failure left is kept for the next attempt, which does only what is missing.
 KEEP_SECONDS = 24 * 3600.0

@@ -25,7 +25,11 @@ from chalicelib.core.jobs.model import (
 from chalicelib.core.jobs.source import OBJECT_ID, Source
 from chalicelib.core.plan.messages import ask
 from chalicelib.core.tiff.directory import MAGIC_BYTES, looks_like_tiff
-from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides
+from chalicelib.ports.archive import Archive
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.jobs import Jobs
+from chalicelib.ports.queue import Queue
+from chalicelib.ports.slides import Slides
 
 
 def submit(

@@ -30,7 +30,12 @@ from chalicelib.core.jobs.sync import (
     place_of,
 )
 from chalicelib.core.plan.messages import Message
-from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides, Syncs
+from chalicelib.ports.archive import Archive
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.jobs import Jobs
+from chalicelib.ports.queue import Queue
+from chalicelib.ports.slides import Slides
+from chalicelib.ports.syncs import Syncs
 
 # A page of a few hundred requests is done in some seconds, also if all of it has to be submitted.
 PAGE = 100

@@ -18,7 +18,10 @@ from chalicelib.core.jobs.model import (
 )
 from chalicelib.core.jobs.verification import Findings, Target
 from chalicelib.core.plan.messages import ask
-from chalicelib.ports import Archive, Clock, Jobs, Queue
+from chalicelib.ports.archive import Archive
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.jobs import Jobs
+from chalicelib.ports.queue import Queue
 
 
 def verification(job_id: str, *, repair: bool, jobs: Jobs, archive: Archive, clock: Clock) -> Job:

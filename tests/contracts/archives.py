@@ -15,7 +15,7 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 from chalicelib.adapters.memory import MemoryArchive, MemoryView
 from chalicelib.adapters.mongo.archive import MongoArchive
 from chalicelib.core.errors import ArchiveBusyError
-from chalicelib.ports import Archive, ImageFacts
+from chalicelib.ports.archive import Archive, ImageFacts
 from tests.contracts.samples import COLLECTION, OTHER_COLLECTION, OTHER_SESSION, OTHER_STORE, SESSION, STORE
 from tests.patience import PATIENCE_SECONDS
 

@@ -6,7 +6,7 @@ from typing import Any
 from chalicelib.core.ids import tile_id
 from chalicelib.core.jobs.model import ChunkRecord, Destination, Job, Options, Problem, State, new_job
 from chalicelib.core.jobs.source import Source
-from chalicelib.ports import ImageFacts, Tile
+from chalicelib.ports.archive import ImageFacts, Tile
 
 COLLECTION = "0000000000000000000c0001"
 OTHER_COLLECTION = "0000000000000000000c0002"

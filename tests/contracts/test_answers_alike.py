@@ -8,7 +8,7 @@ from hypothesis.stateful import rule
 
 from chalicelib.adapters.dynamodb.idempotency import AnswerTable
 from chalicelib.adapters.memory import MemoryAnswers
-from chalicelib.ports import CALL_SECONDS, KEEP_ANSWERS_SECONDS, Answers, KeptAnswer
+from chalicelib.ports.idempotency import CALL_SECONDS, KEEP_ANSWERS_SECONDS, Answers, KeptAnswer
 from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, hold_beside
 from tests.contracts.test_answers_contract import NOW, TOLD

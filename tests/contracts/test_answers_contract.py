@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.adapters.dynamodb.idempotency import AnswerTable
 from chalicelib.adapters.memory import MemoryAnswers
-from chalicelib.ports import CALL_SECONDS, KEEP_ANSWERS_SECONDS, Answers, KeptAnswer, Promise
+from chalicelib.ports.idempotency import CALL_SECONDS, KEEP_ANSWERS_SECONDS, Answers, KeptAnswer, Promise
 
 NOW = 1_700_000_000.5
 TOLD = KeptAnswer(status=202, body='{"id": "ü"}', headers=(("Location", "/jobs/1"), ("Retry-After", "1")))

@@ -11,7 +11,7 @@ from hypothesis.stateful import Bundle, initialize, multiple, precondition, rule
 
 from chalicelib.core.ids import digest_sum, object_id
 from chalicelib.core.jobs.model import Job
-from chalicelib.ports import AssociatedImage, Holding, ImageFacts, Tile
+from chalicelib.ports.archive import AssociatedImage, Holding, ImageFacts, Tile
 from tests.contracts.archives import ArchiveBench, MemoryBench, MongoBench
 from tests.contracts.likeness import Alike, Refusal, hold_beside
 from tests.contracts.samples import (

@@ -20,7 +20,7 @@ from chalicelib.core.errors import (
 from chalicelib.core.ids import digest_sum, tile_id
 from chalicelib.core.jobs.model import Destination, Job, SlideSummary
 from chalicelib.core.jobs.verification import Stored
-from chalicelib.ports import AssociatedImage, Holding, PublishedImage, Switch, Tile
+from chalicelib.ports.archive import AssociatedImage, Holding, PublishedImage, Switch, Tile
 from tests.contracts.archives import ArchiveBench, MemoryBench, MongoBench
 from tests.contracts.samples import (
     COLLECTION,

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from chalicelib.adapters.callbacks import MAX_HEAD_BYTES, HttpCallbacks, resolve
 from chalicelib.adapters.memory import MemoryCallbacks
 from chalicelib.core.jobs.deliveries import Answer
-from chalicelib.ports import Callbacks
+from chalicelib.ports.callbacks import Callbacks
 from tests.patience import PATIENCE_SECONDS, eventually
 
 HEADERS = {"content-type": "application/json", "webhook-id": "msg_1"}

@@ -22,7 +22,7 @@ from chalicelib.core.jobs.deliveries import (
     replayed,
 )
 from chalicelib.core.jobs.model import State
-from chalicelib.ports import Deliveries
+from chalicelib.ports.deliveries import Deliveries
 from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, hold_beside
 from tests.contracts.test_deliveries_contract import JOB, a_delivery

@@ -11,7 +11,7 @@ from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.adapters.memory import MemoryDeliveries
 from chalicelib.core.jobs.deliveries import Answer, Delivery, answered, begun, delivery_id
 from chalicelib.core.jobs.model import State
-from chalicelib.ports import Deliveries
+from chalicelib.ports.deliveries import Deliveries
 from tests.contracts.samples import a_job
 
 AtOnce = Callable[[list[Callable[[], Any]]], list[Any]]

@@ -8,7 +8,7 @@ from hypothesis.stateful import rule
 
 from chalicelib.adapters.dynamodb.receipts import DoorbookTable
 from chalicelib.adapters.memory import MemoryDoorbook
-from chalicelib.ports import Doorbook, Receipt
+from chalicelib.ports.receipts import Doorbook, Receipt
 from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, hold_beside
 from tests.effort import few_or_all

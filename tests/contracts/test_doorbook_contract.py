@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib.adapters.dynamodb.receipts import DoorbookTable
 from chalicelib.adapters.memory import MemoryDoorbook
-from chalicelib.ports import Doorbook, Receipt
+from chalicelib.ports.receipts import Doorbook, Receipt
 
 AtOnce = Callable[[list[Callable[[], Any]]], list[Any]]
 RECEIPT = Receipt(key="a", body="b", signed_at=1000, location="/jobs/1")

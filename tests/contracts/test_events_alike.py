@@ -9,7 +9,7 @@ from hypothesis.stateful import Bundle, multiple, rule
 from chalicelib.adapters.dynamodb.events import EventTable
 from chalicelib.adapters.memory import MemoryEvents
 from chalicelib.core.jobs.events import Event
-from chalicelib.ports import EventPage, Events
+from chalicelib.ports.events import EventPage, Events
 from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, Refusal, hold_beside
 from tests.contracts.test_events_contract import JOB, OTHER

@@ -9,7 +9,7 @@ from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.adapters.memory import MemoryEvents
 from chalicelib.core.errors import InvalidRequestError
 from chalicelib.core.jobs.events import Event
-from chalicelib.ports import Events
+from chalicelib.ports.events import Events
 from tests.contracts.samples import a_record, a_tiling_job
 
 JOB, OTHER = "0" * 32, "1" * 32

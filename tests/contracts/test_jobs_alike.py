@@ -11,7 +11,7 @@ from hypothesis.stateful import Bundle, consumes, initialize, multiple, rule
 from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.adapters.memory import MemoryJobs
 from chalicelib.core.jobs.model import Attempt, BadTile, ChunkRecord, Job, Problem, State
-from chalicelib.ports import JobPage, Jobs
+from chalicelib.ports.jobs import JobPage, Jobs
 from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, Refusal, hold_beside
 from tests.contracts.samples import OTHER_SESSION, SESSION, a_job

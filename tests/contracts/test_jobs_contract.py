@@ -22,7 +22,7 @@ from chalicelib.core.jobs.model import (
     discarding,
     swept,
 )
-from chalicelib.ports import Jobs
+from chalicelib.ports.jobs import Jobs
 from tests.contracts.samples import (
     BUSY,
     COLLECTION,

@@ -12,7 +12,7 @@ from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.adapters.memory import MemoryJobs
 from chalicelib.core.jobs.filter import Selection
 from chalicelib.core.jobs.model import Job, State
-from chalicelib.ports import JobPage, Jobs
+from chalicelib.ports.jobs import JobPage, Jobs
 from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, hold_beside
 from tests.contracts.samples import COLLECTION, OTHER_COLLECTION, OTHER_SESSION, SESSION, a_job

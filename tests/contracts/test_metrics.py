@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib.adapters.metrics import MeasuredJobTable
 from chalicelib.core.jobs.model import State
-from chalicelib.ports import Jobs
+from chalicelib.ports.jobs import Jobs
 from tests.contracts.samples import BUSY, a_job, a_tiling_job, an_ended_job
 
 

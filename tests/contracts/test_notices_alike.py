@@ -11,7 +11,7 @@ from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.adapters.memory import MemoryJobs
 from chalicelib.core.jobs.deliveries import Notice
 from chalicelib.core.jobs.model import ENDED, LIVE, Job, State, Subscriber
-from chalicelib.ports import Jobs
+from chalicelib.ports.jobs import Jobs
 from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, hold_beside
 from tests.contracts.samples import a_job

@@ -10,7 +10,7 @@ from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.adapters.memory import MemoryJobs
 from chalicelib.core.jobs.deliveries import Notice
 from chalicelib.core.jobs.model import Job, Problem, State, Subscriber, cancelled, failed, next_attempt, planning, swept
-from chalicelib.ports import Jobs
+from chalicelib.ports.jobs import Jobs
 from tests.contracts.samples import a_job, an_ended_job
 
 AtOnce = Callable[[list[Callable[[], Any]]], list[Any]]

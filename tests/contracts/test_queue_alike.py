@@ -12,7 +12,7 @@ from hypothesis.stateful import rule
 from chalicelib.adapters.memory import MemoryQueue
 from chalicelib.adapters.sqs import JobQueues
 from chalicelib.core.plan.messages import Message
-from chalicelib.ports import Queue
+from chalicelib.ports.queue import Queue
 from tests.contracts.likeness import Alike, hold_beside
 from tests.contracts.test_queue_contract import JOB, SqsBench
 from tests.effort import few_or_all

@@ -13,7 +13,7 @@ from chalicelib.adapters.memory import MemoryQueue
 from chalicelib.adapters.sqs import JobQueues, QueueRefusedError, parse_message
 from chalicelib.core.errors import StorageBusyError
 from chalicelib.core.plan.messages import Message
-from chalicelib.ports import Queue
+from chalicelib.ports.queue import Queue
 
 JOB = "ab" * 16
 PLAN = Message(do="plan", job=JOB, attempt=1)

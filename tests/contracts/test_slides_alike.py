@@ -12,7 +12,7 @@ from hypothesis.stateful import Bundle, consumes, multiple, rule
 from chalicelib.adapters.memory import MemorySlides
 from chalicelib.adapters.s3 import S3Slides
 from chalicelib.core.jobs.source import Source
-from chalicelib.ports import Listing, Slides
+from chalicelib.ports.slides import Listing, Slides
 from tests.contracts.likeness import Alike, Refusal, hold_beside
 from tests.effort import few_or_all
 

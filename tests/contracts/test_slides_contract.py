@@ -15,7 +15,7 @@ from chalicelib.core.errors import (
     SourceGoneError,
     StorageBusyError,
 )
-from chalicelib.ports import Slides
+from chalicelib.ports.slides import Slides
 
 DATA = bytes(range(256)) * 8
 KEY = "folder/a slide+1.svs"

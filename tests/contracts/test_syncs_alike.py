@@ -11,7 +11,7 @@ from chalicelib.adapters.dynamodb.syncs import SyncTable
 from chalicelib.adapters.memory import MemorySyncs
 from chalicelib.core.jobs.model import Options
 from chalicelib.core.jobs.sync import Entry, Sync, advanced, new_sync, next_run
-from chalicelib.ports import Syncs
+from chalicelib.ports.syncs import Syncs
 from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, hold_beside
 from tests.contracts.samples import SESSION

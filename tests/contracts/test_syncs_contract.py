@@ -10,7 +10,7 @@ from chalicelib.adapters.dynamodb.syncs import SyncTable
 from chalicelib.adapters.memory import MemorySyncs
 from chalicelib.core.jobs.model import Destination, Options
 from chalicelib.core.jobs.sync import Entry, Sync, advanced, new_sync, next_run
-from chalicelib.ports import Syncs
+from chalicelib.ports.syncs import Syncs
 from tests.contracts.samples import COLLECTION, SESSION, STORE
 
 AtOnce = Callable[[list[Callable[[], Any]]], list[Any]]

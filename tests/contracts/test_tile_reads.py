@@ -17,7 +17,7 @@ from chalicelib.adapters.mongo.client import STORE_SECONDS
 from chalicelib.adapters.recent import Recent
 from chalicelib.core.ids import tile_id
 from chalicelib.core.jobs.model import Job
-from chalicelib.ports import ImageFacts, PublishedImage
+from chalicelib.ports.archive import ImageFacts, PublishedImage
 from tests.contracts.archives import MongoBench
 from tests.contracts.samples import NAMED_IMAGE, SESSION, STORE, a_job, a_tile, facts_of
 

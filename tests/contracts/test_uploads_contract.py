@@ -9,7 +9,8 @@ import requests
 from chalicelib.adapters.memory import MemorySlides, MemoryUploads
 from chalicelib.adapters.s3 import S3Slides, S3Uploads
 from chalicelib.core.errors import NoSuchSourceError, NoSuchUploadError
-from chalicelib.ports import Slides, Uploads
+from chalicelib.ports.slides import Slides
+from chalicelib.ports.uploads import Uploads
 from tests.patience import PATIENCE_SECONDS
 
 FIRST, LAST = b"a" * (5 << 20), b"the rest"

@@ -10,7 +10,7 @@ from hypothesis.stateful import initialize, rule
 
 from chalicelib.adapters.memory import MemoryWork
 from chalicelib.adapters.s3 import S3Work
-from chalicelib.ports import Work
+from chalicelib.ports.work import Work
 from tests.contracts.likeness import Alike, hold_beside
 from tests.effort import few_or_all
 

@@ -5,7 +5,7 @@ import pytest
 from chalicelib.adapters.memory import MemoryWork
 from chalicelib.adapters.s3 import S3Work
 from chalicelib.core.errors import WorkLostError
-from chalicelib.ports import Work
+from chalicelib.ports.work import Work
 
 
 @pytest.fixture(params=["memory", "s3"])

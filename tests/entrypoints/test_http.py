@@ -15,7 +15,7 @@ from chalicelib.config import MissingSettingError, WrongSettingError, find_servi
 from chalicelib.core.errors import ArchiveBusyError, ConflictError
 from chalicelib.core.jobs.model import State
 from chalicelib.entrypoints.http.answers import problem
-from chalicelib.ports import ImageFacts
+from chalicelib.ports.archive import ImageFacts
 from tests.slides import Slide, write
 from tests.world import BUCKET, COLLECTION, OTHER_COLLECTION, OTHER_SESSION, SESSION, STORE, World
 

@@ -9,7 +9,7 @@ import pytest
 from chalice.test import HTTPResponse
 
 from chalicelib.core.errors import ArchiveBusyError
-from chalicelib.ports import CALL_SECONDS, KEEP_ANSWERS_SECONDS
+from chalicelib.ports.idempotency import CALL_SECONDS, KEEP_ANSWERS_SECONDS
 from tests.world import BUCKET, COLLECTION, SESSION, TOKEN, World
 
 Call = Callable[..., HTTPResponse]

@@ -24,7 +24,7 @@ from chalicelib.core.ids import tile_id
 from chalicelib.core.jobs.model import Job, State
 from chalicelib.core.web.slide_ids import mark_of
 from chalicelib.entrypoints.http import pieces
-from chalicelib.ports import ImageFacts, Tile
+from chalicelib.ports.archive import ImageFacts, Tile
 from infra.api import Handler
 from tests.patience import PATIENCE_SECONDS
 from tests.slides import Slide, write
@@ -454,7 +454,7 @@ import app
 from chalice.test import Client
 from chalicelib.adapters.memory import MemoryArchive
 from chalicelib.core.ids import tile_id
-from chalicelib.ports import ImageFacts, Tile
+from chalicelib.ports.archive import ImageFacts, Tile
 from dataclasses import replace
 
 store, view, image = "0" * 23 + "d", "0" * 23 + "b", "0" * 23 + "a"

@@ -10,7 +10,7 @@ import pytest
 from chalicelib.core.ids import tile_id
 from chalicelib.core.jobs.backoff import GRACE_SECONDS, LATE_SECONDS
 from chalicelib.core.jobs.model import Job, State
-from chalicelib.ports import Tile
+from chalicelib.ports.archive import Tile
 from tests.slides import Slide, write
 from tests.world import DATABASE, SESSION, World
 

@@ -18,7 +18,7 @@ from chalicelib.core.errors import ArchiveBusyError, StorageBusyError
 from chalicelib.core.jobs.backoff import LATE_SECONDS
 from chalicelib.core.jobs.deliveries import Answer
 from chalicelib.core.plan.messages import Message
-from chalicelib.ports import Tile
+from chalicelib.ports.archive import Tile
 from tests.simulation.choices import Choices
 from tests.world import Died
 

@@ -17,7 +17,7 @@ from chalicelib.core.jobs import model as moves
 from chalicelib.core.jobs.model import ChunkRecord, Job, State
 from chalicelib.core.jobs.source import Source
 from chalicelib.entrypoints import queue as consumers
-from chalicelib.ports import Tile
+from chalicelib.ports.archive import Tile
 from chalicelib.steps import control, finish, rescue, settle
 from chalicelib.steps import plan as planning
 from chalicelib.steps import tile as tiling

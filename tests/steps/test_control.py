@@ -21,7 +21,7 @@ from chalicelib.core.jobs.model import Destination, Job, Options, State, finishi
 from chalicelib.core.jobs.source import Source
 from chalicelib.core.web.s3_notifications import Arrival
 from chalicelib.hooks.upload import arrive
-from chalicelib.ports import Jobs
+from chalicelib.ports.jobs import Jobs
 from chalicelib.steps.control import recreate_session, redrive, remove
 from chalicelib.steps.report import report
 from chalicelib.steps.settle import KEEP_SECONDS, cancel, settle

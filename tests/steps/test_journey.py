@@ -16,7 +16,7 @@ from chalicelib.core.jobs.model import Job, State, finishing
 from chalicelib.core.plan import chunks
 from chalicelib.core.plan.messages import Message
 from chalicelib.core.tiff.directory import Ifd, read_ifds
-from chalicelib.ports import Tile
+from chalicelib.ports.archive import Tile
 from tests.slides import Slide, write
 from tests.world import DATABASE, Died, World
 

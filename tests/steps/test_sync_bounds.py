@@ -11,7 +11,7 @@ from chalicelib.core.errors import NoSuchSessionError
 from chalicelib.core.jobs.model import Job, Options, State
 from chalicelib.core.jobs.source import Source
 from chalicelib.core.jobs.sync import Entry, Sync, new_sync
-from chalicelib.ports import Listing
+from chalicelib.ports.slides import Listing
 from chalicelib.steps import sync as steps
 from tests.contracts.samples import COLLECTION, a_job
 

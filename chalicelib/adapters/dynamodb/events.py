@@ -8,7 +8,7 @@ from chalicelib.adapters.aws import patience
 from chalicelib.adapters.cursors import checked_event_place, event_place
 from chalicelib.adapters.dynamodb.items import Item, attribute, attributes, dataclass_of
 from chalicelib.core.jobs.events import Event
-from chalicelib.ports import EventPage
+from chalicelib.ports.events import EventPage
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient

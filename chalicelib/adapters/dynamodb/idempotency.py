@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.adapters.dynamodb.items import Item, attribute
 from chalicelib.adapters.dynamodb.table import Change, Table, new_token
-from chalicelib.ports import CALL_SECONDS, KEEP_ANSWERS_SECONDS, KeptAnswer, Promise
+from chalicelib.ports.idempotency import CALL_SECONDS, KEEP_ANSWERS_SECONDS, KeptAnswer, Promise
 
 if TYPE_CHECKING:
     pass

@@ -23,7 +23,7 @@ from chalicelib.adapters.cursors import (
 from chalicelib.adapters.dynamodb.items import Item, attribute, dataclass_of
 from chalicelib.core.jobs.filter import EVERY_JOB, Selection
 from chalicelib.core.jobs.model import Job, State
-from chalicelib.ports import JobPage
+from chalicelib.ports.jobs import JobPage
 
 if TYPE_CHECKING:
     pass

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from chalicelib.adapters.aws import patience
 from chalicelib.adapters.dynamodb.items import Item, attribute, attributes, dataclass_of
-from chalicelib.ports import Receipt
+from chalicelib.ports.receipts import Receipt
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient

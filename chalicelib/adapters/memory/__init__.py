@@ -21,7 +21,19 @@ from chalicelib.adapters.memory.uploads import MemoryUploads
 from chalicelib.adapters.memory.work import MemoryWork
 
 if TYPE_CHECKING:
-    from chalicelib import ports
+    from chalicelib.ports.archive import Archive
+    from chalicelib.ports.callbacks import Callbacks
+    from chalicelib.ports.clock import Clock
+    from chalicelib.ports.deliveries import Deliveries
+    from chalicelib.ports.events import Events
+    from chalicelib.ports.idempotency import Answers
+    from chalicelib.ports.jobs import Jobs
+    from chalicelib.ports.queue import Queue
+    from chalicelib.ports.receipts import Doorbook
+    from chalicelib.ports.slides import Slides
+    from chalicelib.ports.syncs import Syncs
+    from chalicelib.ports.uploads import Uploads
+    from chalicelib.ports.work import Work
 
 __all__ = [
     "BeforeWrite",
@@ -44,16 +56,16 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:  # signatures are held to the ports here, behaviour by tests/contracts
-    _CLOCK: ports.Clock = MemoryClock()
-    _SLIDES: ports.Slides = MemorySlides()
-    _UPLOADS: ports.Uploads = MemoryUploads(MemorySlides(), "bucket")
-    _WORK: ports.Work = MemoryWork()
-    _QUEUE: ports.Queue = MemoryQueue()
-    _JOBS: ports.Jobs = MemoryJobs()
-    _EVENTS: ports.Events = MemoryEvents()
-    _ANSWERS: ports.Answers = MemoryAnswers()
-    _DELIVERIES: ports.Deliveries = MemoryDeliveries()
-    _CALLBACKS: ports.Callbacks = MemoryCallbacks()
-    _SYNCS: ports.Syncs = MemorySyncs()
-    _ARCHIVE: ports.Archive = MemoryArchive()
-    _DOORBOOK: ports.Doorbook = MemoryDoorbook()
+    _CLOCK: Clock = MemoryClock()
+    _SLIDES: Slides = MemorySlides()
+    _UPLOADS: Uploads = MemoryUploads(MemorySlides(), "bucket")
+    _WORK: Work = MemoryWork()
+    _QUEUE: Queue = MemoryQueue()
+    _JOBS: Jobs = MemoryJobs()
+    _EVENTS: Events = MemoryEvents()
+    _ANSWERS: Answers = MemoryAnswers()
+    _DELIVERIES: Deliveries = MemoryDeliveries()
+    _CALLBACKS: Callbacks = MemoryCallbacks()
+    _SYNCS: Syncs = MemorySyncs()
+    _ARCHIVE: Archive = MemoryArchive()
+    _DOORBOOK: Doorbook = MemoryDoorbook()

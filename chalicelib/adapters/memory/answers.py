@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from threading import Lock
 
-from chalicelib.ports import CALL_SECONDS, KEEP_ANSWERS_SECONDS, KeptAnswer, Promise
+from chalicelib.ports.idempotency import CALL_SECONDS, KEEP_ANSWERS_SECONDS, KeptAnswer, Promise
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from chalicelib.core.errors import (
 from chalicelib.core.ids import digest_sum, object_id
 from chalicelib.core.jobs.model import Destination, Job
 from chalicelib.core.jobs.verification import Stored
-from chalicelib.ports import (
+from chalicelib.ports.archive import (
     KEPT_REPLACED,
     CollectionFacts,
     Holding,

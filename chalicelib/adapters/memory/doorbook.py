@@ -3,7 +3,7 @@
 from collections import Counter
 from threading import RLock
 
-from chalicelib.ports import Receipt
+from chalicelib.ports.receipts import Receipt
 
 
 class MemoryDoorbook:

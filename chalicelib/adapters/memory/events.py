@@ -5,7 +5,7 @@ from itertools import count
 
 from chalicelib.adapters.cursors import checked_event_place, event_place
 from chalicelib.core.jobs.events import Event
-from chalicelib.ports import EventPage
+from chalicelib.ports.events import EventPage
 
 
 class MemoryEvents:

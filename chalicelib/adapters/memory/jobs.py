@@ -9,7 +9,7 @@ from chalicelib.adapters.memory.before import BeforeWrite, go_on
 from chalicelib.core.jobs.deliveries import Notice
 from chalicelib.core.jobs.filter import EVERY_JOB, Selection
 from chalicelib.core.jobs.model import ChunkRecord, Job, Problem, State, Subscriber, shortened
-from chalicelib.ports import JobPage
+from chalicelib.ports.jobs import JobPage
 
 
 class MemoryJobs:

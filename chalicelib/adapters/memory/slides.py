@@ -6,7 +6,7 @@ from itertools import count
 
 from chalicelib.core.errors import EmptySourceError, NoSuchSourceError, SourceChangedError, SourceGoneError
 from chalicelib.core.jobs.source import Source
-from chalicelib.ports import Listing
+from chalicelib.ports.slides import Listing
 
 
 class MemorySlides:

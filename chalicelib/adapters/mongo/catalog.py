@@ -23,11 +23,7 @@ from chalicelib.core.errors import (
 )
 from chalicelib.core.ids import object_id
 from chalicelib.core.jobs.model import Destination
-from chalicelib.ports import (
-    CollectionFacts,
-    SessionFacts,
-    SlidePage,
-)
+from chalicelib.ports.archive import CollectionFacts, SessionFacts, SlidePage
 
 
 class MongoCatalog(MongoConnection):

@@ -22,9 +22,7 @@ from chalicelib.core.errors import (
     ArchiveBusyError,
 )
 from chalicelib.core.jobs.model import Job
-from chalicelib.ports import (
-    PublishedImage,
-)
+from chalicelib.ports.archive import PublishedImage
 
 Document = Mapping[str, Any]
 

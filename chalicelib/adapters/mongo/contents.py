@@ -12,9 +12,7 @@ from pymongo.errors import (
 
 from chalicelib.adapters.mongo.client import NAMESPACE_NOT_FOUND
 from chalicelib.core.ids import ID_BYTES, SUM_MODULUS
-from chalicelib.ports import (
-    Holding,
-)
+from chalicelib.ports.archive import Holding
 
 BAD_HINT = 2
 

@@ -12,13 +12,7 @@ from chalicelib.adapters.mongo.client import Document
 from chalicelib.core.ids import object_id
 from chalicelib.core.jobs.model import Job, SlideSummary
 from chalicelib.core.jobs.verification import Stored
-from chalicelib.ports import (
-    CollectionFacts,
-    ImageFacts,
-    PublishedImage,
-    SessionFacts,
-    ShownSlide,
-)
+from chalicelib.ports.archive import CollectionFacts, ImageFacts, PublishedImage, SessionFacts, ShownSlide
 
 NANOMETRES = 1000.0  # in a micrometre
 

@@ -20,10 +20,7 @@ from chalicelib.core.errors import (
     TileConflictError,
 )
 from chalicelib.core.jobs.model import Job
-from chalicelib.ports import (
-    Holding,
-    Tile,
-)
+from chalicelib.ports.archive import Holding, Tile
 
 DUPLICATE_KEY = 11000
 

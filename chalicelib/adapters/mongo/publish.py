@@ -26,12 +26,7 @@ from chalicelib.adapters.mongo.documents import (
 )
 from chalicelib.adapters.mongo.generations import MongoGenerations
 from chalicelib.core.jobs.model import Job
-from chalicelib.ports import (
-    KEPT_REPLACED,
-    Holding,
-    ImageFacts,
-    Switch,
-)
+from chalicelib.ports.archive import KEPT_REPLACED, Holding, ImageFacts, Switch
 
 
 class MongoPublisher(MongoGenerations):

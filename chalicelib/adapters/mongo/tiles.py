@@ -8,9 +8,7 @@ from chalicelib.adapters.mongo.client import Document, MongoConnection, translat
 from chalicelib.adapters.mongo.documents import published_image, slidehook_of, stored_tile
 from chalicelib.core.jobs.model import Job
 from chalicelib.core.jobs.verification import Stored
-from chalicelib.ports import (
-    PublishedImage,
-)
+from chalicelib.ports.archive import PublishedImage
 
 
 class MongoTileReader(MongoConnection):

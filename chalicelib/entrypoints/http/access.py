@@ -26,7 +26,7 @@ from chalicelib.core.standard_webhooks import HEADERS, Signed, signed_in, signer
 from chalicelib.core.web.auth import EVERYONE, Caller, Scope, Token, bearer_of, session_bearer
 from chalicelib.core.web.authority import split_authority
 from chalicelib.core.web.public_addresses import parse_address
-from chalicelib.ports import SessionFacts
+from chalicelib.ports.archive import SessionFacts
 from chalicelib.wiring import System
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from chalice.app import Request
 
 from chalicelib.core.jobs.model import Job
-from chalicelib.ports import Clock
+from chalicelib.ports.clock import Clock
 from chalicelib.steps.report import report
 
 # API Gateway gives up on an answer after 29 s.

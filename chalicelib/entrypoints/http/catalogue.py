@@ -7,7 +7,7 @@ from chalicelib.entrypoints.http.answers import answered, body_of, found_or_404,
 from chalicelib.entrypoints.http.queries import SlidesQuery, asked
 from chalicelib.hooks import validated
 from chalicelib.hooks.session import SessionParameters
-from chalicelib.ports import CollectionFacts, SessionFacts, ShownSlide, SlidePage
+from chalicelib.ports.archive import CollectionFacts, SessionFacts, ShownSlide, SlidePage
 from chalicelib.steps.control import recreate_session
 from chalicelib.wiring import System
 

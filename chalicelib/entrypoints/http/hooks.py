@@ -33,7 +33,7 @@ from chalicelib.hooks.remove import RemoveParameters, remove
 from chalicelib.hooks.sync import SyncParameters, sync
 from chalicelib.hooks.upload import UploadParameters, upload
 from chalicelib.hooks.verify import VerifyParameters, verify
-from chalicelib.ports import Receipt
+from chalicelib.ports.receipts import Receipt
 from chalicelib.steps.report import POLL_SECONDS, sync_report
 from chalicelib.wiring import System
 

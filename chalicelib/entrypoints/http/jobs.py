@@ -16,7 +16,7 @@ from chalicelib.entrypoints.http.caching import awaited, etag, has_already, pref
 from chalicelib.entrypoints.http.queries import EventsQuery, ListQuery, OrphansQuery, asked
 from chalicelib.hooks import validated
 from chalicelib.hooks.redrive import RedriveParameters
-from chalicelib.ports import JobPage
+from chalicelib.ports.jobs import JobPage
 from chalicelib.steps.control import redrive
 from chalicelib.steps.orphans import orphans
 from chalicelib.steps.report import POLL_SECONDS, events_report

@@ -10,7 +10,7 @@ from chalice.app import Request, Response
 from chalicelib.core.errors import FieldProblem, InvalidRequestError, KeyInUseError, KeyReusedError
 from chalicelib.core.ids import content_id
 from chalicelib.entrypoints.http.access import caller_of
-from chalicelib.ports import MAX_ANSWER_BYTES, KeptAnswer
+from chalicelib.ports.idempotency import MAX_ANSWER_BYTES, KeptAnswer
 from chalicelib.wiring import System
 
 HEADER = "Idempotency-Key"

@@ -26,7 +26,7 @@ from chalicelib.entrypoints.http.access import may_read, sees_image
 from chalicelib.entrypoints.http.answers import Headers
 from chalicelib.entrypoints.http.pieces import caching, piece_of_tile
 from chalicelib.entrypoints.http.service_url import service_url, stage_of
-from chalicelib.ports import PublishedImage
+from chalicelib.ports.archive import PublishedImage
 from chalicelib.wiring import System
 
 DZI, DZI_TILES, INFO = ".dzi", "_files", "info.json"

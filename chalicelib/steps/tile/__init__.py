@@ -11,7 +11,12 @@ from chalicelib.core.jobs.model import MAX_BAD_TILES, ChunkRecord, Job, State
 from chalicelib.core.jobs.verification import MAX_FAULTS, Fault
 from chalicelib.core.plan.chunks import Plan, load_plan
 from chalicelib.core.plan.messages import messages_for, plan_key
-from chalicelib.ports import Archive, Clock, Jobs, Queue, Slides, Work
+from chalicelib.ports.archive import Archive
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.jobs import Jobs
+from chalicelib.ports.queue import Queue
+from chalicelib.ports.slides import Slides
+from chalicelib.ports.work import Work
 from chalicelib.steps.tile.copy import copy
 from chalicelib.steps.tile.hand import Hand
 

@@ -6,7 +6,7 @@ from chalicelib.core.errors import CorruptTileError
 from chalicelib.core.imaging.jpeg import Splicer
 from chalicelib.core.plan.chunks import TileRecord
 from chalicelib.core.plan.read_windows import Window
-from chalicelib.ports import Tile
+from chalicelib.ports.archive import Tile
 from chalicelib.steps.tile.hand import Hand
 
 

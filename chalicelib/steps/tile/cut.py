@@ -8,7 +8,7 @@ from chalicelib.core.imaging.lossless_crop import Region
 from chalicelib.core.imaging.lossless_crop import cut as cut_jpeg
 from chalicelib.core.plan.chunks import TileRecord
 from chalicelib.core.plan.read_windows import Window
-from chalicelib.ports import Tile
+from chalicelib.ports.archive import Tile
 from chalicelib.steps.tile.hand import Hand
 
 Piece = tuple[int, int, Region]

@@ -16,7 +16,10 @@ from chalicelib.core.plan.chunks import RECORD, Chunk, Plan, PlannedLevel, TileR
 from chalicelib.core.plan.messages import records_key
 from chalicelib.core.plan.pyramid import MAX_TILE_BYTES
 from chalicelib.core.plan.read_windows import WINDOW_BYTES, Window, windows
-from chalicelib.ports import Archive, Clock, Slides, Tile, Work
+from chalicelib.ports.archive import Archive, Tile
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.slides import Slides
+from chalicelib.ports.work import Work
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

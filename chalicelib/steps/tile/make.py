@@ -16,7 +16,7 @@ from chalicelib.core.imaging.raster import Pixels, encoded, extended, halved, pi
 from chalicelib.core.plan.chunks import PlannedLevel, TileRecord
 from chalicelib.core.plan.messages import pixels_key
 from chalicelib.core.plan.read_windows import Window
-from chalicelib.ports import Tile
+from chalicelib.ports.archive import Tile
 from chalicelib.steps.tile.hand import BATCH_BYTES, Hand
 
 Place = tuple[int, int]
