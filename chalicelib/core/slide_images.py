@@ -190,7 +190,7 @@ def _base(file: _File) -> Ifd:
 
 def _described_slide(file: _File) -> Ifd | None:
     """Return the slide whose own description has a word such as "label" among others ("label-free"): the only image of
-    its file, or a pyramid in tiles into which all images without a name fit."""
+    its file, or a pyramid in tiles into which all tiled images without a certain name fit."""
     for ifd in file.ifds:
         name = file.names.get(ifd.index)
         if name is None or name.is_certain:
@@ -201,15 +201,16 @@ def _described_slide(file: _File) -> Ifd | None:
             and not _is_reduced(ifd)
             and all(_pixels(each) < _pixels(ifd) for each in others)
             and any(file.is_level(each, ifd) for each in others)
-            and all(file.name_of(each) is not None or _fits_described(file, each, ifd) for each in others)
+            and all(_fits_described(file, each, ifd) for each in others if each.parent is None)
         ):
             return ifd
     return None
 
 
 def _fits_described(file: _File, ifd: Ifd, slide: Ifd) -> bool:
-    is_thumbnail = not ifd.is_tiled and (_is_reduced(ifd) or _has_shape(ifd, slide))
-    return is_thumbnail or file.is_level(ifd, slide) or _fits(file, ifd, slide, is_certain=True)
+    if not ifd.is_tiled:
+        return file.name_of(ifd) is not None or _is_reduced(ifd) or _has_shape(ifd, slide)
+    return not file.has_children(ifd) and (file.is_level(ifd, slide) or _fits(file, ifd, slide, is_certain=True))
 
 
 def _check_base(base: Ifd) -> None:
