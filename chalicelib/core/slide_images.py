@@ -178,14 +178,17 @@ def _base(file: _File) -> Ifd:
         full = unnamed  # a level that was cut out of its file keeps its mark
     if any(ifd.is_tiled for ifd in file.ifds):
         full = [ifd for ifd in full if ifd.is_tiled]
-    if not full:
+    base = max(full, key=lambda ifd: (_pixels(ifd), -ifd.index), default=None)
+    # An image whose name is uncertain, and whose level the largest other image is, can be the slide as well.
+    named = [ifd for ifd in file.ifds if file.name_of(ifd) is not None and not file.is_certainly_named(ifd)]
+    if base is None or any(file.is_level(base, ifd) for ifd in named):
         raise UnsupportedError(
             "the TIFF has no image that is certain to be the slide: its images are named label, macro or thumbnail, are"
             " marked as reduced in resolution, or are stored in strips beside tiles",
             hint=ONE_SLIDE_HINT,
             convertible=False,
         )
-    return max(full, key=lambda ifd: (_pixels(ifd), -ifd.index))
+    return base
 
 
 def _described_slide(file: _File) -> Ifd | None:
@@ -210,7 +213,7 @@ def _described_slide(file: _File) -> Ifd | None:
 def _fits_described(file: _File, ifd: Ifd, slide: Ifd) -> bool:
     if not ifd.is_tiled:
         return file.name_of(ifd) is not None or _is_reduced(ifd) or _has_shape(ifd, slide)
-    return not file.has_children(ifd) and (file.is_level(ifd, slide) or _fits(file, ifd, slide, is_certain=True))
+    return file.is_level(ifd, slide) or _fits(file, ifd, slide, is_certain=True)
 
 
 def _check_base(base: Ifd) -> None:

@@ -168,6 +168,8 @@ def test_photograph_with_a_name_among_words_is_not_the_slide() -> None:
         [(MIDDLE, STRIPS | FREE), (half(MIDDLE), STRIPS | {"parent": 0})],
         [(MIDDLE, {"subfile_type": 1} | FREE), (half(MIDDLE), {"parent": 0})],
         [(MIDDLE, MY_MACRO), (half(MIDDLE), {"parent": 0}), ((900, 700), STRIPS)],
+        # Two of one size: the largest other image is a level of both.
+        [(MIDDLE, FREE), (MIDDLE, FREE), half(MIDDLE)],
     ],
 )
 def test_uncertain_words_leave_no_certain_slide(images: list[Any]) -> None:
