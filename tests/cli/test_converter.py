@@ -188,8 +188,11 @@ def several(path, *images):
     return path
 
 
-def test_file_with_two_slides_is_not_converted(run, tmp_path, service: Service, objects, working):
-    folder, words = working("vips", 3)
+@pytest.mark.parametrize(("program", "target"), [("vips", 3), ("bfconvert", -1)])
+def test_file_with_two_slides_is_not_converted(
+    run, tmp_path, service: Service, objects, working, program: str, target: int
+):
+    folder, words = working(program, target)
     tiled = {"tile": (64, 64)}
     path = several(tmp_path / "two.tif", (500, 300, tiled), (300, 500, tiled))
 

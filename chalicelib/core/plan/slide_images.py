@@ -178,19 +178,22 @@ def _base(file: _File) -> Ifd:
         full = unnamed  # a level that was cut out of its file keeps its mark
     if any(ifd.is_tiled for ifd in file.ifds):
         full = [ifd for ifd in full if ifd.is_tiled]
-    if not full:
+    base = max(full, key=lambda ifd: (_pixels(ifd), -ifd.index), default=None)
+    # An image whose name is uncertain, and whose level the largest other image is, can be the slide as well.
+    named = [ifd for ifd in file.ifds if file.name_of(ifd) is not None and not file.is_certainly_named(ifd)]
+    if base is None or any(file.is_level(base, ifd) for ifd in named):
         raise UnsupportedError(
             "the TIFF has no image that is certain to be the slide: its images are named label, macro or thumbnail, are"
             " marked as reduced in resolution, or are stored in strips beside tiles",
             hint=ONE_SLIDE_HINT,
             convertible=False,
         )
-    return max(full, key=lambda ifd: (_pixels(ifd), -ifd.index))
+    return base
 
 
 def _described_slide(file: _File) -> Ifd | None:
     """Return the slide whose own description has a word such as "label" among others ("label-free"): the only image of
-    its file, or a pyramid in tiles into which all images without a name fit."""
+    its file, or a pyramid in tiles into which all tiled images without a certain name fit."""
     for ifd in file.ifds:
         name = file.names.get(ifd.index)
         if name is None or name.is_certain:
@@ -201,15 +204,16 @@ def _described_slide(file: _File) -> Ifd | None:
             and not _is_reduced(ifd)
             and all(_pixels(each) < _pixels(ifd) for each in others)
             and any(file.is_level(each, ifd) for each in others)
-            and all(file.name_of(each) is not None or _fits_described(file, each, ifd) for each in others)
+            and all(_fits_described(file, each, ifd) for each in others if each.parent is None)
         ):
             return ifd
     return None
 
 
 def _fits_described(file: _File, ifd: Ifd, slide: Ifd) -> bool:
-    is_thumbnail = not ifd.is_tiled and (_is_reduced(ifd) or _has_shape(ifd, slide))
-    return is_thumbnail or file.is_level(ifd, slide) or _fits(file, ifd, slide, is_certain=True)
+    if not ifd.is_tiled:
+        return file.name_of(ifd) is not None or _is_reduced(ifd) or _has_shape(ifd, slide)
+    return file.is_level(ifd, slide) or _fits(file, ifd, slide, is_certain=True)
 
 
 def _check_base(base: Ifd) -> None:

@@ -115,9 +115,66 @@ def test_subifds_of_the_base_are_its_levels_however_they_are_stored() -> None:
     assert indexes(found(MIDDLE, (half(MIDDLE), {"parent": 0}), other)) == (0, {1: 1})
 
 
+def test_subifd_has_the_name_of_its_parent() -> None:
+    macro, child = (MIDDLE, {"description": "macro"}), (half(MIDDLE), {"parent": 1})
+    assert indexes(found((900, 700), macro, child)) == (0, {})
+
+
 def test_subifd_of_another_image_is_not_a_level() -> None:
-    child = (half(MIDDLE), {"parent": 1})
-    assert indexes(found(MIDDLE, ((900, 200), {"description": "macro"}), child)) == (0, {})
+    assert indexes(found(MIDDLE, (half(MIDDLE), STRIPS), (half(MIDDLE, 2), {"parent": 1}))) == (0, {})
+
+
+def test_subifd_in_a_tile_of_its_own_is_not_padded() -> None:
+    own = {"tile_width_px": 1104, "tile_height_px": 1104, "parent": 0}
+    assert indexes(found(MIDDLE, ((1104, 1104), own))) == (0, {})
+
+
+def test_image_of_the_size_of_a_level_with_subifds_is_a_second_slide() -> None:
+    with pytest.raises(UnsupportedError, match="second slide"):
+        found(MIDDLE, half(MIDDLE), (half(MIDDLE, 2), {"parent": 1}))
+
+
+def test_images_of_the_main_chain_of_an_ome_tiff_are_not_levels() -> None:
+    text = {"description": '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"></OME>'}
+    assert indexes(found((MIDDLE, text), (half(MIDDLE), {"subfile_type": 1}))) == (0, {})
+    with pytest.raises(UnsupportedError, match="second slide"):
+        found((MIDDLE, text), half(MIDDLE))
+
+
+# -- a slide whose description has a name among other words -----------------------------------------------------------
+
+FREE, MY_MACRO = {"description": "Label-free microscopy"}, {"description": "The macro of case 7"}
+
+
+def test_described_slide_has_levels_and_agrees_with_every_other_image() -> None:
+    assert indexes(found((MIDDLE, FREE), half(MIDDLE))) == (0, {1: 1})
+    assert indexes(found((MIDDLE, FREE), (half(MIDDLE), {"parent": 0}))) == (0, {1: 1})
+    assert indexes(found((MIDDLE, FREE), half(MIDDLE), ((900, 700), STRIPS | MY_MACRO))) == (0, {1: 1})
+    assert indexes(found((MIDDLE, FREE), (half(MIDDLE), FREE), ((250, 188), STRIPS))) == (0, {})
+    # Alone in its file, it may have no levels.
+    assert indexes(found((MIDDLE, FREE))) == (0, {})
+
+
+def test_photograph_with_a_name_among_words_is_not_the_slide() -> None:
+    assert indexes(found((MIDDLE, MY_MACRO), (half(MIDDLE), DEFLATE))) == (1, {})
+    assert indexes(found((MIDDLE, MY_MACRO), (half(MIDDLE), {"parent": 0}), (900, 700))) == (2, {})
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        # Two pyramids with such words; strips; an image of reduced resolution; strips of another shape beside it.
+        [(MIDDLE, MY_MACRO), (half(MIDDLE), {"parent": 0}), ((900, 700), FREE), ((450, 350), {"parent": 2})],
+        [(MIDDLE, STRIPS | FREE), (half(MIDDLE), STRIPS | {"parent": 0})],
+        [(MIDDLE, {"subfile_type": 1} | FREE), (half(MIDDLE), {"parent": 0})],
+        [(MIDDLE, MY_MACRO), (half(MIDDLE), {"parent": 0}), ((900, 700), STRIPS)],
+        # Two of one size: the largest other image is a level of both.
+        [(MIDDLE, FREE), (MIDDLE, FREE), half(MIDDLE)],
+    ],
+)
+def test_uncertain_words_leave_no_certain_slide(images: list[Any]) -> None:
+    with pytest.raises(UnsupportedError, match="no image that is certain to be the slide"):
+        found(*images)
 
 
 def test_described_levels_are_taken_whatever_their_storage_and_padding() -> None:
