@@ -3,7 +3,7 @@
 import io
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, Request, Response, ViewportSize, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Error,
+    Page,
+    Request,
+    Response,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 from tests.journey.system import ROOT, LocalSystem
 from tests.patience import PATIENCE_SECONDS, eventually
@@ -47,17 +57,13 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             terminalreporter.line(f"{name:12} {requests:3} requests {total:9,} bytes, of scripts {scripts:7,}")
 
 
-@dataclass(frozen=True)
-class Published:
-    """The jobs of two published slides, one with RGB tiles as a scanner wrote it and one with YCbCr tiles, and the
-    session that holds these and no other."""
+class Published(dict[str, dict[str, Any]]):
+    """The jobs of two published slides by name, one with RGB tiles as a scanner wrote it and one with YCbCr tiles.
+    Their session has no other slide."""
 
-    session: str
-    label: str
-    jobs: dict[str, dict[str, Any]]
-
-    def __getitem__(self, name: str) -> dict[str, Any]:
-        return self.jobs[name]
+    def __init__(self, jobs: dict[str, dict[str, Any]], *, session: str, label: str) -> None:
+        super().__init__(jobs)
+        self.session, self.label = session, label
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +74,7 @@ def slides(running_system: LocalSystem) -> Published:
     ids = {name: system.submit(system.put(name, each))["id"] for name, each in data.items()}
     jobs = {name: system.ended(job) for name, job in ids.items()}
     assert {job["state"] for job in jobs.values()} == {"done"}
-    return Published(system.session, label, jobs)
+    return Published(jobs, session=system.session, label=label)
 
 
 # While it runs, this thread has an event loop, and tests of other packages start their own.
@@ -92,6 +98,7 @@ class Visit:
     fetched: list[Response] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     expected: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
     under_way: set[Request] = field(default_factory=set)
 
     def open(self, path: str) -> Page:
@@ -99,6 +106,7 @@ class Visit:
         return self.page
 
     def begun(self, request: Request) -> None:
+        self.asked.append(request.url)
         self.under_way.add(request)
 
     def ended(self, request: Request) -> None:
@@ -113,6 +121,13 @@ class Visit:
         self.ended(request)
         if request.failure != LEFT:
             self.wrong.append(f"failed: {request.url} {request.failure}")
+
+    def told(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and TOLD_TWICE not in message.text:
+            self.wrong.append(f"console: {message.text}")
+
+    def broken(self, error: Error) -> None:
+        self.wrong.append(f"error: {error}")
 
     @property
     def unexpected(self) -> list[str]:
@@ -164,27 +179,28 @@ class Visit:
         return screen[top : top + round(box["height"]), left : left + round(box["width"])]
 
 
-def visit(browser: Browser, system: LocalSystem, **options: Any) -> Iterator[Visit]:
+def opened(browser: Browser, **options: Any) -> Page:
+    """Return a page of a new profile."""
     # What moves is where it goes at once: no picture depends on the moment in which it is taken.
-    context = browser.new_context(viewport=options.pop("viewport", SCREEN), reduced_motion="reduce", **options)
+    context = browser.new_context(**{"viewport": SCREEN, "reduced_motion": "reduce", **options})
     context.set_default_timeout(PATIENCE_MS)
-    made = Visit(context.new_page(), system)
-    page = made.page
-    page.on("request", made.begun)
-    page.on("requestfinished", made.ended)
-    page.on("response", made.answered)
-    page.on("pageerror", lambda error: made.wrong.append(f"error: {error}"))
-    page.on("requestfailed", made.failed)
-    page.on(
-        "console",
-        lambda told: (
-            made.wrong.append(f"console: {told.text}")
-            if told.type in ("error", "warning") and TOLD_TWICE not in told.text
-            else None
-        ),
-    )
+    page = context.new_page()
+    page.on("dialog", lambda dialog: dialog.accept())  # pages warn those who leave them while a slide is sent
+    return page
+
+
+def watched(page: Page, system: LocalSystem) -> Iterator[Visit]:
+    """Watch a page for one test."""
+    made = Visit(page, system)
+    handlers = {
+        "request": made.begun, "requestfinished": made.ended, "requestfailed": made.failed, "response": made.answered,
+        "pageerror": made.broken, "console": made.told,
+    }  # fmt: skip
+    for event, handler in handlers.items():
+        page.on(event, handler)  # type: ignore[call-overload]
     yield made
-    context.close()
+    for event, handler in handlers.items():
+        page.remove_listener(event, handler)
     assert made.unexpected == []
 
 
@@ -201,16 +217,75 @@ def no_tries_to_sign_in(running_system: LocalSystem) -> None:
         client.delete_item(TableName=table, Key={"pk": item["pk"], "sk": item["sk"]})
 
 
-@pytest.fixture
-def visitor(chromium: Browser, running_system: LocalSystem) -> Iterator[Visit]:
-    yield from visit(chromium, running_system)
+def visit(browser: Browser, system: LocalSystem, **options: Any) -> Iterator[Visit]:
+    """Watch a page of a new profile."""
+    page = opened(browser, **options)
+    yield from watched(page, system)
+    page.context.close()
+
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
+
+
+class Windows:
+    """Pages that one test after the other uses: to open one takes a browser as long as a short test. A test finds it
+    as a new one, with nothing stored. After a test that failed it is another one."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._pages: dict[str, Page] = {}
+
+    def use(self, name: str, system: LocalSystem, item: pytest.Item, **options: Any) -> Iterator[Visit]:
+        page = self._pages.get(name) or self._pages.setdefault(name, opened(self._browser, **options))
+        try:
+            yield from watched(page, system)
+        finally:
+            if item.stash.get(FAILED, False):
+                self._pages.pop(name).context.close()
+            else:
+                self._forget(page, system)
+
+    @staticmethod
+    def _forget(page: Page, system: LocalSystem) -> None:
+        page.unroute_all(behavior="ignoreErrors")
+        page.mouse.move(0, 0)
+        page.goto("about:blank")
+        page.emulate_media(color_scheme="light")
+        page.context.clear_cookies()
+        devtools = page.context.new_cdp_session(page)
+        devtools.send("Storage.clearDataForOrigin", {"origin": system.stack["api"], "storageTypes": "all"})
+        devtools.detach()
+
+
+@pytest.fixture(scope="package")
+def windows(chromium: Browser) -> Windows:
+    return Windows(chromium)
 
 
 @pytest.fixture
-def phone(chromium: Browser, running_system: LocalSystem) -> Iterator[Visit]:
-    yield from visit(
-        chromium, running_system, viewport=ViewportSize(width=390, height=780), has_touch=True, is_mobile=True
-    )
+def visitor(windows: Windows, running_system: LocalSystem, request: pytest.FixtureRequest) -> Iterator[Visit]:
+    yield from windows.use("desk", running_system, request.node)
+
+
+@pytest.fixture
+def phone(windows: Windows, running_system: LocalSystem, request: pytest.FixtureRequest) -> Iterator[Visit]:
+    small = ViewportSize(width=390, height=780)
+    yield from windows.use("phone", running_system, request.node, viewport=small, has_touch=True, is_mobile=True)
+
+
+@pytest.fixture
+def slow_visitor(chromium: Browser, running_system: LocalSystem) -> Iterator[Visit]:
+    """A visitor whose page has a clock that the test moves."""
+    for made in visit(chromium, running_system):
+        made.page.clock.install()
+        yield made
 
 
 def picture(page: Page, name: str) -> None:

@@ -23,7 +23,7 @@ def open_page(visitor: Visit, page: str, slides: Published) -> Page:
     if page == "index":
         opened = visitor.open(f"/?session={slides.session}")
     else:
-        first, second = slides.jobs.values()
+        first, second = slides.values()
         queries = {
             "collections": f"?find={slides.label}",
             "job": f"?id={first['id']}",
