@@ -293,7 +293,7 @@ def _marked(marker: int, body: bytes) -> bytes:
 
 def scene(width_px: int, height_px: int, seed: int = 0) -> Pixels:
     """Return a picture with smooth colours, hard edges and saturated patches."""
-    pixels = picture(width_px, height_px, seed)
+    pixels = picture(width_px, height_px, seed).copy()
     dice = np.random.default_rng(seed)
     primaries = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255), (0, 0, 0), (255, 255, 255)]
     for index in range(width_px * height_px // 30_000):
