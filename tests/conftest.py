@@ -10,7 +10,7 @@ import boto3
 import hypothesis
 import pytest
 
-from tests.journey.system import LocalSystem, started
+from tests.e2e.system import LocalSystem, started
 
 # The token of a user who may only read.
 READER = "reads-and-no-more"

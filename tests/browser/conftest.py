@@ -24,7 +24,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from tests.journey.system import ROOT, LocalSystem
+from tests.e2e.system import ROOT, LocalSystem
 from tests.patience import PATIENCE_SECONDS, eventually
 from tests.scan import real_scan
 from tests.slides import Slide, write

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.conftest import FRAMES, REAL, Published, Visit, picture, visit
-from tests.journey.system import LocalSystem
+from tests.e2e.system import LocalSystem
 from tests.patience import eventually
 from tests.scan import real_scan
 from tests.slides import Slide, write

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from tests.browser.conftest import FLAGS, REAL, Published, Visit, visit, weights
-from tests.journey.system import ROOT, LocalSystem
+from tests.e2e.system import ROOT, LocalSystem
 from tests.slides import Slide, write
 
 STATIC = ROOT / "chalicelib/entrypoints/static"

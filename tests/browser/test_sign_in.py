@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import REAL, Published, Visit
 from tests.conftest import READER
-from tests.journey.system import LocalSystem
+from tests.e2e.system import LocalSystem
 
 # What a page does when a person submits something.
 ASKS = """(async () => {

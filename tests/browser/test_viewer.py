@@ -11,7 +11,7 @@ from PIL import ImageCms
 from playwright.sync_api import expect
 
 from tests.browser.conftest import REAL, YCBCR, Published, Visit, picture
-from tests.journey.system import LocalSystem
+from tests.e2e.system import LocalSystem
 from tests.patience import eventually
 from tests.scan import real_scan
 from tests.slides import Slide, write

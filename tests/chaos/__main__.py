@@ -32,8 +32,8 @@ from chalicelib.steps.settle import KEEP_SECONDS
 from chalicelib.wiring import System
 from infra import mongod
 from infra.children import Child
-from tests.journey.noise import noise_slide, scan, stored_tiles
-from tests.journey.system import ENDED, LocalSystem, started
+from tests.e2e.noise import noise_slide, scan, stored_tiles
+from tests.e2e.system import ENDED, LocalSystem, started
 
 SLIDES = 20
 WORKERS = 3

@@ -23,8 +23,8 @@ from botocore.exceptions import BotoCoreError
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 
-from tests.journey.noise import noise_slide
-from tests.journey.system import ENDED, LocalSystem, started
+from tests.e2e.noise import noise_slide
+from tests.e2e.system import ENDED, LocalSystem, started
 
 SAMPLE_SECONDS = 0.1
 PAUSE_SECONDS = 0.2

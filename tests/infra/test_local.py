@@ -1,4 +1,4 @@
-"""The parts of the local launcher that need no running system; tests/journey has the whole."""
+"""The parts of the local launcher that need no running system; tests/e2e has the whole."""
 
 import json
 import os

@@ -13,9 +13,9 @@ from chalicelib.core.imaging.jpeg import complete_tile, frame_of, tile_prefix
 from chalicelib.core.tiff.directory import PHOTOMETRIC_RGB, PHOTOMETRIC_YCBCR
 from chalicelib.core.web.tile_protocols import Piece
 from chalicelib.core.web.tile_render import excerpt
+from tests.pixels.measures import difference, psnr
+from tests.pixels.stored import halved
 from tests.slides import Colour, Pixels, jpeg_tile, picture
-from tests.truth.measures import difference, psnr
-from tests.truth.stored import halved
 
 SIDE = 240
 SIZES = [(60, 87), (61, 1), (1, 1), (17, 240), (240, 31), (239, 239)]

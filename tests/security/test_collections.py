@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.attacks.conftest import FOREIGN_UPLOAD, MINE, THEIRS, UPLOAD, Call, publish
+from tests.security.conftest import FOREIGN_UPLOAD, MINE, THEIRS, UPLOAD, Call, publish
 from tests.world import BUCKET, COLLECTION, OTHER_COLLECTION, OTHER_SESSION, SESSION, STORE, World
 
 NOWHERE, NO_JOB = "f" * 24, "f" * 32

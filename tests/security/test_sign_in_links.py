@@ -8,8 +8,8 @@ import pytest
 from chalice.local import LambdaEventConverter
 
 from chalicelib.core.web.auth import LINK_SECONDS, SESSION_SECONDS, token_hash
-from tests.attacks.conftest import Call
-from tests.attacks.test_sessions import PAGE, cookie_of, sign_in
+from tests.security.conftest import Call
+from tests.security.test_sessions import PAGE, cookie_of, sign_in
 from tests.world import World
 
 ELSEWHERE = "203.0.113.7"

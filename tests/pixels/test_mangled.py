@@ -12,7 +12,7 @@ from chalicelib.core.geometry import tile_address
 from chalicelib.core.imaging.jpeg import frame_of
 from chalicelib.core.jobs.model import Job, State
 from tests.effort import first_of
-from tests.truth.mangled import BOMBS, mangled
+from tests.pixels.mangled import BOMBS, mangled
 from tests.world import World
 
 SEEDS = 500

@@ -18,11 +18,11 @@ import tifffile
 from chalice.test import Client
 from PIL import Image
 
+from tests.pixels.measures import difference, luma, psnr
+from tests.pixels.stored import halved
+from tests.pixels.test_kinds import PASSTHROUGH, Published, by_imagecodecs, cut_to
 from tests.scan import real_scan
 from tests.slides import Pixels, Slide, write
-from tests.truth.measures import difference, luma, psnr
-from tests.truth.stored import halved
-from tests.truth.test_kinds import PASSTHROUGH, Published, by_imagecodecs, cut_to
 from tests.world import TOKEN
 
 SETTINGS = (

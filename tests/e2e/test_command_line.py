@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.journey.noise import assert_exact, noise_slide
-from tests.journey.system import ROOT, LocalSystem
+from tests.e2e.noise import assert_exact, noise_slide
+from tests.e2e.system import ROOT, LocalSystem
 
 
 def run(system: LocalSystem, *arguments: str) -> subprocess.CompletedProcess[str]:

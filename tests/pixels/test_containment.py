@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 from chalicelib.core.jobs.model import Job, State
+from tests.pixels import stored
+from tests.pixels.kinds import DEFLATE, TABLES, rgb, ycbcr
+from tests.pixels.measures import psnr
+from tests.pixels.stored import Way, box, halved, image, plain
+from tests.pixels.test_kinds import LETTERS, Published, by_imagecodecs
+from tests.pixels.writer import ASCII, DESCRIPTION, LONG, SUBFILE_TYPE, Image, Tags, tiff
 from tests.slides import APERIO, Pixels, picture
-from tests.truth import stored
-from tests.truth.kinds import DEFLATE, TABLES, rgb, ycbcr
-from tests.truth.measures import psnr
-from tests.truth.stored import Way, box, halved, image, plain
-from tests.truth.test_kinds import LETTERS, Published, by_imagecodecs
-from tests.truth.writer import ASCII, DESCRIPTION, LONG, SUBFILE_TYPE, Image, Tags, tiff
 from tests.world import World
 
 LEAST_GREEN = 128  # halfway between the slide, whose JPEGs ring by 60 at most, and every other image

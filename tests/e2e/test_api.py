@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.journey.noise import noise_slide
-from tests.journey.system import LocalSystem
+from tests.e2e.noise import noise_slide
+from tests.e2e.system import LocalSystem
 from tests.patience import PATIENCE_SECONDS, eventually
 
 HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
@@ -84,7 +84,7 @@ def test_schemathesis_finds_nothing(system: LocalSystem, tmp_path: Path, example
     command = [str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(settings), "run"]
     command += [f"{stack['api']}/openapi.json", "--checks", "all", "--no-color", "--warnings", "off"]
     command += ["--header", f"Authorization: Bearer {stack['token']}"]
-    # A tried link counts as a try to sign in, of which tests of this system have ten a minute. tests/attacks tries links.
+    # A tried link counts as a try to sign in, of which tests of this system have ten a minute. tests/security tries links.
     command += ["--exclude-path", "/sign-in/links/{code}"]
     environment = os.environ | {
         "SCHEMATHESIS_HOOKS": HOOKS.stem,

@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib.core.errors import StorageBusyError
 from chalicelib.core.standard_webhooks import secret_bytes, sign
-from tests.attacks.conftest import NEW, OLD, UNKNOWN, UPLOAD, Call
+from tests.security.conftest import NEW, OLD, UNKNOWN, UPLOAD, Call
 from tests.world import SESSION, World
 
 MINUTE = 60

@@ -12,8 +12,7 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import Image as Pillow
 
-from tests.slides import Pixels, jpeg_tile, picture, segments
-from tests.truth.writer import (
+from tests.pixels.writer import (
     BITS,
     COMPRESSION,
     HEIGHT,
@@ -32,6 +31,7 @@ from tests.truth.writer import (
     Image,
     Tags,
 )
+from tests.slides import Pixels, jpeg_tile, picture, segments
 
 Samples = npt.NDArray[Any]  # (height, width, samples), uint8 or uint16
 Encode = Callable[[Samples], bytes]

@@ -13,7 +13,7 @@ import pytest
 import urllib3
 
 from infra import local
-from tests.journey.system import ROOT, LocalSystem, started
+from tests.e2e.system import ROOT, LocalSystem, started
 
 pytestmark = pytest.mark.xdist_group("first minute")
 

@@ -14,8 +14,8 @@ from chalicelib.core.jobs.model import ENDED, LIVE, Job, State, Subscriber
 from chalicelib.ports.jobs import Jobs
 from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, hold_beside
+from tests.contracts.parity.test_jobs import KEYS, instant, limits, states
 from tests.contracts.samples import a_job
-from tests.contracts.test_jobs_alike import KEYS, instant, limits, states
 from tests.effort import few_or_all
 
 EVER = 1e9

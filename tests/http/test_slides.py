@@ -474,7 +474,7 @@ print(json.dumps(sorted({name.split(".")[0] for name in sys.modules} | set(sys.m
 
 
 def test_an_inner_tile_is_served_without_a_codec() -> None:
-    from tests.entrypoints.test_doors import SETTINGS
+    from tests.http.test_doors import SETTINGS
 
     command = [sys.executable, "-c", SERVES_A_TILE]
     ran = subprocess.run(command, cwd=ROOT, env=SETTINGS, capture_output=True, text=True, check=False)

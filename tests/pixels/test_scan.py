@@ -5,8 +5,8 @@ import openslide
 import pytest
 import tifffile
 
+from tests.pixels.test_kinds import DECODERS, Published, by_pillow
 from tests.scan import real_scan
-from tests.truth.test_kinds import DECODERS, Published, by_pillow
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import simplejpeg
 import tifffile
 
 from chalicelib.core.geometry import tile_address
-from tests.journey.system import LocalSystem
+from tests.e2e.system import LocalSystem
 
 SOS = b"\xff\xda"
 

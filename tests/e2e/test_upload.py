@@ -13,9 +13,9 @@ from bson import ObjectId
 from PIL import Image
 
 from chalicelib.core.geometry import tile_address
+from tests.e2e.noise import assert_exact, noise_slide, scan, stored_tiles
+from tests.e2e.system import LocalSystem
 from tests.effort import few_or_all
-from tests.journey.noise import assert_exact, noise_slide, scan, stored_tiles
-from tests.journey.system import LocalSystem
 from tests.patience import eventually
 from tests.scan import real_scan
 

@@ -9,9 +9,9 @@ from playwright.sync_api import expect, sync_playwright
 
 from chalicelib.entrypoints import pages
 from chalicelib.wiring import System
-from tests.attacks.conftest import UPLOAD, Call, publish
 from tests.patience import PATIENCE_SECONDS
-from tests.truth.test_chromium import browser
+from tests.pixels.test_chromium import browser
+from tests.security.conftest import UPLOAD, Call, publish
 from tests.world import BUCKET, COLLECTION, SESSION, World
 
 PATIENCE_MS = 1000 * PATIENCE_SECONDS

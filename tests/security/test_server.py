@@ -6,8 +6,8 @@ import socket
 import pytest
 
 from infra.api import HOST, Handler
-from tests.attacks.conftest import UPLOAD, Call, publish
 from tests.patience import PATIENCE_SECONDS
+from tests.security.conftest import UPLOAD, Call, publish
 from tests.world import STORE, World
 
 

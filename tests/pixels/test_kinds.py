@@ -21,12 +21,12 @@ from PIL import Image
 
 from chalicelib.core.geometry import tile_address, tile_name
 from chalicelib.core.jobs.model import Job, State
+from tests.pixels.kinds import ANEW, CROP, KINDS, LETTERS, MADE, PASSTHROUGH, REFUSED, file_of, ycbcr
+from tests.pixels.kinds import slide as slide_of
+from tests.pixels.kinds import truths as read_by_tifffile
+from tests.pixels.measures import bias, difference, luma, psnr, ssim
+from tests.pixels.stored import box
 from tests.slides import Pixels
-from tests.truth.kinds import ANEW, CROP, KINDS, LETTERS, MADE, PASSTHROUGH, REFUSED, file_of, ycbcr
-from tests.truth.kinds import slide as slide_of
-from tests.truth.kinds import truths as read_by_tifffile
-from tests.truth.measures import bias, difference, luma, psnr, ssim
-from tests.truth.stored import box
 from tests.world import World
 
 QUALITY = 90

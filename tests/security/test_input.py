@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib.config import MissingSettingError, WrongSettingError, read_settings
 from chalicelib.core.web.auth import token_hash
-from tests.attacks.conftest import NEW, UPLOAD, Call, publish
+from tests.security.conftest import NEW, UPLOAD, Call, publish
 from tests.world import BUCKET, COLLECTION, SESSION, STORE, World
 
 SCRIPT = '<script>alert(1)</script><img src=x onerror="alert(1)">'

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from chalice.test import Client, HTTPResponse
 
-from tests.entrypoints.documented import assert_documented
+from tests.http.documented import assert_documented
 from tests.slides import Slide, write
 from tests.world import TOKEN, World
 

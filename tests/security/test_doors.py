@@ -9,7 +9,7 @@ from chalice.local import LambdaEventConverter
 
 from chalicelib.core.errors import ForbiddenError
 from chalicelib.entrypoints.http.access import may_administer, may_read, may_submit
-from tests.attacks.conftest import UPLOAD, Call, publish
+from tests.security.conftest import UPLOAD, Call, publish
 from tests.world import COLLECTION, SESSION, STORE, World
 
 JOB = "0" * 32

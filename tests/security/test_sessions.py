@@ -8,7 +8,7 @@ import pytest
 from chalice.local import LambdaEventConverter
 
 from chalicelib.core.web.auth import SESSION_SECONDS, token_hash
-from tests.attacks.conftest import UPLOAD, Call, publish
+from tests.security.conftest import UPLOAD, Call, publish
 from tests.world import World
 
 PAGE = {"X_Slidehook": "page"}

@@ -13,10 +13,9 @@ import imagecodecs
 import numpy as np
 import tifffile
 
-from tests.slides import APERIO, Pixels
-from tests.truth import stored
-from tests.truth.stored import APP0, APP14, DHT, DQT, Way, box, halved, image, leaving_out, plain, scene
-from tests.truth.writer import (
+from tests.pixels import stored
+from tests.pixels.stored import APP0, APP14, DHT, DQT, Way, box, halved, image, leaving_out, plain, scene
+from tests.pixels.writer import (
     ASCII,
     BITS,
     COLOUR_MAP,
@@ -37,6 +36,7 @@ from tests.truth.writer import (
     Image,
     tiff,
 )
+from tests.slides import APERIO, Pixels
 
 PASSTHROUGH, CROP, ANEW, MADE = "passthrough", "lossless-crop", "re-encoded", "made"
 LETTERS = {"p": PASSTHROUGH, "c": CROP, "r": ANEW, "m": MADE}

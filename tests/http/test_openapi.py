@@ -13,7 +13,7 @@ from chalicelib.entrypoints.http.documents import known_codes
 from chalicelib.entrypoints.http.doors import DOORS
 from chalicelib.entrypoints.http.hooks import HOOKS
 from chalicelib.entrypoints.http.openapi import document
-from tests.entrypoints.documented import assert_documented
+from tests.http.documented import assert_documented
 from tests.world import COLLECTION, World
 
 Call = Callable[..., HTTPResponse]
