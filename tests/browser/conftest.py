@@ -204,9 +204,10 @@ def watched(page: Page, system: LocalSystem) -> Iterator[Visit]:
     assert made.unexpected == []
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def no_tries_to_sign_in(running_system: LocalSystem) -> None:
-    """Reset the rate limit of sign-ins: all tests share one system and one address, which may try ten times a minute."""
+    """Reset the rate limit of sign-ins: all tests share one system and one address, which may try ten times a minute.
+    Each test that signs in uses this fixture."""
     table, client = running_system.stack["jobs_table"], running_system._client("dynamodb")
     pages = client.get_paginator("scan").paginate(
         TableName=table,
@@ -260,7 +261,9 @@ class Windows:
         page.emulate_media(color_scheme="light")
         page.context.clear_cookies()
         devtools = page.context.new_cdp_session(page)
-        devtools.send("Storage.clearDataForOrigin", {"origin": system.stack["api"], "storageTypes": "all"})
+        api = system.stack["api"]
+        for origin in (api, api.replace("127.0.0.1", "localhost")):
+            devtools.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
         devtools.detach()
 
 

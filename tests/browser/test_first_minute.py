@@ -6,6 +6,8 @@ from playwright.sync_api import expect
 from tests.browser.conftest import Visit
 from tests.browser.test_pages import SCHEMES, violations
 
+pytestmark = pytest.mark.usefixtures("no_tries_to_sign_in")
+
 # What a page asks for when a person submits something.
 INSPECTS = """(async () => {
   const { post } = await import("/static/api.js");

@@ -30,7 +30,7 @@ def scratched() -> bytes:
 
 
 @pytest.fixture
-def signed(visitor: Visit, system: LocalSystem) -> Visit:
+def signed(visitor: Visit, system: LocalSystem, no_tries_to_sign_in: None) -> Visit:
     """Somebody who may do all that a page offers."""
     visitor.page.context.request.post(
         f"{system.stack['api']}/sign-in",

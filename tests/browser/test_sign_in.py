@@ -9,6 +9,8 @@ from tests.browser.conftest import REAL, Published, Visit
 from tests.conftest import READER
 from tests.e2e.system import LocalSystem
 
+pytestmark = pytest.mark.usefixtures("no_tries_to_sign_in")
+
 # What a page does when a person submits something.
 ASKS = """(async () => {
   const { post } = await import("/static/api.js");
