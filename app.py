@@ -6,10 +6,10 @@ from typing import Any
 
 from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response, SQSEvent
 
-from chalicelib.adapters.errand import write_json
+from chalicelib.adapters.request_context import write_json
 from chalicelib.config import read_settings
-from chalicelib.entrypoints import methods, pages, queue
-from chalicelib.wiring import System
+from chalicelib.entrypoints import consumers, methods, pages
+from chalicelib.services import System
 
 READ = ["GET", "HEAD"]
 
@@ -21,21 +21,21 @@ write_json(app.log, worker=system.settings.worker)
 
 def answer(door: str, *arguments: str) -> Response:
     # Loaded by the first request: the consumers of the queues need nothing of it, and start sooner.
-    from chalicelib.entrypoints.http import answers
+    from chalicelib.entrypoints.http import responses
 
-    return answers.answer(app.current_request, system, answers.handler(door), *arguments)
+    return responses.answer(app.current_request, system, responses.handler(door), *arguments)
 
 
 @app.middleware("http")
 def guard(request: Request, get_response: Callable[[Request], Response]) -> Response:
-    from chalicelib.entrypoints.http.guard import guarded
+    from chalicelib.entrypoints.http.security_headers import guarded
 
     return guarded(request, system, get_response)
 
 
 @app.middleware("http")
 def refuse(request: Request, get_response: Callable[[Request], Response]) -> Response:
-    from chalicelib.entrypoints.http.refusals import as_problem
+    from chalicelib.entrypoints.http.error_handlers import as_problem
 
     return as_problem(get_response(request))
 
@@ -130,12 +130,12 @@ def show_events(job_id: str) -> Response:
 
 @app.route("/jobs/{job_id}/map")
 def show_map(job_id: str) -> Response:
-    return answer("filling.show_map", job_id)
+    return answer("progress_map.show_map", job_id)
 
 
 @app.route("/jobs/{job_id}/tiles/{name}")
 def show_staged_tile(job_id: str, name: str) -> Response:
-    return answer("filling.show_staged_tile", job_id, name)
+    return answer("progress_map.show_staged_tile", job_id, name)
 
 
 @app.route("/jobs/{job_id}/cancel", methods=["POST"])
@@ -291,24 +291,24 @@ methods.complete(app)
 
 @app.on_sqs_message(queue="slidehook-arrivals", batch_size=10)
 def arrivals(event: SQSEvent) -> Any:
-    return queue.on_arrivals(event.to_dict(), system)
+    return consumers.on_arrivals(event.to_dict(), system)
 
 
 @app.on_sqs_message(queue="slidehook-jobs", batch_size=1)
 def jobs(event: SQSEvent) -> Any:
-    return queue.on_work(event.to_dict(), event.context, system)
+    return consumers.on_work(event.to_dict(), event.context, system)
 
 
 @app.on_sqs_message(queue="slidehook-chunks", batch_size=1)
 def chunks(event: SQSEvent) -> Any:
-    return queue.on_work(event.to_dict(), event.context, system)
+    return consumers.on_work(event.to_dict(), event.context, system)
 
 
 @app.on_sqs_message(queue="slidehook-dead-letters", batch_size=10)
 def dead_letters(event: SQSEvent) -> Any:
-    return queue.on_dead_letters(event.to_dict(), system)
+    return consumers.on_dead_letters(event.to_dict(), system)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def minute(event: CloudWatchEvent) -> None:
-    queue.on_minute(system, event.context)
+    consumers.on_minute(system, event.context)

@@ -24,7 +24,7 @@ from chalicelib.adapters.memory import (
 from chalicelib.config import Settings
 from chalicelib.core.jobs.model import Job
 from chalicelib.core.plan.messages import Message
-from chalicelib.entrypoints import queue as consumers
+from chalicelib.entrypoints import consumers
 from chalicelib.hooks.upload import UploadParameters, upload
 
 COLLECTION, OTHER_COLLECTION = "0000000000000000000c0001", "0000000000000000000c0002"

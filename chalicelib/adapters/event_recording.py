@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict, replace
 
-from chalicelib.adapters.errand import current
+from chalicelib.adapters.request_context import current
 from chalicelib.core.jobs.deliveries import Notice
 from chalicelib.core.jobs.events import MAX_EVENTS, Event, of_chunk, of_move, of_new, of_rescue, of_trouble
 from chalicelib.core.jobs.filter import EVERY_JOB, Selection

@@ -4,7 +4,7 @@ import logging
 
 from chalicelib.core.errors import TransientError
 from chalicelib.core.jobs.deliveries import Notice
-from chalicelib.wiring import System
+from chalicelib.services import System
 
 logger = logging.getLogger("slidehook")
 

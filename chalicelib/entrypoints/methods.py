@@ -21,7 +21,7 @@ def complete(app: Chalice) -> None:
 
 def _telling(methods: str) -> Any:
     def options(**_: str) -> Response:
-        from chalicelib.entrypoints.http.guard import preflight
+        from chalicelib.entrypoints.http.security_headers import preflight
 
         return preflight(methods)
 

@@ -8,7 +8,7 @@ from chalice.app import Request, Response
 
 from chalicelib.config import Settings
 from chalicelib.core.errors import NotFoundError
-from chalicelib.wiring import System
+from chalicelib.services import System
 
 STATIC = Path(__file__).parent / "static"
 # Scripts and styles come from here only, and nothing frames a page. Slides go to their bucket by themselves.
@@ -53,7 +53,7 @@ def not_found(path: str, accept: str) -> Response:
     clients. Below `/pages/` it is a page unless JSON is asked for."""
     wants_page = "text/html" in accept or (path.startswith("/pages/") and "json" not in accept)
     if not wants_page:
-        from chalicelib.entrypoints.http.answers import problem
+        from chalicelib.entrypoints.http.responses import problem
 
         return problem(NotFoundError("there is nothing at this address", hint=WHAT_EXISTS))
     headers = _headers(NOT_FOUND, "") | {"Cache-Control": "no-store"}

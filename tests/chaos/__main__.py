@@ -27,9 +27,9 @@ from chalicelib.cli.progress import progress_bar
 from chalicelib.config import Settings
 from chalicelib.core.geometry import tile_address
 from chalicelib.core.jobs.backoff import LATE_SECONDS
-from chalicelib.entrypoints import queue as consumers
-from chalicelib.steps.settle import KEEP_SECONDS
-from chalicelib.wiring import System
+from chalicelib.entrypoints import consumers
+from chalicelib.services import System
+from chalicelib.steps.cleanup import KEEP_SECONDS
 from infra import mongod
 from infra.children import Child
 from tests.e2e.noise import noise_slide, scan, stored_tiles

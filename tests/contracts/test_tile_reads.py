@@ -11,10 +11,10 @@ from chalice.test import Client, HTTPResponse
 from pymongo import MongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from chalicelib.adapters import recent
+from chalicelib.adapters import ttl_cache as recent
 from chalicelib.adapters.mongo.archive import MongoArchive
 from chalicelib.adapters.mongo.client import STORE_SECONDS
-from chalicelib.adapters.recent import Recent
+from chalicelib.adapters.ttl_cache import Recent
 from chalicelib.core.ids import tile_id
 from chalicelib.core.jobs.model import Job
 from chalicelib.ports.archive import ImageFacts, PublishedImage

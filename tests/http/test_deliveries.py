@@ -13,7 +13,7 @@ from chalicelib.core.errors import StorageBusyError
 from chalicelib.core.jobs.deliveries import Answer
 from chalicelib.core.jobs.model import State
 from chalicelib.core.plan.messages import Message
-from chalicelib.entrypoints import queue as consumers
+from chalicelib.entrypoints import consumers
 from tests.world import BUCKET, World, sqs_event
 
 Call = Callable[..., Any]

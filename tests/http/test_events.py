@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from chalicelib.adapters.errand import JsonLines, errand
 from chalicelib.adapters.event_recording import ToldJobs
+from chalicelib.adapters.request_context import JsonLines, errand
 from chalicelib.config import read_settings
 from chalicelib.core.errors import ArchiveBusyError, NotTiledError
 from chalicelib.core.jobs.events import MAX_EVENTS, Event
 from chalicelib.core.jobs.model import Job, State
-from chalicelib.entrypoints import queue as consumers
-from chalicelib.steps.settle import KEEP_SECONDS, settle
+from chalicelib.entrypoints import consumers
+from chalicelib.steps.cleanup import KEEP_SECONDS, settle
 from tests.slides import Slide, write
 from tests.world import BUCKET, COLLECTION, SESSION, World, sqs_event
 

@@ -14,7 +14,7 @@ from PIL import Image
 from chalicelib.config import MissingSettingError, WrongSettingError, find_service, read_settings
 from chalicelib.core.errors import ArchiveBusyError, ConflictError
 from chalicelib.core.jobs.model import State
-from chalicelib.entrypoints.http.answers import problem
+from chalicelib.entrypoints.http.responses import problem
 from chalicelib.ports.archive import ImageFacts
 from tests.slides import Slide, write
 from tests.world import BUCKET, COLLECTION, OTHER_COLLECTION, OTHER_SESSION, SESSION, STORE, World

@@ -10,9 +10,9 @@ from openapi_spec_validator import validate
 
 from chalicelib.core.errors import SlidehookError
 from chalicelib.entrypoints.http.documents import known_codes
-from chalicelib.entrypoints.http.doors import DOORS
 from chalicelib.entrypoints.http.hooks import HOOKS
 from chalicelib.entrypoints.http.openapi import document
+from chalicelib.entrypoints.http.routes import DOORS
 from tests.http.documented import assert_documented
 from tests.world import COLLECTION, World
 

@@ -10,7 +10,7 @@ from chalicelib.core.errors import NotTiledError
 from chalicelib.core.jobs.backoff import LATE_SECONDS
 from chalicelib.core.jobs.model import Job, State
 from chalicelib.steps import orphans as steps
-from chalicelib.steps.settle import settle
+from chalicelib.steps.cleanup import settle
 from tests.slides import Slide, write
 from tests.world import DATABASE, World
 

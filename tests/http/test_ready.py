@@ -9,7 +9,7 @@ import pytest
 from chalice.test import HTTPResponse
 
 from chalicelib.core.web.readiness import Condition, Finding
-from chalicelib.wiring import System
+from chalicelib.services import System
 from tests.world import World
 
 Call = Callable[..., HTTPResponse]

@@ -23,7 +23,7 @@ from chalicelib.config import read_settings
 from chalicelib.core.ids import tile_id
 from chalicelib.core.jobs.model import Job, State
 from chalicelib.core.web.slide_ids import mark_of
-from chalicelib.entrypoints.http import pieces
+from chalicelib.entrypoints.http import tile_responses as pieces
 from chalicelib.ports.archive import ImageFacts, Tile
 from infra.api import Handler
 from tests.patience import PATIENCE_SECONDS
@@ -474,7 +474,7 @@ print(json.dumps(sorted({name.split(".")[0] for name in sys.modules} | set(sys.m
 
 
 def test_an_inner_tile_is_served_without_a_codec() -> None:
-    from tests.http.test_doors import SETTINGS
+    from tests.http.test_routes import SETTINGS
 
     command = [sys.executable, "-c", SERVES_A_TILE]
     ran = subprocess.run(command, cwd=ROOT, env=SETTINGS, capture_output=True, text=True, check=False)

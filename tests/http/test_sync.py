@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib.core.errors import StorageBusyError
 from chalicelib.core.jobs.model import State
-from chalicelib.entrypoints import queue as consumers
+from chalicelib.entrypoints import consumers
 from chalicelib.steps import sync as steps
 from tests.slides import Slide, write
 from tests.world import BUCKET, COLLECTION, OTHER_SESSION, SESSION, Context, Died, World

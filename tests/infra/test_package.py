@@ -400,7 +400,7 @@ def test_the_package_holds_the_code_and_its_pages(packaged: Path) -> None:
         names = set(code.namelist())
     static = (ROOT / "chalicelib/entrypoints/static").rglob("*")
     pages = {str(path.relative_to(ROOT)) for path in static if path.is_file()}
-    assert {"app.py", "chalice/app.py", "chalicelib/wiring.py", *pages} <= names
+    assert {"app.py", "chalice/app.py", "chalicelib/services.py", *pages} <= names
     assert not any(name.startswith(("infra/", "tests/", "web/")) for name in names)
 
 

@@ -8,7 +8,7 @@ from chalice.app import Request, Response
 from playwright.sync_api import expect, sync_playwright
 
 from chalicelib.entrypoints import pages
-from chalicelib.wiring import System
+from chalicelib.services import System
 from tests.patience import PATIENCE_SECONDS
 from tests.pixels.test_chromium import browser
 from tests.security.conftest import UPLOAD, Call, publish

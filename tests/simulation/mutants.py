@@ -16,13 +16,14 @@ from chalicelib.core.jobs import deliveries as callback
 from chalicelib.core.jobs import model as moves
 from chalicelib.core.jobs.model import ChunkRecord, Job, State
 from chalicelib.core.jobs.source import Source
-from chalicelib.entrypoints import queue as consumers
+from chalicelib.entrypoints import consumers
 from chalicelib.ports.archive import Tile
-from chalicelib.steps import control, finish, rescue, settle
+from chalicelib.steps import cleanup as settle
+from chalicelib.steps import control, finish, rescue
 from chalicelib.steps import plan as planning
 from chalicelib.steps import tile as tiling
 from chalicelib.steps import verify as verifying
-from chalicelib.steps.tile import hand as handing
+from chalicelib.steps.tile import chunk_context as handing
 
 Mutant = Callable[[], AbstractContextManager[Any]]
 

@@ -31,12 +31,12 @@ from chalicelib.config import Settings
 from chalicelib.core.errors import SlidehookError, SourceChangedError, TransientError
 from chalicelib.core.jobs.model import ENDED, LEGAL_MOVES, Job, Options, State
 from chalicelib.core.jobs.source import Source
-from chalicelib.entrypoints import queue as consumers
+from chalicelib.entrypoints import consumers
 from chalicelib.hooks.upload import UploadParameters, upload
 from chalicelib.hooks.verify import VerifyParameters, verify
 from chalicelib.steps import control
+from chalicelib.steps.cleanup import cancel
 from chalicelib.steps.orphans import orphans
-from chalicelib.steps.settle import cancel
 from chalicelib.steps.submit import retry
 from tests.simulation.choices import Choices
 from tests.simulation.machine import (

@@ -22,9 +22,9 @@ from chalicelib.core.jobs.source import Source
 from chalicelib.core.web.s3_notifications import Arrival
 from chalicelib.hooks.upload import arrive
 from chalicelib.ports.jobs import Jobs
+from chalicelib.steps.cleanup import KEEP_SECONDS, cancel, settle
 from chalicelib.steps.control import recreate_session, redrive, remove
 from chalicelib.steps.report import report
-from chalicelib.steps.settle import KEEP_SECONDS, cancel, settle
 from chalicelib.steps.submit import retry, submit
 from tests.slides import Slide, write
 from tests.world import BUCKET, COLLECTION, DATABASE, SESSION, World

@@ -12,8 +12,8 @@ from chalicelib.core.jobs.deliveries import KEEP_SECONDS, MAX_TRIES, NO_WORD, An
 from chalicelib.core.jobs.model import MAX_SUBSCRIBERS, Job, State, Subscriber
 from chalicelib.core.plan.messages import Message
 from chalicelib.hooks.verify import VerifyParameters, verify
+from chalicelib.steps.cleanup import cancel, settle
 from chalicelib.steps.deliver import GRACE_SECONDS, announce, deliver, forgotten, overdue, replay
-from chalicelib.steps.settle import cancel, settle
 from chalicelib.steps.submit import retry
 from tests.slides import Slide, write
 from tests.world import Died, World

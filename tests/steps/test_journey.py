@@ -389,7 +389,7 @@ def test_more_bad_tiles_than_one_in_ten_fail_the_slide() -> None:
 
 def test_batches_are_bounded_by_bytes_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     world, job = published()
-    monkeypatch.setattr("chalicelib.steps.tile.hand.BATCH_BYTES", 5000)
+    monkeypatch.setattr("chalicelib.steps.tile.chunk_context.BATCH_BYTES", 5000)
     monkeypatch.setattr("chalicelib.steps.tile.make.BATCH_BYTES", 5000)
     sizes: list[int] = []
     bounded = World()

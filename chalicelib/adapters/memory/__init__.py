@@ -6,15 +6,15 @@ Where a real adapter writes several times in one call, so does its likeness here
 
 from typing import TYPE_CHECKING
 
-from chalicelib.adapters.memory.answers import MemoryAnswers
 from chalicelib.adapters.memory.archive import MemoryArchive, MemoryImage, MemoryTrace, MemoryView
 from chalicelib.adapters.memory.before import BeforeWrite
 from chalicelib.adapters.memory.callbacks import MemoryCallbacks, MemoryDeliveries
 from chalicelib.adapters.memory.clock import MemoryClock
-from chalicelib.adapters.memory.doorbook import MemoryDoorbook
 from chalicelib.adapters.memory.events import MemoryEvents
+from chalicelib.adapters.memory.idempotency import MemoryAnswers
 from chalicelib.adapters.memory.jobs import MemoryJobs
 from chalicelib.adapters.memory.queue import MemoryQueue
+from chalicelib.adapters.memory.receipts import MemoryDoorbook
 from chalicelib.adapters.memory.slides import MemorySlides
 from chalicelib.adapters.memory.syncs import MemorySyncs
 from chalicelib.adapters.memory.uploads import MemoryUploads

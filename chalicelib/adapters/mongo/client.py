@@ -17,7 +17,7 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
-from chalicelib.adapters.recent import Recent
+from chalicelib.adapters.ttl_cache import Recent
 from chalicelib.core.errors import (
     ArchiveBusyError,
 )

@@ -2,14 +2,14 @@
 
 from chalice.app import Request, Response
 
-from chalicelib.entrypoints.http.access import may_administer, may_read, may_submit, see_collection, seen_session
-from chalicelib.entrypoints.http.answers import answered, body_of, found_or_404, object_id_in
+from chalicelib.entrypoints.http.auth import may_administer, may_read, may_submit, see_collection, seen_session
 from chalicelib.entrypoints.http.queries import SlidesQuery, asked
+from chalicelib.entrypoints.http.responses import answered, body_of, found_or_404, object_id_in
 from chalicelib.hooks import validated
 from chalicelib.hooks.session import SessionParameters
 from chalicelib.ports.archive import CollectionFacts, SessionFacts, ShownSlide, SlidePage
+from chalicelib.services import System
 from chalicelib.steps.control import recreate_session
-from chalicelib.wiring import System
 
 
 def health(_request: Request, _system: System) -> Response:

@@ -3,12 +3,12 @@
 from chalice.app import Request, Response
 
 from chalicelib.core.errors import CallbacksOffError
-from chalicelib.entrypoints.http.access import may_read, may_submit
-from chalicelib.entrypoints.http.answers import answered
+from chalicelib.entrypoints.http.auth import may_read, may_submit
 from chalicelib.entrypoints.http.jobs import job_for
+from chalicelib.entrypoints.http.responses import answered
+from chalicelib.services import System
 from chalicelib.steps.deliver import replay
 from chalicelib.steps.report import delivery_report
-from chalicelib.wiring import System
 
 
 def list_deliveries(request: Request, system: System, job_id: str) -> Response:

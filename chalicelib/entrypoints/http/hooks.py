@@ -18,7 +18,7 @@ from chalicelib.core.jobs.sync import known_sync
 from chalicelib.core.standard_webhooks import Signed
 from chalicelib.core.web.auth import Caller, Scope, collection_of_key
 from chalicelib.entrypoints.callbacks import tell
-from chalicelib.entrypoints.http.access import (
+from chalicelib.entrypoints.http.auth import (
     may_call_hook,
     need,
     see_named_image,
@@ -26,7 +26,7 @@ from chalicelib.entrypoints.http.access import (
     seen_job,
     seen_session,
 )
-from chalicelib.entrypoints.http.answers import accepted, answered, body_of, raw_body_of
+from chalicelib.entrypoints.http.responses import accepted, answered, body_of, raw_body_of
 from chalicelib.hooks import check_callback, validated
 from chalicelib.hooks.inspect import InspectParameters, inspect
 from chalicelib.hooks.remove import RemoveParameters, remove
@@ -34,8 +34,8 @@ from chalicelib.hooks.sync import SyncParameters, sync
 from chalicelib.hooks.upload import UploadParameters, upload
 from chalicelib.hooks.verify import VerifyParameters, verify
 from chalicelib.ports.receipts import Receipt
+from chalicelib.services import System
 from chalicelib.steps.report import POLL_SECONDS, sync_report
-from chalicelib.wiring import System
 
 Hook = Callable[[object, System, Caller], Response]
 

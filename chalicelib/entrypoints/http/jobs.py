@@ -10,19 +10,19 @@ from chalice.app import Request, Response
 from chalicelib.core.jobs.model import Job, State, known
 from chalicelib.core.web.auth import Caller
 from chalicelib.entrypoints.callbacks import tell
-from chalicelib.entrypoints.http.access import may_administer, may_read, may_submit, seen_job
-from chalicelib.entrypoints.http.answers import accepted, answered, body_of, status_of, unless_known
+from chalicelib.entrypoints.http.auth import may_administer, may_read, may_submit, seen_job
 from chalicelib.entrypoints.http.caching import awaited, etag, has_already, preferred_wait_seconds, tag_of
 from chalicelib.entrypoints.http.queries import EventsQuery, ListQuery, OrphansQuery, asked
+from chalicelib.entrypoints.http.responses import accepted, answered, body_of, status_of, unless_known
 from chalicelib.hooks import validated
 from chalicelib.hooks.redrive import RedriveParameters
 from chalicelib.ports.jobs import JobPage
+from chalicelib.services import System
+from chalicelib.steps.cleanup import cancel
 from chalicelib.steps.control import redrive
 from chalicelib.steps.orphans import orphans
 from chalicelib.steps.report import POLL_SECONDS, events_report
-from chalicelib.steps.settle import cancel
 from chalicelib.steps.submit import retry
-from chalicelib.wiring import System
 
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 

@@ -13,12 +13,12 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from chalicelib.core.errors import SlidehookError
-from chalicelib.entrypoints.http.answers import PROBLEM_TYPE, STATUS, unless_known
 from chalicelib.entrypoints.http.documents import ProblemDetails
-from chalicelib.entrypoints.http.doors import DOORS, Body, Door
-from chalicelib.entrypoints.http.once import HEADER, KEY
+from chalicelib.entrypoints.http.idempotency import HEADER, KEY
+from chalicelib.entrypoints.http.responses import PROBLEM_TYPE, STATUS, unless_known
+from chalicelib.entrypoints.http.routes import DOORS, Body, Door
 from chalicelib.hooks import Parameters
-from chalicelib.wiring import System
+from chalicelib.services import System
 
 VERSION = "0.1.0"
 JSON = "application/json"

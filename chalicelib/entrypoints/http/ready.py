@@ -8,8 +8,8 @@ from time import monotonic
 from chalice.app import Request, Response
 
 from chalicelib.core.web.readiness import Condition, Finding, judge_service
-from chalicelib.entrypoints.http.answers import RETRY_SECONDS, answered
-from chalicelib.wiring import System
+from chalicelib.entrypoints.http.responses import RETRY_SECONDS, answered
+from chalicelib.services import System
 
 logger = logging.getLogger("slidehook")
 

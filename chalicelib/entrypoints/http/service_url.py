@@ -2,7 +2,7 @@
 
 from chalice.app import Request
 
-from chalicelib.wiring import System
+from chalicelib.services import System
 
 # The first folders of the addresses whose answers name the service.
 FOLDERS = ("/slides/", "/iiif/", "/sign-in/")

@@ -21,7 +21,7 @@ from chalicelib.core.web.auth import (
     token_with_id,
 )
 from chalicelib.entrypoints import pages
-from chalicelib.entrypoints.http.access import (
+from chalicelib.entrypoints.http.auth import (
     TRY_AGAIN_SECONDS,
     cookie_name,
     count_try,
@@ -32,11 +32,11 @@ from chalicelib.entrypoints.http.access import (
     token_of,
     told,
 )
-from chalicelib.entrypoints.http.answers import Headers, answered, body_of
+from chalicelib.entrypoints.http.responses import Headers, answered, body_of
 from chalicelib.entrypoints.http.service_url import service_url, stage_of
 from chalicelib.hooks import validated
 from chalicelib.hooks.session import SignInParameters
-from chalicelib.wiring import System
+from chalicelib.services import System
 
 ASK_PAGE, REFUSED_PAGE = "sign-in.html", "sign-in-refused.html"
 

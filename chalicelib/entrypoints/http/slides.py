@@ -22,12 +22,12 @@ from chalicelib.core.web.tile_protocols import (
     iiif_piece,
     our_piece,
 )
-from chalicelib.entrypoints.http.access import may_read, sees_image
-from chalicelib.entrypoints.http.answers import Headers
-from chalicelib.entrypoints.http.pieces import caching, piece_of_tile
+from chalicelib.entrypoints.http.auth import may_read, sees_image
+from chalicelib.entrypoints.http.responses import Headers
 from chalicelib.entrypoints.http.service_url import service_url, stage_of
+from chalicelib.entrypoints.http.tile_responses import caching, piece_of_tile
 from chalicelib.ports.archive import PublishedImage
-from chalicelib.wiring import System
+from chalicelib.services import System
 
 DZI, DZI_TILES, INFO = ".dzi", "_files", "info.json"
 # A viewer asks for dozens of tiles at once: which image a view shows is looked up for the first of them.

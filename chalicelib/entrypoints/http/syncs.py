@@ -4,12 +4,12 @@ from chalice.app import Request, Response
 
 from chalicelib.core.jobs.sync import Sync, known_sync
 from chalicelib.core.web.auth import Caller, collection_of_key
-from chalicelib.entrypoints.http.access import may_read
-from chalicelib.entrypoints.http.answers import answered
+from chalicelib.entrypoints.http.auth import may_read
 from chalicelib.entrypoints.http.jobs import JOB_ID
 from chalicelib.entrypoints.http.queries import MAX_PAGE, SyncQuery, asked
+from chalicelib.entrypoints.http.responses import answered
+from chalicelib.services import System
 from chalicelib.steps.report import POLL_SECONDS, sync_report
-from chalicelib.wiring import System
 
 
 def list_syncs(request: Request, system: System) -> Response:

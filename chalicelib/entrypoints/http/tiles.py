@@ -9,10 +9,10 @@ from chalice.app import Request, Response
 from chalicelib.core.errors import AnswerTooLargeError, NotFoundError
 from chalicelib.core.jobs.source import OBJECT_ID
 from chalicelib.core.web.tile_protocols import Piece
-from chalicelib.entrypoints.http.access import may_read, may_read_image
-from chalicelib.entrypoints.http.answers import Headers, answered
-from chalicelib.entrypoints.http.pieces import caching, piece_of_tile
-from chalicelib.wiring import System
+from chalicelib.entrypoints.http.auth import may_read, may_read_image
+from chalicelib.entrypoints.http.responses import Headers, answered
+from chalicelib.entrypoints.http.tile_responses import caching, piece_of_tile
+from chalicelib.services import System
 
 TILE_NAME = re.compile(r"t[qrst]{0,31}\.jpg")
 

@@ -6,12 +6,12 @@ from chalice.app import Request, Response
 
 from chalicelib.core.errors import NoSuchUploadError
 from chalicelib.core.web.multipart_upload import collection_of
-from chalicelib.entrypoints.http.access import may_submit, see_place
-from chalicelib.entrypoints.http.answers import answered, body_of
+from chalicelib.entrypoints.http.auth import may_submit, see_place
+from chalicelib.entrypoints.http.responses import answered, body_of
 from chalicelib.hooks import validated
-from chalicelib.hooks.direct import BeginParameters, CompleteParameters, PartsParameters, UploadNamed
-from chalicelib.steps.direct import begin, complete
-from chalicelib.wiring import System
+from chalicelib.hooks.multipart import BeginParameters, CompleteParameters, PartsParameters, UploadNamed
+from chalicelib.services import System
+from chalicelib.steps.multipart import begin, complete
 
 Kind = TypeVar("Kind", bound=UploadNamed)
 

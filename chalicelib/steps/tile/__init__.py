@@ -17,8 +17,8 @@ from chalicelib.ports.jobs import Jobs
 from chalicelib.ports.queue import Queue
 from chalicelib.ports.slides import Slides
 from chalicelib.ports.work import Work
+from chalicelib.steps.tile.chunk_context import Hand
 from chalicelib.steps.tile.copy import copy
-from chalicelib.steps.tile.hand import Hand
 
 FAULTS = get_args(Fault)
 

@@ -7,7 +7,7 @@ from chalicelib.core.imaging.jpeg import Splicer
 from chalicelib.core.plan.chunks import TileRecord
 from chalicelib.core.plan.read_windows import Window
 from chalicelib.ports.archive import Tile
-from chalicelib.steps.tile.hand import Hand
+from chalicelib.steps.tile.chunk_context import Hand
 
 
 def copy(hand: Hand) -> None:

@@ -9,7 +9,7 @@ from chalicelib.core.imaging.lossless_crop import cut as cut_jpeg
 from chalicelib.core.plan.chunks import TileRecord
 from chalicelib.core.plan.read_windows import Window
 from chalicelib.ports.archive import Tile
-from chalicelib.steps.tile.hand import Hand
+from chalicelib.steps.tile.chunk_context import Hand
 
 Piece = tuple[int, int, Region]
 

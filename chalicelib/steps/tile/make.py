@@ -17,7 +17,7 @@ from chalicelib.core.plan.chunks import PlannedLevel, TileRecord
 from chalicelib.core.plan.messages import pixels_key
 from chalicelib.core.plan.read_windows import Window
 from chalicelib.ports.archive import Tile
-from chalicelib.steps.tile.hand import BATCH_BYTES, Hand
+from chalicelib.steps.tile.chunk_context import BATCH_BYTES, Hand
 
 Place = tuple[int, int]
 

@@ -93,7 +93,7 @@ def test_while_a_secret_is_exchanged_both_sign() -> None:
 
 
 def test_a_receiver_that_does_what_the_document_says_knows_whats_ours() -> None:
-    document = (Path(__file__).parents[2] / "docs" / "callbacks.md").read_text(encoding="utf-8")
+    document = (Path(__file__).parents[3] / "docs" / "callbacks.md").read_text(encoding="utf-8")
     code = document.split("```python\n")[1].split("```")[0]
     found: dict[str, Any] = {}
     exec(code, found)

@@ -11,7 +11,7 @@ from chalicelib.adapters.memory import MemoryAnswers
 from chalicelib.ports.idempotency import CALL_SECONDS, KEEP_ANSWERS_SECONDS, Answers, KeptAnswer
 from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, hold_beside
-from tests.contracts.test_answers_contract import NOW, TOLD
+from tests.contracts.test_idempotency_contract import NOW, TOLD
 from tests.effort import few_or_all
 
 KEYS = ("a", "b#ü")

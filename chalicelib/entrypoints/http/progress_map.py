@@ -8,12 +8,12 @@ from chalice.app import Request, Response
 
 from chalicelib.core.errors import NotFoundError
 from chalicelib.core.jobs.model import Job, known
-from chalicelib.entrypoints.http.access import may_read, seen_job
-from chalicelib.entrypoints.http.answers import Headers
+from chalicelib.entrypoints.http.auth import may_read, seen_job
 from chalicelib.entrypoints.http.jobs import JOB_ID
-from chalicelib.steps.fill import fill
+from chalicelib.entrypoints.http.responses import Headers
+from chalicelib.services import System
+from chalicelib.steps.progress_map import fill
 from chalicelib.steps.report import fill_report
-from chalicelib.wiring import System
 
 TILE_NAME = re.compile(r"t[qrst]{0,40}\.jpg")
 

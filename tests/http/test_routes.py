@@ -11,7 +11,7 @@ import pytest
 from chalicelib.core.plan.chunks import cut, dump_plan
 from chalicelib.core.plan.pyramid import plan_pyramid
 from chalicelib.core.tiff.directory import read_ifds
-from chalicelib.entrypoints.http.answers import handler
+from chalicelib.entrypoints.http.responses import handler
 from tests.slides import Slide, write
 
 ROOT = Path(__file__).parent.parent.parent

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.core.geometry import tile_name
-from chalicelib.steps.tile.hand import name_of
+from chalicelib.steps.tile.chunk_context import name_of
 
 
 @given(st.data())

@@ -19,14 +19,14 @@ from chalicelib.core.errors import (
 from chalicelib.core.jobs.backoff import GRACE_SECONDS, LATE_SECONDS, MAX_RESCUES
 from chalicelib.core.jobs.model import Job, Problem, State
 from chalicelib.core.plan.messages import Message
+from chalicelib.steps.cleanup import BATCH as SWEEPS
+from chalicelib.steps.cleanup import KEEP_SECONDS, due_for_sweep, settle, sweep
+from chalicelib.steps.cleanup import RESERVE_SECONDS as SWEEP_RESERVE_SECONDS
 from chalicelib.steps.control import recreate_session
 from chalicelib.steps.finish import finish
 from chalicelib.steps.plan import plan
 from chalicelib.steps.report import instant, report
 from chalicelib.steps.rescue import BATCH, RESERVE_SECONDS, given_up, rescue, silent_jobs
-from chalicelib.steps.settle import BATCH as SWEEPS
-from chalicelib.steps.settle import KEEP_SECONDS, due_for_sweep, settle, sweep
-from chalicelib.steps.settle import RESERVE_SECONDS as SWEEP_RESERVE_SECONDS
 from chalicelib.steps.tile import tile
 from tests.contracts.samples import a_job
 from tests.slides import Slide, write

@@ -9,9 +9,9 @@ from chalice.app import Request, Response
 
 from chalicelib.core.errors import FieldProblem, InvalidRequestError, KeyInUseError, KeyReusedError
 from chalicelib.core.ids import content_id
-from chalicelib.entrypoints.http.access import caller_of
+from chalicelib.entrypoints.http.auth import caller_of
 from chalicelib.ports.idempotency import MAX_ANSWER_BYTES, KeptAnswer
-from chalicelib.wiring import System
+from chalicelib.services import System
 
 HEADER = "Idempotency-Key"
 KEY = re.compile(r'"?[\x21\x23-\x7e](?:[\x20\x21\x23-\x7e]{0,253}[\x21\x23-\x7e])?"?')

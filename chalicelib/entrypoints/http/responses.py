@@ -8,7 +8,7 @@ from typing import Any
 
 from chalice.app import CaseInsensitiveMapping, Request, Response
 
-from chalicelib.adapters.errand import errand
+from chalicelib.adapters.request_context import errand
 from chalicelib.core.errors import (
     AnswerTooLargeError,
     BadAddressError,
@@ -30,11 +30,11 @@ from chalicelib.core.errors import (
 )
 from chalicelib.core.jobs.model import Job
 from chalicelib.core.jobs.source import OBJECT_ID
-from chalicelib.entrypoints.http.access import TRY_AGAIN_SECONDS
+from chalicelib.entrypoints.http.auth import TRY_AGAIN_SECONDS
 from chalicelib.entrypoints.http.caching import has_already
-from chalicelib.entrypoints.http.once import once
+from chalicelib.entrypoints.http.idempotency import once
+from chalicelib.services import System
 from chalicelib.steps.report import POLL_SECONDS, report
-from chalicelib.wiring import System
 
 logger = logging.getLogger("slidehook")
 

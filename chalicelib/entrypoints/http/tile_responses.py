@@ -10,8 +10,8 @@ from chalicelib.core.errors import AnswerTooLargeError, CorruptTileError, NotFou
 from chalicelib.core.ids import tile_id
 from chalicelib.core.web.tile_protocols import Piece
 from chalicelib.core.web.tile_render import excerpt
-from chalicelib.entrypoints.http.answers import Headers
-from chalicelib.wiring import System
+from chalicelib.entrypoints.http.responses import Headers
+from chalicelib.services import System
 
 # Lambda answers with 6 MB at most, in which a picture is written as base64, four bytes for three.
 MAX_ANSWER_BYTES = 4_400_000

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 
 from chalice.app import Request, Response
 
-from chalicelib.entrypoints.http.access import is_loopback
-from chalicelib.wiring import System
+from chalicelib.entrypoints.http.auth import is_loopback
+from chalicelib.services import System
 
 SECURITY: Mapping[str, str] = {
     "Cache-Control": "no-store",

@@ -10,7 +10,7 @@ import pytest
 
 from chalicelib.core.errors import ArchiveBusyError
 from chalicelib.core.jobs.model import Job, State
-from chalicelib.entrypoints import queue as consumers
+from chalicelib.entrypoints import consumers
 from tests.slides import Slide, write
 from tests.world import BUCKET, COLLECTION, SESSION, Context, World, sqs_event
 

@@ -132,7 +132,7 @@ def test_what_is_no_key_is_refused(call: Call, key: str) -> None:
 
 
 def test_what_is_too_large_to_be_kept_is_made_again(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chalicelib.entrypoints.http.once.MAX_ANSWER_BYTES", 10)
+    monkeypatch.setattr("chalicelib.entrypoints.http.idempotency.MAX_ANSWER_BYTES", 10)
     post(call, "/hooks/upload", UPLOAD)
     assert "Idempotency-Replayed" not in post(call, "/hooks/upload", UPLOAD).headers
 

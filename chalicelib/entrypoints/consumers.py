@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chalicelib.adapters.errand import errand
+from chalicelib.adapters.request_context import errand
 from chalicelib.adapters.sqs import parse_message
 from chalicelib.core.errors import SlidehookError, SourceChangedError, StorageBusyError, TransientError
 from chalicelib.core.jobs.backoff import retry_after_seconds
@@ -18,11 +18,11 @@ from chalicelib.core.plan.messages import Message
 from chalicelib.core.web.s3_notifications import arrivals
 from chalicelib.entrypoints.callbacks import tell
 from chalicelib.ports.clock import Clock
+from chalicelib.services import System
+from chalicelib.steps.cleanup import due_for_sweep, settle, sweep
 from chalicelib.steps.finish import finish
 from chalicelib.steps.rescue import given_up, rescue, silent_jobs
-from chalicelib.steps.settle import due_for_sweep, settle, sweep
 from chalicelib.steps.tile import tile
-from chalicelib.wiring import System
 
 Record = Mapping[str, Any]
 Failures = dict[str, list[dict[str, str]]]

@@ -8,7 +8,7 @@ from chalice.app import Request
 from chalice.local import LambdaEventConverter
 
 from chalicelib.core.errors import ForbiddenError
-from chalicelib.entrypoints.http.access import may_administer, may_read, may_submit
+from chalicelib.entrypoints.http.auth import may_administer, may_read, may_submit
 from tests.security.conftest import UPLOAD, Call, publish
 from tests.world import COLLECTION, SESSION, STORE, World
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from chalice.app import Response
 
 from chalicelib.core.errors import MethodNotAllowedError, SlidehookError, UnsupportedMediaError
-from chalicelib.entrypoints.http.answers import problem
+from chalicelib.entrypoints.http.responses import problem
 
 KINDS: Mapping[int, type[SlidehookError]] = {405: MethodNotAllowedError, 415: UnsupportedMediaError}
 

@@ -27,7 +27,7 @@ from chalicelib.core.web.auth import EVERYONE, Caller, Scope, Token, bearer_of, 
 from chalicelib.core.web.authority import split_authority
 from chalicelib.core.web.public_addresses import parse_address
 from chalicelib.ports.archive import SessionFacts
-from chalicelib.wiring import System
+from chalicelib.services import System
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 # The prefix binds the cookie to this very host and to https; browsers refuse it elsewhere.

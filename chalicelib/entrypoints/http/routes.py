@@ -52,8 +52,8 @@ from chalicelib.entrypoints.http.queries import (
     TileQuery,
 )
 from chalicelib.hooks import Parameters
-from chalicelib.hooks.direct import BeginParameters, CompleteParameters, PartsParameters, UploadNamed
 from chalicelib.hooks.inspect import InspectParameters
+from chalicelib.hooks.multipart import BeginParameters, CompleteParameters, PartsParameters, UploadNamed
 from chalicelib.hooks.redrive import RedriveParameters
 from chalicelib.hooks.remove import RemoveParameters
 from chalicelib.hooks.session import SessionParameters, SignInParameters

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.core.errors import ArchiveBusyError
-from chalicelib.steps.settle import settle
+from chalicelib.steps.cleanup import settle
 from tests.world import World
 
 Call = Callable[..., Any]
