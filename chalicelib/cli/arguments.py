@@ -27,12 +27,12 @@ COLLECTION and SESSION are ObjectIds. The service is found by --api, SLIDEHOOK_A
 """
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None, *, prog: str = "ptif_upload.py") -> argparse.Namespace:
     """Return the options; exits with code 2 and a sentence if they are wrong."""
     parser = argparse.ArgumentParser(
-        prog="ptif_upload.py",
+        prog=prog,
         description="Bring whole-slide images into SlideAtlas.",
-        epilog=EXAMPLES,
+        epilog=EXAMPLES.replace("ptif_upload.py", prog),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

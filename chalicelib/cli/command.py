@@ -44,9 +44,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 NEW_SESSION = "<new session>"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code."""
-    options = parse(arguments)
+def main(arguments: Sequence[str] | None = None, *, prog: str = "ptif_upload.py") -> int:
+    """Run the command; return its exit code. `prog` is its name in messages."""
+    options = parse(arguments, prog=prog)
     _log(options.verbose)
     command = Command(options)
     code: int = NO_SERVICE
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = INTERRUPTED
         command.say("\n" + command.left_behind())
     if failure is not None:
-        print(f"ptif_upload.py: {sentence(failure)}", file=sys.stderr)
+        print(f"{prog}: {sentence(failure)}", file=sys.stderr)
     command.print_result(code, failure)
     return code
 

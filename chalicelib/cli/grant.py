@@ -19,8 +19,8 @@ from chalicelib.core.web.auth import Scope, secrets_of, token_hash, tokens_of
 TOKEN_BYTES, SECRET_BYTES = 32, 32
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m chalicelib.cli.grant", description=(__doc__ or "").split("\n")[0])
+def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m chalicelib.cli.grant") -> int:
+    parser = argparse.ArgumentParser(prog=prog, description=(__doc__ or "").split("\n")[0])
     parser.add_argument("name", help="who gets it: shown where somebody is told what they may not")
     parser.add_argument("--scope", action="append", choices=[each.value for each in Scope], help="may be repeated")
     parser.add_argument("--collection", action="append", help="id of a collection; may be repeated; all if left out")

@@ -12,6 +12,7 @@ from chalice.app import Request, Response
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from chalicelib import __version__
 from chalicelib.core.errors import SlidehookError
 from chalicelib.entrypoints.http.documents import ProblemDetails
 from chalicelib.entrypoints.http.idempotency import HEADER, KEY
@@ -20,7 +21,7 @@ from chalicelib.entrypoints.http.routes import DOORS, Body, Door
 from chalicelib.hooks import Parameters
 from chalicelib.services import System
 
-VERSION = "0.1.0"
+VERSION = __version__
 JSON = "application/json"
 REFERENCE = "#/components/schemas/{model}"
 INTERNAL = 500
