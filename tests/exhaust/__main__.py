@@ -20,9 +20,9 @@ from typing import Any
 
 import psutil
 from botocore.exceptions import BotoCoreError
-from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 
+from chalicelib.cli.progress import progress_bar
 from tests.e2e.noise import noise_slide
 from tests.e2e.system import ENDED, LocalSystem, started
 
@@ -73,7 +73,10 @@ class Exhaust:
         return 1 if self.faults else 0
 
     def _ingest(self, slides: int, *, deadline: float) -> None:
-        with ThreadPoolExecutor(SENDERS) as senders, tqdm(total=slides, unit="slide", disable=None) as bar:
+        with (
+            ThreadPoolExecutor(SENDERS) as senders,
+            progress_bar(total=slides, unit="slide", label="submitting") as bar,
+        ):
             jobs = []
             for job in senders.map(self._submit, range(slides)):
                 jobs.append(job)
@@ -155,7 +158,7 @@ class Exhaust:
     def _wait(self, jobs: list[str], deadline: float) -> None:
         """Ask for each job until it has ended, the oldest first: they end about in this order."""
         waiting = deque(jobs)
-        with tqdm(total=len(jobs), unit="job", desc="ended", disable=None) as bar:
+        with progress_bar(total=len(jobs), unit="job", label="ended") as bar:
             while waiting and time.monotonic() < deadline and self.system.launcher.poll() is None:
                 job = self.system.job(waiting[0])
                 if job["state"] not in ENDED:
