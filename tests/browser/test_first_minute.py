@@ -8,6 +8,13 @@ from tests.browser.test_pages import SCHEMES, violations
 
 pytestmark = pytest.mark.usefixtures("no_tries_to_sign_in")
 
+
+@pytest.fixture(autouse=True)
+def _list_of_all_jobs(visitor: Visit) -> None:
+    """They end on the list of all jobs."""
+    visitor.shows_slides_of_others()
+
+
 # What a page asks for when a person submits something.
 INSPECTS = """(async () => {
   const { post } = await import("/static/api.js");

@@ -248,7 +248,7 @@ def test_a_paused_list_asks_nothing(slow_visitor: Visit, slides: Published) -> N
 
 
 def test_a_service_that_answers_slowly_is_asked_less_often(visitor: Visit) -> None:
-    page = visitor.open("/")
+    page = visitor.open("/pages/api")  # it asks nothing by itself
     waits = page.evaluate("""async () => {
       const { poll } = await import("/static/poll.js");
       const waits = [];
@@ -458,6 +458,7 @@ def test_a_card_follows_its_job_and_says_why_it_failed(signed: Visit, system: Lo
 
 def test_pictures_of_the_pages(chromium: Browser, system: LocalSystem, slides: Published) -> None:
     for made in visit(chromium, system):
+        made.shows_slides_of_others()
         page = made.open("/")
         made.settled()
         picture(page, "jobs-page")

@@ -175,6 +175,7 @@ def test_a_session_that_does_not_exist_is_a_sentence_and_a_way_on(visitor: Visit
 def test_a_name_is_shown_as_text_whatever_stands_in_it(visitor: Visit, running_system: LocalSystem) -> None:
     label = "<img src=x onerror=\"document.body.id='run'\"><b>"
     system = running_system.with_session(label)
+    visitor.shows_slides_of_others()
     name = "<script>document.body.id='run'<" + "script>.svs"
     stored = system.put(name, write(Slide(width_px=100, height_px=80, seed=3)))
     job = system.submit(stored)

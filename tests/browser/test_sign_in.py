@@ -22,7 +22,7 @@ ASKS = """(async () => {
 def asked(visitor: Visit, system: LocalSystem) -> Visit:
     """A page that has asked for something that needs a token."""
     visitor.expected.append("401 POST")
-    page = visitor.open("/pages/collections")
+    page = visitor.open("/pages/api")
     source = f"s3://{system.stack['bucket']}/nothing.svs"
     page.evaluate(ASKS.replace("BODY", f"{{ source: {source!r} }}") + "; 0")
     page.get_by_role("dialog").wait_for()
