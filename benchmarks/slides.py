@@ -142,20 +142,21 @@ def large(folder: Path, source: Path) -> Path:
     partial = path.with_suffix(".partial")
     with tifffile.TiffFile(source) as tiff, tifffile.TiffWriter(partial, bigtiff=True) as writer:
         pages: list[Any] = list(tiff.pages)[:LEVELS]
-        columns, rows = REGION_TILES[0] * REPEATS[0], REGION_TILES[1] * REPEATS[1]
+        width_px, height_px = (tiles * times * TILE_PX for tiles, times in zip(REGION_TILES, REPEATS, strict=True))
         for number in range(64):
+            columns, rows = -(-width_px // TILE_PX), -(-height_px // TILE_PX)
             page = pages[min(number, LEVELS - 1)]
             region = _region(page, number)
             tiles = _repeated(region, columns, rows)
             writer.write(
                 iter(progress_bar(tiles, total=columns * rows, label=f"large slide, level {number}")),
-                shape=(rows * TILE_PX, columns * TILE_PX, 3), dtype="uint8", tile=(TILE_PX, TILE_PX),
+                shape=(height_px, width_px, 3), dtype="uint8", tile=(TILE_PX, TILE_PX),
                 compression="jpeg", photometric="ycbcr", subsampling=page.subsampling or (2, 2),
                 jpegtables=page.jpegtables, metadata=None, contiguous=False,
             )  # fmt: skip
             if columns == rows == 1:
                 break
-            columns, rows = max(1, columns // 2), -(-rows // 2)
+            width_px, height_px = -(-width_px // 2), -(-height_px // 2)
     partial.rename(path)
     return path
 
