@@ -149,7 +149,9 @@ def test_every_way_in_architecture_names_existing_functions() -> None:
     ways = re.findall(r"^\d+\. `([\w/.]+\.py):([\w.]+)`", text_of("docs/architecture.md"), re.MULTILINE)
     assert len(ways) > 20
     root = {"app.py": ROOT}
-    missing = [f"{path}:{name}" for path, name in ways if not _defines(root.get(path, ROOT / "chalicelib") / path, name)]
+    missing = [
+        f"{path}:{name}" for path, name in ways if not _defines(root.get(path, ROOT / "chalicelib") / path, name)
+    ]
     assert missing == []
 
 
