@@ -5,7 +5,7 @@ PYTHON := $(VENV)/bin/python
 export PY
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests run test test-long browser fresh bench simulate mutants chaos exhaust lint format lock package clean distclean
+.PHONY: help setup setup-tests run test test-long browser fresh bench simulate mutants chaos exhaust lint format docs lock package clean distclean
 
 help: ## List what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ lint: setup ## Check style, types and the direction of imports
 format: setup ## Bring the code into its form
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
+
+docs: setup ## Write the generated tables of docs/reference/
+	$(PYTHON) -m infra.reference
 
 # The first lock is what Lambda runs: only wheels, and only those that its old C library bears.
 lock: setup ## Lock the requirements anew from the *.in files

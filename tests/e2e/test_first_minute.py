@@ -1,4 +1,4 @@
-"""What a new user does first: reads what `make run` prints, opens its sign-in link, and pastes README's commands."""
+"""The first minute of a new user: the output of `make run`, its sign-in link, and the commands of README."""
 
 import os
 import re
@@ -29,7 +29,7 @@ VARYING = (
     (r"\d+ tiles/s", "RATE tiles/s"),
     (r"^\d/\d ", "N/M "),
 )
-# README's `curl`, for a machine that has none.
+# Stand-ins for the programs that README uses, for machines without them.
 CURL = f"""#!{sys.executable}
 import sys, urllib3
 method, url, headers, body, rest = "GET", "", {{}}, None, sys.argv[1:]
@@ -45,6 +45,15 @@ answer = urllib3.request(method, url, body=body, headers=headers)
 print(f"HTTP/1.1 {{answer.status}} {{answer.reason}}")
 print("\\n".join(f"{{name}}: {{value}}" for name, value in answer.headers.items()), answer.data.decode(), sep="\\n\\n", end="")
 """
+AWS = f"""#!{sys.executable}
+import os, sys, boto3
+file, url = [each for each in sys.argv[1:] if not each.startswith("--")][-2:]
+assert sys.argv[1:3] == ["s3", "cp"]
+bucket, _, key = url.removeprefix("s3://").partition("/")
+boto3.client("s3").upload_file(file, bucket, key)
+print(f"upload: {{file}} to {{url}}")
+"""
+STAND_INS = {"curl": CURL, "aws": AWS}
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +103,7 @@ def test_run_prints_numbered_steps_and_no_bar_into_a_log(first_run: LocalSystem)
 def test_readme_shows_what_the_first_run_prints(first_run: LocalSystem, tmp_path: Path) -> None:
     options = local.parse([], {})
     first_time = [f"1/6 {text}" for text in local.plan_steps(options, {}, tmp_path).texts.values()]
-    (told,) = (text for _, text in blocks("# Slidehook") if text.startswith("1/6 "))
+    (told,) = (text for _, text in blocks("## Try it") if text.startswith("1/6 "))
     assert unprinted(told, [*printed(first_run).splitlines(), *first_time]) == []
 
 
@@ -120,20 +129,22 @@ def shell(first_run: LocalSystem, tmp_path: Path) -> dict[str, str]:
     for name, target in ((".venv", Path(sys.prefix)), ("ptif_upload.py", ROOT / "ptif_upload.py")):
         if not (first_run.folder / name).exists():
             (first_run.folder / name).symlink_to(target)
-    if shutil.which("curl") is None:
-        (tmp_path / "curl").write_text(CURL, encoding="utf-8")
-        (tmp_path / "curl").chmod(0o755)
+    for name, text in STAND_INS.items():
+        if shutil.which(name) is None:
+            (tmp_path / name).write_text(text, encoding="utf-8")
+            (tmp_path / name).chmod(0o755)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLIDEHOOK", "AWS_"))}
     return kept | {"PATH": f"{kept['PATH']}:{tmp_path}"}
 
 
 def test_commands_of_readme_print_what_it_shows(first_run: LocalSystem, shell: dict[str, str]) -> None:
-    found = blocks("## Use it")
+    found = blocks("## Submit a slide")
     commands = [text for language, text in found if language == "sh"]
     outputs = [told for (language, _), (_, told) in pairwise(found) if language == "sh"]
-    assert (len(commands), len(outputs)) == (2, 2)
-    assert "curl -i $API/hooks/upload" in commands[0]
-    # In one shell: what the first block sets is used by the second.
+    assert (len(commands), len(outputs)) == (3, 3)
+    for command, text in zip(("curl -i $API/hooks/upload", "aws s3 cp", "ptif_upload.py -i"), commands, strict=True):
+        assert command in text
+    # In one shell: the later blocks use the variables of the first.
     script = "\n".join(f"{text}\nprintf '\\n'" for text in commands)
     ran = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
