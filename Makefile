@@ -7,7 +7,7 @@ export PY
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-tests run test test-long browser fresh bench simulate mutants chaos exhaust lint format docs lock package clean distclean
 
-help: ## List what can be made
+help: ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  make run SLIDE=path/to/slide.svs   publish your own slide; without SLIDE a sample is drawn'
@@ -17,17 +17,17 @@ help: ## List what can be made
 	@echo '  make test ARGS="tests/unit -x"     lint, then only these tests, without the coverage gate'
 	@echo '  make setup PY=python3.12           another Python than the first of 3.11 or later'
 
-setup: ## Install what the project needs, from the lock files; immediate if nothing has changed
+setup: ## Install the requirements from the lock files; immediate if nothing has changed
 	@infra/setup.sh
 
-setup-tests: setup ## Install what the tests need as well: Chromium and a real scan
+setup-tests: setup ## Install the requirements of the tests too: Chromium and a real scan
 	@infra/setup.sh --browser
 
 run: setup ## Run the whole system on this machine and publish a slide
 	@exec $(PYTHON) -m infra.local $(if $(SLIDE),--slide "$$SLIDE") $(if $(filter 1 true yes,$(ONCE)),--once) \
 		$(if $(PORT),--port "$$PORT") $(if $(WORKERS),--workers "$$WORKERS") $(if $(EMULATOR),--emulator "$$EMULATOR")
 
-test: setup-tests lint ## Lint, run all tests but the long ones, and hold core, steps and hooks to 98 % of their branches
+test: setup-tests lint ## Lint, run all tests but the long ones, and require 98 % branch coverage of core, steps and hooks
 ifdef ARGS
 	$(PYTHON) -m pytest $(ARGS)
 else
@@ -35,22 +35,22 @@ else
 	$(PYTHON) -m tests.coverage_gate .coverage.json
 endif
 
-test-long: setup-tests ## Run the tests that `make test` runs in a short form, in full
+test-long: setup-tests ## Run the long tests, which `make test` runs in a short form
 	$(PYTHON) -m pytest -n auto --dist loadgroup -m long $(ARGS)
 
-browser: setup-tests ## Look at the pages of a running local system in Chromium; SCREENSHOTS=1 renews the pictures in docs/
+browser: setup-tests ## Run the browser tests; SCREENSHOTS=1 updates the pictures in docs/
 	$(if $(filter 1 true yes,$(SCREENSHOTS)),SLIDEHOOK_SCREENSHOTS=1) $(PYTHON) -m pytest tests/browser $(ARGS)
 
 fresh: ## Run make run and make test in a bare Debian 12, as a new user would; requires root
 	@infra/fresh.sh
 
-bench: setup ## Measure speed and memory side by side with others; SLIDE=path measures your own slide
+bench: setup ## Measure speed and memory, compared with other programs; SLIDE=path measures your own slide
 	@exec $(PYTHON) -m benchmarks $(if $(SLIDE),--slide "$$SLIDE") $(if $(RUNS),--runs "$$RUNS") $(ARGS)
 
-simulate: setup ## Run histories of the service on a machine that fails; SEEDS=1000 FIRST=0 CORES=2, or SEED=n plays one again
+simulate: setup ## Simulate histories with faults; SEEDS=1000 FIRST=0 CORES=2, or SEED=n repeats one
 	@exec $(PYTHON) -m tests.simulation $(if $(SEED),--seed "$$SEED") $(if $(SEEDS),--seeds "$$SEEDS") $(if $(FIRST),--first "$$FIRST") $(if $(CORES),--cores "$$CORES")
 
-mutants: setup ## Switch each guard of the service off in turn: the simulator has to find out
+mutants: setup ## Disable each guard in turn: the simulator has to find a violation
 	@exec $(PYTHON) -m tests.simulation --mutants
 
 chaos: setup ## Kill workers and MongoDB of the real system while it ingests slides; KILLS=50 SEED=0
@@ -65,7 +65,7 @@ lint: setup ## Check style, types and the direction of imports
 	$(PYTHON) -m mypy
 	$(VENV)/bin/lint-imports
 
-format: setup ## Bring the code into its form
+format: setup ## Format the code
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
@@ -73,7 +73,7 @@ docs: setup ## Write the generated tables of docs/reference/
 	$(PYTHON) -m infra.reference
 
 # The first lock is what Lambda runs: only wheels, and only those that its old C library bears.
-lock: setup ## Lock the requirements anew from the *.in files
+lock: setup ## Lock the requirements of the *.in files
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check uv
 	$(PYTHON) -m uv pip compile requirements.in --python-version 3.11 \
 		--python-platform x86_64-manylinux_2_17 --only-binary :all: --generate-hashes -o requirements.txt

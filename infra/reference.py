@@ -170,7 +170,7 @@ def errors_list() -> str:
 
 
 def _entry(code: str, kind: type[SlidehookError]) -> str:
-    retried = "" if kind.permanent else " The service retries it."
+    retried = "" if kind.permanent else " Temporary: workers retry by themselves, clients after `Retry-After`."
     return (
         f"## {code}\n\n**HTTP status:** {status(kind)}. **Meaning:** {ERRORS[code]}{retried}\n\n"
         f"**What to do:** {kind.hint}"

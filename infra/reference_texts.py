@@ -95,5 +95,5 @@ ERRORS: Mapping[str, str] = {
     "aws_unavailable": "S3, SQS or DynamoDB does not answer, or throttles.",
     "mongodb_unavailable": "MongoDB does not answer, or is electing a primary.",
     "out_of_time": "The function ran out of time before the step was finished.",
-    "inspection_time": "The inspection took longer than a request may take.",
+    "inspection_time": "The header of the object could not be read within the time of a request.",
 }
