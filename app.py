@@ -9,13 +9,13 @@ from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response, SQSEv
 from chalicelib.adapters.request_context import write_json
 from chalicelib.config import read_settings
 from chalicelib.entrypoints import consumers, methods, pages
-from chalicelib.services import System
+from chalicelib.services import Services
 
 READ = ["GET", "HEAD"]
 
 app = Chalice(app_name="slidehook")
 app.log.setLevel(logging.INFO)
-system = System(read_settings())
+system = Services(read_settings())
 write_json(app.log, worker=system.settings.worker)
 
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from chalicelib.adapters.callbacks import HttpCallbacks
     from chalicelib.adapters.dynamodb.deliveries import DeliveryTable
     from chalicelib.adapters.dynamodb.events import EventTable
-    from chalicelib.adapters.dynamodb.idempotency import AnswerTable
+    from chalicelib.adapters.dynamodb.idempotency import IdempotencyTable
     from chalicelib.adapters.dynamodb.receipts import DoorbookTable
     from chalicelib.adapters.dynamodb.syncs import SyncTable
-    from chalicelib.adapters.event_recording import ToldJobs
+    from chalicelib.adapters.event_recording import EventRecordingJobs
     from chalicelib.adapters.mongo.archive import MongoArchive
     from chalicelib.adapters.s3 import S3Slides, S3Uploads, S3Work
     from chalicelib.adapters.sqs import JobQueues
@@ -30,7 +30,7 @@ CONNECTIONS = 16
 
 
 @dataclass(frozen=True)
-class System:
+class Services:
     """The service's outside, by port."""
 
     settings: Settings
@@ -97,16 +97,16 @@ class System:
         return S3Work(self._s3, self.settings.work_bucket)
 
     @cached_property
-    def jobs(self) -> "ToldJobs":
+    def jobs(self) -> "EventRecordingJobs":
         from chalicelib.adapters.dynamodb.events import EventTable
-        from chalicelib.adapters.event_recording import ToldJobs
+        from chalicelib.adapters.event_recording import EventRecordingJobs
         from chalicelib.adapters.metrics import MeasuredJobTable
 
         # A line that is not taken at once is given up: the job does not wait for it.
         lines = EventTable(self._aws("dynamodb", seconds=1, tries=1), self.settings.jobs_table)
         leaves_notices = bool(self.settings.callback_secrets)
         table = MeasuredJobTable(self._dynamodb, self.settings.jobs_table, leaves_notices=leaves_notices)
-        return ToldJobs(table, lines, clock=self.clock, worker=self.settings.worker)
+        return EventRecordingJobs(table, lines, clock=self.clock, worker=self.settings.worker)
 
     @cached_property
     def events(self) -> "EventTable":
@@ -133,10 +133,10 @@ class System:
         return SyncTable(self._dynamodb, self.settings.jobs_table)
 
     @cached_property
-    def answers(self) -> "AnswerTable":
-        from chalicelib.adapters.dynamodb.idempotency import AnswerTable
+    def answers(self) -> "IdempotencyTable":
+        from chalicelib.adapters.dynamodb.idempotency import IdempotencyTable
 
-        return AnswerTable(self._dynamodb, self.settings.jobs_table)
+        return IdempotencyTable(self._dynamodb, self.settings.jobs_table)
 
     @cached_property
     def doorbook(self) -> "DoorbookTable":

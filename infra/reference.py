@@ -18,7 +18,7 @@ from chalicelib import config
 from chalicelib.core.errors import SlidehookError
 from chalicelib.entrypoints.http.hooks import TAKES_AWAY
 from chalicelib.entrypoints.http.responses import STATUS
-from chalicelib.entrypoints.http.routes import DOORS, Door
+from chalicelib.entrypoints.http.routes import ROUTES, Route
 from infra.reference_texts import ERRORS, SETTINGS
 from infra.template import load
 
@@ -45,7 +45,7 @@ class UndescribedError(Exception):
     """The code has something that this generator has no text for, or the reverse."""
 
 
-def scope(route: Door) -> str:
+def scope(route: Route) -> str:
     """Return the scope that a caller needs: `none`, `read`, `submit`, `admin` or `any token`."""
     if route.is_open:
         return "none"
@@ -57,8 +57,8 @@ def scope(route: Door) -> str:
 
 def routes_table() -> str:
     """Return every route, grouped as in the OpenAPI document."""
-    groups: dict[str, list[Door]] = {}
-    for route in DOORS:
+    groups: dict[str, list[Route]] = {}
+    for route in ROUTES:
         groups.setdefault(route.group, []).append(route)
     parts = []
     for group, routes in groups.items():
@@ -67,7 +67,7 @@ def routes_table() -> str:
     return "\n\n".join(parts)
 
 
-def _query(route: Door) -> str:
+def _query(route: Route) -> str:
     names = route.query.model_fields if route.query else ()
     return f"?{'&'.join(f'{name}=' for name in names)}" if names else ""
 
@@ -208,7 +208,7 @@ def _escape(cell: str) -> str:
 
 def tables() -> Mapping[str, Callable[[], str]]:
     """Return a function for each generated part, by its name in a page."""
-    bodies = {each.at: each.body for each in DOORS if each.body is not None}
+    bodies = {each.at: each.body for each in ROUTES if each.body is not None}
     hooks = {re.sub(r"[^a-z]+", "-", path).strip("-"): body for path, body in bodies.items()}
     return {
         "routes": routes_table,

@@ -5,15 +5,15 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from chalicelib.adapters.event_recording import ToldJobs
+from chalicelib.adapters.event_recording import EventRecordingJobs
 from chalicelib.adapters.memory import (
-    MemoryAnswers,
     MemoryArchive,
     MemoryCallbacks,
     MemoryClock,
     MemoryDeliveries,
     MemoryDoorbook,
     MemoryEvents,
+    MemoryIdempotencyStore,
     MemoryJobs,
     MemoryQueue,
     MemorySlides,
@@ -94,14 +94,16 @@ class World:
         self.slides: Any = Port(self.memory_slides, self)
         self.clock = MemoryClock(1_000_000.0)
         self.events = MemoryEvents()
-        self.jobs: Any = ToldJobs(Port(self.memory_jobs, self), self.events, clock=self.clock, worker="worker-1")  # type: ignore[arg-type]
+        self.jobs: Any = EventRecordingJobs(
+            Port(self.memory_jobs, self), self.events, clock=self.clock, worker="worker-1"
+        )  # type: ignore[arg-type]
         self.queue: Any = Port(self.memory_queue, self)
         self.work: Any = Port(self.memory_work, self)
         self.memory_syncs = MemorySyncs()
         self.syncs: Any = Port(self.memory_syncs, self)
         self.memory_uploads = MemoryUploads(self.memory_slides, BUCKET)
         self.uploads: Any = Port(self.memory_uploads, self)
-        self.memory_answers = MemoryAnswers()
+        self.memory_answers = MemoryIdempotencyStore()
         self.answers: Any = Port(self.memory_answers, self)
         self.archive: Any = Port(self.memory_archive, self)
         self.probes: dict[str, Callable[[], object]] = {"table": lambda: None, "database": self.memory_archive.ping}

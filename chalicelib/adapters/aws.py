@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - botocore's name
 from urllib3.exceptions import HTTPError
 
-from chalicelib.core.errors import StorageBusyError
+from chalicelib.core.errors import AwsUnavailableError
 
 BUSY = frozenset(
     {
@@ -36,14 +36,15 @@ def is_busy(error: ClientError) -> bool:
     return error.response.get("Error", {}).get("Code") in BUSY or status >= SERVER_ERROR
 
 
-def busy(error: Exception, what: str) -> StorageBusyError:
+def busy(error: Exception, what: str) -> AwsUnavailableError:
     """Return the transient error for a call about `what`."""
-    return StorageBusyError(f"AWS did not answer for {what}: {error}")
+    return AwsUnavailableError(f"AWS did not answer for {what}: {error}")
 
 
 @contextmanager
 def patience(what: str) -> Iterator[None]:
-    """Turn what AWS says when it is away, busy or throttling into StorageBusyError. Other errors are faults of ours."""
+    """Raise AwsUnavailableError for errors of AWS that ask for a retry: no response, overload, throttling. Other errors
+    pass unchanged."""
     try:
         yield
     except (ConnectionError, HTTPClientError, HTTPError) as error:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chalicelib.core.errors import FieldProblem, InvalidRequestError
-from chalicelib.core.jobs.filter import Selection
+from chalicelib.core.jobs.filter import JobFilter
 from chalicelib.core.jobs.model import Job, State
 
 JOB_ID = re.compile(r"[0-9a-f]{32}")
@@ -64,7 +64,7 @@ def just_before(place: Place) -> Place:
     return Place(math.nextafter(place.at, LATEST), "0" * 32)
 
 
-def within(listing: Listing, only: Selection, place: Place | None) -> Place | None:
+def within(listing: Listing, only: JobFilter, place: Place | None) -> Place | None:
     """Return where a listing goes on among the wanted jobs: THE_END if none of them can be behind the place, None if
     all of them are."""
     if place is None:

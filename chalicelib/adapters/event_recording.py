@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 
 from chalicelib.adapters.request_context import current
-from chalicelib.core.jobs.deliveries import Notice
+from chalicelib.core.jobs.deliveries import PendingNotification
 from chalicelib.core.jobs.events import MAX_EVENTS, Event, of_chunk, of_move, of_new, of_rescue, of_trouble
-from chalicelib.core.jobs.filter import EVERY_JOB, Selection
+from chalicelib.core.jobs.filter import EVERY_JOB, JobFilter
 from chalicelib.core.jobs.model import ChunkRecord, Job, Problem, State, Subscriber
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.events import Events
@@ -20,7 +20,7 @@ from chalicelib.ports.jobs import JobPage, Jobs
 logger = logging.getLogger("slidehook")
 
 
-class ToldJobs:
+class EventRecordingJobs:
     """ports.Jobs over another one. It also signs what it stores: an attempt with who asked for it, and with the worker
     that ended it."""
 
@@ -48,10 +48,10 @@ class ToldJobs:
     def subscribe(self, job: Job, subscriber: Subscriber) -> bool:
         return self._jobs.subscribe(job, subscriber)
 
-    def untold(self, *, before: float, limit: int) -> tuple[Notice, ...]:
-        return self._jobs.untold(before=before, limit=limit)
+    def pending_notifications(self, *, before: float, limit: int) -> tuple[PendingNotification, ...]:
+        return self._jobs.pending_notifications(before=before, limit=limit)
 
-    def told(self, notice: Notice, *, subscribers: int) -> None:
+    def told(self, notice: PendingNotification, *, subscribers: int) -> None:
         self._jobs.told(notice, subscribers=subscribers)
 
     def finish_chunk(self, job: Job, record: ChunkRecord) -> Job | None:
@@ -63,8 +63,8 @@ class ToldJobs:
     def chunk_records(self, job: Job) -> tuple[ChunkRecord, ...]:
         return self._jobs.chunk_records(job)
 
-    def note_trouble(self, job: Job, trouble: Problem) -> None:
-        self._jobs.note_trouble(job, trouble)
+    def record_transient_error(self, job: Job, trouble: Problem) -> None:
+        self._jobs.record_transient_error(job, trouble)
         self._tell(lambda at: of_trouble(job, trouble, chunk=current().chunk, at=at))
 
     def count_rescue(self, job: Job, *, now: float) -> bool:
@@ -73,11 +73,11 @@ class ToldJobs:
             self._tell(lambda at: of_rescue(job, at=at), trims=True)
         return counted
 
-    def schedule_sweep(self, job_id: str, at: float) -> None:
-        self._jobs.schedule_sweep(job_id, at)
+    def schedule_cleanup(self, job_id: str, at: float) -> None:
+        self._jobs.schedule_cleanup(job_id, at)
 
     def list(
-        self, *, state: State | None, session: str | None, cursor: str | None, limit: int, only: Selection = EVERY_JOB
+        self, *, state: State | None, session: str | None, cursor: str | None, limit: int, only: JobFilter = EVERY_JOB
     ) -> JobPage:
         return self._jobs.list(state=state, session=session, cursor=cursor, limit=limit, only=only)
 
@@ -87,8 +87,8 @@ class ToldJobs:
     def silent(self, state: State, *, before: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
         return self._jobs.silent(state, before=before, limit=limit, after=after)
 
-    def to_sweep(self, *, now: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
-        return self._jobs.to_sweep(now=now, limit=limit, after=after)
+    def due_for_cleanup(self, *, now: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
+        return self._jobs.due_for_cleanup(now=now, limit=limit, after=after)
 
     def _signed(self, was: Job | None, now: Job) -> Job:
         if (was is None or now.attempt > was.attempt) and now.asked_by != current().asked_by:

@@ -14,7 +14,7 @@ from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Errand:
+class RequestContext:
     """`asked_by` is the id of the request, arrival or sync, `door` where it came in."""
 
     asked_by: str | None = None
@@ -24,11 +24,11 @@ class Errand:
     chunk: int | None = None
 
 
-_NOTHING = Errand()
-_CURRENT: ContextVar[Errand] = ContextVar("errand", default=_NOTHING)
+_NOTHING = RequestContext()
+_CURRENT: ContextVar[RequestContext] = ContextVar("errand", default=_NOTHING)
 
 
-def current() -> Errand:
+def current() -> RequestContext:
     return _CURRENT.get()
 
 
@@ -37,7 +37,7 @@ def errand(
     asked_by: str | None, door: str, *, job: str | None = None, attempt: int | None = None, chunk: int | None = None
 ) -> Iterator[None]:
     """Let everything within be done on this errand."""
-    token = _CURRENT.set(Errand(asked_by=asked_by, door=door, job=job, attempt=attempt, chunk=chunk))
+    token = _CURRENT.set(RequestContext(asked_by=asked_by, door=door, job=job, attempt=attempt, chunk=chunk))
     try:
         yield
     finally:
@@ -52,7 +52,7 @@ class JsonLines(LambdaPowertoolsFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         # The attributes of a record become fields of its line.
-        for field in fields(Errand):
+        for field in fields(RequestContext):
             value = getattr(current(), field.name)
             if value is not None and not hasattr(record, field.name):
                 setattr(record, field.name, value)

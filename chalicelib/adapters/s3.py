@@ -11,12 +11,12 @@ from botocore.exceptions import ClientError
 
 from chalicelib.adapters.aws import patience
 from chalicelib.core.errors import (
+    AwsUnavailableError,
     EmptySourceError,
     NoSuchSourceError,
     NoSuchUploadError,
     SourceChangedError,
     SourceGoneError,
-    StorageBusyError,
     WorkLostError,
 )
 from chalicelib.core.jobs.source import Source
@@ -74,12 +74,12 @@ class S3Slides:
                 if answer["ResponseMetadata"]["HTTPStatusCode"] != PARTIAL_CONTENT:
                     # An endpoint that ignores ranges would send gigabytes.
                     answer["Body"].close()
-                    raise StorageBusyError(f"{source}: the storage answered a range request with the whole object")
+                    raise AwsUnavailableError(f"{source}: the storage answered a range request with the whole object")
                 data = answer["Body"].read()
             except ClientError as error:
                 _refuse_read(error, source)
         if len(data) != stop - start:
-            raise StorageBusyError(f"{source}: {len(data)} bytes came of the {stop - start} from byte {start}")
+            raise AwsUnavailableError(f"{source}: {len(data)} bytes came of the {stop - start} from byte {start}")
         return data
 
     def list(self, bucket: str, prefix: str, *, cursor: str | None, limit: int) -> Listing:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from chalicelib.adapters.aws import patience
-from chalicelib.core.errors import StorageBusyError
+from chalicelib.core.errors import AwsUnavailableError
 from chalicelib.core.plan.messages import Message
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class JobQueues:
                 if failure["SenderFault"]:
                     raise QueueRefusedError(f"{queue_url}: {failure['Code']}: {failure.get('Message', 'no reason')}")
             waiting = {failure["Id"]: waiting[failure["Id"]] for failure in failed}
-        raise StorageBusyError(f"SQS did not take {len(waiting)} messages to {queue_url} in {TRIES} tries")
+        raise AwsUnavailableError(f"SQS did not take {len(waiting)} messages to {queue_url} in {TRIES} tries")
 
     def delay(self, queue_url: str, receipt_handle: str, seconds: int) -> None:
         """Hide a received message for so many seconds from now.

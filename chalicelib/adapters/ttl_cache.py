@@ -1,4 +1,4 @@
-"""Answers that are kept for a moment, so that a slide's thousandth tile does not ask for the slide again."""
+"""IdempotencyStore that are kept for a moment, so that a slide's thousandth tile does not ask for the slide again."""
 
 import time
 from collections.abc import Callable, Hashable
@@ -9,7 +9,7 @@ MOST_ANSWERS = 1024
 Answer = TypeVar("Answer")
 
 
-class Recent(Generic[Answer]):
+class TtlCache(Generic[Answer]):
     """The last answers to some questions, each with the instant it was asked for. What is not there is not kept: it may
     come the next moment. Threads may share it; at worst two of them ask."""
 

@@ -18,7 +18,7 @@
     │   ├── TileConflictError · VerificationError · WorkLostError
     ├── NoProgressError         given up after as many tries as are allowed
     └── TransientError          worth another try: throttling, network, failover
-        ├── StorageBusyError · ArchiveBusyError · OutOfTimeError · InspectionTimeError
+        ├── AwsUnavailableError · MongoUnavailableError · OutOfTimeError · InspectionTimeError
 
 `permanent` errors end a job at once; the others are tried again until the queue gives up.
 """
@@ -336,13 +336,13 @@ class TransientError(SlidehookError):
     permanent = False
 
 
-class StorageBusyError(TransientError):
+class AwsUnavailableError(TransientError):
     """S3, SQS or DynamoDB does not answer, or asks for patience."""
 
     code = "aws_unavailable"
 
 
-class ArchiveBusyError(TransientError):
+class MongoUnavailableError(TransientError):
     """MongoDB does not answer, or is between two primaries."""
 
     code = "mongodb_unavailable"

@@ -3,13 +3,13 @@
 import logging
 
 from chalicelib.core.errors import TransientError
-from chalicelib.core.jobs.deliveries import Notice
-from chalicelib.services import System
+from chalicelib.core.jobs.deliveries import PendingNotification
+from chalicelib.services import Services
 
 logger = logging.getLogger("slidehook")
 
 
-def tell(job: str, attempt: int, system: System) -> None:
+def tell(job: str, attempt: int, system: Services) -> None:
     """Let the receivers of a job hear how an attempt ended, if it has. A courtesy: the minute timer does it as well."""
     if not system.settings.callback_secrets:
         return
@@ -17,7 +17,7 @@ def tell(job: str, attempt: int, system: System) -> None:
 
     try:
         announce(
-            Notice(job=job, attempt=attempt), hook_urls=system.settings.callback_urls,
+            PendingNotification(job=job, attempt=attempt), hook_urls=system.settings.callback_urls,
             jobs=system.jobs, deliveries=system.deliveries, queue=system.queue, clock=system.clock,
         )  # fmt: skip
     except TransientError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 from chalicelib.adapters.request_context import errand
 from chalicelib.adapters.sqs import parse_message
-from chalicelib.core.errors import SlidehookError, SourceChangedError, StorageBusyError, TransientError
+from chalicelib.core.errors import AwsUnavailableError, SlidehookError, SourceChangedError, TransientError
 from chalicelib.core.jobs.backoff import retry_after_seconds
 from chalicelib.core.jobs.model import Job, Problem, problem
 from chalicelib.core.jobs.sync import Sync
@@ -18,7 +18,7 @@ from chalicelib.core.plan.messages import Message
 from chalicelib.core.web.s3_notifications import arrivals
 from chalicelib.entrypoints.callbacks import tell
 from chalicelib.ports.clock import Clock
-from chalicelib.services import System
+from chalicelib.services import Services
 from chalicelib.steps.cleanup import due_for_sweep, settle, sweep
 from chalicelib.steps.finish import finish
 from chalicelib.steps.rescue import given_up, rescue, silent_jobs
@@ -34,23 +34,23 @@ SYNCS_PER_MINUTE = 5
 MINUTE_RESERVE_SECONDS = 20.0
 
 
-def on_arrivals(event: Mapping[str, Any], system: System) -> Failures:
+def on_arrivals(event: Mapping[str, Any], system: Services) -> Failures:
     """Submit what S3 says has arrived."""
     return _each(event, lambda record: _submit_arrivals(record, system), system)
 
 
-def on_work(event: Mapping[str, Any], context: Any, system: System) -> Failures:
+def on_work(event: Mapping[str, Any], context: Any, system: Services) -> Failures:
     """Run the steps that messages of the jobs and chunks queues ask for."""
     clock = system.clock_until(context.get_remaining_time_in_millis)
     return _each(event, lambda record: _work(record, clock, system), system)
 
 
-def on_dead_letters(event: Mapping[str, Any], system: System) -> Failures:
+def on_dead_letters(event: Mapping[str, Any], system: Services) -> Failures:
     """End the jobs whose messages were given up on; arrivals are tried once more, slowly, and never dropped."""
-    return _each(event, lambda record: _bury(record, system), system)
+    return _each(event, lambda record: _handle_dead_letter(record, system), system)
 
 
-def on_minute(system: System, context: Any = None) -> None:
+def on_minute(system: Services, context: Any = None) -> None:
     """Send silent jobs on their way again, sweep what is left over, and go on with syncs as long as there is time."""
     jobs, archive = system.jobs, system.archive
     clock = system.clock_until(context.get_remaining_time_in_millis) if context is not None else system.clock
@@ -65,7 +65,7 @@ def on_minute(system: System, context: Any = None) -> None:
         _go_on_with(sync, clock, system)
 
 
-def _look_after_callbacks(clock: Clock, system: System) -> None:
+def _look_after_callbacks(clock: Clock, system: Services) -> None:
     """Announce what whoever ended it did not, and send deliveries whose message was lost on their way again."""
     if not system.settings.callback_secrets:
         return
@@ -77,7 +77,7 @@ def _look_after_callbacks(clock: Clock, system: System) -> None:
             tell(notice.job, notice.attempt, system)
 
 
-def _begin_scheduled_sync(system: System) -> None:
+def _begin_scheduled_sync(system: Services) -> None:
     """Let the incoming bucket be compared with what readers see, as often as the settings say."""
     from chalicelib.hooks.sync import scheduled
 
@@ -92,7 +92,7 @@ def _begin_scheduled_sync(system: System) -> None:
         logger.warning("the sync of the incoming bucket was not begun: %s", error)
 
 
-def _go_on_with(sync: Sync, clock: Clock, system: System) -> None:
+def _go_on_with(sync: Sync, clock: Clock, system: Services) -> None:
     from chalicelib.hooks.sync import go_on
 
     try:
@@ -108,7 +108,7 @@ def _go_on_with(sync: Sync, clock: Clock, system: System) -> None:
         logger.exception("sync %s: the minute timer failed", sync.id)
 
 
-def _guarded(job: Job, step: Callable[[Job], None], system: System) -> None:
+def _guarded(job: Job, step: Callable[[Job], None], system: Services) -> None:
     """Run a step of the minute timer: a job that cannot be helped does not keep the others from it."""
     with errand(job.asked_by, "minute", job=job.id, attempt=job.attempt):
         try:
@@ -122,7 +122,7 @@ def _guarded(job: Job, step: Callable[[Job], None], system: System) -> None:
             logger.exception("job %s: the minute timer failed", job.id)
 
 
-def _each(event: Mapping[str, Any], handle: Callable[[Record], None], system: System) -> Failures:
+def _each(event: Mapping[str, Any], handle: Callable[[Record], None], system: Services) -> Failures:
     failures = []
     for record in event["Records"]:
         try:
@@ -130,14 +130,14 @@ def _each(event: Mapping[str, Any], handle: Callable[[Record], None], system: Sy
         except TransientError as error:
             logger.warning("message %s: %s; it is tried again", record["messageId"], error)
             failures.append(record["messageId"])
-            _hide(record, system)
+            _delay_retry(record, system)
         except Exception:
             logger.exception("message %s failed: %.2000s", record["messageId"], record.get("body"))
             failures.append(record["messageId"])
     return {"batchItemFailures": [{"itemIdentifier": failed} for failed in failures]}
 
 
-def _hide(record: Record, system: System) -> None:
+def _delay_retry(record: Record, system: Services) -> None:
     """Let a message wait before it comes again, longer each time. Without it, it comes when its visibility ends."""
     try:
         seconds = retry_after_seconds(_receives(record), dice=system.dice)
@@ -150,7 +150,7 @@ def _receives(record: Record) -> int:
     return int(record.get("attributes", {}).get("ApproximateReceiveCount", "1"))
 
 
-def _submit_arrivals(record: Record, system: System) -> None:
+def _submit_arrivals(record: Record, system: Services) -> None:
     # What checks a request's fields, and what reads slides below, is loaded by those who need it: a worker that copies
     # chunks starts sooner without.
     from chalicelib.hooks.upload import arrive
@@ -171,7 +171,7 @@ def _submit_arrivals(record: Record, system: System) -> None:
             tell(job.id, job.attempt, system)  # it was refused
 
 
-def _work(record: Record, clock: Clock, system: System) -> None:
+def _work(record: Record, clock: Clock, system: Services) -> None:
     message = parse_message(record["body"])
     if message.do == "sync":
         sync = system.syncs.get(message.job)
@@ -190,7 +190,7 @@ def _work(record: Record, clock: Clock, system: System) -> None:
         _attempted(message, job, clock, system)
 
 
-def _attempted(message: Message, job: Job, clock: Clock, system: System) -> None:
+def _attempted(message: Message, job: Job, clock: Clock, system: Services) -> None:
     """Run a step; an error that cannot pass ends the job, another one is noted."""
     try:
         _step(message, job, clock, system)
@@ -203,15 +203,15 @@ def _attempted(message: Message, job: Job, clock: Clock, system: System) -> None
             logger.warning("job %s ends: %s (%s)", job.id, error, error.code)
             _settle(message, error, system)
             return
-        system.jobs.note_trouble(job, problem(error))
+        system.jobs.record_transient_error(job, problem(error))
         raise
     except Exception as error:
         fault = Problem(code=SlidehookError.code, message=f"{type(error).__name__}: {error}", hint=SlidehookError.hint)
-        system.jobs.note_trouble(job, fault)
+        system.jobs.record_transient_error(job, fault)
         raise
 
 
-def _deliver(message: Message, clock: Clock, system: System) -> None:
+def _deliver(message: Message, clock: Clock, system: Services) -> None:
     from chalicelib.steps.deliver import deliver
 
     if not system.settings.callback_secrets:
@@ -223,7 +223,7 @@ def _deliver(message: Message, clock: Clock, system: System) -> None:
     )  # fmt: skip
 
 
-def _follow(job: Job, system: System) -> None:
+def _follow(job: Job, system: Services) -> None:
     """Submit the newer bytes before their predecessor ends: who dies in between does both again."""
     from chalicelib.steps.submit import follow
 
@@ -231,10 +231,10 @@ def _follow(job: Job, system: System) -> None:
         job, slides=system.slides, jobs=system.jobs, archive=system.archive, queue=system.queue, clock=system.clock
     )
     if newer is not None and newer.id == job.id:
-        raise StorageBusyError(f"{job.source} was overwritten, and is as it was again")
+        raise AwsUnavailableError(f"{job.source} was overwritten, and is as it was again")
 
 
-def _step(message: Message, job: Job, clock: Clock, system: System) -> None:
+def _step(message: Message, job: Job, clock: Clock, system: Services) -> None:
     if message.do == "tile" and message.chunk is not None:
         tile(
             job, message.chunk, threads=system.settings.threads, cores=system.settings.cores,
@@ -260,7 +260,7 @@ def _step(message: Message, job: Job, clock: Clock, system: System) -> None:
         )  # fmt: skip
 
 
-def _settle(message: Message, error: SlidehookError, system: System) -> None:
+def _settle(message: Message, error: SlidehookError, system: Services) -> None:
     # Read again: the step has moved the job on since it was read. Another attempt may have begun, which did not fail.
     job = system.jobs.get(message.job)
     if job is not None and job.attempt == message.attempt:
@@ -268,7 +268,7 @@ def _settle(message: Message, error: SlidehookError, system: System) -> None:
         tell(job.id, job.attempt, system)
 
 
-def _bury(record: Record, system: System) -> None:
+def _handle_dead_letter(record: Record, system: Services) -> None:
     body = json.loads(record["body"])
     if "Records" in body or "Event" in body:
         _submit_arrivals(record, system)

@@ -8,7 +8,7 @@ from chalice.app import Request, Response
 
 from chalicelib.config import Settings
 from chalicelib.core.errors import NotFoundError
-from chalicelib.services import System
+from chalicelib.services import Services
 
 STATIC = Path(__file__).parent / "static"
 # Scripts and styles come from here only, and nothing frames a page. Slides go to their bucket by themselves.
@@ -28,7 +28,7 @@ KINDS = {
 }
 
 
-def page(request: Request | None, system: System, name: str) -> Response:
+def page(request: Request | None, system: Services, name: str) -> Response:
     """Return a static file by its name, 304 if the browser has it. For an unknown name: 404, as a page or as problem
     details."""
     file = _files().get(name)
@@ -42,7 +42,7 @@ def page(request: Request | None, system: System, name: str) -> Response:
     return Response(body=text, status_code=200, headers=headers)
 
 
-def page_at(request: Request, system: System, name: str, *, status: int) -> Response:
+def page_at(request: Request, system: Services, name: str, *, status: int) -> Response:
     """Return a page of `/pages/` at the address of a request, whose links then lead from there."""
     headers = _headers(name, upload_origin(system.settings))
     return Response(body=_seen_from(request.path, _files()[name][0]), status_code=status, headers=headers)

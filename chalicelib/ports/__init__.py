@@ -1,6 +1,6 @@
 """What the steps need of the outside: one module for each thing, its values beside its protocol.
 
 The docstrings are the contract: tests/contracts holds every implementation, in memory and real, to them. All ports
-raise TransientError (StorageBusyError, ArchiveBusyError) when the other side does not answer or asks for a retry. No
-other error of boto3, pymongo or the network passes a port.
+raise TransientError (AwsUnavailableError, MongoUnavailableError) when the other side does not answer or asks for a
+retry. No other error of boto3, pymongo or the network passes a port.
 """

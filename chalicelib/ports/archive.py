@@ -53,7 +53,7 @@ class PublishedImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Holding:
+class CollectionStats:
     """What a staging collection holds: tiles by depth (root = 1), and the sum of all tile ids."""
 
     tiles_by_depth: dict[int, int]
@@ -65,7 +65,7 @@ KEPT_REPLACED = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Switch:
+class PublishResult:
     """The outcome of a switch. `won` is False if readers already see a newer generation; `view` is what shows the
     slide. `replaced` names the jobs whose generations readers no longer see: those shown until now, and the last of
     those that they had replaced."""
@@ -129,13 +129,15 @@ class Archive(Protocol):
         content stands under its name.
         """
 
-    def holding(self, job: Job, expected: Holding | None = None) -> Holding:
+    def holding(self, job: Job, expected: CollectionStats | None = None) -> CollectionStats:
         """Return what the staging collection holds (or, after the rename, the collection it became).
 
         `expected` tells the two apart where a late worker has staged a part of it again after the rename.
         """
 
-    def publish(self, job: Job, facts: ImageFacts, *, now: float, verified: Holding | None = None) -> Switch:
+    def publish(
+        self, job: Job, facts: ImageFacts, *, now: float, verified: CollectionStats | None = None
+    ) -> PublishResult:
         """Let readers see the job's generation: image document, atomic switch, session entry (newest first, once).
 
         `verified` is what was found to be complete: nothing else is put in the place of an image that the caller named.
@@ -144,7 +146,7 @@ class Archive(Protocol):
         newer generation of the slide (Job.order) is left alone: `won` is False.
         """
 
-    def is_overtaken(self, job: Job) -> bool:
+    def has_newer_publication(self, job: Job) -> bool:
         """Tell whether a later submitted job publishes to the very image that this job's caller named."""
 
     def replaced(self, job: Job) -> tuple[str, ...]:

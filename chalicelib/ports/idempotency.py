@@ -14,7 +14,7 @@ MAX_ANSWER_BYTES = 300_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptAnswer:
+class StoredResponse:
     """What a call was answered. `headers` are those that do not follow from the rest."""
 
     status: int
@@ -23,23 +23,23 @@ class KeptAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Promise:
+class IdempotencyRecord:
     """What stands under a key: of which call (a digest), and what it was answered: None while it is at work."""
 
     call: str
-    answer: KeptAnswer | None = None
+    answer: StoredResponse | None = None
 
 
-class Answers(Protocol):
-    """Answers that are given again to who repeats a call under its key. They go by themselves after a day."""
+class IdempotencyStore(Protocol):
+    """IdempotencyStore that are given again to who repeats a call under its key. They go by themselves after a day."""
 
-    def begin(self, key: str, call: str, *, now: float) -> Promise | None:
+    def begin(self, key: str, call: str, *, now: float) -> IdempotencyRecord | None:
         """Reserve a key for a call: None, and it is the caller's to answer. Else what stands there already.
 
         One conditional write. A reservation without an answer lasts CALL_SECONDS, an answer KEEP_ANSWERS_SECONDS.
         """
 
-    def keep(self, key: str, call: str, answer: KeptAnswer, *, now: float) -> None:
+    def keep(self, key: str, call: str, answer: StoredResponse, *, now: float) -> None:
         """Keep the answer of a call that has reserved the key. The first one stays; nothing happens to other calls'."""
 
     def forget(self, key: str, call: str) -> None:

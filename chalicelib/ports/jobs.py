@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from chalicelib.core.jobs.deliveries import Notice
-from chalicelib.core.jobs.filter import EVERY_JOB, Selection
+from chalicelib.core.jobs.deliveries import PendingNotification
+from chalicelib.core.jobs.filter import EVERY_JOB, JobFilter
 from chalicelib.core.jobs.model import ChunkRecord, Job, Problem, State, Subscriber
 
 
@@ -36,7 +36,7 @@ class Jobs(Protocol):
         One conditional write; False means that somebody else was faster, and nothing was written. Progress
         (chunks_done, tiles_done, bytes_done) is written only where `now` differs from `was`, so that chunks which end
         meanwhile are not forgotten; subscribers never are. A move that ends an attempt leaves a notice of it in the
-        same write (`untold`).
+        same write (`pending_notifications`).
         """
 
     def subscribe(self, job: Job, subscriber: Subscriber) -> bool:
@@ -45,10 +45,10 @@ class Jobs(Protocol):
         One conditional write, which leaves a notice of the attempt again if it has ended; False if nothing was written.
         """
 
-    def untold(self, *, before: float, limit: int) -> tuple[Notice, ...]:
+    def pending_notifications(self, *, before: float, limit: int) -> tuple[PendingNotification, ...]:
         """Return notices of attempts that ended before the instant, the oldest first."""
 
-    def told(self, notice: Notice, *, subscribers: int) -> None:
+    def told(self, notice: PendingNotification, *, subscribers: int) -> None:
         """Take a notice away, unless somebody beyond so many subscribers was added since the attempt ended. Harmless if
         there is none."""
 
@@ -62,18 +62,18 @@ class Jobs(Protocol):
     def chunk_records(self, job: Job) -> tuple[ChunkRecord, ...]:
         """Return the records of the done chunks of the job's generation, by number."""
 
-    def note_trouble(self, job: Job, trouble: Problem) -> None:
+    def record_transient_error(self, job: Job, trouble: Problem) -> None:
         """Keep the last transient error of a live attempt, so that giving up can name it."""
 
     def count_rescue(self, job: Job, *, now: float) -> bool:
         """Add one to `rescues` and set `updated_at`, if the job still has `job`'s state, attempt and rescues."""
 
-    def schedule_sweep(self, job_id: str, at: float) -> None:
+    def schedule_cleanup(self, job_id: str, at: float) -> None:
         """Ask the sweeper to look at an ended job at this instant, or later if it is to look later anyway; nothing
         happens to a live or unknown one."""
 
     def list(
-        self, *, state: State | None, session: str | None, cursor: str | None, limit: int, only: Selection = EVERY_JOB
+        self, *, state: State | None, session: str | None, cursor: str | None, limit: int, only: JobFilter = EVERY_JOB
     ) -> JobPage:
         """Return a page of jobs: of a state, of a session (the latest submitted first), or all; `only` those wanted.
 
@@ -88,5 +88,5 @@ class Jobs(Protocol):
         """Return jobs of this state whose `updated_at` lies before the instant, the longest silent first; those behind
         `after`, the last one of the page before, wherever that is by now."""
 
-    def to_sweep(self, *, now: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
+    def due_for_cleanup(self, *, now: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
         """Return jobs whose `sweep_at` has come, the longest due first; those behind `after`, as for `silent`."""

@@ -52,7 +52,7 @@ def settle(job: Job, error: SlidehookError, *, jobs: Jobs, archive: Archive, clo
     if job.state is State.FINISHING:
         # A run of its last step may have switched a view, and died before it told the sweeper what that replaced.
         for replaced in archive.replaced(job):
-            jobs.schedule_sweep(replaced, now + GRACE_SECONDS)
+            jobs.schedule_cleanup(replaced, now + GRACE_SECONDS)
     end = superseded if isinstance(error, SourceChangedError) else failed
     ended = end(job, problem(error), now=now, sweep_at=sweep_at)
     if jobs.move(job, ended) and sweep_at <= now:
@@ -103,7 +103,7 @@ def due_for_sweep(*, jobs: Jobs, clock: Clock) -> Iterator[Job]:
     """
     now, last = clock.now(), None
     while clock.remaining_seconds() >= RESERVE_SECONDS:
-        page = jobs.to_sweep(now=now, limit=BATCH, after=last)
+        page = jobs.due_for_cleanup(now=now, limit=BATCH, after=last)
         yield from takewhile(lambda _: clock.remaining_seconds() >= RESERVE_SECONDS, page)
         if len(page) < BATCH:
             return

@@ -72,5 +72,5 @@ def remove(session: str, views: Sequence[str] | None, *, jobs: Jobs, archive: Ar
     # Before, so that a crash in between leaves nothing behind; and so late that whoever is at it has ended by then: the
     # sweeper comes once, and keeps what is still shown.
     for job in sorted({job for view in wanted if (job := shown.get(view))}):
-        jobs.schedule_sweep(job, clock.now() + LATE_SECONDS)
+        jobs.schedule_cleanup(job, clock.now() + LATE_SECONDS)
     return archive.take_out(session, views)

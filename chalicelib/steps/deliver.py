@@ -10,10 +10,10 @@ pending delivery; the minute timer finds both. Doing it again makes the same del
 
 from collections.abc import Mapping, Sequence
 
-from chalicelib.core.errors import NotFoundError, OutOfTimeError, StorageBusyError
+from chalicelib.core.errors import AwsUnavailableError, NotFoundError, OutOfTimeError
 from chalicelib.core.jobs.deliveries import (
     Delivery,
-    Notice,
+    PendingNotification,
     answered,
     begun,
     disabled,
@@ -39,7 +39,7 @@ BATCH = 100
 
 
 def announce(
-    notice: Notice,
+    notice: PendingNotification,
     *,
     hook_urls: Mapping[str, str],
     jobs: Jobs,
@@ -79,9 +79,9 @@ def overdue(*, deliveries: Deliveries, clock: Clock) -> Sequence[Message]:
     return [message_for(each) for each in found]
 
 
-def forgotten(*, jobs: Jobs, clock: Clock) -> Sequence[Notice]:
+def forgotten(*, jobs: Jobs, clock: Clock) -> Sequence[PendingNotification]:
     """Return notices that whoever ended the job did not look after."""
-    return jobs.untold(before=clock.now() - GRACE_SECONDS, limit=BATCH)
+    return jobs.pending_notifications(before=clock.now() - GRACE_SECONDS, limit=BATCH)
 
 
 def deliver(
@@ -139,7 +139,7 @@ def replay(job: str, delivery_id: str, *, deliveries: Deliveries, queue: Queue, 
         if deliveries.move(delivery, again):
             queue.send([message_for(again)])
             return again
-    raise StorageBusyError(f"delivery {delivery_id} is tried at this very moment")
+    raise AwsUnavailableError(f"delivery {delivery_id} is tried at this very moment")
 
 
 # Two workers do not write a delivery more often in between.

@@ -12,7 +12,7 @@ from chalicelib.core.jobs.model import ChunkRecord, Job, Problem, Published, Sta
 from chalicelib.core.plan.beside import Beside, load_beside
 from chalicelib.core.plan.messages import beside_key
 from chalicelib.core.plan.pyramid import BAD_TILE_SHARE
-from chalicelib.ports.archive import Archive, AssociatedImage, Holding, ImageFacts
+from chalicelib.ports.archive import Archive, AssociatedImage, CollectionStats, ImageFacts
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.jobs import Jobs
 from chalicelib.ports.slides import Slides
@@ -35,16 +35,16 @@ def finish(job: Job, *, slides: Slides, jobs: Jobs, archive: Archive, work: Work
         job = begun
     if job.state is not State.FINISHING:
         return
-    if archive.is_overtaken(job):
+    if archive.has_newer_publication(job):
         # What this job staged is dropped by the other one: there is nothing to verify any more.
-        _give_way(job, jobs, archive, clock)
+        _supersede(job, jobs, archive, clock)
         return
     records = jobs.chunk_records(job)
     _refuse_too_many(job, records)
     verified = _verify(job, records, archive)
     switch = archive.publish(job, _facts(job, work), now=clock.now(), verified=verified)
     if not switch.won:
-        _give_way(job, jobs, archive, clock)
+        _supersede(job, jobs, archive, clock)
         return
     # Before the job is done, so that a crash here asks for the sweep again.
     _tell_the_sweeper(switch.replaced, jobs, clock)
@@ -57,10 +57,10 @@ def finish(job: Job, *, slides: Slides, jobs: Jobs, archive: Archive, work: Work
 
 def _tell_the_sweeper(replaced: Sequence[str], jobs: Jobs, clock: Clock) -> None:
     for each in replaced:
-        jobs.schedule_sweep(each, clock.now() + GRACE_SECONDS)
+        jobs.schedule_cleanup(each, clock.now() + GRACE_SECONDS)
 
 
-def _give_way(job: Job, jobs: Jobs, archive: Archive, clock: Clock) -> None:
+def _supersede(job: Job, jobs: Jobs, archive: Archive, clock: Clock) -> None:
     # An earlier run of this step may have switched a view, and died before it said so.
     _tell_the_sweeper(archive.replaced(job), jobs, clock)
     newer = Problem(
@@ -82,7 +82,7 @@ def _refuse_too_many(job: Job, records: Sequence[ChunkRecord]) -> None:
         )
 
 
-def _verify(job: Job, records: Sequence[ChunkRecord], archive: Archive) -> Holding:
+def _verify(job: Job, records: Sequence[ChunkRecord], archive: Archive) -> CollectionStats:
     """Compare counts by level, and the digest of all tiles, with what was planned and what the chunks wrote; return
     what is there. Raises VerificationError."""
     depth = job.depth
@@ -93,7 +93,7 @@ def _verify(job: Job, records: Sequence[ChunkRecord], archive: Archive) -> Holdi
         if level.tiles > left_out
     }
     written = sum(record.digest for record in records) % SUM_MODULUS
-    expected = Holding(tiles_by_depth=planned, digest=written)
+    expected = CollectionStats(tiles_by_depth=planned, digest=written)
     holding = archive.holding(job, expected)
     for tiles_depth in sorted(planned.keys() | holding.tiles_by_depth.keys()):
         wanted, found = planned.get(tiles_depth, 0), holding.tiles_by_depth.get(tiles_depth, 0)

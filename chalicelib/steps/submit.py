@@ -4,12 +4,12 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from chalicelib.core.errors import (
+    AwsUnavailableError,
     BucketNotAllowedError,
     NotRetryableError,
     NotTiffError,
     SlideError,
     SourceError,
-    StorageBusyError,
 )
 from chalicelib.core.jobs.model import (
     Destination,
@@ -116,7 +116,7 @@ def _pinned(bucket: str, key: str, slides: Slides, clock: Clock) -> tuple[Source
     """Return an object that begins like a TIFF, and an instant at which it stood as it was pinned.
 
     The instants of two versions are in the order in which they were written, whatever order their callers come in: S3
-    tells dates in whole seconds, and its events overtake each other. Raises StorageBusyError if the object is
+    tells dates in whole seconds, and its events overtake each other. Raises AwsUnavailableError if the object is
     overwritten all the time.
     """
     source, first_bytes = slides.pin(bucket, key, first_bytes=MAGIC_BYTES)
@@ -127,7 +127,7 @@ def _pinned(bucket: str, key: str, slides: Slides, clock: Clock) -> tuple[Source
         source, first_bytes = slides.pin(bucket, key, first_bytes=MAGIC_BYTES)
         if source == before:
             return source, now
-    raise StorageBusyError(f"{source} is overwritten faster than it can be looked at")
+    raise AwsUnavailableError(f"{source} is overwritten faster than it can be looked at")
 
 
 MOST_LOOKS = 4
@@ -178,7 +178,7 @@ def _subscribed(job: Job, url: str, jobs: Jobs) -> Job:
             return job
         jobs.subscribe(job, Subscriber(url, job.attempt))
         job = known(job.id, jobs.get(job.id))
-    raise StorageBusyError(f"job {job.id} changes faster than it can be subscribed to")
+    raise AwsUnavailableError(f"job {job.id} changes faster than it can be subscribed to")
 
 
 def _has_to_run_again(job: Job, archive: Archive) -> bool:

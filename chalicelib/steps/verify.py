@@ -49,7 +49,7 @@ def conclude(job: Job, *, jobs: Jobs, archive: Archive, queue: Queue, clock: Clo
         documents = archive.documents(job.destination.database, target.image)
         findings = found_in(jobs.chunk_records(job), documents=documents)
         if not _is_still_shown(target, jobs.get(target.job), archive):
-            _give_way(job, jobs, clock)
+            _supersede(job, jobs, clock)
             return
         bad_tiles = tuple(bad for record in jobs.chunk_records(job) for bad in record.bad_tiles)
         begun = finishing(job, bad_tiles=bad_tiles, findings=findings, now=clock.now())
@@ -75,7 +75,7 @@ def _is_shown(upload: Job, archive: Archive) -> bool:
     return upload.state is State.DONE and archive.shows(upload)
 
 
-def _give_way(job: Job, jobs: Jobs, clock: Clock) -> None:
+def _supersede(job: Job, jobs: Jobs, clock: Clock) -> None:
     newer = Problem(
         code="newer_generation",
         message="the slide was replaced or taken away while it was verified",

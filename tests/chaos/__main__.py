@@ -28,7 +28,7 @@ from chalicelib.config import Settings
 from chalicelib.core.geometry import tile_address
 from chalicelib.core.jobs.backoff import LATE_SECONDS
 from chalicelib.entrypoints import consumers
-from chalicelib.services import System
+from chalicelib.services import Services
 from chalicelib.steps.cleanup import KEEP_SECONDS
 from infra import mongod
 from infra.children import Child
@@ -248,7 +248,7 @@ class Chaos:
         )  # fmt: skip
 
 
-class Later(System):
+class Later(Services):
     """The service as it will be: everything real but the time."""
 
     ahead_seconds = 0.0

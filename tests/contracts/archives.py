@@ -14,7 +14,7 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 
 from chalicelib.adapters.memory import MemoryArchive, MemoryView
 from chalicelib.adapters.mongo.archive import MongoArchive
-from chalicelib.core.errors import ArchiveBusyError
+from chalicelib.core.errors import MongoUnavailableError
 from chalicelib.ports.archive import Archive, ImageFacts
 from tests.contracts.samples import COLLECTION, OTHER_COLLECTION, OTHER_SESSION, OTHER_STORE, SESSION, STORE
 from tests.patience import PATIENCE_SECONDS
@@ -56,7 +56,7 @@ class ArchiveBench(Protocol):
         """Tell whether there is an image document of this id."""
 
     def breaks_off(self, at: int) -> Any:
-        """A context in which write number `at` (from 0) is not made and ends in ArchiveBusyError."""
+        """A context in which write number `at` (from 0) is not made and ends in MongoUnavailableError."""
 
     def can_break_off(self) -> bool: ...
 
@@ -89,7 +89,7 @@ class MemoryBench:
             self._left -= 1
             if self._left < 0:
                 self._left = None
-                raise ArchiveBusyError(f"broke off before: {write}")
+                raise MongoUnavailableError(f"broke off before: {write}")
 
     def add_session(self, session: str, *, collection: str, label: str, image_store: str | None) -> None:
         self.archive.add_session(session, collection=collection, label=label, image_store=image_store)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from chalicelib.core.errors import (
-    ArchiveBusyError,
     ForeignSessionError,
     InvalidRequestError,
+    MongoUnavailableError,
     NoImageStoreError,
     NoSuchCollectionError,
     NoSuchSessionError,
@@ -20,7 +20,7 @@ from chalicelib.core.errors import (
 from chalicelib.core.ids import digest_sum, tile_id
 from chalicelib.core.jobs.model import Destination, Job, SlideSummary
 from chalicelib.core.jobs.verification import Stored
-from chalicelib.ports.archive import AssociatedImage, Holding, PublishedImage, Switch, Tile
+from chalicelib.ports.archive import AssociatedImage, CollectionStats, PublishedImage, PublishResult, Tile
 from tests.contracts.archives import ArchiveBench, MemoryBench, MongoBench
 from tests.contracts.samples import (
     COLLECTION,
@@ -66,11 +66,11 @@ def staged(bench: ArchiveBench, job: Job, tiles: list[Tile] | None = None) -> Jo
     return job
 
 
-def publish(bench: ArchiveBench, job: Job) -> Switch:
+def publish(bench: ArchiveBench, job: Job) -> PublishResult:
     return bench.archive.publish(job, facts_of(job), now=2000.0)
 
 
-def published(bench: ArchiveBench, job: Job) -> Switch:
+def published(bench: ArchiveBench, job: Job) -> PublishResult:
     switch = publish(bench, staged(bench, job))
     assert switch.won
     return switch
@@ -133,7 +133,7 @@ def test_a_session_without_a_store_is_refused(bench: ArchiveBench, store: str | 
 def test_what_was_written_is_held(bench: ArchiveBench) -> None:
     tiles = some_tiles()
     job = staged(bench, version(bench, 1), tiles)
-    expected = Holding(tiles_by_depth={1: 1, 2: 4}, digest=digest_sum(tile.id for tile in tiles))
+    expected = CollectionStats(tiles_by_depth={1: 1, 2: 4}, digest=digest_sum(tile.id for tile in tiles))
     assert bench.archive.holding(job) == expected
 
 
@@ -142,7 +142,7 @@ def test_nothing_is_held_before_tiles_are_written(bench: ArchiveBench, stage: bo
     job = version(bench, 1)
     if stage:
         bench.archive.stage(job)
-    assert bench.archive.holding(job) == Holding(tiles_by_depth={}, digest=0)
+    assert bench.archive.holding(job) == CollectionStats(tiles_by_depth={}, digest=0)
 
 
 def test_a_tile_written_twice_is_stored_once(bench: ArchiveBench) -> None:
@@ -273,7 +273,7 @@ def test_new_bytes_of_a_slide_keep_its_view_and_its_place(bench: ArchiveBench) -
     first = published(bench, old)
     other = published(bench, version(bench, 1, "other.svs"))
     second = published(bench, new)
-    assert second == Switch(won=True, view=first.view, replaced=(old.id,))
+    assert second == PublishResult(won=True, view=first.view, replaced=(old.id,))
     assert listed(bench) == [other.view, first.view]
     assert root_tile(bench, first.view) == root_of(new)
     assert (bench.archive.shows(old), bench.archive.shows(new)) == (False, True)
@@ -289,7 +289,7 @@ def test_who_still_has_the_old_slide_open_goes_on_with_it(bench: ArchiveBench) -
 def test_an_older_version_does_not_replace_a_newer_one(bench: ArchiveBench) -> None:
     newer, older = version(bench, 2), version(bench, 1)
     shown = published(bench, newer)
-    assert publish(bench, staged(bench, older)) == Switch(won=False, view=shown.view)
+    assert publish(bench, staged(bench, older)) == PublishResult(won=False, view=shown.view)
     assert listed(bench) == [shown.view]
     assert root_tile(bench, shown.view) == root_of(newer)
     assert (bench.archive.shows(older), bench.archive.shows(newer)) == (False, True)
@@ -298,10 +298,10 @@ def test_an_older_version_does_not_replace_a_newer_one(bench: ArchiveBench) -> N
 
 def test_a_newer_version_that_comes_between_the_look_and_the_switch_is_kept(bench: ArchiveBench) -> None:
     older, newer = staged(bench, version(bench, 1)), staged(bench, version(bench, 2))
-    meanwhile: list[Switch] = []
+    meanwhile: list[PublishResult] = []
     bench.before_the_switch(lambda: meanwhile.append(publish(bench, newer)))
     lost = publish(bench, older)
-    assert meanwhile == [Switch(won=True, view=lost.view)]
+    assert meanwhile == [PublishResult(won=True, view=lost.view)]
     assert not lost.won
     assert listed(bench) == [lost.view]
     assert root_tile(bench, lost.view) == root_of(newer)
@@ -392,7 +392,7 @@ def test_with_overwrite_a_slide_of_the_same_name_is_replaced_in_its_place(bench:
     old, new = version(bench, 1, "scanner-1/slide.svs"), version(bench, 2, "scanner-2/slide.svs", overwrite=True)
     shown = published(bench, old)
     other = published(bench, version(bench, 1, "other.svs"))
-    assert published(bench, new) == Switch(won=True, view=shown.view, replaced=(old.id,))
+    assert published(bench, new) == PublishResult(won=True, view=shown.view, replaced=(old.id,))
     assert listed(bench) == [other.view, shown.view]
     assert root_tile(bench, shown.view) == root_of(new)
     assert not bench.archive.shows(old)
@@ -401,7 +401,7 @@ def test_with_overwrite_a_slide_of_the_same_name_is_replaced_in_its_place(bench:
 def test_with_overwrite_a_view_that_slideatlas_made_is_replaced(bench: ArchiveBench) -> None:
     bench.add_foreign_view(FOREIGN_VIEW, session=SESSION, image=FOREIGN_IMAGE, file_name="slide.svs")
     new = version(bench, 1, "scanner/slide.svs", overwrite=True)
-    assert published(bench, new) == Switch(won=True, view=FOREIGN_VIEW, replaced=())
+    assert published(bench, new) == PublishResult(won=True, view=FOREIGN_VIEW, replaced=())
     assert listed(bench) == [FOREIGN_VIEW]
     assert root_tile(bench, FOREIGN_VIEW) == root_of(new)
     assert bench.archive.shows(new)
@@ -433,7 +433,7 @@ def test_a_slide_submitted_later_is_not_overwritten_by_one_submitted_before(benc
     later = version(bench, 5, "scanner-1/slide.svs")
     shown = published(bench, later)
     before = version(bench, 1, "scanner-2/slide.svs", overwrite=True)
-    assert publish(bench, staged(bench, before)) == Switch(won=False, view=shown.view)
+    assert publish(bench, staged(bench, before)) == PublishResult(won=False, view=shown.view)
     assert listed(bench) == [shown.view]
     assert root_tile(bench, shown.view) == root_of(later)
 
@@ -442,7 +442,7 @@ def test_a_slide_is_not_published_beside_a_later_one_of_its_name_that_it_should_
     own = published(bench, version(bench, 1, "scanner-1/slide.svs"))
     later = published(bench, version(bench, 5, "scanner-2/slide.svs"))
     update = staged(bench, version(bench, 2, "scanner-1/slide.svs", overwrite=True))
-    assert publish(bench, update) == Switch(won=False, view=later.view)
+    assert publish(bench, update) == PublishResult(won=False, view=later.view)
     assert listed(bench) == [later.view, own.view]
     assert root_tile(bench, own.view) == root_of(version(bench, 1))
 
@@ -489,7 +489,7 @@ def test_a_named_image_is_never_empty_while_it_is_replaced(bench: ArchiveBench) 
 def test_an_image_of_slideatlas_is_replaced_by_name(bench: ArchiveBench) -> None:
     bench.add_foreign_view(FOREIGN_VIEW, session=SESSION, image=NAMED_IMAGE, file_name="slide.svs")
     job = named(bench, 1, overwrite=True)
-    assert published(bench, job) == Switch(won=True, view=FOREIGN_VIEW, replaced=())
+    assert published(bench, job) == PublishResult(won=True, view=FOREIGN_VIEW, replaced=())
     assert root_tile(bench, FOREIGN_VIEW) == root_of(job)
     assert listed(bench) == [FOREIGN_VIEW]
 
@@ -524,7 +524,7 @@ def test_an_image_shown_in_two_sessions_is_shown_by_the_job_that_published_it(be
 # -- crashes ----------------------------------------------------------------------------------------------------------
 
 
-def publish_in_spite_of_crashes(bench: ArchiveBench, job: Job, look: Callable[[], object]) -> Switch:
+def publish_in_spite_of_crashes(bench: ArchiveBench, job: Job, look: Callable[[], object]) -> PublishResult:
     """Publish again and again; the first run breaks off at its first write, the second at its second, and so on."""
     if not bench.can_break_off():
         pytest.skip("this MongoDB takes no test commands")
@@ -532,7 +532,7 @@ def publish_in_spite_of_crashes(bench: ArchiveBench, job: Job, look: Callable[[]
         with bench.breaks_off(write):
             try:
                 switch = publish(bench, job)
-            except ArchiveBusyError:
+            except MongoUnavailableError:
                 look()
                 continue
             assert write > 0, "publishing writes something"
@@ -553,7 +553,7 @@ def test_a_replacement_that_breaks_off_anywhere_is_completed_and_names_what_it_r
     view = published(bench, old).view
     seen = set()
     switch = publish_in_spite_of_crashes(bench, staged(bench, new), lambda: seen.add(root_tile(bench, view)))
-    assert switch == Switch(won=True, view=view, replaced=(old.id,))
+    assert switch == PublishResult(won=True, view=view, replaced=(old.id,))
     assert seen <= {root_of(old), root_of(new)}
     assert root_tile(bench, view) == root_of(new)
     assert listed(bench) == [view]

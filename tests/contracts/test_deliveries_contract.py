@@ -114,7 +114,7 @@ def test_they_stand_beside_the_jobs_and_do_not_pass_for_them(dynamodb: Any) -> N
     jobs.create(job)
     deliveries.create(a_delivery(job=job.id))
     assert jobs.list(state=None, session=None, cursor=None, limit=9).jobs == (job,)
-    assert jobs.to_sweep(now=1e9, limit=9) == ()
+    assert jobs.due_for_cleanup(now=1e9, limit=9) == ()
     assert jobs.chunk_records(job) == ()
-    assert [notice.job for notice in jobs.untold(before=1e9, limit=9)] == [job.id]
+    assert [notice.job for notice in jobs.pending_notifications(before=1e9, limit=9)] == [job.id]
     assert [each.job for each in deliveries.due(before=1e9, limit=9)] == [job.id]

@@ -9,9 +9,9 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from chalicelib.adapters.dynamodb.jobs import JobTable
-from chalicelib.core.errors import StorageBusyError
-from chalicelib.core.jobs.deliveries import Notice
-from chalicelib.core.jobs.filter import Selection
+from chalicelib.core.errors import AwsUnavailableError
+from chalicelib.core.jobs.deliveries import PendingNotification
+from chalicelib.core.jobs.filter import JobFilter
 from chalicelib.core.jobs.model import Attempt, Problem, State, Subscriber, cancelled
 from tests.contracts.samples import BUSY, a_job, a_record, a_tiling_job, an_ended_job
 
@@ -69,7 +69,7 @@ def test_an_end_that_meets_another_write_asks_for_patience(dynamodb: Any) -> Non
     reasons = '[{"Code": "None"}, {"Code": "TransactionConflict", "Message": "told so"}]'
     _fail_with(dynamodb, _cancelled(reasons))
     jobs = JobTable(dynamodb, "jobs", leaves_notices=True)
-    with pytest.raises(StorageBusyError, match="job"):
+    with pytest.raises(AwsUnavailableError, match="job"):
         jobs.move(a_job(), an_ended_job())
 
 
@@ -85,7 +85,7 @@ def test_without_callbacks_an_end_is_one_write_and_leaves_no_notice(jobs: JobTab
     jobs.create(job)
     assert jobs.move(job, an_ended_job())
     assert jobs.subscribe(an_ended_job(), Subscriber("https://example.org/", 1))
-    assert jobs.untold(before=1e12, limit=9) == ()
+    assert jobs.pending_notifications(before=1e12, limit=9) == ()
     assert losing_answers == ["PutItem", "UpdateItem", "UpdateItem"]
 
 
@@ -163,23 +163,23 @@ EVERY_CALL: dict[str, Callable[[JobTable], Any]] = {
     "move": lambda jobs: jobs.move(a_job(), a_job()),
     "finish_chunk": lambda jobs: jobs.finish_chunk(a_tiling_job(), a_record(0)),
     "chunk_records": lambda jobs: jobs.chunk_records(a_tiling_job()),
-    "note_trouble": lambda jobs: jobs.note_trouble(a_tiling_job(), BUSY),
+    "record_transient_error": lambda jobs: jobs.record_transient_error(a_tiling_job(), BUSY),
     "count_rescue": lambda jobs: jobs.count_rescue(a_job(), now=1.0),
-    "schedule_sweep": lambda jobs: jobs.schedule_sweep("0" * 32, 1.0),
+    "schedule_cleanup": lambda jobs: jobs.schedule_cleanup("0" * 32, 1.0),
     "list": lambda jobs: jobs.list(state=None, session=None, cursor=None, limit=5),
     "count": lambda jobs: jobs.count(State.DONE, most=5),
     "silent": lambda jobs: jobs.silent(State.TILING, before=1.0, limit=5),
     "subscribe": lambda jobs: jobs.subscribe(a_job(), Subscriber("https://example.org/", 1)),
-    "untold": lambda jobs: jobs.untold(before=1.0, limit=5),
-    "told": lambda jobs: jobs.told(Notice(job="0" * 32, attempt=1), subscribers=0),
-    "to_sweep": lambda jobs: jobs.to_sweep(now=1.0, limit=5),
+    "pending_notifications": lambda jobs: jobs.pending_notifications(before=1.0, limit=5),
+    "told": lambda jobs: jobs.told(PendingNotification(job="0" * 32, attempt=1), subscribers=0),
+    "due_for_cleanup": lambda jobs: jobs.due_for_cleanup(now=1.0, limit=5),
 }
 
 
 @pytest.mark.parametrize("call", EVERY_CALL.values(), ids=EVERY_CALL.keys())
 def test_a_throttled_table_asks_for_patience(dynamodb: Any, jobs: JobTable, call: Callable[[JobTable], Any]) -> None:
     _fail_with(dynamodb, _refusing(400, "ProvisionedThroughputExceededException"))
-    with pytest.raises(StorageBusyError, match="told so"):
+    with pytest.raises(AwsUnavailableError, match="told so"):
         call(jobs)
 
 
@@ -198,7 +198,7 @@ def test_a_table_that_is_away_asks_for_patience_and_names_the_job(
     dynamodb: Any, jobs: JobTable, error: Callable[[Any], Any]
 ) -> None:
     _fail_with(dynamodb, error)
-    with pytest.raises(StorageBusyError, match="job 0123") as busy:
+    with pytest.raises(AwsUnavailableError, match="job 0123") as busy:
         jobs.get("0123")
     assert busy.value.__cause__ is not None
 
@@ -258,7 +258,7 @@ def test_a_call_looks_at_a_bounded_number_of_jobs_and_its_cursor_goes_on_behind_
     dynamodb.meta.events.register(
         "after-call.dynamodb.Query", lambda parsed, **_: looked_at.append(parsed["ScannedCount"])
     )
-    for only in (Selection(text="0.svs"), Selection(text="0.svs", states=frozenset({State.FAILED, State.DONE}))):
+    for only in (JobFilter(text="0.svs"), JobFilter(text="0.svs", states=frozenset({State.FAILED, State.DONE}))):
         found, calls, cursor = [], 0, None
         while calls == 0 or cursor is not None:
             looked_at.clear()

@@ -1,76 +1,84 @@
-"""Answers that are given again: what every implementation of ports.Answers promises."""
+"""IdempotencyStore that are given again: what every implementation of ports.IdempotencyStore promises."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from chalicelib.adapters.dynamodb.idempotency import AnswerTable
-from chalicelib.adapters.memory import MemoryAnswers
-from chalicelib.ports.idempotency import CALL_SECONDS, KEEP_ANSWERS_SECONDS, Answers, KeptAnswer, Promise
+from chalicelib.adapters.dynamodb.idempotency import IdempotencyTable
+from chalicelib.adapters.memory import MemoryIdempotencyStore
+from chalicelib.ports.idempotency import (
+    CALL_SECONDS,
+    KEEP_ANSWERS_SECONDS,
+    IdempotencyRecord,
+    IdempotencyStore,
+    StoredResponse,
+)
 
 NOW = 1_700_000_000.5
-TOLD = KeptAnswer(status=202, body='{"id": "ü"}', headers=(("Location", "/jobs/1"), ("Retry-After", "1")))
+TOLD = StoredResponse(status=202, body='{"id": "ü"}', headers=(("Location", "/jobs/1"), ("Retry-After", "1")))
 
 
 @pytest.fixture(params=["memory", "dynamodb"])
-def answers(request: pytest.FixtureRequest) -> Answers:
+def answers(request: pytest.FixtureRequest) -> IdempotencyStore:
     if request.param == "memory":
-        return MemoryAnswers()
-    return AnswerTable(request.getfixturevalue("dynamodb"), "jobs")
+        return MemoryIdempotencyStore()
+    return IdempotencyTable(request.getfixturevalue("dynamodb"), "jobs")
 
 
-def test_the_first_call_of_a_key_is_to_be_answered_and_others_see_it_at_work(answers: Answers) -> None:
+def test_the_first_call_of_a_key_is_to_be_answered_and_others_see_it_at_work(answers: IdempotencyStore) -> None:
     assert answers.begin("key", "call", now=NOW) is None
-    assert answers.begin("key", "call", now=NOW) == Promise(call="call")
-    assert answers.begin("key", "another call", now=NOW) == Promise(call="call")
+    assert answers.begin("key", "call", now=NOW) == IdempotencyRecord(call="call")
+    assert answers.begin("key", "another call", now=NOW) == IdempotencyRecord(call="call")
     assert answers.begin("another key", "call", now=NOW) is None
 
 
-def test_an_answer_is_given_again_for_a_day(answers: Answers) -> None:
+def test_an_answer_is_given_again_for_a_day(answers: IdempotencyStore) -> None:
     answers.begin("key", "call", now=NOW)
     answers.keep("key", "call", TOLD, now=NOW + 1)
-    kept = Promise(call="call", answer=TOLD)
+    kept = IdempotencyRecord(call="call", answer=TOLD)
     assert answers.begin("key", "call", now=NOW + KEEP_ANSWERS_SECONDS) == kept
     assert answers.begin("key", "another call", now=NOW + CALL_SECONDS + 1) == kept
     assert answers.begin("key", "another call", now=NOW + KEEP_ANSWERS_SECONDS + 1) is None
-    assert answers.begin("key", "call", now=NOW + KEEP_ANSWERS_SECONDS + 1) == Promise(call="another call")
+    assert answers.begin("key", "call", now=NOW + KEEP_ANSWERS_SECONDS + 1) == IdempotencyRecord(call="another call")
 
 
-def test_the_first_answer_stays(answers: Answers) -> None:
+def test_the_first_answer_stays(answers: IdempotencyStore) -> None:
     answers.begin("key", "call", now=NOW)
     answers.keep("key", "call", TOLD, now=NOW)
-    answers.keep("key", "call", KeptAnswer(status=200, body="{}"), now=NOW)
-    assert answers.begin("key", "call", now=NOW) == Promise(call="call", answer=TOLD)
+    answers.keep("key", "call", StoredResponse(status=200, body="{}"), now=NOW)
+    assert answers.begin("key", "call", now=NOW) == IdempotencyRecord(call="call", answer=TOLD)
 
 
-def test_a_call_that_has_not_reserved_the_key_keeps_nothing_under_it(answers: Answers) -> None:
+def test_a_call_that_has_not_reserved_the_key_keeps_nothing_under_it(answers: IdempotencyStore) -> None:
     answers.keep("key", "call", TOLD, now=NOW)
     assert answers.begin("key", "call", now=NOW) is None
     answers.keep("key", "another call", TOLD, now=NOW)
-    assert answers.begin("key", "call", now=NOW) == Promise(call="call")
+    assert answers.begin("key", "call", now=NOW) == IdempotencyRecord(call="call")
 
 
-def test_a_call_that_never_ended_is_begun_anew_after_a_while(answers: Answers) -> None:
+def test_a_call_that_never_ended_is_begun_anew_after_a_while(answers: IdempotencyStore) -> None:
     answers.begin("key", "call", now=NOW)
-    assert answers.begin("key", "call", now=NOW + CALL_SECONDS - 1) == Promise(call="call")
+    assert answers.begin("key", "call", now=NOW + CALL_SECONDS - 1) == IdempotencyRecord(call="call")
     assert answers.begin("key", "call", now=NOW + CALL_SECONDS) is None
-    assert answers.begin("key", "call", now=NOW + CALL_SECONDS) == Promise(call="call")
+    assert answers.begin("key", "call", now=NOW + CALL_SECONDS) == IdempotencyRecord(call="call")
 
 
-def test_a_reservation_is_given_up_an_answer_is_not(answers: Answers) -> None:
+def test_a_reservation_is_given_up_an_answer_is_not(answers: IdempotencyStore) -> None:
     answers.begin("key", "call", now=NOW)
     answers.forget("key", "another call")
-    assert answers.begin("key", "call", now=NOW) == Promise(call="call")
+    assert answers.begin("key", "call", now=NOW) == IdempotencyRecord(call="call")
     answers.forget("key", "call")
     assert answers.begin("key", "another call", now=NOW) is None
     answers.keep("key", "another call", TOLD, now=NOW)
     answers.forget("key", "another call")
     answers.forget("nothing", "call")
-    assert answers.begin("key", "call", now=NOW) == Promise(call="another call", answer=TOLD)
+    assert answers.begin("key", "call", now=NOW) == IdempotencyRecord(call="another call", answer=TOLD)
 
 
-def test_of_many_who_begin_at_once_one_does(answers: Answers, at_once: Callable[[list[Any]], list[Any]]) -> None:
+def test_of_many_who_begin_at_once_one_does(
+    answers: IdempotencyStore, at_once: Callable[[list[Any]], list[Any]]
+) -> None:
     begun = at_once([lambda: answers.begin("key", "call", now=NOW) for _ in range(12)])
     assert begun.count(None) == 1
 
@@ -83,12 +91,12 @@ def test_a_reservation_whose_answer_was_lost_is_ones_own(dynamodb: Any) -> None:
         return None if attempts > 1 else 0.0
 
     dynamodb.meta.events.register("needs-retry.dynamodb.PutItem", lose)
-    assert AnswerTable(dynamodb, "jobs").begin("key", "call", now=NOW) is None
+    assert IdempotencyTable(dynamodb, "jobs").begin("key", "call", now=NOW) is None
     assert len(lost) == 2
 
 
 def test_answers_are_dropped_by_the_table_itself(dynamodb: Any) -> None:
-    answers = AnswerTable(dynamodb, "jobs")
+    answers = IdempotencyTable(dynamodb, "jobs")
     answers.begin("key", "call", now=NOW)
     answers.keep("key", "call", TOLD, now=NOW)
     (item,) = dynamodb.scan(TableName="jobs")["Items"]

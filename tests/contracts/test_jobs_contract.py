@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from chalicelib.adapters.dynamodb.jobs import JobTable
-from chalicelib.adapters.event_recording import ToldJobs
+from chalicelib.adapters.event_recording import EventRecordingJobs
 from chalicelib.adapters.memory import MemoryClock, MemoryEvents, MemoryJobs
 from chalicelib.core.errors import InvalidRequestError
-from chalicelib.core.jobs.filter import Selection
+from chalicelib.core.jobs.filter import JobFilter
 from chalicelib.core.jobs.model import (
     Attempt,
     LevelSummary,
@@ -42,7 +42,7 @@ def jobs(request: pytest.FixtureRequest) -> Jobs:
     if request.param == "memory":
         return MemoryJobs()
     if request.param == "told":
-        return ToldJobs(MemoryJobs(), MemoryEvents(), clock=MemoryClock(), worker="")
+        return EventRecordingJobs(MemoryJobs(), MemoryEvents(), clock=MemoryClock(), worker="")
     return JobTable(request.getfixturevalue("dynamodb"), "jobs", leaves_notices=True)
 
 
@@ -141,7 +141,7 @@ def test_a_move_takes_away_what_is_no_longer_so(jobs: Jobs) -> None:
     jobs.create(ended)
     assert jobs.move(ended, again)
     assert jobs.get(ended.id) == again
-    assert jobs.to_sweep(now=1e11, limit=10) == ()
+    assert jobs.due_for_cleanup(now=1e11, limit=10) == ()
 
 
 def test_of_many_moves_from_the_same_state_one_wins(jobs: Jobs, at_once: AtOnce) -> None:
@@ -295,7 +295,7 @@ def test_a_late_worker_of_an_earlier_attempt_leaves_the_record_of_the_later_one(
 def test_trouble_of_a_live_attempt_is_kept_and_is_no_progress(jobs: Jobs) -> None:
     job = a_tiling_job()
     jobs.create(job)
-    jobs.note_trouble(job, BUSY)
+    jobs.record_transient_error(job, BUSY)
     assert jobs.get(job.id) == replace(job, trouble=BUSY)
 
 
@@ -303,9 +303,9 @@ def test_trouble_of_an_ended_unknown_or_earlier_attempt_is_passed_over(jobs: Job
     ended, later = an_ended_job("ended.svs"), a_tiling_job("later.svs", attempt=2)
     jobs.create(ended)
     jobs.create(later)
-    jobs.note_trouble(replace(ended, state=State.TILING), BUSY)
-    jobs.note_trouble(replace(later, attempt=1), BUSY)
-    jobs.note_trouble(a_job("unknown.svs"), BUSY)
+    jobs.record_transient_error(replace(ended, state=State.TILING), BUSY)
+    jobs.record_transient_error(replace(later, attempt=1), BUSY)
+    jobs.record_transient_error(a_job("unknown.svs"), BUSY)
     assert jobs.get(ended.id) == ended
     assert jobs.get(later.id) == later
     assert jobs.get(a_job("unknown.svs").id) is None
@@ -341,49 +341,49 @@ def test_a_job_that_moved_on_is_not_rescued(jobs: Jobs) -> None:
 def test_an_ended_job_is_swept_when_its_time_has_come(jobs: Jobs) -> None:
     job = an_ended_job()
     jobs.create(job)
-    jobs.schedule_sweep(job.id, 1700000200.5)
+    jobs.schedule_cleanup(job.id, 1700000200.5)
     assert jobs.get(job.id) == replace(job, sweep_at=1700000200.5)
-    assert jobs.to_sweep(now=1700000200.0, limit=10) == ()
-    assert jobs.to_sweep(now=1700000200.5, limit=10) == (replace(job, sweep_at=1700000200.5),)
+    assert jobs.due_for_cleanup(now=1700000200.0, limit=10) == ()
+    assert jobs.due_for_cleanup(now=1700000200.5, limit=10) == (replace(job, sweep_at=1700000200.5),)
 
 
 def test_of_two_instants_for_the_sweeper_the_later_one_stands(jobs: Jobs) -> None:
     job = an_ended_job()
     jobs.create(job)
     for instant in (200.0, 100.0, 300.0, 250.0):
-        jobs.schedule_sweep(job.id, instant)
+        jobs.schedule_cleanup(job.id, instant)
     assert jobs.get(job.id) == replace(job, sweep_at=300.0)
 
 
 def test_a_live_or_unknown_job_is_not_scheduled_for_sweeping(jobs: Jobs) -> None:
     job = a_tiling_job()
     jobs.create(job)
-    jobs.schedule_sweep(job.id, 1.0)
-    jobs.schedule_sweep("0" * 32, 1.0)
+    jobs.schedule_cleanup(job.id, 1.0)
+    jobs.schedule_cleanup("0" * 32, 1.0)
     assert jobs.get(job.id) == job
     assert jobs.get("0" * 32) is None
-    assert jobs.to_sweep(now=1e11, limit=10) == ()
+    assert jobs.due_for_cleanup(now=1e11, limit=10) == ()
 
 
 def test_the_longest_due_are_swept_first(jobs: Jobs) -> None:
     for key, due in (("a.svs", 30.0), ("b.svs", 10.0), ("c.svs", 20.0)):
         jobs.create(an_ended_job(key, sweep_at=due))
-    assert [job.sweep_at for job in jobs.to_sweep(now=100.0, limit=2)] == [10.0, 20.0]
+    assert [job.sweep_at for job in jobs.due_for_cleanup(now=100.0, limit=2)] == [10.0, 20.0]
 
 
 def test_a_swept_job_is_not_due_any_more(jobs: Jobs) -> None:
     job = an_ended_job(sweep_at=10.0, discarded=(0,))
     jobs.create(job)
     assert jobs.move(job, swept(job))
-    assert jobs.to_sweep(now=100.0, limit=10) == ()
+    assert jobs.due_for_cleanup(now=100.0, limit=10) == ()
 
 
 def test_a_sweep_asked_for_while_the_sweeper_looks_is_not_forgotten(jobs: Jobs) -> None:
     seen_by_sweeper = an_ended_job(state=State.DONE, sweep_at=10.0)
     jobs.create(seen_by_sweeper)
-    jobs.schedule_sweep(seen_by_sweeper.id, 50.0)
+    jobs.schedule_cleanup(seen_by_sweeper.id, 50.0)
     assert not jobs.move(seen_by_sweeper, swept(seen_by_sweeper))
-    assert [job.sweep_at for job in jobs.to_sweep(now=100.0, limit=10)] == [50.0]
+    assert [job.sweep_at for job in jobs.due_for_cleanup(now=100.0, limit=10)] == [50.0]
 
 
 # -- listings ---------------------------------------------------------------------------------------------------------
@@ -528,7 +528,7 @@ def test_only_what_is_wanted_is_listed(
 ) -> None:
     _ten_jobs(jobs)
     wanted = [f"{each}.svs" for each in expected if session is None or (int(each) < 5) is (session == OTHER_SESSION)]
-    pages = _pages(jobs, limit, session=session, only=Selection(**only))
+    pages = _pages(jobs, limit, session=session, only=JobFilter(**only))
     assert [key for page in pages for key in page] == wanted
     assert all(len(page) == limit for page in pages[:-1])
 
@@ -536,7 +536,7 @@ def test_only_what_is_wanted_is_listed(
 def test_a_state_and_other_states_are_no_job(jobs: Jobs) -> None:
     _ten_jobs(jobs)
     for session in (None, SESSION):
-        assert _pages(jobs, 5, state=State.DONE, session=session, only=Selection(states=frozenset({State.QUEUED}))) == [
+        assert _pages(jobs, 5, state=State.DONE, session=session, only=JobFilter(states=frozenset({State.QUEUED}))) == [
             []
         ]
 
@@ -544,14 +544,14 @@ def test_a_state_and_other_states_are_no_job(jobs: Jobs) -> None:
 def test_a_job_is_found_by_a_part_of_its_id(jobs: Jobs) -> None:
     _ten_jobs(jobs)
     wanted = a_job("3.svs", session=OTHER_SESSION).id
-    assert _pages(jobs, 5, only=Selection(text=wanted[8:24].upper())) == [["3.svs"]]
+    assert _pages(jobs, 5, only=JobFilter(text=wanted[8:24].upper())) == [["3.svs"]]
 
 
 def test_what_was_submitted_early_and_changed_late_is_found_by_when_it_was_submitted(jobs: Jobs) -> None:
     _ten_jobs(jobs)
     job = a_job("4.svs", session=OTHER_SESSION, now=1700000004.0)
     jobs.move(job, replace(job, state=State.PLANNING, updated_at=1700000100.0))
-    assert _pages(jobs, 5, only=Selection(submitted_before=1700000005.0, submitted_after=1700000003.0)) == [
+    assert _pages(jobs, 5, only=JobFilter(submitted_before=1700000005.0, submitted_after=1700000003.0)) == [
         ["4.svs", "3.svs"]
     ]
 
@@ -560,13 +560,13 @@ def test_jobs_of_one_instant_in_several_states_are_each_listed_once(jobs: Jobs) 
     states = list(State)
     for number in range(16):
         jobs.create(a_job(f"{number}.svs", now=1700000000.0, state=states[number % 8]))
-    pages = _pages(jobs, 3, only=Selection(states=frozenset(states)))
+    pages = _pages(jobs, 3, only=JobFilter(states=frozenset(states)))
     assert sorted(key for page in pages for key in page) == sorted(f"{number}.svs" for number in range(16))
 
 
 def test_a_cursor_of_several_states_goes_on_in_each_and_in_no_other(jobs: Jobs) -> None:
     _ten_jobs(jobs)
-    both = Selection(states=frozenset({State.DONE, State.QUEUED}))
+    both = JobFilter(states=frozenset({State.DONE, State.QUEUED}))
     cursor = jobs.list(state=None, session=None, cursor=None, limit=3, only=both).cursor
     jobs.create(a_job("new.svs", now=1700000050.0, state=State.DONE))
     page = jobs.list(state=None, session=None, cursor=cursor, limit=3, only=both)
@@ -578,7 +578,7 @@ def test_a_cursor_of_several_states_goes_on_in_each_and_in_no_other(jobs: Jobs) 
 @pytest.mark.parametrize("other", [State.QUEUED, State.FAILED], ids=["a state with jobs", "a state without"])
 def test_a_job_that_changes_meanwhile_comes_on_no_later_page_of_several_states(jobs: Jobs, other: State) -> None:
     _ten_jobs(jobs)
-    both = Selection(states=frozenset({State.DONE, other}))
+    both = JobFilter(states=frozenset({State.DONE, other}))
     first = jobs.list(state=None, session=None, cursor=None, limit=1, only=both)
     assert [job.source.key for job in first.jobs] == ["9.svs"]
     assert jobs.move(first.jobs[0], replace(first.jobs[0], state=other, updated_at=1700000100.0))
@@ -589,7 +589,7 @@ def test_a_job_that_changes_meanwhile_comes_on_no_later_page_of_several_states(j
 
 def test_pages_of_several_states_go_on_when_one_of_them_has_no_more(jobs: Jobs) -> None:
     _ten_jobs(jobs)
-    only = Selection(states=frozenset({State.DONE, State.FAILED}), submitted_after=1700000002.0)
+    only = JobFilter(states=frozenset({State.DONE, State.FAILED}), submitted_after=1700000002.0)
     assert _pages(jobs, 2, only=only) == [["9.svs", "7.svs"], ["5.svs", "3.svs"]]
 
 
@@ -597,10 +597,10 @@ def test_pages_of_several_states_go_on_when_one_of_them_has_no_more(jobs: Jobs) 
 @pytest.mark.parametrize("session", [None, OTHER_SESSION])
 def test_a_listing_goes_on_also_within_other_bounds(jobs: Jobs, states: frozenset[State], session: str | None) -> None:
     _ten_jobs(jobs)
-    cursor = jobs.list(state=None, session=session, cursor=None, limit=2, only=Selection(states=states)).cursor
+    cursor = jobs.list(state=None, session=session, cursor=None, limit=2, only=JobFilter(states=states)).cursor
 
     def page(**bounds: float) -> list[str]:
-        only = Selection(states=states, **bounds)
+        only = JobFilter(states=states, **bounds)
         found = jobs.list(state=None, session=session, cursor=cursor, limit=9, only=only)
         return [job.source.key for job in found.jobs]
 
@@ -647,7 +647,7 @@ def test_jobs_that_are_due_for_the_sweeper_are_told_page_by_page(jobs: Jobs, lim
         jobs.create(an_ended_job(f"{number}.svs", sweep_at=100.5 + number // 3))
     jobs.create(an_ended_job("later.svs", sweep_at=200.0))
     found: list[Any] = []
-    while page := jobs.to_sweep(now=150.0, limit=limit, after=found[-1] if found else None):
+    while page := jobs.due_for_cleanup(now=150.0, limit=limit, after=found[-1] if found else None):
         found += page
     assert [job.sweep_at for job in found] == [100.5] * 3 + [101.5] * 3 + [102.5]
     assert len({job.id for job in found}) == 7

@@ -10,7 +10,7 @@ from pymongo import MongoClient
 
 from chalicelib.adapters.mongo import contents, generations
 from chalicelib.adapters.mongo.archive import MongoArchive
-from chalicelib.core.errors import ArchiveBusyError
+from chalicelib.core.errors import MongoUnavailableError
 from chalicelib.core.ids import digest_sum
 from chalicelib.core.jobs.verification import Stored
 from infra.seed import index_catalogue
@@ -139,7 +139,7 @@ EVERY_CALL: dict[str, Callable[[MongoArchive], Any]] = {
 def test_a_server_that_is_away_asks_for_patience(call: Callable[[MongoArchive], Any]) -> None:
     # Nobody listens on port 1.
     nowhere = MongoClient[dict[str, Any]]("mongodb://127.0.0.1:1/", serverSelectionTimeoutMS=50)
-    with nowhere as client, pytest.raises(ArchiveBusyError, match="MongoDB"):
+    with nowhere as client, pytest.raises(MongoUnavailableError, match="MongoDB"):
         call(MongoArchive(client, "slideatlas"))
 
 

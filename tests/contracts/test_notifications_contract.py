@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.adapters.memory import MemoryJobs
-from chalicelib.core.jobs.deliveries import Notice
+from chalicelib.core.jobs.deliveries import PendingNotification
 from chalicelib.core.jobs.model import Job, Problem, State, Subscriber, cancelled, failed, next_attempt, planning, swept
 from chalicelib.ports.jobs import Jobs
 from tests.contracts.samples import a_job, an_ended_job
@@ -27,8 +27,8 @@ def jobs(request: pytest.FixtureRequest) -> Jobs:
     return JobTable(request.getfixturevalue("dynamodb"), "jobs", leaves_notices=True)
 
 
-def untold(jobs: Jobs) -> tuple[Notice, ...]:
-    return jobs.untold(before=EVER, limit=9)
+def pending_notifications(jobs: Jobs) -> tuple[PendingNotification, ...]:
+    return jobs.pending_notifications(before=EVER, limit=9)
 
 
 def stored(jobs: Jobs, job: Job) -> Job:
@@ -46,7 +46,7 @@ def test_a_subscriber_is_added_to_a_live_job_and_no_move_forgets_it(jobs: Jobs) 
     assert stored(jobs, job) == replace(started, subscribers=(ONE,))
     assert jobs.subscribe(stored(jobs, job), TWO)
     assert stored(jobs, job).subscribers == (ONE, TWO)
-    assert untold(jobs) == ()
+    assert pending_notifications(jobs) == ()
 
 
 def test_of_two_subscribers_at_once_one_is_added_and_the_other_looks_again(jobs: Jobs, at_once: AtOnce) -> None:
@@ -72,21 +72,21 @@ def test_a_move_that_ends_an_attempt_leaves_a_notice_and_no_other_does(jobs: Job
     job = jobs.create(a_job())
     started = planning(job, now=1700000001.0)
     assert jobs.move(job, started)
-    assert untold(jobs) == ()
+    assert pending_notifications(jobs) == ()
     ended = failed(started, WRONG, now=END, sweep_at=END)
     assert jobs.move(started, ended)
-    assert untold(jobs) == (Notice(job=job.id, attempt=1),)
-    assert jobs.untold(before=END, limit=9) == ()
-    jobs.told(untold(jobs)[0], subscribers=0)
+    assert pending_notifications(jobs) == (PendingNotification(job=job.id, attempt=1),)
+    assert jobs.pending_notifications(before=END, limit=9) == ()
+    jobs.told(pending_notifications(jobs)[0], subscribers=0)
     assert jobs.move(ended, swept(ended))
-    assert untold(jobs) == ()
+    assert pending_notifications(jobs) == ()
 
 
 def test_an_end_that_lost_its_race_leaves_no_notice(jobs: Jobs) -> None:
     job = jobs.create(a_job())
     assert jobs.move(job, planning(job, now=1700000001.0))
     assert not jobs.move(job, cancelled(job, now=END, sweep_at=END))
-    assert untold(jobs) == ()
+    assert pending_notifications(jobs) == ()
 
 
 def test_each_attempt_has_its_notice_the_oldest_first(jobs: Jobs) -> None:
@@ -97,30 +97,33 @@ def test_each_attempt_has_its_notice_the_oldest_first(jobs: Jobs) -> None:
     assert jobs.move(job, ended)
     assert jobs.move(ended, again)
     assert jobs.move(again, ended_again)
-    assert untold(jobs) == (Notice(job=job.id, attempt=1), Notice(job=job.id, attempt=2))
-    assert jobs.untold(before=EVER, limit=1) == (Notice(job=job.id, attempt=1),)
-    jobs.told(Notice(job=job.id, attempt=1), subscribers=0)
-    jobs.told(Notice(job=job.id, attempt=1), subscribers=0)
-    assert untold(jobs) == (Notice(job=job.id, attempt=2),)
+    assert pending_notifications(jobs) == (
+        PendingNotification(job=job.id, attempt=1),
+        PendingNotification(job=job.id, attempt=2),
+    )
+    assert jobs.pending_notifications(before=EVER, limit=1) == (PendingNotification(job=job.id, attempt=1),)
+    jobs.told(PendingNotification(job=job.id, attempt=1), subscribers=0)
+    jobs.told(PendingNotification(job=job.id, attempt=1), subscribers=0)
+    assert pending_notifications(jobs) == (PendingNotification(job=job.id, attempt=2),)
 
 
 def test_a_job_that_is_stored_as_ended_leaves_a_notice_once(jobs: Jobs) -> None:
     job = an_ended_job()
     assert jobs.create(job) == job
-    assert untold(jobs) == (Notice(job=job.id, attempt=1),)
-    jobs.told(untold(jobs)[0], subscribers=0)
+    assert pending_notifications(jobs) == (PendingNotification(job=job.id, attempt=1),)
+    jobs.told(pending_notifications(jobs)[0], subscribers=0)
     assert jobs.create(replace(job, ended_at=END + 1, state=State.CANCELLED)) == job
-    assert untold(jobs) == ()
+    assert pending_notifications(jobs) == ()
 
 
 def test_who_subscribes_to_what_has_ended_leaves_a_notice_again(jobs: Jobs) -> None:
     job = jobs.create(a_job(subscribers=(ONE,)))
     ended = cancelled(job, now=END, sweep_at=END)
     assert jobs.move(job, ended)
-    jobs.told(Notice(job=job.id, attempt=1), subscribers=1)
-    assert untold(jobs) == ()
+    jobs.told(PendingNotification(job=job.id, attempt=1), subscribers=1)
+    assert pending_notifications(jobs) == ()
     assert jobs.subscribe(stored(jobs, job), TWO)
-    assert untold(jobs) == (Notice(job=job.id, attempt=1),)
+    assert pending_notifications(jobs) == (PendingNotification(job=job.id, attempt=1),)
 
 
 def test_a_notice_is_not_taken_by_who_did_not_know_the_last_subscriber(jobs: Jobs) -> None:
@@ -128,7 +131,7 @@ def test_a_notice_is_not_taken_by_who_did_not_know_the_last_subscriber(jobs: Job
     ended = cancelled(job, now=END, sweep_at=END)
     assert jobs.move(job, ended)
     assert jobs.subscribe(ended, TWO)
-    jobs.told(Notice(job=job.id, attempt=1), subscribers=1)
-    assert untold(jobs) == (Notice(job=job.id, attempt=1),)
-    jobs.told(Notice(job=job.id, attempt=1), subscribers=2)
-    assert untold(jobs) == ()
+    jobs.told(PendingNotification(job=job.id, attempt=1), subscribers=1)
+    assert pending_notifications(jobs) == (PendingNotification(job=job.id, attempt=1),)
+    jobs.told(PendingNotification(job=job.id, attempt=1), subscribers=2)
+    assert pending_notifications(jobs) == ()

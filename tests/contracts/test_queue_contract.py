@@ -11,7 +11,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from chalicelib.adapters.memory import MemoryQueue
 from chalicelib.adapters.sqs import JobQueues, QueueRefusedError, parse_message
-from chalicelib.core.errors import StorageBusyError
+from chalicelib.core.errors import AwsUnavailableError
 from chalicelib.core.plan.messages import Message
 from chalicelib.ports.queue import Queue
 
@@ -158,7 +158,7 @@ def test_what_sqs_refused_of_a_batch_is_sent_again_and_nothing_else(sqs: SqsBenc
 
 def test_a_queue_that_keeps_refusing_asks_for_patience(sqs: SqsBench) -> None:
     sizes = _refuse_first_entries(sqs, batches=1000, sender_fault=False)
-    with pytest.raises(StorageBusyError, match="1 messages"):
+    with pytest.raises(AwsUnavailableError, match="1 messages"):
         sqs.queue.send(tiles(3))
     assert sizes == [3, 1, 1, 1]
 
@@ -175,7 +175,7 @@ def test_a_queue_that_is_away_asks_for_patience(sqs: SqsBench) -> None:
         raise EndpointConnectionError(endpoint_url="http://queue")
 
     sqs.client.meta.events.register("before-send.sqs", away)
-    with pytest.raises(StorageBusyError, match="1 messages"):
+    with pytest.raises(AwsUnavailableError, match="1 messages"):
         sqs.queue.send([PLAN])
 
 

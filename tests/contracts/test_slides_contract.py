@@ -9,11 +9,11 @@ import pytest
 from chalicelib.adapters.memory import MemorySlides
 from chalicelib.adapters.s3 import S3Slides
 from chalicelib.core.errors import (
+    AwsUnavailableError,
     EmptySourceError,
     NoSuchSourceError,
     SourceChangedError,
     SourceGoneError,
-    StorageBusyError,
 )
 from chalicelib.ports.slides import Slides
 
@@ -150,7 +150,7 @@ def test_a_storage_that_sends_the_whole_object_for_a_range_is_not_believed(aws: 
         return {name: value for name, value in params.items() if name != "Range"}
 
     client.meta.events.register("provide-client-params.s3.GetObject", without_range)
-    with pytest.raises(StorageBusyError, match="whole object"):
+    with pytest.raises(AwsUnavailableError, match="whole object"):
         slides.read(source, 0, 4)
 
 

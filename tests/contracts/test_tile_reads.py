@@ -14,7 +14,7 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 from chalicelib.adapters import ttl_cache as recent
 from chalicelib.adapters.mongo.archive import MongoArchive
 from chalicelib.adapters.mongo.client import STORE_SECONDS
-from chalicelib.adapters.ttl_cache import Recent
+from chalicelib.adapters.ttl_cache import TtlCache
 from chalicelib.core.ids import tile_id
 from chalicelib.core.jobs.model import Job
 from chalicelib.ports.archive import ImageFacts, PublishedImage
@@ -142,7 +142,7 @@ def test_only_so_many_answers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append(number)
         return number
 
-    answers = Recent[int](lambda: 0.0)
+    answers = TtlCache[int](lambda: 0.0)
     for number in (1, 2, 2, 1, 3, 1):
         assert answers.get(number, lambda number=number: ask(number), most_seconds_old=1.0) == number
     assert asked == [1, 2, 3, 1]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.errors import ArchiveBusyError
+from chalicelib.core.errors import MongoUnavailableError
 from chalicelib.core.jobs.model import Job, State
 from chalicelib.entrypoints import consumers
 from tests.slides import Slide, write
@@ -26,7 +26,7 @@ def world() -> World:
 
 
 def away(*_: object) -> None:
-    raise ArchiveBusyError("MongoDB did not answer")
+    raise MongoUnavailableError("MongoDB did not answer")
 
 
 def body(job: Job, do: str = "plan", chunk: int | None = None) -> str:
@@ -236,7 +236,7 @@ def test_the_minute_goes_on_past_a_job_that_cannot_be_helped(
     world.clock.advance(500)
     real: Any = world.memory_queue.send
 
-    errors = [ArchiveBusyError("away"), KeyError("a fault")]
+    errors = [MongoUnavailableError("away"), KeyError("a fault")]
 
     def moody(messages: list[Any]) -> None:
         if messages[0].job == first.id:

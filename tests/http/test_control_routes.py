@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.errors import ArchiveBusyError
+from chalicelib.core.errors import MongoUnavailableError
 from chalicelib.steps.cleanup import settle
 from tests.world import World
 
@@ -60,19 +60,19 @@ def test_force_over_http_does_a_finished_job_again(world: World, call: Call) -> 
 
 def test_failed_jobs_are_retried_in_bulk(world: World, call: Call) -> None:
     job = world.submit()
-    settle(job, ArchiveBusyError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    settle(job, MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
     assert call("POST", "/redrive", {}, token=None).status_code == 401
     assert body(call("POST", "/redrive", {})) == {"retried": [], "refused": [], "next": None}
-    answer = call("POST", "/redrive", {"codes": [ArchiveBusyError.code], "session": job.destination.session})
+    answer = call("POST", "/redrive", {"codes": [MongoUnavailableError.code], "session": job.destination.session})
     assert (answer.status_code, body(answer)["retried"]) == (202, [job.id])
     assert world.job(job).attempt == 2
 
 
 def test_a_redrive_tells_what_it_could_not_retry(world: World, call: Call) -> None:
     job = world.submit()
-    settle(job, ArchiveBusyError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    settle(job, MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
     world.memory_slides.delete(job.source.bucket, job.source.key)
-    (refused,) = body(call("POST", "/redrive", {"codes": [ArchiveBusyError.code]}))["refused"]
+    (refused,) = body(call("POST", "/redrive", {"codes": [MongoUnavailableError.code]}))["refused"]
     assert (refused["id"], refused["code"]) == (job.id, "no_such_source")
     assert refused["hint"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chalicelib.config import WrongSettingError, read_settings
-from chalicelib.core.errors import StorageBusyError
+from chalicelib.core.errors import AwsUnavailableError
 from chalicelib.core.jobs.deliveries import Answer
 from chalicelib.core.jobs.model import State
 from chalicelib.core.plan.messages import Message
@@ -226,7 +226,7 @@ def test_reading_and_sending_again_need_a_token_and_a_job(world: World, call: Ca
         assert call("POST", f"/jobs/{unknown}/deliveries/msg_0/replay").status_code == 404
 
 
-@pytest.mark.parametrize("error", [StorageBusyError("the table asks for patience"), RuntimeError("a fault")])
+@pytest.mark.parametrize("error", [AwsUnavailableError("the table asks for patience"), RuntimeError("a fault")])
 def test_an_end_that_cannot_be_announced_yet_has_ended_all_the_same(
     world: World, call: Call, ask: Call, error: Exception
 ) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from chalicelib.adapters.event_recording import ToldJobs
+from chalicelib.adapters.event_recording import EventRecordingJobs
 from chalicelib.adapters.request_context import JsonLines, errand
 from chalicelib.config import read_settings
-from chalicelib.core.errors import ArchiveBusyError, NotTiledError
+from chalicelib.core.errors import MongoUnavailableError, NotTiledError
 from chalicelib.core.jobs.events import MAX_EVENTS, Event
 from chalicelib.core.jobs.model import Job, State
 from chalicelib.entrypoints import consumers
@@ -70,13 +70,13 @@ def test_one_id_leads_from_the_webhook_to_the_last_tile(world: World, call: Call
 
 def test_each_attempt_tells_who_asked_for_it_and_why_it_ended(world: World, call: Call) -> None:
     job, first = submitted(world, call)
-    settle(job, ArchiveBusyError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    settle(job, MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
     world.memory_queue.sent.clear()
     retried = call("POST", f"/jobs/{job.id}/retry")
     world.finish(job)
     told = lines(call, job.id)
     failed = next(line for line in told if line["event"] == "failed")
-    assert (failed["attempt"], failed["code"], failed["message"]) == (1, ArchiveBusyError.code, "away")
+    assert (failed["attempt"], failed["code"], failed["message"]) == (1, MongoUnavailableError.code, "away")
     assert failed["hint"]
     again = next(line for line in told if line["event"] == "again")
     assert (again["attempt"], again["message"], again["door"]) == (2, "after failed", "retry_job")
@@ -89,7 +89,7 @@ def test_trouble_rescue_cancel_and_sweep_are_told(world: World, call: Call, monk
     job, _ = submitted(world, call)
 
     def away(*_: object) -> None:
-        raise ArchiveBusyError("MongoDB did not answer")
+        raise MongoUnavailableError("MongoDB did not answer")
 
     with monkeypatch.context() as patched:
         patched.setattr(world.memory_archive, "stage", away)
@@ -99,7 +99,7 @@ def test_trouble_rescue_cancel_and_sweep_are_told(world: World, call: Call, monk
     call("POST", f"/jobs/{job.id}/cancel")
     assert names(call, job) == ["submitted", "planning", "trouble", "rescued", "cancelled", "swept"]
     told = {line["event"]: line for line in lines(call, job.id)}
-    assert (told["trouble"]["code"], told["trouble"]["door"]) == (ArchiveBusyError.code, "plan")
+    assert (told["trouble"]["code"], told["trouble"]["door"]) == (MongoUnavailableError.code, "plan")
     assert told["rescued"]["door"] == "minute"
     assert told["cancelled"]["door"] == "cancel_job"
     # What came too late for the job is in the log only.
@@ -205,7 +205,7 @@ def test_the_lines_of_a_job_that_runs_again_and_again_are_bounded(world: World, 
     job, _ = submitted(world, call)
     for number in range(MAX_EVENTS + 50):
         world.events.append(Event(job=job.id, at=float(number), attempt=1, event="trouble"))
-    settle(job, ArchiveBusyError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    settle(job, MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
     submitted(world, call)
     found = lines(call, job.id)
     assert (len(found), found[-1]["event"]) == (MAX_EVENTS, "again")
@@ -220,7 +220,7 @@ def test_the_lines_of_a_job_that_runs_again_and_again_are_bounded(world: World, 
 def test_what_is_swept_later_is_told_once(world: World, call: Call) -> None:
     job, _ = submitted(world, call)
     world.deliver(world.memory_queue.sent.pop(0))
-    settle(world.job(job), ArchiveBusyError("x"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    settle(world.job(job), MongoUnavailableError("x"), jobs=world.jobs, archive=world.archive, clock=world.clock)
     for _ in range(3):
         world.clock.advance(KEEP_SECONDS)
         world.minute()
@@ -287,7 +287,7 @@ def test_a_line_about_another_job_than_the_one_at_hand_keeps_its_own() -> None:
 
 
 def test_a_told_table_is_a_table(world: World) -> None:
-    assert isinstance(world.jobs, ToldJobs)
+    assert isinstance(world.jobs, EventRecordingJobs)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from chalice.test import HTTPResponse
 from PIL import Image
 
 from chalicelib.config import MissingSettingError, WrongSettingError, find_service, read_settings
-from chalicelib.core.errors import ArchiveBusyError, ConflictError
+from chalicelib.core.errors import ConflictError, MongoUnavailableError
 from chalicelib.core.jobs.model import State
 from chalicelib.entrypoints.http.responses import problem
 from chalicelib.ports.archive import ImageFacts
@@ -273,7 +273,7 @@ def test_a_slide_that_others_have_published_is_told_without_a_job(world: World, 
 
 def test_a_database_that_is_away_asks_for_patience(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*_: object) -> None:
-        raise ArchiveBusyError("MongoDB did not answer")
+        raise MongoUnavailableError("MongoDB did not answer")
 
     monkeypatch.setattr(world.memory_archive, "locate", away)
     answer = call("POST", "/hooks/upload", GOOD)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from chalice.test import HTTPResponse
 
-from chalicelib.core.errors import ArchiveBusyError
+from chalicelib.core.errors import MongoUnavailableError
 from chalicelib.ports.idempotency import CALL_SECONDS, KEEP_ANSWERS_SECONDS
 from tests.world import BUCKET, COLLECTION, SESSION, TOKEN, World
 
@@ -97,7 +97,7 @@ def test_a_refusal_is_given_again_a_failure_is_not(world: World, call: Call, mon
     assert refused.headers["Content-Type"] == "application/problem+json"
 
     def away(*_: object) -> None:
-        raise ArchiveBusyError("MongoDB did not answer")
+        raise MongoUnavailableError("MongoDB did not answer")
 
     with monkeypatch.context() as patched:
         patched.setattr(world.memory_archive, "locate", away)

@@ -12,7 +12,7 @@ from chalicelib.core.errors import SlidehookError
 from chalicelib.entrypoints.http.documents import known_codes
 from chalicelib.entrypoints.http.hooks import HOOKS
 from chalicelib.entrypoints.http.openapi import document
-from chalicelib.entrypoints.http.routes import DOORS
+from chalicelib.entrypoints.http.routes import ROUTES
 from tests.http.documented import assert_documented
 from tests.world import COLLECTION, World
 
@@ -33,7 +33,7 @@ def test_every_door_of_the_app_is_documented_and_no_other(world: World) -> None:
 
     doors = {(method, path) for path, methods in app.app.routes.items() for method in methods}
     doors -= {(method, path) for method, path in doors if method in {"HEAD", "OPTIONS"}}
-    assert {(door.method, door.path) for door in DOORS} == doors
+    assert {(door.method, door.path) for door in ROUTES} == doors
 
 
 def test_every_hook_is_documented() -> None:

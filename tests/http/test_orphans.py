@@ -65,7 +65,7 @@ def test_what_readers_see_or_somebody_is_at_or_nobody_knows_is_no_orphan(world: 
 def test_what_is_still_to_be_swept_is_no_orphan_yet(world: World, call: Call) -> None:
     job = failed_and_swept(world)
     world.memory_archive.stage(job)
-    world.memory_jobs.schedule_sweep(job.id, world.clock.now() + 60)
+    world.memory_jobs.schedule_cleanup(job.id, world.clock.now() + 60)
     assert found(call("GET", "/orphans")) == []
 
 

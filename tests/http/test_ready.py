@@ -9,7 +9,7 @@ import pytest
 from chalice.test import HTTPResponse
 
 from chalicelib.core.web.readiness import Condition, Finding
-from chalicelib.services import System
+from chalicelib.services import Services
 from tests.world import World
 
 Call = Callable[..., HTTPResponse]
@@ -76,7 +76,7 @@ def test_a_silent_part_matters_more_than_a_degraded_one(world: World, call: Call
 def test_open_files_are_checked_only_where_their_limit_is_known(limit: int, parts: set[str]) -> None:
     settings = replace(World().settings, aws_endpoint="http://127.0.0.1:9", mongo_open_files=limit)
     names = {"table", "jobs queue", "chunks queue", "incoming bucket", "work bucket", "database"}
-    system = System(settings)
+    system = Services(settings)
     assert set(system.probes) == names | parts
     system._mongo.close()
 

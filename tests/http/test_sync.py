@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.errors import StorageBusyError
+from chalicelib.core.errors import AwsUnavailableError
 from chalicelib.core.jobs.model import State
 from chalicelib.entrypoints import consumers
 from chalicelib.steps import sync as steps
@@ -311,7 +311,7 @@ def test_a_worker_may_die_at_any_call_of_a_sync(world: World, call: Call, monkey
 def test_storage_that_asks_for_patience_ends_no_sync(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     world.put(slide(), "lung/a.svs")
     real = world.memory_slides.list
-    answers = iter([StorageBusyError("slow down"), None])
+    answers = iter([AwsUnavailableError("slow down"), None])
 
     def busy(*arguments: Any, **options: Any) -> Any:
         if error := next(answers, None):

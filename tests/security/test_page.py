@@ -8,7 +8,7 @@ from chalice.app import Request, Response
 from playwright.sync_api import expect, sync_playwright
 
 from chalicelib.entrypoints import pages
-from chalicelib.services import System
+from chalicelib.services import Services
 from tests.patience import PATIENCE_SECONDS
 from tests.pixels.test_chromium import browser
 from tests.security.conftest import UPLOAD, Call, publish
@@ -34,7 +34,7 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     tokens: list[str] = []
     served = pages.page
 
-    def page(request: Request | None, system: System, name: str) -> Response:
+    def page(request: Request | None, system: Services, name: str) -> Response:
         answer = served(request, system, name)
         if name == "jobs.js" and tokens:
             answer.body += HAND.replace("TOKEN", json.dumps(tokens[0]))

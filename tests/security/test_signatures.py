@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.errors import StorageBusyError
+from chalicelib.core.errors import AwsUnavailableError
 from chalicelib.core.standard_webhooks import secret_bytes, sign
 from tests.security.conftest import NEW, OLD, UNKNOWN, UPLOAD, Call
 from tests.world import SESSION, World
@@ -164,7 +164,7 @@ def test_a_sender_whose_call_failed_tries_again_under_the_same_id(
     send = world.memory_queue.send
 
     def away(_: object) -> None:
-        raise StorageBusyError("SQS did not answer")
+        raise AwsUnavailableError("SQS did not answer")
 
     monkeypatch.setattr(world.memory_queue, "send", away)
     assert deliver(UPLOAD).status_code == 503
@@ -183,7 +183,7 @@ def test_a_receipt_that_cannot_be_kept_is_no_answer(
     world: World, deliver: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: object, **__: object) -> None:
-        raise StorageBusyError("DynamoDB did not answer")
+        raise AwsUnavailableError("DynamoDB did not answer")
 
     keep = world.memory_doorbook.keep
     monkeypatch.setattr(world.memory_doorbook, "keep", away)

@@ -14,7 +14,7 @@ from typing import Any
 
 from greenlet import getcurrent, greenlet
 
-from chalicelib.core.errors import ArchiveBusyError, StorageBusyError
+from chalicelib.core.errors import AwsUnavailableError, MongoUnavailableError
 from chalicelib.core.jobs.backoff import LATE_SECONDS
 from chalicelib.core.jobs.deliveries import Answer
 from chalicelib.core.plan.messages import Message
@@ -29,7 +29,7 @@ MAX_RECEIVES = 5
 STEP_SECONDS = 0.02
 BETWEEN = 8.0
 # Calls that come after a write which belongs with them.
-DELICATE = frozenset({"archive.discard", "archive.publish", "jobs.schedule_sweep", "queue.send plan "})
+DELICATE = frozenset({"archive.discard", "archive.publish", "jobs.schedule_cleanup", "queue.send plan "})
 PUBLISHING = frozenset({"archive.publish", "image document", "claim of the image", "switch"})
 # The ports in which a promise may be seen broken.
 LOOKED_AT = frozenset({"jobs", "archive"})
@@ -164,7 +164,7 @@ class Machine:
             self.current = None
 
     def give_way(self, what: str) -> None:
-        """Hand over before an effect. Whoever is no actor goes on at once."""
+        """ChunkContext over before an effect. Whoever is no actor goes on at once."""
         actor = self.current
         if actor is None or getcurrent() is not actor.thread:
             return
@@ -257,7 +257,7 @@ class Port:
         machine = self._machine
         if self._name == "archive" and machine.now < machine.away_until:
             machine.seen["MongoDB away"] += 1
-            raise ArchiveBusyError("MongoDB is away")
+            raise MongoUnavailableError("MongoDB is away")
         if machine.choices.chance(machine.faults.refused):
             machine.note("refused", f"{self._name}.{name}")
             raise self._busy(name)
@@ -268,8 +268,8 @@ class Port:
             machine.note("answer lost", f"{self._name}.{name}")
             raise self._busy(name)
 
-    def _busy(self, name: str) -> ArchiveBusyError | StorageBusyError:
-        kind = ArchiveBusyError if self._name == "archive" else StorageBusyError
+    def _busy(self, name: str) -> MongoUnavailableError | AwsUnavailableError:
+        kind = MongoUnavailableError if self._name == "archive" else AwsUnavailableError
         return kind(f"{self._name}.{name} asks for patience")
 
 
@@ -321,7 +321,7 @@ class Queue:
             machine.give_way(f"queue.send {message.do} {message.chunk if message.chunk is not None else ''}")
             if machine.choices.chance(machine.faults.refused):
                 machine.note("refused", "queue.send")
-                raise StorageBusyError("SQS asks for patience")
+                raise AwsUnavailableError("SQS asks for patience")
             queue = "chunks" if message.do == "tile" else "jobs"
             body = {"do": message.do, "job": message.job, "attempt": message.attempt, "chunk": message.chunk}
             if message.delivery is not None:
@@ -329,7 +329,7 @@ class Queue:
             machine.post(queue, json.dumps(body), delay=message.delay_seconds)
         if machine.choices.chance(machine.faults.answer_lost):
             machine.note("answer lost", "queue.send")
-            raise StorageBusyError("SQS asks for patience")
+            raise AwsUnavailableError("SQS asks for patience")
 
     def delay(self, queue: str, receipt_handle: str, seconds: int) -> None:
         machine = self._machine

@@ -147,7 +147,7 @@ def the_sweeper_looks_once() -> AbstractContextManager[Any]:
 
 
 def replaced_slides_are_kept() -> AbstractContextManager[Any]:
-    return patch.object(memory.MemoryJobs, "schedule_sweep", lambda *_: None)
+    return patch.object(memory.MemoryJobs, "schedule_cleanup", lambda *_: None)
 
 
 def the_sweeper_does_not_look_at_views() -> AbstractContextManager[Any]:
@@ -181,7 +181,7 @@ def a_late_publisher_of_a_named_image_wins() -> AbstractContextManager[Any]:
 
         with (
             patch.object(memory.MemoryArchive, "_claim_image", claim),
-            patch.object(memory.MemoryArchive, "is_overtaken", lambda *_: False),
+            patch.object(memory.MemoryArchive, "has_newer_publication", lambda *_: False),
         ):
             yield
 
@@ -227,7 +227,7 @@ def the_sweeper_is_told_after_the_removal() -> AbstractContextManager[Any]:
         removed: int = archive.take_out(session, views)
         for job in shown.values():
             if job and (views is None or any(shown.get(view) == job for view in views)):
-                jobs.schedule_sweep(job, clock.now() + control.LATE_SECONDS)
+                jobs.schedule_cleanup(job, clock.now() + control.LATE_SECONDS)
         return removed
 
     return patch.object(control, "remove", remove)

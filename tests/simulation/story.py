@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from chalicelib.adapters.event_recording import ToldJobs
+from chalicelib.adapters.event_recording import EventRecordingJobs
 from chalicelib.adapters.memory import (
     MemoryArchive,
     MemoryDeliveries,
@@ -173,7 +173,9 @@ class Story:
         self.slides: Any = Port(machine, "slides", self.memory_slides)
         self.clock = Clock(machine)
         self.events = MemoryEvents()
-        self.jobs: Any = ToldJobs(Port(machine, "jobs", self.memory_jobs), self.events, clock=self.clock, worker="w")  # type: ignore[arg-type]
+        self.jobs: Any = EventRecordingJobs(
+            Port(machine, "jobs", self.memory_jobs), self.events, clock=self.clock, worker="w"
+        )  # type: ignore[arg-type]
         self.work: Any = Port(machine, "work", self.memory_work)
         self.archive: Any = Archive(machine, "archive", self.memory_archive)
         self.syncs: Any = Port(machine, "syncs", MemorySyncs(before_write=machine.give_way))
@@ -728,9 +730,9 @@ class Story:
             f"{job.id} {job.state} sweep {job.sweep_at}" for job in stored if job.is_live or job.sweep_at is not None
         ]
         pending = [each.id for each in self.memory_deliveries._deliveries.values() if each.state == "pending"]
-        untold = list(self.memory_jobs._notices)
+        pending_notifications = list(self.memory_jobs._notices)
         busy = f"{len(self.machine.letters)} messages, {len(self.machine.actors)} at work"
-        return f"{busy}, jobs {jobs}, deliveries {pending}, untold {untold}"
+        return f"{busy}, jobs {jobs}, deliveries {pending}, pending_notifications {pending_notifications}"
 
     def _check_left_over(self) -> None:
         archive = self.memory_archive

@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.adapters.memory import MemoryClock
 from chalicelib.core.errors import (
-    ArchiveBusyError,
+    MongoUnavailableError,
     NoProgressError,
     NotTiledError,
     SlidehookError,
@@ -66,7 +66,7 @@ def test_a_permanent_error_ends_the_job_and_clears_what_it_staged() -> None:
 
 def test_what_a_transient_error_left_serves_the_next_attempt() -> None:
     world, job = tiling()
-    settle(job, ArchiveBusyError("away"), **ports(world, *ALL))
+    settle(job, MongoUnavailableError("away"), **ports(world, *ALL))
     ended = world.job(job)
     assert (ended.state, ended.sweep_at) == (State.FAILED, world.clock.now() + KEEP_SECONDS)
     world.memory_queue.sent.clear()
@@ -81,7 +81,7 @@ def test_what_a_transient_error_left_serves_the_next_attempt() -> None:
 
 def test_what_nobody_comes_back_for_is_swept_and_looked_at_once_more() -> None:
     world, job = tiling()
-    settle(job, ArchiveBusyError("away"), **ports(world, *ALL))
+    settle(job, MongoUnavailableError("away"), **ports(world, *ALL))
     world.minute()
     assert world.memory_archive.tiles != {}
     world.clock.advance(KEEP_SECONDS)
@@ -145,7 +145,7 @@ def test_a_slide_for_a_named_image_that_another_one_has_taken_can_be_submitted_a
 def test_what_readers_see_is_never_swept() -> None:
     world, job = tiling()
     done = world.finish(job)
-    world.memory_jobs.schedule_sweep(done.id, world.clock.now())
+    world.memory_jobs.schedule_cleanup(done.id, world.clock.now())
     world.clock.advance(LATE_SECONDS)
     world.minute()
     assert len(world.tiles(done)) == done.tiles_total
@@ -166,7 +166,7 @@ def test_settling_and_sweeping_leave_alone_what_is_not_theirs() -> None:
 
 def test_a_sweeper_that_was_overtaken_drops_nothing() -> None:
     world, job = tiling()
-    settle(job, ArchiveBusyError("away"), **ports(world, *ALL))
+    settle(job, MongoUnavailableError("away"), **ports(world, *ALL))
     seen = replace(world.job(job), sweep_at=world.clock.now())
     world.submit()
     sweep(seen, **ports(world, *ALL))
@@ -214,7 +214,9 @@ def test_a_job_in_finishing_is_finished_again() -> None:
 
 def test_patience_grows_with_every_rescue_and_ends_with_the_last_error() -> None:
     world, job = tiling()
-    world.memory_jobs.note_trouble(job, Problem(code="mongodb_unavailable", message="MongoDB is away", hint="h"))
+    world.memory_jobs.record_transient_error(
+        job, Problem(code="mongodb_unavailable", message="MongoDB is away", hint="h")
+    )
     world.clock.advance(91)
     assert [each.id for each in silent_jobs(**ports(world, "jobs", "clock"))] == [job.id]
     world.minute()
@@ -253,13 +255,13 @@ def test_a_new_silent_job_is_rescued_although_thousands_of_troubled_ones_are_sil
 
 def test_a_slide_is_swept_although_hundreds_before_it_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
     world, job = tiling()
-    settle(job, ArchiveBusyError("away"), **ports(world, *ALL))
+    settle(job, MongoUnavailableError("away"), **ports(world, *ALL))
     of_many(world, State.FAILED, 3 * SWEEPS, sweep_at=1.0)
     real, last = world.memory_archive.discard, world.memory_archive
 
     def away(each: Job, generation: int) -> bool:
         if each.id != job.id:
-            raise ArchiveBusyError("the database of these is away")
+            raise MongoUnavailableError("the database of these is away")
         return real(each, generation)
 
     monkeypatch.setattr(last, "shows", lambda each: each.id != job.id)  # so that each look is a second one
@@ -385,7 +387,7 @@ def test_steps_do_nothing_for_a_job_that_is_elsewhere() -> None:
 
 def test_a_chunk_of_an_attempt_that_is_over_changes_nothing() -> None:
     world, job = tiling()
-    settle(job, ArchiveBusyError("away"), **ports(world, *ALL))
+    settle(job, MongoUnavailableError("away"), **ports(world, *ALL))
     missing = next(number for number in range(job.chunks_total) if number not in job.chunks_done)
     world.memory_queue.sent.clear()
     tile(job, missing, threads=3, cores=1, **ports(world, "slides", "jobs", "archive", "work", "queue", "clock"))
@@ -456,10 +458,10 @@ def test_what_a_finisher_replaced_before_it_died_is_swept_although_its_job_fails
         message = world.memory_queue.sent.pop(0)
         if message.do == "finish":
             # It switches the view, and dies before it tells the sweeper of the first.
-            world.memory_jobs.schedule_sweep = _die  # type: ignore[method-assign]
+            world.memory_jobs.schedule_cleanup = _die  # type: ignore[method-assign]
             with pytest.raises(Died):
                 world.deliver(message)
-            del world.memory_jobs.schedule_sweep
+            del world.memory_jobs.schedule_cleanup
         else:
             world.deliver(message)
     settle(world.job(job), NoProgressError("given up"), **ports(world, *ALL))

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from chalicelib.core.errors import (
-    ArchiveBusyError,
+    AwsUnavailableError,
     BucketNotAllowedError,
+    MongoUnavailableError,
     NoSuchSourceError,
     NotCancellableError,
     NotFoundError,
     NotRetryableError,
-    StorageBusyError,
 )
 from chalicelib.core.jobs.backoff import GRACE_SECONDS, LATE_SECONDS
 from chalicelib.core.jobs.model import Destination, Job, Options, State, finishing
@@ -115,7 +115,7 @@ def test_an_object_that_is_overwritten_all_the_time_asks_for_patience_and_leaves
     def put() -> None:
         world.memory_slides.put(BUCKET, "slide.svs", (SLIDE, OTHER)[next(turns) % 2], at=world.clock.now())
 
-    with pytest.raises(StorageBusyError, match="overwritten faster"):
+    with pytest.raises(AwsUnavailableError, match="overwritten faster"):
         submitted(world, _Overtaken(world, *[put] * 20))
     assert world.memory_jobs.list(state=None, session=None, cursor=None, limit=10).jobs == ()
 
@@ -241,7 +241,9 @@ def test_cancelling_succeeds_while_mongodb_is_away_and_the_next_minute_sweeps(mo
     world = world_with()
     job = tiling(world)
     real = world.memory_archive.discard
-    monkeypatch.setattr(world.memory_archive, "discard", lambda *_: (_ for _ in ()).throw(ArchiveBusyError("away")))
+    monkeypatch.setattr(
+        world.memory_archive, "discard", lambda *_: (_ for _ in ()).throw(MongoUnavailableError("away"))
+    )
     assert cancelled(world, job).state is State.CANCELLED
     assert world.memory_archive.tiles
     monkeypatch.setattr(world.memory_archive, "discard", real)
@@ -256,7 +258,7 @@ def test_a_retry_after_a_transient_failure_does_only_what_is_missing() -> None:
     world = world_with()
     job = tiling(world)
     stored = world.job(job).chunks_done
-    settle(world.job(job), ArchiveBusyError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    settle(world.job(job), MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
     world.memory_queue.sent.clear()
     again = retried(world, job)
     assert (again.attempt, again.state, again.chunks_done) == (2, State.QUEUED, stored)
@@ -396,9 +398,9 @@ def test_a_redrive_takes_the_failed_jobs_of_a_kind_and_tells_which_it_could_not(
         world.put(SLIDE, f"{name}.svs")
     jobs = [world.submit(f"{name}.svs") for name in "abc"]
     for job in jobs[:2]:
-        settle(job, ArchiveBusyError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+        settle(job, MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
     world.memory_slides.delete(BUCKET, "b.svs")
-    asked: dict[str, Any] = {"codes": [ArchiveBusyError.code], "cursor": None, "jobs": world.jobs}
+    asked: dict[str, Any] = {"codes": [MongoUnavailableError.code], "cursor": None, "jobs": world.jobs}
     elsewhere = redrive(lambda job_id: retried(world, world.job(jobs[0])), session="0" * 24, **asked)
     assert (elsewhere.again, elsewhere.refused) == ((), ())
     found = redrive(lambda job_id: retried(world, next(job for job in jobs if job.id == job_id)), session=None, **asked)
@@ -410,13 +412,13 @@ def test_a_redrive_takes_the_failed_jobs_of_a_kind_and_tells_which_it_could_not(
 
 def test_a_redrive_ends_when_a_port_does_not_answer() -> None:
     world = world_with()
-    settle(world.submit(), ArchiveBusyError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    settle(world.submit(), MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
 
     def away(_job: str) -> Job:
-        raise ArchiveBusyError("still away")
+        raise MongoUnavailableError("still away")
 
-    with pytest.raises(ArchiveBusyError):
-        redrive(away, codes=[ArchiveBusyError.code], session=SESSION, cursor=None, jobs=world.jobs)
+    with pytest.raises(MongoUnavailableError):
+        redrive(away, codes=[MongoUnavailableError.code], session=SESSION, cursor=None, jobs=world.jobs)
 
 
 # -- fairness --------------------------------------------------------------------------------------------------------

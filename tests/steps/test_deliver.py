@@ -6,9 +6,17 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.errors import ArchiveBusyError, NotFoundError, OutOfTimeError, StorageBusyError
+from chalicelib.core.errors import AwsUnavailableError, MongoUnavailableError, NotFoundError, OutOfTimeError
 from chalicelib.core.errors import TooManySubscribersError as TooMany
-from chalicelib.core.jobs.deliveries import KEEP_SECONDS, MAX_TRIES, NO_WORD, Answer, Delivery, Notice, begun
+from chalicelib.core.jobs.deliveries import (
+    KEEP_SECONDS,
+    MAX_TRIES,
+    NO_WORD,
+    Answer,
+    Delivery,
+    PendingNotification,
+    begun,
+)
 from chalicelib.core.jobs.model import MAX_SUBSCRIBERS, Job, State, Subscriber
 from chalicelib.core.plan.messages import Message
 from chalicelib.hooks.verify import VerifyParameters, verify
@@ -36,7 +44,7 @@ def cancelled(world: World, job: Job) -> Job:
 
 def announced(world: World, job: Job, attempt: int = 1) -> None:
     announce(
-        Notice(job=job.id, attempt=attempt), hook_urls=world.settings.callback_urls,
+        PendingNotification(job=job.id, attempt=attempt), hook_urls=world.settings.callback_urls,
         jobs=world.jobs, deliveries=world.deliveries, queue=world.queue, clock=world.clock,
     )  # fmt: skip
 
@@ -85,7 +93,7 @@ def test_the_same_slide_with_another_url_is_the_same_job_with_one_more_subscribe
     world.run()
     assert sorted(heard(world)) == [(ONE, "job.done"), (TWO, "job.done")]
     assert {each.state for each in world.memory_deliveries.of_job(first.id)} == {"delivered"}
-    assert world.memory_jobs.untold(before=1e12, limit=9) == ()
+    assert world.memory_jobs.pending_notifications(before=1e12, limit=9) == ()
 
 
 def test_who_comes_when_all_is_done_is_told_and_the_others_are_not_told_again() -> None:
@@ -136,7 +144,7 @@ def test_a_job_that_changes_all_the_time_asks_for_patience() -> None:
     world = world_with_callbacks()
     world.submit()
     world.memory_jobs.subscribe = lambda *_: False  # type: ignore[method-assign]
-    with pytest.raises(StorageBusyError):
+    with pytest.raises(AwsUnavailableError):
         world.submit(callback_url=ONE)
 
 
@@ -149,7 +157,7 @@ def test_every_kind_of_end_is_told() -> None:
         job.id, source_buckets=world.settings.source_buckets,
         slides=world.slides, jobs=world.jobs, archive=world.archive, queue=world.queue, clock=world.clock,
     )  # fmt: skip
-    settle(world.job(job), ArchiveBusyError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    settle(world.job(job), MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
     announced(world, job, 2)
     world.submit()
     world.put(write(Slide(width_px=300, height_px=200, seed=9)))  # and it ends superseded
@@ -223,7 +231,7 @@ def test_the_timer_leaves_alone_what_somebody_is_at() -> None:
     cancelled(world, job)
     assert forgotten(jobs=world.jobs, clock=world.clock) == ()
     world.clock.advance(GRACE_SECONDS + 1)
-    assert forgotten(jobs=world.jobs, clock=world.clock) == (Notice(job=job.id, attempt=1),)
+    assert forgotten(jobs=world.jobs, clock=world.clock) == (PendingNotification(job=job.id, attempt=1),)
     announced(world, job)
     assert forgotten(jobs=world.jobs, clock=world.clock) == ()
     assert overdue(deliveries=world.deliveries, clock=world.clock) == []
@@ -250,7 +258,7 @@ def test_a_notice_of_what_nobody_remembers_is_taken_away() -> None:
     cancelled(world, job)
     world.memory_jobs._jobs[job.id] = replace(world.job(job), history=())
     announced(world, job)
-    assert world.memory_jobs.untold(before=1e12, limit=9) == ()
+    assert world.memory_jobs.pending_notifications(before=1e12, limit=9) == ()
     del world.memory_jobs._jobs[job.id]
     announced(world, job)
     assert world.memory_deliveries.of_job(job.id) == ()
@@ -269,7 +277,9 @@ def test_who_saw_the_job_run_does_not_take_the_notice_of_its_end() -> None:
 
     world.memory_jobs.get = ends_meanwhile  # type: ignore[method-assign]
     announced(world, job)
-    assert world.memory_jobs.untold(before=1e12, limit=9) == (Notice(job=job.id, attempt=1),)
+    assert world.memory_jobs.pending_notifications(before=1e12, limit=9) == (
+        PendingNotification(job=job.id, attempt=1),
+    )
     announced(world, job)
     assert len(world.memory_deliveries.of_job(job.id)) == 1
 
@@ -456,5 +466,5 @@ def test_a_replay_of_what_is_not_there_or_changes_all_the_time_is_told() -> None
     with pytest.raises(NotFoundError, match="no delivery msg_0"):
         replayed(world, replace(delivery, id="msg_0"))
     world.memory_deliveries.move = lambda *_: False  # type: ignore[method-assign]
-    with pytest.raises(StorageBusyError):
+    with pytest.raises(AwsUnavailableError):
         replayed(world, delivery)

@@ -20,7 +20,7 @@ from chalicelib.adapters.dynamodb.table import Change, Table, index_query, job_k
 DELIVERY_PREFIX = "delivery#"
 
 # What shares the sparse index of the sweeper with the jobs, under values of its own.
-UNTOLD, PENDING = "untold", "pending"
+PENDING = "pending"
 
 
 class DeliveryTable(Table):

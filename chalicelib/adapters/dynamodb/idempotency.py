@@ -1,4 +1,4 @@
-"""Answers that are given again, in the table of the jobs.
+"""IdempotencyStore that are given again, in the table of the jobs.
 
     pk = answer#<key>  sk = answer    the call, until when its reservation holds, and its answer
 
@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.adapters.dynamodb.items import Item, attribute
 from chalicelib.adapters.dynamodb.table import Change, Table, new_token
-from chalicelib.ports.idempotency import CALL_SECONDS, KEEP_ANSWERS_SECONDS, KeptAnswer, Promise
+from chalicelib.ports.idempotency import CALL_SECONDS, KEEP_ANSWERS_SECONDS, IdempotencyRecord, StoredResponse
 
 if TYPE_CHECKING:
     pass
 
 
-class AnswerTable(Table):
-    """ports.Answers over one DynamoDB table."""
+class IdempotencyTable(Table):
+    """ports.IdempotencyStore over one DynamoDB table."""
 
-    def begin(self, key: str, call: str, *, now: float) -> Promise | None:
+    def begin(self, key: str, call: str, *, now: float) -> IdempotencyRecord | None:
         token = new_token()
         until = now + CALL_SECONDS
         outcome = self._write(
@@ -36,7 +36,7 @@ class AnswerTable(Table):
         # A reservation whose answer was lost is ours.
         return None if outcome.made or outcome.item.get("write_token") == token else _promise(outcome.item)
 
-    def keep(self, key: str, call: str, answer: KeptAnswer, *, now: float) -> None:
+    def keep(self, key: str, call: str, answer: StoredResponse, *, now: float) -> None:
         until = now + KEEP_ANSWERS_SECONDS
         change = Change()
         change.set("status", attribute(answer.status))
@@ -62,11 +62,11 @@ def _key(key: str) -> Item:
     return {"pk": attribute(f"answer#{key}"), "sk": attribute("answer")}
 
 
-def _promise(item: Mapping[str, Any]) -> Promise:
+def _promise(item: Mapping[str, Any]) -> IdempotencyRecord:
     call = item["call"]["S"]
     if "status" not in item:
-        return Promise(call=call)
+        return IdempotencyRecord(call=call)
     headers = tuple(sorted((name, value["S"]) for name, value in item["headers"]["M"].items()))
-    return Promise(
-        call=call, answer=KeptAnswer(status=int(item["status"]["N"]), body=item["body"]["S"], headers=headers)
+    return IdempotencyRecord(
+        call=call, answer=StoredResponse(status=int(item["status"]["N"]), body=item["body"]["S"], headers=headers)
     )

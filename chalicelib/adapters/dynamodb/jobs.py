@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.adapters.aws import patience
 from chalicelib.adapters.dynamodb.items import Item, attribute, attributes, dataclass_of
-from chalicelib.core.jobs.deliveries import Notice
+from chalicelib.core.jobs.deliveries import PendingNotification
 from chalicelib.core.jobs.filter import searched
 from chalicelib.core.jobs.model import ENDED, LIVE, ChunkRecord, Job, Problem, State, Subscriber
 
@@ -74,13 +74,13 @@ class JobTable(JobListings):
         ended = self._leaves_notices and not job.is_live
         return self._apply(job.id, change, _notice_item(subscribed) if ended else None)
 
-    def untold(self, *, before: float, limit: int) -> tuple[Notice, ...]:
-        query = index_query("sweep", UNTOLD, "sweep_at < :until", before)
+    def pending_notifications(self, *, before: float, limit: int) -> tuple[PendingNotification, ...]:
+        query = index_query("sweep", PENDING_NOTIFICATION, "sweep_at < :until", before)
         with patience("the outcomes that were not told"):
             answer = self._client.query(TableName=self._table, Limit=limit, **query)
         return tuple(_notice(item) for item in answer["Items"])
 
-    def told(self, notice: Notice, *, subscribers: int) -> None:
+    def told(self, notice: PendingNotification, *, subscribers: int) -> None:
         self._write(
             f"the notice of job {notice.job}",
             "delete_item",
@@ -140,7 +140,7 @@ class JobTable(JobListings):
         # A record without its number in the done set is of a worker that died in between, or of an earlier plan.
         return tuple(record for record in records if record.number in stored.chunks_done)
 
-    def note_trouble(self, job: Job, trouble: Problem) -> None:
+    def record_transient_error(self, job: Job, trouble: Problem) -> None:
         change = Change()
         change.set("trouble", attribute(trouble))
         change.where_equal(attempt=job.attempt)
@@ -154,7 +154,7 @@ class JobTable(JobListings):
         change.where_equal(state=job.state, attempt=job.attempt, rescues=job.rescues)
         return self._apply(job.id, change)
 
-    def schedule_sweep(self, job_id: str, at: float) -> None:
+    def schedule_cleanup(self, job_id: str, at: float) -> None:
         change = Change()
         change.set("sweep_at", attribute(at))
         change.set("gsi_sweep", attribute("due"))
@@ -176,7 +176,8 @@ class JobTable(JobListings):
 
 
 # What shares the sparse index of the sweeper with the jobs, under values of its own.
-UNTOLD, PENDING = "untold", "pending"
+# The stored value of the index; items of earlier versions have it as well.
+PENDING_NOTIFICATION = "untold"
 
 
 def _notice_key(attempt: int) -> str:
@@ -186,15 +187,15 @@ def _notice_key(attempt: int) -> str:
 def _notice_item(ended: Job) -> Item:
     return {
         **job_key(ended.id, _notice_key(ended.attempt)),
-        **attributes(Notice(job=ended.id, attempt=ended.attempt)),
+        **attributes(PendingNotification(job=ended.id, attempt=ended.attempt)),
         "subscribers": attribute(len(ended.subscribers)),
-        "gsi_sweep": attribute(UNTOLD),
+        "gsi_sweep": attribute(PENDING_NOTIFICATION),
         "sweep_at": attribute(ended.ended_at or ended.updated_at),
     }
 
 
-def _notice(item: Mapping[str, Any]) -> Notice:
-    return dataclass_of(Notice, item)
+def _notice(item: Mapping[str, Any]) -> PendingNotification:
+    return dataclass_of(PendingNotification, item)
 
 
 def _is_tiling(stored: Job, job: Job) -> bool:

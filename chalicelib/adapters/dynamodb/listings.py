@@ -21,7 +21,7 @@ from chalicelib.adapters.cursors import (
     within,
 )
 from chalicelib.adapters.dynamodb.items import Item, attribute, dataclass_of
-from chalicelib.core.jobs.filter import EVERY_JOB, Selection
+from chalicelib.core.jobs.filter import EVERY_JOB, JobFilter
 from chalicelib.core.jobs.model import Job, State
 from chalicelib.ports.jobs import JobPage
 
@@ -39,7 +39,7 @@ class JobListings(Table):
     """The queries of ports.Jobs that return more than one job."""
 
     def list(
-        self, *, state: State | None, session: str | None, cursor: str | None, limit: int, only: Selection = EVERY_JOB
+        self, *, state: State | None, session: str | None, cursor: str | None, limit: int, only: JobFilter = EVERY_JOB
     ) -> JobPage:
         listings = listings_of(state, session, only.states)
         places = load_cursor(listings, cursor)
@@ -88,7 +88,7 @@ class JobListings(Table):
         )
         return self._query(query, newest_first=False, limit=limit, start=start)
 
-    def to_sweep(self, *, now: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
+    def due_for_cleanup(self, *, now: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
         query = index_query("sweep", "due", "sweep_at <= :until", now)
         sweeps = Listing("sweep", "due", "sweep_at")
         start = None if after is None else _start(sweeps, Place(after.sweep_at or 0.0, after.id))
@@ -157,7 +157,7 @@ def job_of(item: Mapping[str, Any]) -> Job:
     return dataclass_of(Job, item)
 
 
-def _selecting(listing: Listing, state: State | None, only: Selection) -> dict[str, Any]:
+def _selecting(listing: Listing, state: State | None, only: JobFilter) -> dict[str, Any]:
     """Return the request for the wanted items of a listing. What it is sorted by bounds what is looked at: a job
     changes after it was submitted."""
     request = index_query(listing.index, listing.shared)
@@ -190,7 +190,7 @@ def _selecting(listing: Listing, state: State | None, only: Selection) -> dict[s
 
 
 def _bounds(
-    listing: Listing, only: Selection, compare: Callable[[str, str, str, object], str], conditions: list[str]
+    listing: Listing, only: JobFilter, compare: Callable[[str, str, str, object], str], conditions: list[str]
 ) -> str:
     """Return what bounds the instants that are looked at; what has to be filtered beside it joins the conditions."""
     after, before = only.submitted_after, only.submitted_before

@@ -11,7 +11,7 @@ from chalicelib.adapters.memory.before import BeforeWrite
 from chalicelib.adapters.memory.callbacks import MemoryCallbacks, MemoryDeliveries
 from chalicelib.adapters.memory.clock import MemoryClock
 from chalicelib.adapters.memory.events import MemoryEvents
-from chalicelib.adapters.memory.idempotency import MemoryAnswers
+from chalicelib.adapters.memory.idempotency import MemoryIdempotencyStore
 from chalicelib.adapters.memory.jobs import MemoryJobs
 from chalicelib.adapters.memory.queue import MemoryQueue
 from chalicelib.adapters.memory.receipts import MemoryDoorbook
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from chalicelib.ports.clock import Clock
     from chalicelib.ports.deliveries import Deliveries
     from chalicelib.ports.events import Events
-    from chalicelib.ports.idempotency import Answers
+    from chalicelib.ports.idempotency import IdempotencyStore
     from chalicelib.ports.jobs import Jobs
     from chalicelib.ports.queue import Queue
     from chalicelib.ports.receipts import Doorbook
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BeforeWrite",
-    "MemoryAnswers",
     "MemoryArchive",
     "MemoryCallbacks",
     "MemoryClock",
     "MemoryDeliveries",
     "MemoryDoorbook",
     "MemoryEvents",
+    "MemoryIdempotencyStore",
     "MemoryImage",
     "MemoryJobs",
     "MemoryQueue",
@@ -63,7 +63,7 @@ if TYPE_CHECKING:  # signatures are held to the ports here, behaviour by tests/c
     _QUEUE: Queue = MemoryQueue()
     _JOBS: Jobs = MemoryJobs()
     _EVENTS: Events = MemoryEvents()
-    _ANSWERS: Answers = MemoryAnswers()
+    _ANSWERS: IdempotencyStore = MemoryIdempotencyStore()
     _DELIVERIES: Deliveries = MemoryDeliveries()
     _CALLBACKS: Callbacks = MemoryCallbacks()
     _SYNCS: Syncs = MemorySyncs()

@@ -19,13 +19,13 @@ from chalicelib.core.jobs.verification import Stored
 from chalicelib.ports.archive import (
     KEPT_REPLACED,
     CollectionFacts,
-    Holding,
+    CollectionStats,
     ImageFacts,
     PublishedImage,
+    PublishResult,
     SessionFacts,
     ShownSlide,
     SlidePage,
-    Switch,
     Tile,
 )
 
@@ -149,17 +149,17 @@ class MemoryArchive:
         if refused:
             raise TileConflictError(f"two contents for tile {refused[0]} of job {job.id}")
 
-    def holding(self, job: Job, expected: Holding | None = None) -> Holding:
+    def holding(self, job: Job, expected: CollectionStats | None = None) -> CollectionStats:
         is_renamed = job.destination.mongo_collection is not None and self._is_renamed(job, expected)
         return self._held(job, job.image if is_renamed else job.staging())
 
-    def _held(self, job: Job, collection: str) -> Holding:
+    def _held(self, job: Job, collection: str) -> CollectionStats:
         place = (job.destination.database, collection)
         with self._lock:
             tiles = list(self.tiles.get(place, {}).values())
             # They are counted by the index alone.
             depths = [len(tile.name) - len(".jpg") for tile in tiles] if place in self._indexed else []
-        return Holding(
+        return CollectionStats(
             tiles_by_depth={depth: depths.count(depth) for depth in set(depths)},
             digest=digest_sum(tile.id for tile in tiles),
         )
@@ -172,27 +172,27 @@ class MemoryArchive:
         facts: ImageFacts,
         *,
         now: float,  # noqa: ARG002 - when it was uploaded is not kept
-        verified: Holding | None = None,
-    ) -> Switch:
+        verified: CollectionStats | None = None,
+    ) -> PublishResult:
         candidates = self._candidates(job, facts.file_name)
         newer = next((view for view in candidates if self._is_newer(view, job)), None)
         if newer is not None:
-            return Switch(won=False, view=newer)
+            return PublishResult(won=False, view=newer)
         if job.destination.mongo_collection is None:
             self._put_image(job, MemoryImage(facts=facts, trace=_trace(job)))
         elif not self._replace_image(job, facts, verified):
-            return Switch(won=False, view="")
+            return PublishResult(won=False, view="")
         view = candidates[0] if candidates else object_id("view", job.destination.session, job.source.slide)
         others = candidates[1:]
         traces = [self.views[other].trace for other in others if other in self.views]
         trace = self._switch(job, view, facts, others, sorted({other.job for other in traces if other is not None}))
         if trace is None:
-            return Switch(won=False, view=view)
+            return PublishResult(won=False, view=view)
         self._take_out(job, trace.takes_out)
         self._put_first(job, view)
-        return Switch(won=True, view=view, replaced=tuple(sorted(set(trace.replaced) - {job.id})))
+        return PublishResult(won=True, view=view, replaced=tuple(sorted(set(trace.replaced) - {job.id})))
 
-    def is_overtaken(self, job: Job) -> bool:
+    def has_newer_publication(self, job: Job) -> bool:
         if job.destination.mongo_collection is None:
             return False
         image = self.images.get((job.destination.database, job.image), MemoryImage())
@@ -234,7 +234,7 @@ class MemoryArchive:
         self._before_write("image document")
         self.images[job.destination.database, job.image] = image
 
-    def _replace_image(self, job: Job, facts: ImageFacts, verified: Holding | None) -> bool:
+    def _replace_image(self, job: Job, facts: ImageFacts, verified: CollectionStats | None) -> bool:
         """Put the staged tiles in the place of those of the image that the caller named, unless a job that was
         submitted later has claimed it."""
         place = (job.destination.database, job.image)
@@ -271,7 +271,7 @@ class MemoryArchive:
             )
         return True
 
-    def _rename(self, job: Job, verified: Holding | None) -> None:
+    def _rename(self, job: Job, verified: CollectionStats | None) -> None:
         if verified is not None and self._held(job, job.staging()) != verified:
             return  # a late worker has staged a part of it again
         self._before_write("rename")
@@ -289,7 +289,7 @@ class MemoryArchive:
             self._indexed.discard(place)
             return self.tiles.pop(place, {})
 
-    def _is_renamed(self, job: Job, verified: Holding | None = None) -> bool:
+    def _is_renamed(self, job: Job, verified: CollectionStats | None = None) -> bool:
         database = job.destination.database
         image = self.images.get((database, job.image), MemoryImage())
         if image.published == _claim(job):

@@ -6,8 +6,8 @@ from threading import RLock
 
 from chalicelib.adapters.cursors import Place, dump_cursor, just_before, listings_of, load_cursor
 from chalicelib.adapters.memory.before import BeforeWrite, go_on
-from chalicelib.core.jobs.deliveries import Notice
-from chalicelib.core.jobs.filter import EVERY_JOB, Selection
+from chalicelib.core.jobs.deliveries import PendingNotification
+from chalicelib.core.jobs.filter import EVERY_JOB, JobFilter
 from chalicelib.core.jobs.model import ChunkRecord, Job, Problem, State, Subscriber, shortened
 from chalicelib.ports.jobs import JobPage
 
@@ -21,7 +21,7 @@ class MemoryJobs:
         self._jobs: dict[str, Job] = {}
         self._records: dict[tuple[str, int, int], tuple[int, ChunkRecord]] = {}
         # By job and attempt: when it ended, and how many subscribers were known of then.
-        self._notices: dict[Notice, tuple[float, int]] = {}
+        self._notices: dict[PendingNotification, tuple[float, int]] = {}
 
     def create(self, job: Job) -> Job:
         self._before_write("create")
@@ -70,15 +70,15 @@ class MemoryJobs:
             return True
 
     def _leave_notice(self, ended: Job) -> None:
-        notice = Notice(job=ended.id, attempt=ended.attempt)
+        notice = PendingNotification(job=ended.id, attempt=ended.attempt)
         self._notices[notice] = (ended.ended_at or ended.updated_at, len(ended.subscribers))
 
-    def untold(self, *, before: float, limit: int) -> tuple[Notice, ...]:
+    def pending_notifications(self, *, before: float, limit: int) -> tuple[PendingNotification, ...]:
         with self._lock:
             found = [(at, notice) for notice, (at, _) in self._notices.items() if at < before]
         return tuple(notice for _, notice in sorted(found, key=lambda each: each[0])[:limit])
 
-    def told(self, notice: Notice, *, subscribers: int) -> None:
+    def told(self, notice: PendingNotification, *, subscribers: int) -> None:
         self._before_write("told")
         with self._lock:
             if notice in self._notices and self._notices[notice][1] <= subscribers:
@@ -116,7 +116,7 @@ class MemoryJobs:
             places = [(job.id, job.generation, number) for number in sorted(stored.chunks_done)]
             return tuple(self._records[place][1] for place in places if place in self._records)
 
-    def note_trouble(self, job: Job, trouble: Problem) -> None:
+    def record_transient_error(self, job: Job, trouble: Problem) -> None:
         self._before_write("note trouble")
         self._change(
             job.id, lambda stored: stored.is_live and stored.attempt == job.attempt, {"trouble": shortened(trouble)}
@@ -131,7 +131,7 @@ class MemoryJobs:
             {"rescues": job.rescues + 1, "updated_at": now},
         )
 
-    def schedule_sweep(self, job_id: str, at: float) -> None:
+    def schedule_cleanup(self, job_id: str, at: float) -> None:
         self._before_write("schedule sweep")
         self._change(job_id, lambda stored: not stored.is_live and (stored.sweep_at or 0.0) < at, {"sweep_at": at})
 
@@ -144,7 +144,7 @@ class MemoryJobs:
             return True
 
     def list(
-        self, *, state: State | None, session: str | None, cursor: str | None, limit: int, only: Selection = EVERY_JOB
+        self, *, state: State | None, session: str | None, cursor: str | None, limit: int, only: JobFilter = EVERY_JOB
     ) -> JobPage:
         listings = listings_of(state, session, only.states)
         places = load_cursor(listings, cursor)
@@ -170,7 +170,7 @@ class MemoryJobs:
         found = {(job.updated_at, job.id): job for job in self._all() if job.state is state and job.updated_at < before}
         return tuple(found[place] for place in sorted(place for place in found if place > behind)[:limit])
 
-    def to_sweep(self, *, now: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
+    def due_for_cleanup(self, *, now: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
         behind = (after.sweep_at or 0.0, after.id) if after is not None else (float("-inf"), "")
         due = [(job.sweep_at, job.id) for job in self._all() if job.sweep_at is not None and job.sweep_at <= now]
         return tuple(self._jobs[job_id] for at, job_id in sorted(due) if (at, job_id) > behind)[:limit]

@@ -17,9 +17,9 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
-from chalicelib.adapters.ttl_cache import Recent
+from chalicelib.adapters.ttl_cache import TtlCache
 from chalicelib.core.errors import (
-    ArchiveBusyError,
+    MongoUnavailableError,
 )
 from chalicelib.core.jobs.model import Job
 from chalicelib.ports.archive import PublishedImage
@@ -34,15 +34,15 @@ STORE_SECONDS = 60.0
 
 @contextmanager
 def translate_transient_errors(what: str) -> Iterator[None]:
-    """Turn the errors of a server that is away, busy or changing its primary into ArchiveBusyError."""
+    """Turn the errors of a server that is away, busy or changing its primary into MongoUnavailableError."""
     try:
         yield
     except (AutoReconnect, ExecutionTimeout, WTimeoutError) as error:
-        raise ArchiveBusyError(f"MongoDB did not answer for {what}: {error}") from error
+        raise MongoUnavailableError(f"MongoDB did not answer for {what}: {error}") from error
     except OperationFailure as error:
         if not error.has_error_label("RetryableWriteError") and not error.has_error_label("TransientTransactionError"):
             raise
-        raise ArchiveBusyError(f"MongoDB asks for patience for {what}: {error}") from error
+        raise MongoUnavailableError(f"MongoDB asks for patience for {what}: {error}") from error
 
 
 class MongoConnection:
@@ -56,9 +56,9 @@ class MongoConnection:
         seconds_now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
-        self._databases = Recent[str](seconds_now)
-        self._views = Recent[tuple[str, str]](seconds_now)
-        self._images = Recent[PublishedImage](seconds_now)
+        self._databases = TtlCache[str](seconds_now)
+        self._views = TtlCache[tuple[str, str]](seconds_now)
+        self._images = TtlCache[PublishedImage](seconds_now)
         # Majority: what was acknowledged survives a change of the primary, and only then is a chunk marked done.
         self._admin: Database[dict[str, Any]] = client.get_database(admin_db, write_concern=WriteConcern(w="majority"))
 
@@ -85,4 +85,4 @@ class MongoConnection:
         try:
             self._client.admin.command("ping")
         except PyMongoError as error:
-            raise ArchiveBusyError(f"MongoDB does not answer: {error}") from error
+            raise MongoUnavailableError(f"MongoDB does not answer: {error}") from error

@@ -12,7 +12,7 @@ from pymongo.errors import (
 
 from chalicelib.adapters.mongo.client import NAMESPACE_NOT_FOUND
 from chalicelib.core.ids import ID_BYTES, SUM_MODULUS
-from chalicelib.ports.archive import Holding
+from chalicelib.ports.archive import CollectionStats
 
 BAD_HINT = 2
 
@@ -22,13 +22,13 @@ DIGEST_BATCH = 20_000
 ID_DOCUMENT = struct.Struct(f"<4x5x{ID_BYTES}sx")
 
 
-def stats_of(tiles: "Collection[dict[str, Any]]") -> Holding:
+def stats_of(tiles: "Collection[dict[str, Any]]") -> CollectionStats:
     """Return what a collection holds. Both are answered from an index alone, side by side; the tiles themselves are
     not read."""
     with ThreadPoolExecutor(1) as beside:
         counted = beside.submit(_tiles_by_depth, tiles)
         digest = _digest(tiles)
-        return Holding(tiles_by_depth=counted.result(), digest=digest)
+        return CollectionStats(tiles_by_depth=counted.result(), digest=digest)
 
 
 def _tiles_by_depth(tiles: "Collection[dict[str, Any]]") -> dict[int, int]:

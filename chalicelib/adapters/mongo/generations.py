@@ -16,11 +16,11 @@ from chalicelib.adapters.mongo.client import MongoConnection, translate_transien
 from chalicelib.adapters.mongo.contents import stats_of
 from chalicelib.adapters.mongo.documents import claim_of, slidehook_of
 from chalicelib.core.errors import (
-    ArchiveBusyError,
+    MongoUnavailableError,
     TileConflictError,
 )
 from chalicelib.core.jobs.model import Job
-from chalicelib.ports.archive import Holding, Tile
+from chalicelib.ports.archive import CollectionStats, Tile
 
 DUPLICATE_KEY = 11000
 
@@ -58,14 +58,14 @@ class MongoGenerations(MongoConnection):
         duplicate name under another id is another content."""
         for refused in error.details.get("writeErrors", []):
             if refused.get("code") != DUPLICATE_KEY:
-                raise ArchiveBusyError(f"MongoDB refused a tile: {refused.get('errmsg')}") from error
+                raise MongoUnavailableError(f"MongoDB refused a tile: {refused.get('errmsg')}") from error
             if "_id" not in refused.get("keyPattern", {"_id": 1}):
                 name = refused.get("keyValue", {}).get("name")
                 raise TileConflictError(f"two contents for tile {name} of job {job.id}") from error
         if error.details.get("writeConcernErrors"):
-            raise ArchiveBusyError("MongoDB did not acknowledge the tiles by a majority") from error
+            raise MongoUnavailableError("MongoDB did not acknowledge the tiles by a majority") from error
 
-    def holding(self, job: Job, expected: Holding | None = None) -> Holding:
+    def holding(self, job: Job, expected: CollectionStats | None = None) -> CollectionStats:
         database = self._store(job.destination.database)
         with translate_transient_errors(f"the tiles of job {job.id}"):
             target = job.destination.mongo_collection
@@ -73,7 +73,9 @@ class MongoGenerations(MongoConnection):
                 return stats_of(database[target])
             return stats_of(self._tiles(job, job.generation))
 
-    def _is_renamed(self, database: "Database[dict[str, Any]]", job: Job, verified: Holding | None = None) -> bool:
+    def _is_renamed(
+        self, database: "Database[dict[str, Any]]", job: Job, verified: CollectionStats | None = None
+    ) -> bool:
         image = database.images.find_one({"_id": ObjectId(job.image)}) or {}
         shown = slidehook_of(image)
         if shown.get("published") == claim_of(job):

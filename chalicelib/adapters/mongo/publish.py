@@ -26,29 +26,31 @@ from chalicelib.adapters.mongo.documents import (
 )
 from chalicelib.adapters.mongo.generations import MongoGenerations
 from chalicelib.core.jobs.model import Job
-from chalicelib.ports.archive import KEPT_REPLACED, Holding, ImageFacts, Switch
+from chalicelib.ports.archive import KEPT_REPLACED, CollectionStats, ImageFacts, PublishResult
 
 
 class MongoPublisher(MongoGenerations):
     """Publication of generations."""
 
-    def publish(self, job: Job, facts: ImageFacts, *, now: float, verified: Holding | None = None) -> Switch:
+    def publish(
+        self, job: Job, facts: ImageFacts, *, now: float, verified: CollectionStats | None = None
+    ) -> PublishResult:
         with translate_transient_errors(f"publishing job {job.id}"):
             candidates = self._candidates(job, facts.file_name)
             blocked = next((view for view in candidates if self._is_newer(view, job)), None)
             if blocked is not None:
-                return Switch(won=False, view=str(blocked["_id"]))
+                return PublishResult(won=False, view=str(blocked["_id"]))
             if job.destination.mongo_collection is None:
                 self._put_image(job, facts, now)
             elif not self._replace_image(job, facts, now, verified):
-                return Switch(won=False, view="")
+                return PublishResult(won=False, view="")
             switch, others = self._switch(job, facts, candidates)
             if switch.won:
                 self._take_out(job, others)
                 self._list(job, switch.view)
             return switch
 
-    def is_overtaken(self, job: Job) -> bool:
+    def has_newer_publication(self, job: Job) -> bool:
         if job.destination.mongo_collection is None:
             return False
         with translate_transient_errors(f"image {job.image}"):
@@ -97,7 +99,7 @@ class MongoPublisher(MongoGenerations):
             upsert=True,
         )
 
-    def _replace_image(self, job: Job, facts: ImageFacts, now: float, verified: Holding | None) -> bool:
+    def _replace_image(self, job: Job, facts: ImageFacts, now: float, verified: CollectionStats | None) -> bool:
         """Rename the staging collection onto the image the caller named; return whether this job may.
 
         The image document says who is publishing before the rename and what is published after it: a rerun knows where
@@ -120,7 +122,7 @@ class MongoPublisher(MongoGenerations):
         stored = database.images.update_one({"_id": image_id, "slidehook.publishing": claim}, {"$set": facts_and_trace})
         return stored.matched_count == 1
 
-    def _rename(self, database: "Database[dict[str, Any]]", job: Job, verified: Holding | None) -> None:
+    def _rename(self, database: "Database[dict[str, Any]]", job: Job, verified: CollectionStats | None) -> None:
         # A worker that comes late may have staged a part of it again, after another run of this step has renamed it.
         if verified is not None and stats_of(database[job.staging()]) != verified:
             return
@@ -157,7 +159,9 @@ class MongoPublisher(MongoGenerations):
         except DuplicateKeyError:
             return None
 
-    def _switch(self, job: Job, facts: ImageFacts, candidates: Sequence[Document]) -> tuple[Switch, Sequence[ObjectId]]:
+    def _switch(
+        self, job: Job, facts: ImageFacts, candidates: Sequence[Document]
+    ) -> tuple[PublishResult, Sequence[ObjectId]]:
         """Let one view show the job's image: one atomic update, whose filter refuses to go back.
 
         The view keeps the jobs it replaced and the views that are to go with them, so that a rerun after a crash still
@@ -198,10 +202,10 @@ class MongoPublisher(MongoGenerations):
                 {"_id": view_id, **not_newer}, update, upsert=True, return_document=ReturnDocument.AFTER
             )
         except DuplicateKeyError:  # the view is there, and newer
-            return Switch(won=False, view=str(view_id)), ()
+            return PublishResult(won=False, view=str(view_id)), ()
         kept = slidehook_of(after or {})
         gone = tuple(sorted(set(kept.get("replaced") or ()) - {job.id}))
-        return Switch(won=True, view=str(view_id), replaced=gone), kept.get("takes_out") or ()
+        return PublishResult(won=True, view=str(view_id), replaced=gone), kept.get("takes_out") or ()
 
     def _take_out(self, job: Job, views: Sequence[ObjectId]) -> None:
         """Take the other views of the same slide or file name out of the session."""

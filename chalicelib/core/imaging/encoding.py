@@ -131,7 +131,7 @@ def _chroma(ifd: Ifd) -> Chroma:
     return CHROMA.get(ifd.subsampling, "444")
 
 
-def why_not(ifd: Ifd) -> str | None:
+def unsupported_reason(ifd: Ifd) -> str | None:
     """Return why an image cannot be published, as the end of a sentence about it, or None."""
     checks: tuple[Callable[[Ifd], str | None], ...] = (_wrong_codec, _wrong_samples, _wrong_segments)
     return next((reason for check in checks if (reason := check(ifd)) is not None), None)

@@ -41,7 +41,7 @@ SUCCESS = range(200, 300)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
+class PendingNotification:
     """An attempt has ended, and who wants to know was not told yet."""
 
     job: str

@@ -6,7 +6,7 @@ from chalicelib.core.jobs.model import Job, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class JobFilter:
     """What a job must be to be taken: whatever is empty or None asks for nothing.
 
     `text` stands in the file name, in whatever case, or in the id. Instants bound `submitted_at`: not before
@@ -32,7 +32,7 @@ class Selection:
         )
 
 
-EVERY_JOB = Selection()
+EVERY_JOB = JobFilter()
 
 
 def searched(job: Job) -> str:

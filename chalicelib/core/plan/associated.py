@@ -8,7 +8,7 @@ from collections.abc import Callable
 from chalicelib.core.errors import CorruptTileError
 from chalicelib.core.geometry import Grid
 from chalicelib.core.imaging.decode import decoded
-from chalicelib.core.imaging.encoding import storage_of, why_not
+from chalicelib.core.imaging.encoding import storage_of, unsupported_reason
 from chalicelib.core.imaging.raster import Pixels, encoded, halved, white
 from chalicelib.core.plan.pyramid import Pyramid, segments_of
 from chalicelib.core.tiff.directory import Ifd
@@ -23,7 +23,7 @@ def pictures_of(pyramid: Pyramid, read: Callable[[int, int], bytes]) -> tuple[tu
     slide is refused for the sake of its label. `read(start, stop)` gives bytes of the file."""
     found = []
     for name, ifd in pyramid.associated:
-        if why_not(ifd) is not None or ifd.width_px * ifd.height_px > MAX_PIXELS:
+        if unsupported_reason(ifd) is not None or ifd.width_px * ifd.height_px > MAX_PIXELS:
             continue
         try:
             found.append((name, _jpeg(_joined(ifd, read))))

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from chalicelib.core.errors import LimitError, TruncatedError, UnsupportedError
-from chalicelib.core.imaging.encoding import why_not
+from chalicelib.core.imaging.encoding import unsupported_reason
 from chalicelib.core.tiff.directory import Ifd
 from chalicelib.core.tiff.metadata.descriptions import (
     ANY_LEVEL,
@@ -220,7 +220,7 @@ def _check_base(base: Ifd) -> None:
     where = f"image {base.index} of the TIFF ({base.width_px} x {base.height_px} px)"
     if _pixels(base) > MAX_PIXELS:
         raise LimitError(f"the slide claims {base.width_px} x {base.height_px} px")
-    reason = why_not(base)
+    reason = unsupported_reason(base)
     if reason is not None:
         raise UnsupportedError(f"{where} {reason}")
     if not _is_complete(base):
@@ -306,7 +306,7 @@ def _levels(file: _File, base: Ifd) -> dict[int, Ifd]:
     alike: dict[int, list[Ifd]] = {}
     for ifd in file.unnamed():
         # A level whose tiles are all left out is made: the coarsest must exist, it is the thumbnail.
-        if why_not(ifd) or not _is_complete(ifd) or not any(ifd.byte_counts):
+        if unsupported_reason(ifd) or not _is_complete(ifd) or not any(ifd.byte_counts):
             continue
         proven, level = file.proven_level(ifd, base), file.alike_level(ifd, base)
         if proven is not None:

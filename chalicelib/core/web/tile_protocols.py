@@ -31,7 +31,7 @@ class NoSuchPieceError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
+class TileRequest:
     """What answers an address: the tile `name`, cut to `width_px` x `height_px` from its top left if it is not `whole`;
     or the root tile, of which `inside_px` is the slide, halved `halvings` times."""
 
@@ -61,7 +61,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class PyramidShape:
     """The pyramid of a slide. `depth` counts the levels of the complete quadtree, `published` those that there are,
     from full resolution on: one of a slide of which only the base was asked for."""
 
@@ -87,7 +87,7 @@ class Shape:
         grid = self.grid(level)
         return grid.width_px, grid.height_px
 
-    def tile(self, level: int, column: int, row: int) -> Piece:
+    def tile(self, level: int, column: int, row: int) -> TileRequest:
         """Return a tile as it is stored. Raises NoSuchPieceError outside the published levels."""
         if level >= self.published:
             raise NoSuchPieceError(f"the slide has {self.published} levels; there is no level {level}")
@@ -97,15 +97,15 @@ class Shape:
                 f"level {level} has {grid.columns} x {grid.rows} tiles; there is no tile ({column}, {row})"
             )
         try:
-            return Piece(name=tile_name(level, column, row, levels=self.depth))
+            return TileRequest(name=tile_name(level, column, row, levels=self.depth))
         except ValueError as error:  # somebody else's image, with fewer levels than it needs
             raise NoSuchPieceError(str(error)) from error
 
-    def cut_tile(self, level: int, column: int, row: int) -> Piece:
+    def cut_tile(self, level: int, column: int, row: int) -> TileRequest:
         """Return a tile cut to the level's size; beyond the root, the root halved. Raises NoSuchPieceError."""
         if level > self.root and self.is_complete and (column, row) == (0, 0):
             width, height = self.size_px(level)
-            return Piece(
+            return TileRequest(
                 name=self.tile(self.root, 0, 0).name,
                 width_px=width,
                 height_px=height,
@@ -116,13 +116,13 @@ class Shape:
         name = self.tile(level, column, row).name
         width, height = self.grid(level).inside_px(column, row)
         whole = width == height == self.tile_size_px
-        return Piece(name=name, width_px=width, height_px=height, whole=whole)
+        return TileRequest(name=name, width_px=width, height_px=height, whole=whole)
 
 
 # -- ours --------------------------------------------------------------------------------------------------------------
 
 
-def our_piece(shape: Shape, level: str, place: str) -> Piece:
+def our_piece(shape: PyramidShape, level: str, place: str) -> TileRequest:
     """Return the tile at `level`/`column_row.jpg`, whole. Raises NoSuchPieceError."""
     return shape.tile(*_numbers(level, place))
 
@@ -137,12 +137,12 @@ def _numbers(level: str, place: str) -> tuple[int, int, int]:
 # -- DZI ---------------------------------------------------------------------------------------------------------------
 
 
-def dzi_last_level(shape: Shape) -> int:
+def dzi_last_level(shape: PyramidShape) -> int:
     """Return the number of the level of full resolution."""
     return (max(shape.width_px, shape.height_px) - 1).bit_length()
 
 
-def dzi_piece(shape: Shape, level: str, place: str) -> Piece:
+def dzi_piece(shape: PyramidShape, level: str, place: str) -> TileRequest:
     """Return the tile at `level`/`column_row.jpg` as DZI numbers levels. Raises NoSuchPieceError."""
     number, column, row = _numbers(level, place)
     last = dzi_last_level(shape)
@@ -151,7 +151,7 @@ def dzi_piece(shape: Shape, level: str, place: str) -> Piece:
     return shape.cut_tile(last - number, column, row)
 
 
-def dzi_document(shape: Shape, tiles_url: str) -> str:
+def dzi_document(shape: PyramidShape, tiles_url: str) -> str:
     """Return the descriptor. `tiles_url` is where the tiles of exactly this generation are; readers that do not look
     at it ask beside the descriptor. Raises NoSuchPieceError for a slide that a DZI cannot describe."""
     if not shape.is_complete:
@@ -169,7 +169,7 @@ def dzi_document(shape: Shape, tiles_url: str) -> str:
 # -- IIIF --------------------------------------------------------------------------------------------------------------
 
 
-def iiif_document(shape: Shape, base_uri: str) -> dict[str, object]:
+def iiif_document(shape: PyramidShape, base_uri: str) -> dict[str, object]:
     """Return info.json: every tile of every level, and the whole slide at sizes that the root tile has in it."""
     return {
         "@context": "http://iiif.io/api/image/3/context.json",
@@ -193,7 +193,7 @@ def iiif_document(shape: Shape, base_uri: str) -> dict[str, object]:
 SMALLEST_SIZE_PX = 32
 
 
-def _full_sizes(shape: Shape) -> list[tuple[int, int]]:
+def _full_sizes(shape: PyramidShape) -> list[tuple[int, int]]:
     """Return the sizes at which the whole slide is answered, the largest first."""
     if not shape.is_complete:
         return []
@@ -202,7 +202,7 @@ def _full_sizes(shape: Shape) -> list[tuple[int, int]]:
     return [root, *(size for size in halved if max(size) >= SMALLEST_SIZE_PX)]
 
 
-def iiif_piece(shape: Shape, region: str, size: str) -> Piece:
+def iiif_piece(shape: PyramidShape, region: str, size: str) -> TileRequest:
     """Return what answers `region` at `size`: a tile, or the whole slide at a size that info.json lists. `max` is the
     largest there is. Raises NoSuchPieceError for anything else."""
     x, y, width, height = _region(shape, unquote(region))
@@ -226,7 +226,7 @@ def iiif_piece(shape: Shape, region: str, size: str) -> Piece:
     )
 
 
-def _region(shape: Shape, text: str) -> tuple[int, int, int, int]:
+def _region(shape: PyramidShape, text: str) -> tuple[int, int, int, int]:
     if text == "full":
         return 0, 0, shape.width_px, shape.height_px
     found = REGION.fullmatch(text)
@@ -236,7 +236,7 @@ def _region(shape: Shape, text: str) -> tuple[int, int, int, int]:
     return x, y, width, height
 
 
-def _region_of(shape: Shape, side: int, column: int, row: int) -> tuple[int, int, int, int]:
+def _region_of(shape: PyramidShape, side: int, column: int, row: int) -> tuple[int, int, int, int]:
     """Return the region of a tile whose side covers so many pixels of full resolution."""
     x, y = column * side, row * side
     return x, y, min(side, shape.width_px - x), min(side, shape.height_px - y)

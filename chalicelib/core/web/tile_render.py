@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from chalicelib.core.errors import CorruptTileError
 from chalicelib.core.imaging import lossless_crop as crop
 from chalicelib.core.imaging.jpeg import frame_of
-from chalicelib.core.web.tile_protocols import Piece
+from chalicelib.core.web.tile_protocols import TileRequest
 
 if TYPE_CHECKING:
     from chalicelib.core.imaging.raster import Pixels
 
 
-def excerpt(jpeg: bytes, piece: Piece) -> bytes:
+def excerpt(jpeg: bytes, piece: TileRequest) -> bytes:
     """Return the piece of a stored tile as JPEG. Raises CorruptTileError if the tile cannot be read."""
     if piece.whole:
         return jpeg
@@ -31,7 +31,7 @@ def excerpt(jpeg: bytes, piece: Piece) -> bytes:
     return _encoded(_decoded(jpeg)[: piece.height_px, : piece.width_px])
 
 
-def _shrunk(jpeg: bytes, piece: Piece) -> bytes:
+def _shrunk(jpeg: bytes, piece: TileRequest) -> bytes:
     import numpy as np
 
     from chalicelib.core.imaging.raster import halved

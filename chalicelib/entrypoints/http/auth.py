@@ -27,7 +27,7 @@ from chalicelib.core.web.auth import EVERYONE, Caller, Scope, Token, bearer_of, 
 from chalicelib.core.web.authority import split_authority
 from chalicelib.core.web.public_addresses import parse_address
 from chalicelib.ports.archive import SessionFacts
-from chalicelib.services import System
+from chalicelib.services import Services
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 # The prefix binds the cookie to this very host and to https; browsers refuse it elsewhere.
@@ -40,24 +40,24 @@ BELIEVE_SECONDS = 60.0
 MAX_BELIEVED = 10_000
 
 
-def caller_of(request: Request, system: System) -> Caller:
+def caller_of(request: Request, system: Services) -> Caller:
     """Return who asks by token or session, whatever they may. Raises UnauthorizedError."""
     return _known(_bearer(request, system))
 
 
-def token_of(request: Request, system: System) -> Token:
+def token_of(request: Request, system: Services) -> Token:
     """Return the bearer token of a request. A session is not enough. Raises UnauthorizedError."""
     if "authorization" not in request.headers:
         raise UnauthorizedError("this needs a token")
     return _bearer_token(request, system)
 
 
-def is_signed_in(request: Request, system: System) -> bool:
+def is_signed_in(request: Request, system: Services) -> bool:
     """Tell whether a request carries a session that is good."""
     return _session(request, system) is not None
 
 
-def may_read(request: Request, system: System, *, limited: bool = False) -> Caller:
+def may_read(request: Request, system: Services, *, limited: bool = False) -> Caller:
     """Return who asks, if they may read. Raises UnauthorizedError, ForbiddenError."""
     caller = _bearer(request, system)
     if caller is None and system.settings.open_reads and is_loopback(request):
@@ -65,17 +65,17 @@ def may_read(request: Request, system: System, *, limited: bool = False) -> Call
     return _allowed(caller, Scope.READ, limited=limited)
 
 
-def may_submit(request: Request, system: System, *, limited: bool = False) -> Caller:
+def may_submit(request: Request, system: Services, *, limited: bool = False) -> Caller:
     """Return who asks, if they may submit. Raises UnauthorizedError, ForbiddenError."""
     return _allowed(_bearer(request, system), Scope.SUBMIT, limited=limited)
 
 
-def may_administer(request: Request, system: System, *, limited: bool = False) -> Caller:
+def may_administer(request: Request, system: Services, *, limited: bool = False) -> Caller:
     """Return who asks, if they may take away and act in bulk. Raises UnauthorizedError, ForbiddenError."""
     return _allowed(_bearer(request, system), Scope.ADMIN, limited=limited)
 
 
-def may_call_hook(request: Request, system: System, body: bytes) -> tuple[Caller, Signed | None]:
+def may_call_hook(request: Request, system: Services, body: bytes) -> tuple[Caller, Signed | None]:
     """Return who calls a hook, by token, by session, or by the signature of a webhook, which then is returned as well.
     The hook's scope is yet to be asked for. Raises UnauthorizedError, SignatureError."""
     if "authorization" in request.headers or not any(name in request.headers for name in HEADERS):
@@ -111,7 +111,7 @@ def _known(caller: Caller | None) -> Caller:
     return caller
 
 
-def _bearer(request: Request, system: System) -> Caller | None:
+def _bearer(request: Request, system: Services) -> Caller | None:
     """Return who bears the token or the session of a request; None if it has neither. A token that is not known is
     refused; a session that is not, or not any more, is none."""
     if TOKEN_NAMES & {name.lower() for name in request.query_params or {}}:
@@ -126,7 +126,7 @@ def _bearer(request: Request, system: System) -> Caller | None:
     return token.caller
 
 
-def _bearer_token(request: Request, system: System) -> Token:
+def _bearer_token(request: Request, system: Services) -> Token:
     scheme, _, given = str(request.headers["authorization"]).partition(" ")
     token = bearer_of(given.strip(), system.settings.known_tokens) if scheme.lower() == "bearer" else None
     if token is None:
@@ -134,7 +134,7 @@ def _bearer_token(request: Request, system: System) -> Token:
     return token
 
 
-def _session(request: Request, system: System) -> Token | None:
+def _session(request: Request, system: Services) -> Token | None:
     sealed, settings = _cookie(request), system.settings
     if not sealed:
         return None
@@ -176,7 +176,7 @@ def is_loopback(request: Request) -> bool:
     return source in LOOPBACK_NAMES and name in LOOPBACK_NAMES
 
 
-def count_try(request: Request, system: System) -> None:
+def count_try(request: Request, system: Services) -> None:
     """Count a try to sign in. Raises TooManyTriesError if this address had enough of them in this minute, whether they
     were right or not."""
     source = str((request.context.get("identity") or {}).get("sourceIp") or "unknown")
@@ -201,7 +201,7 @@ def seen_job(caller: Caller, job: Job | None) -> Job | None:
     return job if job is not None and caller.sees(job.destination.collection) else None
 
 
-def seen_session(caller: Caller, system: System, session: str) -> SessionFacts:
+def seen_session(caller: Caller, system: Services, session: str) -> SessionFacts:
     """Return a session that is there for the caller. Raises NoSuchSessionError."""
     facts = system.archive.session(session)
     if not caller.sees(facts.collection):
@@ -215,7 +215,7 @@ def see_collection(caller: Caller, collection: str) -> None:
         raise NoSuchCollectionError(f"there is no collection {collection}", pointer="/collection")
 
 
-def see_place(caller: Caller, system: System, collection: str, session: str | None) -> None:
+def see_place(caller: Caller, system: Services, collection: str, session: str | None) -> None:
     """Raise NoSuchCollectionError or NoSuchSessionError for what is not there for the caller, in the archive's own
     words: that a session exists somewhere else is not for who is limited to some collections."""
     see_collection(caller, collection)
@@ -226,7 +226,7 @@ def see_place(caller: Caller, system: System, collection: str, session: str | No
             raise NoSuchSessionError(str(error), pointer="/session") from None
 
 
-def may_read_image(request: Request, system: System, image_store: str, image: str) -> Caller:
+def may_read_image(request: Request, system: Services, image_store: str, image: str) -> Caller:
     """Return who asks for a part of an image, if they may. `image_store` and `image` are ObjectIds.
 
     Raises UnauthorizedError, ForbiddenError; NotFoundError if no session of the caller's collections shows it.
@@ -237,7 +237,7 @@ def may_read_image(request: Request, system: System, image_store: str, image: st
     return caller
 
 
-def sees_image(caller: Caller, system: System, image_store: str, image: str) -> bool:
+def sees_image(caller: Caller, system: Services, image_store: str, image: str) -> bool:
     """Tell whether an image is there for the caller: whether one of their collections shows it, if they are limited to
     some. A yes is believed for a minute, a no is asked again."""
     if not caller.is_limited:
@@ -253,7 +253,7 @@ def sees_image(caller: Caller, system: System, image_store: str, image: str) -> 
     return any(map(caller.sees, collections))
 
 
-def see_named_image(caller: Caller, system: System, image_store: str, image: str | None) -> None:
+def see_named_image(caller: Caller, system: Services, image_store: str, image: str | None) -> None:
     """Raise NoSuchImageError unless a limited caller may have this image replaced: their collections show it, and no
     other."""
     if image is None or not caller.is_limited:

@@ -8,15 +8,15 @@ from chalicelib.entrypoints.http.responses import answered, body_of, found_or_40
 from chalicelib.hooks import validated
 from chalicelib.hooks.session import SessionParameters
 from chalicelib.ports.archive import CollectionFacts, SessionFacts, ShownSlide, SlidePage
-from chalicelib.services import System
+from chalicelib.services import Services
 from chalicelib.steps.control import recreate_session
 
 
-def health(_request: Request, _system: System) -> Response:
+def health(_request: Request, _system: Services) -> Response:
     return answered({"status": "ok"})
 
 
-def client_settings(request: Request, system: System) -> Response:
+def client_settings(request: Request, system: Services) -> Response:
     """What a command line must know to bring a slide to the incoming bucket."""
     may_submit(request, system, limited=True)
     settings = system.settings
@@ -29,13 +29,13 @@ def client_settings(request: Request, system: System) -> Response:
     )
 
 
-def list_collections(request: Request, system: System) -> Response:
+def list_collections(request: Request, system: Services) -> Response:
     caller = may_read(request, system, limited=True)
     found = [_collection(each) for each in system.archive.collections() if caller.sees(each.id)]
     return answered({"collections": found}, headers={"Cache-Control": "no-store"})
 
 
-def show_collection(request: Request, system: System, collection: str) -> Response:
+def show_collection(request: Request, system: Services, collection: str) -> Response:
     caller = may_read(request, system, limited=True)
     collection = object_id_in(collection, "collection")
 
@@ -46,14 +46,14 @@ def show_collection(request: Request, system: System, collection: str) -> Respon
     return answered(_collection(found_or_404(look)))
 
 
-def show_session(request: Request, system: System, session: str) -> Response:
+def show_session(request: Request, system: Services, session: str) -> Response:
     caller = may_read(request, system, limited=True)
     session = object_id_in(session, "session")
     facts = found_or_404(lambda: seen_session(caller, system, session))
     return answered({**_session(facts), "views": list(facts.views)})
 
 
-def show_slides(request: Request, system: System, session: str) -> Response:
+def show_slides(request: Request, system: Services, session: str) -> Response:
     """A page of a session's slides, the newest first."""
     caller = may_read(request, system, limited=True)
     query = asked(SlidesQuery, request)
@@ -69,7 +69,7 @@ def show_slides(request: Request, system: System, session: str) -> Response:
     )
 
 
-def make_session(request: Request, system: System, collection: str) -> Response:
+def make_session(request: Request, system: Services, collection: str) -> Response:
     caller = may_submit(request, system, limited=True)
     label = validated(SessionParameters, body_of(request)).label
     collection = object_id_in(collection, "collection")
@@ -82,7 +82,7 @@ def make_session(request: Request, system: System, collection: str) -> Response:
     return answered(_session(facts), status=201 if made else 200)
 
 
-def recreate(request: Request, system: System, session: str) -> Response:
+def recreate(request: Request, system: Services, session: str) -> Response:
     caller = may_administer(request, system, limited=True)
     session = object_id_in(session, "session")
     found_or_404(lambda: seen_session(caller, system, session))

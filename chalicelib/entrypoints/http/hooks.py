@@ -34,13 +34,13 @@ from chalicelib.hooks.sync import SyncParameters, sync
 from chalicelib.hooks.upload import UploadParameters, upload
 from chalicelib.hooks.verify import VerifyParameters, verify
 from chalicelib.ports.receipts import Receipt
-from chalicelib.services import System
+from chalicelib.services import Services
 from chalicelib.steps.report import POLL_SECONDS, sync_report
 
-Hook = Callable[[object, System, Caller], Response]
+Hook = Callable[[object, Services, Caller], Response]
 
 
-def call_hook(request: Request, system: System, name: str) -> Response:
+def call_hook(request: Request, system: Services, name: str) -> Response:
     body = raw_body_of(request)
     caller, signed = may_call_hook(request, system, body)
     if name not in HOOKS:
@@ -64,7 +64,7 @@ def call_hook(request: Request, system: System, name: str) -> Response:
     return answer
 
 
-def _again(signed: Signed, before: Receipt, now: Receipt, system: System) -> Response:
+def _again(signed: Signed, before: Receipt, now: Receipt, system: Services) -> Response:
     """Answer a new attempt to deliver what was accepted already, whose answer must have been lost. Nothing is done
     again. Raises ReplayedError for an attempt that was seen before, and for another call under the same id."""
     if before.body != now.body:
@@ -86,7 +86,7 @@ def _refuse_foreign_source(caller: Caller, url: str, pointer: str) -> None:
         raise SourceNotAllowedError(f"{url} belongs to none of the token's collections", pointer=pointer)
 
 
-def _upload(body: object, system: System, caller: Caller) -> Response:
+def _upload(body: object, system: Services, caller: Caller) -> Response:
     parameters = validated(UploadParameters, body)
     see_place(caller, system, parameters.collection, parameters.session)
     _refuse_foreign_source(caller, parameters.source, "/source")
@@ -106,19 +106,19 @@ def _upload(body: object, system: System, caller: Caller) -> Response:
     return _accepted(job, parameters.callback_url, system)
 
 
-def _check_callback(url: str | None, system: System) -> None:
+def _check_callback(url: str | None, system: Services) -> None:
     settings = system.settings
     check_callback(url, is_on=bool(settings.callback_secrets), loopback=settings.callback_loopback)
 
 
-def _accepted(job: Job, callback_url: str | None, system: System) -> Response:
+def _accepted(job: Job, callback_url: str | None, system: Services) -> Response:
     if callback_url is not None and not job.is_live:
         # It was done before: who asked now hears of it as well.
         tell(job.id, job.attempt, system)
     return accepted(job, system)
 
 
-def _verify(body: object, system: System, caller: Caller) -> Response:
+def _verify(body: object, system: Services, caller: Caller) -> Response:
     parameters = validated(VerifyParameters, body)
     known(parameters.job, seen_job(caller, system.jobs.get(parameters.job)))
     _check_callback(parameters.callback_url, system)
@@ -133,7 +133,7 @@ def _verify(body: object, system: System, caller: Caller) -> Response:
     return _accepted(job, parameters.callback_url, system)
 
 
-def _sync(body: object, system: System, caller: Caller) -> Response:
+def _sync(body: object, system: Services, caller: Caller) -> Response:
     parameters = validated(SyncParameters, body)
     prefix = parse_prefix(parameters.prefix)[1].removeprefix(DIRECT_PREFIX)
     see_place(caller, system, parameters.collection or collection_of_key(prefix), parameters.session)
@@ -150,7 +150,7 @@ def _sync(body: object, system: System, caller: Caller) -> Response:
     return answered(sync_report(begun), status=202, headers=headers)
 
 
-def _inspect(body: object, system: System, caller: Caller) -> Response:
+def _inspect(body: object, system: Services, caller: Caller) -> Response:
     parameters = validated(InspectParameters, body)
     _refuse_foreign_source(caller, parameters.source, "/source")
     found = inspect(
@@ -163,7 +163,7 @@ def _inspect(body: object, system: System, caller: Caller) -> Response:
     return answered(found)
 
 
-def _remove(body: object, system: System, caller: Caller) -> Response:
+def _remove(body: object, system: Services, caller: Caller) -> Response:
     parameters = validated(RemoveParameters, body)
     seen_session(caller, system, parameters.session)
     removed = remove(parameters, jobs=system.jobs, archive=system.archive, clock=system.clock)

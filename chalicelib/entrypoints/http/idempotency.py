@@ -10,8 +10,8 @@ from chalice.app import Request, Response
 from chalicelib.core.errors import FieldProblem, InvalidRequestError, KeyInUseError, KeyReusedError
 from chalicelib.core.ids import content_id
 from chalicelib.entrypoints.http.auth import caller_of
-from chalicelib.ports.idempotency import MAX_ANSWER_BYTES, KeptAnswer
-from chalicelib.services import System
+from chalicelib.ports.idempotency import MAX_ANSWER_BYTES, StoredResponse
+from chalicelib.services import Services
 
 HEADER = "Idempotency-Key"
 KEY = re.compile(r'"?[\x21\x23-\x7e](?:[\x20\x21\x23-\x7e]{0,253}[\x21\x23-\x7e])?"?')
@@ -20,10 +20,10 @@ NEVER_KEPT = frozenset({401, 429})
 SERVER_ERROR = 500
 
 
-def once(request: Request | None, system: System, act: Callable[[], Response]) -> Response:
+def once(request: Request | None, system: Services, act: Callable[[], Response]) -> Response:
     """Return what `act` answers, or what it answered to the same call before.
 
-    A key belongs to the token that bears it. Answers that say that the service failed are not kept. Raises
+    A key belongs to the token that bears it. IdempotencyStore that say that the service failed are not kept. Raises
     InvalidRequestError for what is no key, KeyReusedError, KeyInUseError, UnauthorizedError.
     """
     given = None if request is None or request.method != "POST" else request.headers.get(HEADER)
@@ -41,7 +41,7 @@ def once(request: Request | None, system: System, act: Callable[[], Response]) -
     return Response(body=promise.answer.body, status_code=promise.answer.status, headers=headers)
 
 
-def _first(key: str, call: str, system: System, act: Callable[[], Response]) -> Response:
+def _first(key: str, call: str, system: Services, act: Callable[[], Response]) -> Response:
     response = act()
     body = response.body
     # What signs somebody in is nobody else's to read: a session, and a link that makes one.
@@ -50,14 +50,14 @@ def _first(key: str, call: str, system: System, act: Callable[[], Response]) -> 
     is_kept = not is_secret and response.status_code < SERVER_ERROR and response.status_code not in NEVER_KEPT
     if is_kept and isinstance(body, str) and len(body.encode()) <= MAX_ANSWER_BYTES:
         headers = tuple(sorted((name, str(value)) for name, value in response.headers.items()))
-        answer = KeptAnswer(status=response.status_code, body=body, headers=headers)
+        answer = StoredResponse(status=response.status_code, body=body, headers=headers)
         system.answers.keep(key, call, answer, now=system.clock.now())
     else:
         system.answers.forget(key, call)
     return response
 
 
-def _key(request: Request, system: System, given: str) -> str:
+def _key(request: Request, system: Services, given: str) -> str:
     caller = caller_of(request, system)
     if not KEY.fullmatch(given):
         detail = "must be 1 to 255 printable ASCII characters, in quotes or not"

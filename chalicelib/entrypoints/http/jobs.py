@@ -13,11 +13,11 @@ from chalicelib.entrypoints.callbacks import tell
 from chalicelib.entrypoints.http.auth import may_administer, may_read, may_submit, seen_job
 from chalicelib.entrypoints.http.caching import awaited, etag, has_already, preferred_wait_seconds, tag_of
 from chalicelib.entrypoints.http.queries import EventsQuery, ListQuery, OrphansQuery, asked
-from chalicelib.entrypoints.http.responses import accepted, answered, body_of, status_of, unless_known
+from chalicelib.entrypoints.http.responses import accepted, answered, body_of, conditional_json, status_of
 from chalicelib.hooks import validated
 from chalicelib.hooks.redrive import RedriveParameters
 from chalicelib.ports.jobs import JobPage
-from chalicelib.services import System
+from chalicelib.services import Services
 from chalicelib.steps.cleanup import cancel
 from chalicelib.steps.control import redrive
 from chalicelib.steps.orphans import orphans
@@ -27,7 +27,7 @@ from chalicelib.steps.submit import retry
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
-def show_job(request: Request, system: System, job_id: str) -> Response:
+def show_job(request: Request, system: Services, job_id: str) -> Response:
     """A job's status. Who would wait gets it when the job has ended, or when it is not what they have already."""
     caller = may_read(request, system, limited=True)
 
@@ -42,10 +42,10 @@ def show_job(request: Request, system: System, job_id: str) -> Response:
     headers = {"Retry-After": str(POLL_SECONDS)} if job.is_live else {}
     if seconds:
         headers["Preference-Applied"] = f"wait={seconds}"
-    return unless_known(request, status_of(job, system), tag_of(job), headers=headers)
+    return conditional_json(request, status_of(job, system), tag_of(job), headers=headers)
 
 
-def show_events(request: Request, system: System, job_id: str) -> Response:
+def show_events(request: Request, system: Services, job_id: str) -> Response:
     """What happened to a job, line by line: those behind the place `after`, the newest last."""
     job = job_for(may_read(request, system, limited=True), system, job_id)
     query = asked(EventsQuery, request)
@@ -53,19 +53,19 @@ def show_events(request: Request, system: System, job_id: str) -> Response:
     return answered(events_report(job, page), headers={"Cache-Control": "no-store"})
 
 
-def cancel_job(request: Request, system: System, job_id: str) -> Response:
+def cancel_job(request: Request, system: Services, job_id: str) -> Response:
     job = job_for(may_submit(request, system, limited=True), system, job_id)
     job = cancel(job.id, jobs=system.jobs, archive=system.archive, clock=system.clock)
     tell(job.id, job.attempt, system)
     return answered(status_of(job, system))
 
 
-def retry_job(request: Request, system: System, job_id: str) -> Response:
+def retry_job(request: Request, system: Services, job_id: str) -> Response:
     job = job_for(may_submit(request, system, limited=True), system, job_id)
     return accepted(_retry(system)(job.id), system)
 
 
-def redrive_jobs(request: Request, system: System) -> Response:
+def redrive_jobs(request: Request, system: Services) -> Response:
     """Retry failed jobs, a page of them a call; `next` goes on where it ended."""
     caller = may_administer(request, system, limited=True)
     wanted = validated(RedriveParameters, body_of(request))
@@ -77,37 +77,37 @@ def redrive_jobs(request: Request, system: System) -> Response:
     return answered({"retried": [job.id for job in found.again], "refused": refused, "next": found.cursor}, status=202)
 
 
-def show_orphans(request: Request, system: System) -> Response:
+def show_orphans(request: Request, system: Services) -> Response:
     """What ended jobs have left behind for good, a page of jobs a call; `next` goes on."""
     may_administer(request, system)
     return _orphans(request, system, drop=False)
 
 
-def drop_orphans(request: Request, system: System) -> Response:
+def drop_orphans(request: Request, system: Services) -> Response:
     may_administer(request, system)
     return _orphans(request, system, drop=True)
 
 
-def _orphans(request: Request, system: System, *, drop: bool) -> Response:
+def _orphans(request: Request, system: Services, *, drop: bool) -> Response:
     query = asked(OrphansQuery, request)
     found = orphans(drop=drop, cursor=query.cursor or None, jobs=system.jobs, archive=system.archive)
     told = [asdict(orphan) for orphan in found.found]
     return answered({"orphans": told, "jobs": found.jobs, "next": found.cursor}, headers={"Cache-Control": "no-store"})
 
 
-def _retry(system: System) -> Callable[[str], Job]:
+def _retry(system: Services) -> Callable[[str], Job]:
     return partial(
         retry, source_buckets=system.settings.source_buckets,
         slides=system.slides, jobs=system.jobs, archive=system.archive, queue=system.queue, clock=system.clock,
     )  # fmt: skip
 
 
-def job_for(caller: Caller, system: System, job_id: str) -> Job:
+def job_for(caller: Caller, system: Services, job_id: str) -> Job:
     """Return a job that is there for the caller. Raises NotFoundError, the same whether there is one or not."""
     return known(job_id, seen_job(caller, system.jobs.get(job_id) if JOB_ID.fullmatch(job_id) else None))
 
 
-def list_jobs(request: Request, system: System) -> Response:
+def list_jobs(request: Request, system: Services) -> Response:
     caller = may_read(request, system, limited=True)
     query = asked(ListQuery, request)
     only = query.selection()
@@ -118,10 +118,10 @@ def list_jobs(request: Request, system: System) -> Response:
         page = system.jobs.list(state=None, session=query.session, cursor=query.cursor, limit=query.limit, only=only)
     jobs = [status_of(job, system) for job in page.jobs]
     tag = etag([tag_of(job) for job in page.jobs], page.cursor)
-    return unless_known(request, {"jobs": jobs, "next": page.cursor}, tag)
+    return conditional_json(request, {"jobs": jobs, "next": page.cursor}, tag)
 
 
-def count_jobs(request: Request, system: System) -> Response:
+def count_jobs(request: Request, system: Services) -> Response:
     """How many jobs are in each state. Where there are very many, that there are at least so many."""
     may_read(request, system)
     counts = {state.value: system.jobs.count(state, most=COUNTED_TO + 1) for state in State}

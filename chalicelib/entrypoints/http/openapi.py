@@ -16,10 +16,10 @@ from chalicelib import __version__
 from chalicelib.core.errors import SlidehookError
 from chalicelib.entrypoints.http.documents import ProblemDetails
 from chalicelib.entrypoints.http.idempotency import HEADER, KEY
-from chalicelib.entrypoints.http.responses import PROBLEM_TYPE, STATUS, unless_known
-from chalicelib.entrypoints.http.routes import DOORS, Body, Door
+from chalicelib.entrypoints.http.responses import PROBLEM_TYPE, STATUS, conditional_json
+from chalicelib.entrypoints.http.routes import ROUTES, Body, Route
 from chalicelib.hooks import Parameters
-from chalicelib.services import System
+from chalicelib.services import Services
 
 VERSION = __version__
 JSON = "application/json"
@@ -69,9 +69,9 @@ TAGS = {
 }
 
 
-def show_document(request: Request, system: System) -> Response:
+def show_document(request: Request, system: Services) -> Response:
     body, tag = _written(open_reads=system.settings.open_reads)
-    return unless_known(request, body, tag, headers={"Cache-Control": "no-cache"})
+    return conditional_json(request, body, tag, headers={"Cache-Control": "no-cache"})
 
 
 @cache
@@ -80,7 +80,7 @@ def _written(*, open_reads: bool) -> tuple[dict[str, Any], str]:
     return body, f'W/"{hashlib.sha256(json.dumps(body).encode()).hexdigest()[:32]}"'
 
 
-def document(doors: tuple[Door, ...] = DOORS, *, open_reads: bool = False) -> dict[str, Any]:
+def document(doors: tuple[Route, ...] = ROUTES, *, open_reads: bool = False) -> dict[str, Any]:
     """Return the document of these doors, ready for JSON; `open_reads` is that of the settings."""
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
     for door in doors:
@@ -104,7 +104,7 @@ def document(doors: tuple[Door, ...] = DOORS, *, open_reads: bool = False) -> di
     }
 
 
-def _operation(door: Door) -> dict[str, Any]:
+def _operation(door: Route) -> dict[str, Any]:
     parameters = [*_in_path(door), *_in_query(door), *(_header(name) for name in _request_headers(door))]
     operation: dict[str, Any] = {
         "operationId": re.sub(r"\W+", "_", f"{door.method.lower()} {door.at}").strip("_"),
@@ -122,16 +122,16 @@ def _operation(door: Door) -> dict[str, Any]:
     return operation
 
 
-def _request_headers(door: Door) -> tuple[str, ...]:
+def _request_headers(door: Route) -> tuple[str, ...]:
     return (*door.headers, HEADER) if door.method == "POST" else door.headers
 
 
-def _in_path(door: Door) -> Iterator[dict[str, Any]]:
+def _in_path(door: Route) -> Iterator[dict[str, Any]]:
     for name in re.findall(r"\{(\w+)\}", door.at):
         yield {"name": name, "in": "path", "required": True, "schema": IN_PATH.get(name, NAME)}
 
 
-def _in_query(door: Door) -> Iterator[dict[str, Any]]:
+def _in_query(door: Route) -> Iterator[dict[str, Any]]:
     if door.query is None:
         return
     for name, schema in door.query.model_json_schema()["properties"].items():
@@ -151,7 +151,7 @@ def _header(name: str) -> dict[str, Any]:
     return {"name": name, "in": "header", "required": False, "description": text, "schema": dict(schema)}
 
 
-def _responses(door: Door) -> dict[str, Any]:
+def _responses(door: Route) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for status, body in door.answers.items():
         found[str(status)] = {"description": _words(status, body), "headers": _headers(door, status)}
@@ -178,7 +178,7 @@ def _words(status: int, body: Body) -> str:
     return " or ".join(names) or "done"
 
 
-def _headers(door: Door, status: int) -> dict[str, Any]:
+def _headers(door: Route, status: int) -> dict[str, Any]:
     names = set(door.sends.get(status, ()))
     if not door.is_plain:
         names.add("X-Request-Id")
@@ -193,7 +193,7 @@ def _headers(door: Door, status: int) -> dict[str, Any]:
     return {name: {"description": RESPONSE_HEADERS[name], "schema": {"type": "string"}} for name in sorted(names)}
 
 
-def _codes(door: Door) -> dict[int, set[str]]:
+def _codes(door: Route) -> dict[int, set[str]]:
     """Return the codes that a door may refuse with, by status."""
     found: dict[int, set[str]] = defaultdict(set)
     if not door.is_plain:
@@ -230,7 +230,7 @@ def _reference(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": REFERENCE.format(model=model.__name__)}
 
 
-def _schemas(doors: tuple[Door, ...]) -> dict[str, Any]:
+def _schemas(doors: tuple[Route, ...]) -> dict[str, Any]:
     bodies = {door.body for door in doors if door.body is not None}
     told = {
         each for door in doors for body in door.answers.values() for each in _each(body) if not isinstance(each, str)

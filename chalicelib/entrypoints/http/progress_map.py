@@ -11,14 +11,14 @@ from chalicelib.core.jobs.model import Job, known
 from chalicelib.entrypoints.http.auth import may_read, seen_job
 from chalicelib.entrypoints.http.jobs import JOB_ID
 from chalicelib.entrypoints.http.responses import Headers
-from chalicelib.services import System
+from chalicelib.services import Services
 from chalicelib.steps.progress_map import fill
 from chalicelib.steps.report import fill_report
 
 TILE_NAME = re.compile(r"t[qrst]{0,40}\.jpg")
 
 
-def show_map(request: Request, system: System, job_id: str) -> Response:
+def show_map(request: Request, system: Services, job_id: str) -> Response:
     job = _seen(request, system, job_id)
     body = json.dumps(fill_report(job, fill(job, jobs=system.jobs, work=system.work)), separators=(",", ":"))
     etag = f'"{hashlib.sha256(body.encode()).hexdigest()[:32]}"'
@@ -28,7 +28,7 @@ def show_map(request: Request, system: System, job_id: str) -> Response:
     return Response(body=body, status_code=200, headers=headers)
 
 
-def show_staged_tile(request: Request, system: System, job_id: str, name: str) -> Response:
+def show_staged_tile(request: Request, system: Services, job_id: str, name: str) -> Response:
     """A tile of a slide that is not published yet, or has been. Never kept: its next attempt may make another one."""
     job = _seen(request, system, job_id)
     jpeg = None
@@ -42,6 +42,6 @@ def show_staged_tile(request: Request, system: System, job_id: str, name: str) -
     return Response(body=jpeg, status_code=200, headers=headers)
 
 
-def _seen(request: Request, system: System, job_id: str) -> Job:
+def _seen(request: Request, system: Services, job_id: str) -> Job:
     caller = may_read(request, system, limited=True)
     return known(job_id, seen_job(caller, system.jobs.get(job_id) if JOB_ID.fullmatch(job_id) else None))

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from chalicelib.core.errors import FieldProblem, InvalidRequestError
 from chalicelib.core.jobs.events import MAX_EVENTS
-from chalicelib.core.jobs.filter import Selection
+from chalicelib.core.jobs.filter import JobFilter
 from chalicelib.core.jobs.model import State
 from chalicelib.hooks import Parameters, validated
 from chalicelib.hooks.upload import ObjectIdText
@@ -79,8 +79,8 @@ class ListQuery(Query):
         default=DEFAULT_PAGE, description="jobs on a page"
     )
 
-    def selection(self) -> Selection:
-        return Selection(
+    def selection(self) -> JobFilter:
+        return JobFilter(
             states=frozenset(self.state),
             collections=frozenset(self.collection),
             hook=self.hook,

@@ -9,7 +9,7 @@ from chalice.app import Request, Response
 
 from chalicelib.core.web.readiness import Condition, Finding, judge_service
 from chalicelib.entrypoints.http.responses import RETRY_SECONDS, answered
-from chalicelib.services import System
+from chalicelib.services import Services
 
 logger = logging.getLogger("slidehook")
 
@@ -20,7 +20,7 @@ UNAVAILABLE = 503
 OK_IN_JSON = {Condition.OK: True, Condition.UNKNOWN: None, Condition.DEGRADED: False, Condition.SILENT: False}
 
 
-def show_readiness(_request: Request, system: System) -> Response:
+def show_readiness(_request: Request, system: Services) -> Response:
     """Ask every part at once, and tell which answers in time. Why one does not is for the log only.
 
     A degraded service answers 200: it works, and taking it out of use would not help.

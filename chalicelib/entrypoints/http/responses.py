@@ -33,7 +33,7 @@ from chalicelib.core.jobs.source import OBJECT_ID
 from chalicelib.entrypoints.http.auth import TRY_AGAIN_SECONDS
 from chalicelib.entrypoints.http.caching import has_already
 from chalicelib.entrypoints.http.idempotency import once
-from chalicelib.services import System
+from chalicelib.services import Services
 from chalicelib.steps.report import POLL_SECONDS, report
 
 logger = logging.getLogger("slidehook")
@@ -71,7 +71,7 @@ def handler(door: str) -> Handler:
     return found
 
 
-def answer(request: Request | None, system: System, handle: Handler, *arguments: str) -> Response:
+def answer(request: Request | None, system: Services, handle: Handler, *arguments: str) -> Response:
     """Return what `handle(request, system, *arguments)` answers, or the problem that it raises."""
     if request is not None:
         # Every door has one kind of answer. Chalice would refuse to send an image to who does not ask for that very
@@ -87,14 +87,14 @@ def answer(request: Request | None, system: System, handle: Handler, *arguments:
     return response
 
 
-def _answer(request: Request | None, system: System, handle: Handler, *arguments: str) -> Response:
+def _answer(request: Request | None, system: Services, handle: Handler, *arguments: str) -> Response:
     try:
         return once(request, system, lambda: _answered(request, system, handle, *arguments))
     except SlidehookError as error:
         return problem(error)
 
 
-def _answered(request: Request | None, system: System, handle: Handler, *arguments: str) -> Response:
+def _answered(request: Request | None, system: Services, handle: Handler, *arguments: str) -> Response:
     try:
         return handle(request, system, *arguments)
     except SlidehookError as error:
@@ -146,7 +146,7 @@ def answered(body: Mapping[str, object], *, status: int = 200, headers: Mapping[
     )
 
 
-def unless_known(
+def conditional_json(
     request: Request, body: Mapping[str, object], tag: str, *, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Return a body with its tag, or 304 to who has it already. Nobody keeps it in between."""
@@ -187,11 +187,11 @@ def object_id_in(text: str, what: str) -> str:
     return text.lower()
 
 
-def status_of(job: Job, system: System) -> dict[str, object]:
+def status_of(job: Job, system: Services) -> dict[str, object]:
     """Return the status document of a job as it stands now."""
     return report(job, now=system.clock.now(), is_told=job.hook in system.settings.callback_urls)
 
 
-def accepted(job: Job, system: System) -> Response:
+def accepted(job: Job, system: Services) -> Response:
     headers = {"Location": f"/jobs/{job.id}", "Retry-After": str(POLL_SECONDS)}
     return answered(status_of(job, system), status=202, headers=headers)

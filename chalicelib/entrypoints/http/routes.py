@@ -1,7 +1,7 @@
 """Every door of app.py as one row: what it takes, what it answers, what it refuses. The API's document is this table
 and the classes it names; a test compares it with app.py, and others every answer with it.
 
-A new door is one more row in DOORS: `refuses` names the errors beyond those of every door, each for all its kinds.
+A new door is one more row in ROUTES: `refuses` names the errors beyond those of every door, each for all its kinds.
 """
 
 from collections.abc import Mapping
@@ -75,7 +75,7 @@ PICTURE = "image/jpeg"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
+class Route:
     """One method of one address. `path` is the route of app.py, `address` one of those that it stands for where they
     differ. Of a door that is read, HEAD is answered as well."""
 
@@ -116,9 +116,9 @@ class Door:
 
 def _hook(
     name: str, says: str, body: type[Parameters], answers: Mapping[int, Body], *refuses: type[SlidehookError]
-) -> Door:
+) -> Route:
     sends = {status: ("Location", "Retry-After") for status in answers if status == 202}
-    return Door(
+    return Route(
         method="POST", path="/hooks/{name}", address=f"/hooks/{name}", says=says, body=body, answers=answers,
         group="hooks", sends=sends,
         refuses=(*BODY, ReplayedError, CallbacksOffError, TooManySubscribersError, *refuses),
@@ -143,7 +143,7 @@ PLAIN: dict[str, Any] = {
     "sends": TAGGED,
 }
 
-DOORS: tuple[Door, ...] = (
+ROUTES: tuple[Route, ...] = (
     # -- hooks
     _hook("upload", "Bring a slide to its viewers", UploadParameters, {202: told.JobDocument}, *SUBMITTING),
     _hook("inspect", "Say what an upload would do", InspectParameters, {200: INSPECTED}, SourceError, SlideError),
@@ -153,107 +153,107 @@ DOORS: tuple[Door, ...] = (
           NotFoundError, NotVerifiableError, BucketNotAllowedError),
     _hook("remove", "Take slides out of a session", RemoveParameters, {200: (told.Removed, told.DoneBefore)},
           DestinationError),
-    Door(method="POST", path="/hooks/{name}", says="There is no other hook", answers={}, group="hooks",
+    Route(method="POST", path="/hooks/{name}", says="There is no other hook", answers={}, group="hooks",
          refuses=(NotFoundError, BodyTooLargeError)),
     # -- jobs
-    Door(path="/jobs", says="List jobs, the latest change first", query=ListQuery, group="jobs", refuses=WRONG,
+    Route(path="/jobs", says="List jobs, the latest change first", query=ListQuery, group="jobs", refuses=WRONG,
          answers={200: told.JobList, 304: None}, headers=("If-None-Match",), sends=TAGGED),
-    Door(path="/jobs/counts", says="Count the jobs in each state", answers={200: told.JobCounts}, group="jobs"),
-    Door(path="/jobs/{job_id}", says="Show a job's status", answers={200: told.JobDocument, 304: None}, group="jobs",
+    Route(path="/jobs/counts", says="Count the jobs in each state", answers={200: told.JobCounts}, group="jobs"),
+    Route(path="/jobs/{job_id}", says="Show a job's status", answers={200: told.JobDocument, 304: None}, group="jobs",
          refuses=GONE, headers=("If-None-Match", "Prefer"), sends=JOB),
-    Door(path="/jobs/{job_id}/events", says="Tell what happened to a job, line by line", query=EventsQuery,
+    Route(path="/jobs/{job_id}/events", says="Tell what happened to a job, line by line", query=EventsQuery,
          group="jobs", answers={200: told.JobEvents}, refuses=(*GONE, *WRONG)),
-    Door(path="/jobs/{job_id}/map", says="Tell how far a job's pyramid has filled up", group="jobs", refuses=GONE,
+    Route(path="/jobs/{job_id}/map", says="Tell how far a job's pyramid has filled up", group="jobs", refuses=GONE,
          answers={200: told.MapDocument, 304: None}, headers=("If-None-Match",), sends=TAGGED),
-    Door(path="/jobs/{job_id}/tiles/{name}", says="A tile of a slide on its way", group="jobs", refuses=GONE,
+    Route(path="/jobs/{job_id}/tiles/{name}", says="A tile of a slide on its way", group="jobs", refuses=GONE,
          answers={200: PICTURE}),
-    Door(method="POST", path="/jobs/{job_id}/cancel", says="End a job", answers={200: told.JobDocument}, group="jobs",
+    Route(method="POST", path="/jobs/{job_id}/cancel", says="End a job", answers={200: told.JobDocument}, group="jobs",
          refuses=(NotFoundError, NotCancellableError)),
-    Door(method="POST", path="/jobs/{job_id}/retry", says="Begin the next attempt", answers={202: told.JobDocument},
+    Route(method="POST", path="/jobs/{job_id}/retry", says="Begin the next attempt", answers={202: told.JobDocument},
          group="jobs", refuses=(NotFoundError, *RETRYING), sends={202: ("Location", "Retry-After")}),
-    Door(method="POST", path="/redrive", says="Retry failed jobs in bulk", body=RedriveParameters,
+    Route(method="POST", path="/redrive", says="Retry failed jobs in bulk", body=RedriveParameters,
          answers={202: told.Redriven}, group="jobs", refuses=BODY),
-    Door(path="/jobs/{job_id}/deliveries", says="Tell what was told of a job's ends", group="jobs", refuses=GONE,
+    Route(path="/jobs/{job_id}/deliveries", says="Tell what was told of a job's ends", group="jobs", refuses=GONE,
          answers={200: told.DeliveryList}),
-    Door(method="POST", path="/jobs/{job_id}/deliveries/{delivery}/replay", says="Send a delivery again", group="jobs",
+    Route(method="POST", path="/jobs/{job_id}/deliveries/{delivery}/replay", says="Send a delivery again", group="jobs",
          answers={202: told.DeliveryDocument}, refuses=(NotFoundError, ConflictError, CallbacksOffError),
          sends={202: ("Location",)}),
-    Door(path="/orphans", says="Tell what ended jobs have left behind", query=OrphansQuery, group="jobs",
+    Route(path="/orphans", says="Tell what ended jobs have left behind", query=OrphansQuery, group="jobs",
          answers={200: told.OrphanList}, refuses=WRONG, needs_submit=True),
-    Door(method="DELETE", path="/orphans", says="Drop what ended jobs have left behind", query=OrphansQuery,
+    Route(method="DELETE", path="/orphans", says="Drop what ended jobs have left behind", query=OrphansQuery,
          answers={200: told.OrphanList}, group="jobs", refuses=WRONG),
     # -- uploads
-    Door(method="POST", path="/uploads", says="Begin to send a local slide in parts", body=BeginParameters,
+    Route(method="POST", path="/uploads", says="Begin to send a local slide in parts", body=BeginParameters,
          answers={201: told.UploadDocument}, group="uploads", refuses=(*BODY, DestinationError, LimitError)),
-    Door(method="POST", path="/uploads/parts", says="Which parts have arrived, and where the next ones go",
+    Route(method="POST", path="/uploads/parts", says="Which parts have arrived, and where the next ones go",
          body=PartsParameters, answers={200: told.UploadParts}, group="uploads", refuses=(*BODY, NotFoundError)),
-    Door(method="POST", path="/uploads/complete", says="Put the parts together", body=CompleteParameters,
+    Route(method="POST", path="/uploads/complete", says="Put the parts together", body=CompleteParameters,
          answers={200: told.UploadCompleted}, group="uploads", refuses=(*BODY, NotFoundError, ConflictError)),
-    Door(method="POST", path="/uploads/abort", says="Give an upload up", body=UploadNamed,
+    Route(method="POST", path="/uploads/abort", says="Give an upload up", body=UploadNamed,
          answers={200: told.UploadAborted}, group="uploads", refuses=(*BODY, NotFoundError)),
     # -- syncs
-    Door(path="/syncs", says="List syncs, running and ended", answers={200: told.SyncList}, group="syncs"),
-    Door(path="/syncs/{sync_id}", says="Show a sync and what it found", answers={200: told.SyncDocument}, group="syncs",
-         query=SyncQuery, refuses=(*GONE, *WRONG), sends={200: ("Retry-After",)}),
+    Route(path="/syncs", says="List syncs, running and ended", answers={200: told.SyncList}, group="syncs"),
+    Route(path="/syncs/{sync_id}", says="Show a sync and what it found", answers={200: told.SyncDocument},
+         group="syncs", query=SyncQuery, refuses=(*GONE, *WRONG), sends={200: ("Retry-After",)}),
     # -- tiles
-    Door(path="/tile", says="A tile, as SlideAtlas asks for it", query=TileQuery, group="tiles",
+    Route(path="/tile", says="A tile, as SlideAtlas asks for it", query=TileQuery, group="tiles",
          answers=TILE, headers=("If-None-Match",), sends=TAGGED),
-    Door(path="/tile/{image_store}/{image}/{name}", says="A tile", group="tiles",
+    Route(path="/tile/{image_store}/{image}/{name}", says="A tile", group="tiles",
          answers=TILE, headers=("If-None-Match",), sends=TAGGED),
-    Door(path="/thumb", says="The smallest tile of an image", query=ThumbnailQuery, group="tiles",
+    Route(path="/thumb", says="The smallest tile of an image", query=ThumbnailQuery, group="tiles",
          answers=TILE, headers=("If-None-Match",), sends=TAGGED),
-    Door(path="/beside/{image_store}/{image}/{name}", says="What is kept beside a slide", group="tiles", refuses=GONE,
+    Route(path="/beside/{image_store}/{image}/{name}", says="What is kept beside a slide", group="tiles", refuses=GONE,
          answers={200: (PICTURE, "application/octet-stream")}),
     # -- slides
-    Door(path="/slides/{slide}", says="Describe a slide for viewers, or as DZI (`.dzi`)", group="slides", refuses=GONE,
+    Route(path="/slides/{slide}", says="Describe a slide for viewers, or as DZI (`.dzi`)", group="slides", refuses=GONE,
          answers={200: (told.SlideDescription, "application/xml"), 304: None}, headers=("If-None-Match",),
          sends=TAGGED),
-    Door(path="/slides/{slide}/{level}/{tile}", says="A tile by our levels, or by those of DZI (`_files`)",
+    Route(path="/slides/{slide}/{level}/{tile}", says="A tile by our levels, or by those of DZI (`_files`)",
          group="slides", answers={200: PICTURE, 304: None}, refuses=(*GONE, AnswerTooLargeError),
          headers=("If-None-Match",), sends=TAGGED),
-    Door(path="/iiif/{slide}", says="IIIF: where info.json is", group="slides", answers={303: None}, refuses=GONE,
+    Route(path="/iiif/{slide}", says="IIIF: where info.json is", group="slides", answers={303: None}, refuses=GONE,
          sends={303: ("Location",)}),
-    Door(path="/iiif/{slide}/info.json", says="IIIF: the image's information", group="slides", refuses=GONE,
+    Route(path="/iiif/{slide}/info.json", says="IIIF: the image's information", group="slides", refuses=GONE,
          answers={200: "application/json", 304: None}, headers=("If-None-Match",), sends=TAGGED),
-    Door(path="/iiif/{slide}/{region}/{size}/{rotation}/{picture}", says="IIIF: a tile, or the whole slide",
+    Route(path="/iiif/{slide}/{region}/{size}/{rotation}/{picture}", says="IIIF: a tile, or the whole slide",
          group="slides", answers={200: PICTURE, 304: None}, headers=("If-None-Match",), sends=TAGGED,
          refuses=(*GONE, BadAddressError, AnswerTooLargeError)),
     # -- catalogue
-    Door(path="/collections", says="List collections with their sessions", group="catalogue",
+    Route(path="/collections", says="List collections with their sessions", group="catalogue",
          answers={200: told.CollectionList}),
-    Door(path="/collections/{collection}", says="Show a collection with its sessions", group="catalogue", refuses=GONE,
+    Route(path="/collections/{collection}", says="Show a collection with its sessions", group="catalogue", refuses=GONE,
          answers={200: told.CollectionDocument}),
-    Door(method="POST", path="/collections/{collection}/sessions", says="Make a session, once for a label",
+    Route(method="POST", path="/collections/{collection}/sessions", says="Make a session, once for a label",
          body=SessionParameters, answers={200: told.SessionDocument, 201: told.SessionDocument}, group="catalogue",
          refuses=(*GONE, *BODY)),
-    Door(path="/sessions/{session}", says="Show a session with its views", group="catalogue", refuses=GONE,
+    Route(path="/sessions/{session}", says="Show a session with its views", group="catalogue", refuses=GONE,
          answers={200: told.SessionWithViews}),
-    Door(path="/sessions/{session}/slides", says="List a session's slides, the newest first", query=SlidesQuery,
+    Route(path="/sessions/{session}/slides", says="List a session's slides, the newest first", query=SlidesQuery,
          answers={200: told.SlideList}, group="catalogue", refuses=(*GONE, *WRONG)),
-    Door(method="POST", path="/sessions/{session}/recreate", says="Empty a session", group="catalogue",
+    Route(method="POST", path="/sessions/{session}/recreate", says="Empty a session", group="catalogue",
          answers={200: told.EmptiedSession}, refuses=GONE),
     # -- the service
-    Door(path="/health", says="Whether the service is alive", group="service", is_open=True,
+    Route(path="/health", says="Whether the service is alive", group="service", is_open=True,
          answers={200: told.Health}),
-    Door(path="/ready", says="Whether all that it stands on answers", group="service", is_open=True,
+    Route(path="/ready", says="Whether all that it stands on answers", group="service", is_open=True,
          answers={200: told.Readiness, 503: told.Readiness}),
-    Door(path="/client", says="What a client needs to upload", answers={200: told.ClientSettings}, group="service",
+    Route(path="/client", says="What a client needs to upload", answers={200: told.ClientSettings}, group="service",
          needs_submit=True),
-    Door(path="/sign-in", says="Who is signed in, and what they may", answers={200: told.SignedIn}, group="service"),
-    Door(method="POST", path="/sign-in", says="A session of the page, for a token or a link's code",
+    Route(path="/sign-in", says="Who is signed in, and what they may", answers={200: told.SignedIn}, group="service"),
+    Route(method="POST", path="/sign-in", says="A session of the page, for a token or a link's code",
          body=SignInParameters, answers={200: told.SignedIn}, group="service", is_open=True,
          refuses=(*BODY, TooManyTriesError, ForbiddenError, UnauthorizedError), sends={200: ("Set-Cookie",)}),
-    Door(method="POST", path="/sign-in/links", says="Make a link that signs one browser in", group="service",
+    Route(method="POST", path="/sign-in/links", says="Make a link that signs one browser in", group="service",
          answers={201: told.SignInLink}),
-    Door(path="/sign-in/links/{code}", says="Sign a browser in by a link", group="page", is_open=True,
+    Route(path="/sign-in/links/{code}", says="Sign a browser in by a link", group="page", is_open=True,
          answers={200: "text/html", 303: None, 410: "text/html", 429: "text/html"},
          sends={303: ("Location", "Set-Cookie"), 429: ("Retry-After",)}),
-    Door(method="POST", path="/sign-out", says="End the page's session", answers={200: told.SignedOut}, group="service",
-         is_open=True, refuses=(ForbiddenError, UnauthorizedError), sends={200: ("Set-Cookie",)}),
-    Door(path="/openapi.json", says="This document", group="service", is_open=True,
+    Route(method="POST", path="/sign-out", says="End the page's session", answers={200: told.SignedOut},
+         group="service", is_open=True, refuses=(ForbiddenError, UnauthorizedError), sends={200: ("Set-Cookie",)}),
+    Route(path="/openapi.json", says="This document", group="service", is_open=True,
          answers={200: "application/json", 304: None}, headers=("If-None-Match",), sends=TAGGED),
-    Door(path="/", says="The jobs page", group="page", answers=FILE, **PLAIN),
-    Door(path="/pages/{name}", says="A page", group="page", answers=FILE, **PLAIN),
-    Door(path="/static/{name}", says="A file of the pages", group="page", answers=FILE, **PLAIN),
-    Door(path="/static/vendor/{name}", says="A file of the viewer's library", group="page", answers=FILE, **PLAIN),
+    Route(path="/", says="The jobs page", group="page", answers=FILE, **PLAIN),
+    Route(path="/pages/{name}", says="A page", group="page", answers=FILE, **PLAIN),
+    Route(path="/static/{name}", says="A file of the pages", group="page", answers=FILE, **PLAIN),
+    Route(path="/static/vendor/{name}", says="A file of the viewer's library", group="page", answers=FILE, **PLAIN),
 )  # fmt: skip

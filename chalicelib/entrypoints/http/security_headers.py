@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from chalice.app import Request, Response
 
 from chalicelib.entrypoints.http.auth import is_loopback
-from chalicelib.services import System
+from chalicelib.services import Services
 
 SECURITY: Mapping[str, str] = {
     "Cache-Control": "no-store",
@@ -21,7 +21,7 @@ EXPOSED_HEADERS = "ETag, Link, Location, Retry-After"
 PREFLIGHT_SECONDS = 600
 
 
-def guarded(request: Request, system: System, get_response: Callable[[Request], Response]) -> Response:
+def guarded(request: Request, system: Services, get_response: Callable[[Request], Response]) -> Response:
     """Return the door's answer with the headers that protect whoever gets it."""
     response = get_response(request)
     headers = response.headers
@@ -38,7 +38,7 @@ def preflight(methods: str) -> Response:
     return Response(body="", status_code=204, headers={"Allow": methods})
 
 
-def _for_origins(request: Request, system: System, methods: str) -> Mapping[str, str]:
+def _for_origins(request: Request, system: Services, methods: str) -> Mapping[str, str]:
     """Return what other origins are told: nothing, unless the settings list this very one."""
     known, origin = system.settings.cors_origins, str(request.headers.get("origin", ""))
     if not known:

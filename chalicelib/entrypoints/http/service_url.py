@@ -2,7 +2,7 @@
 
 from chalice.app import Request
 
-from chalicelib.services import System
+from chalicelib.services import Services
 
 # The first folders of the addresses whose answers name the service.
 FOLDERS = ("/slides/", "/iiif/", "/sign-in/")
@@ -14,7 +14,7 @@ def stage_of(request: Request) -> str:
     return next((path[: path.index(folder)] for folder in FOLDERS if folder in path), "")
 
 
-def service_url(request: Request, system: System) -> str:
+def service_url(request: Request, system: Services) -> str:
     """Return the URL of the service as its clients see it, without a slash at the end."""
     if system.settings.public_url:
         return system.settings.public_url

@@ -36,17 +36,17 @@ from chalicelib.entrypoints.http.responses import Headers, answered, body_of
 from chalicelib.entrypoints.http.service_url import service_url, stage_of
 from chalicelib.hooks import validated
 from chalicelib.hooks.session import SignInParameters
-from chalicelib.services import System
+from chalicelib.services import Services
 
 ASK_PAGE, REFUSED_PAGE = "sign-in.html", "sign-in-refused.html"
 
 
-def who(request: Request, system: System) -> Response:
+def who(request: Request, system: Services) -> Response:
     """Who is signed in, and what they may."""
     return answered(told(may_read(request, system, limited=True)))
 
 
-def sign_in(request: Request, system: System) -> Response:
+def sign_in(request: Request, system: Services) -> Response:
     """A session for a token, or for the code of a link. Another page cannot sign somebody in: it may not send the
     page's header."""
     refuse_other_pages(request)
@@ -65,12 +65,12 @@ def sign_in(request: Request, system: System) -> Response:
     return answered(told(token.caller), headers={"Set-Cookie": _session_cookie(request, token, system)})
 
 
-def sign_out(request: Request, _system: System) -> Response:
+def sign_out(request: Request, _system: Services) -> Response:
     refuse_other_pages(request)
     return answered({"status": "signed out"}, headers={"Set-Cookie": _cookie(request, "", 0)})
 
 
-def make_link(request: Request, system: System) -> Response:
+def make_link(request: Request, system: Services) -> Response:
     """Return a link that signs one browser in with the caller's token.
 
     The service keeps the SHA-256 of the code only. A session cannot make links: it could make itself endless.
@@ -83,7 +83,7 @@ def make_link(request: Request, system: System) -> Response:
     return answered(link, status=201, headers={"Cache-Control": "no-store"})
 
 
-def open_link(request: Request, system: System, code: str) -> Response:
+def open_link(request: Request, system: Services, code: str) -> Response:
     """Sign the browser in and lead it to the page, or show a page that says how to go on."""
     if request.method == "HEAD" or not _signs_in_by_itself(request):
         return _page(request, system, ASK_PAGE)
@@ -117,20 +117,20 @@ def _signs_in_by_itself(request: Request) -> bool:
     return is_loopback(request) and fetch_site in ("none", "same-origin") and not is_ahead
 
 
-def _redeemed(code: str, system: System) -> Token | None:
+def _redeemed(code: str, system: Services) -> Token | None:
     """Return the token that a code is for, once."""
     token_id = system.doorbook.redeem_code(token_hash(code), now=system.clock.now())
     return None if token_id is None else token_with_id(token_id, system.settings.known_tokens)
 
 
-def _page(request: Request, system: System, name: str, *, status: int = 200) -> Response:
+def _page(request: Request, system: Services, name: str, *, status: int = 200) -> Response:
     """Return a page at the address of a link: other links show the same, so nobody keeps it."""
     page = pages.page_at(request, system, name, status=status)
     page.headers["Cache-Control"] = "no-store"
     return page
 
 
-def _session_cookie(request: Request, token: Token, system: System) -> str:
+def _session_cookie(request: Request, token: Token, system: Services) -> str:
     sealed = sealed_session(token, system.settings.sealing_key, now=system.clock.now())
     return _cookie(request, sealed, SESSION_SECONDS)
 

@@ -14,8 +14,8 @@ from chalicelib.core.web.auth import Caller
 from chalicelib.core.web.slide_ids import Address, exact_address, is_kept, mark_of, read_address
 from chalicelib.core.web.tile_protocols import (
     NoSuchPieceError,
-    Piece,
-    Shape,
+    PyramidShape,
+    TileRequest,
     dzi_document,
     dzi_piece,
     iiif_document,
@@ -27,7 +27,7 @@ from chalicelib.entrypoints.http.responses import Headers
 from chalicelib.entrypoints.http.service_url import service_url, stage_of
 from chalicelib.entrypoints.http.tile_responses import caching, piece_of_tile
 from chalicelib.ports.archive import PublishedImage
-from chalicelib.services import System
+from chalicelib.services import Services
 
 DZI, DZI_TILES, INFO = ".dzi", "_files", "info.json"
 # A viewer asks for dozens of tiles at once: which image a view shows is looked up for the first of them.
@@ -44,9 +44,9 @@ class Shown:
     published: PublishedImage
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> PyramidShape:
         facts = self.published.facts
-        return Shape(
+        return PyramidShape(
             width_px=facts.width_px,
             height_px=facts.height_px,
             tile_size_px=facts.tile_size_px,
@@ -64,7 +64,7 @@ class Shown:
         return self.address.mark is not None and is_kept(self.image, self.published.claim)
 
 
-def show_slide(request: Request, system: System, slide: str) -> Response:
+def show_slide(request: Request, system: Services, slide: str) -> Response:
     """What a viewer needs to know of a slide; as a DZI descriptor if the address ends so."""
     caller = may_read(request, system, limited=True)
     shown = _shown(caller, system, slide.removesuffix(DZI))
@@ -76,7 +76,7 @@ def show_slide(request: Request, system: System, slide: str) -> Response:
     return _description(request, system, descriptor, "application/xml")
 
 
-def show_slide_tile(request: Request, system: System, slide: str, level: str, tile: str) -> Response:
+def show_slide_tile(request: Request, system: Services, slide: str, level: str, tile: str) -> Response:
     """A tile: whole and by our levels, or, below `_files`, cut and by those of DZI."""
     caller = may_read(request, system, limited=True)
     shown = _shown(caller, system, slide.removesuffix(DZI_TILES), most_seconds_old=TILE_SECONDS)
@@ -86,14 +86,14 @@ def show_slide_tile(request: Request, system: System, slide: str, level: str, ti
     return _tile(request, system, shown, piece)
 
 
-def redirect_to_info(request: Request, system: System, slide: str) -> Response:
+def redirect_to_info(request: Request, system: Services, slide: str) -> Response:
     """IIIF: what is at the base URI is told by info.json."""
     may_read(request, system, limited=True)
     location = f"{service_url(request, system)}/iiif/{_address(slide)}/{INFO}"
     return Response(body="", status_code=303, headers={"Location": location, "Content-Type": "text/plain"})
 
 
-def show_info(request: Request, system: System, slide: str) -> Response:
+def show_info(request: Request, system: Services, slide: str) -> Response:
     """IIIF: info.json. Its `id` is the exact address, so that tiles of two generations are never mixed."""
     caller = may_read(request, system, limited=True)
     shown = _shown(caller, system, slide)
@@ -102,7 +102,7 @@ def show_info(request: Request, system: System, slide: str) -> Response:
 
 
 def show_region(
-    request: Request, system: System, slide: str, region: str, size: str, rotation: str, picture: str
+    request: Request, system: Services, slide: str, region: str, size: str, rotation: str, picture: str
 ) -> Response:
     """IIIF: a tile, or the whole slide at a size that info.json lists."""
     caller = may_read(request, system, limited=True)
@@ -126,7 +126,7 @@ def _address(text: str) -> Address:
     return found
 
 
-def _shown(caller: Caller, system: System, text: str, *, most_seconds_old: float = 0.0) -> Shown:
+def _shown(caller: Caller, system: Services, text: str, *, most_seconds_old: float = 0.0) -> Shown:
     """Return the slide at an address, if it is there for the caller. Raises NotFoundError."""
     address = _address(text)
     place: tuple[str, str] | None = address.image_store, address.image
@@ -143,7 +143,7 @@ def _shown(caller: Caller, system: System, text: str, *, most_seconds_old: float
     return Shown(address=address, image_store=place[0], image=place[1], published=published)
 
 
-def _tile(request: Request, system: System, shown: Shown, piece: Piece) -> Response:
+def _tile(request: Request, system: Services, shown: Shown, piece: TileRequest) -> Response:
     cache_control = caching(system, kept=shown.is_kept)
     found = piece_of_tile(request, system, shown.image_store, shown.image, piece, cache_control=cache_control)
     if found is None:
@@ -201,7 +201,7 @@ def _dump(document: dict[str, object]) -> str:
     return json.dumps(document)
 
 
-def _description(request: Request, system: System, body: str, content_type: str) -> Response:
+def _description(request: Request, system: Services, body: str, content_type: str) -> Response:
     """What tells where the present tiles are is asked for each time."""
     tag = f'"{hashlib.sha256(body.encode()).hexdigest()[:32]}"'
     headers: Headers = {"Content-Type": content_type, "Cache-Control": caching(system, kept=False), "ETag": tag}

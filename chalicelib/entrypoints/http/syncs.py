@@ -8,11 +8,11 @@ from chalicelib.entrypoints.http.auth import may_read
 from chalicelib.entrypoints.http.jobs import JOB_ID
 from chalicelib.entrypoints.http.queries import MAX_PAGE, SyncQuery, asked
 from chalicelib.entrypoints.http.responses import answered
-from chalicelib.services import System
+from chalicelib.services import Services
 from chalicelib.steps.report import POLL_SECONDS, sync_report
 
 
-def list_syncs(request: Request, system: System) -> Response:
+def list_syncs(request: Request, system: Services) -> Response:
     caller = may_read(request, system, limited=True)
     found = [
         *system.syncs.latest(live=True, limit=MAX_PAGE // 2), *system.syncs.latest(live=False, limit=MAX_PAGE // 2)
@@ -21,7 +21,7 @@ def list_syncs(request: Request, system: System) -> Response:
     return answered({"syncs": [sync_report(each) for each in found]}, headers={"Cache-Control": "no-store"})
 
 
-def show_sync(request: Request, system: System, sync_id: str) -> Response:
+def show_sync(request: Request, system: Services, sync_id: str) -> Response:
     """A sync; with `page`, also what it found of each object of that page, counted from 0."""
     caller = may_read(request, system, limited=True)
     stored = system.syncs.get(sync_id) if JOB_ID.fullmatch(sync_id) else None

@@ -8,10 +8,10 @@ from chalice.app import Request, Response
 
 from chalicelib.core.errors import AnswerTooLargeError, CorruptTileError, NotFoundError
 from chalicelib.core.ids import tile_id
-from chalicelib.core.web.tile_protocols import Piece
+from chalicelib.core.web.tile_protocols import TileRequest
 from chalicelib.core.web.tile_render import excerpt
 from chalicelib.entrypoints.http.responses import Headers
-from chalicelib.services import System
+from chalicelib.services import Services
 
 # Lambda answers with 6 MB at most, in which a picture is written as base64, four bytes for three.
 MAX_ANSWER_BYTES = 4_400_000
@@ -20,14 +20,14 @@ MAX_TAGS = 4
 KEPT_SECONDS = 7 * 24 * 3600
 
 
-def caching(system: System, *, kept: bool) -> str:
+def caching(system: Services, *, kept: bool) -> str:
     """Return the Cache-Control of what stays as it is under its address (`kept`), or may be another thing tomorrow."""
     who = "public" if system.settings.open_reads else "private"
     return f"{who}, max-age={KEPT_SECONDS}, immutable" if kept else f"{who}, no-cache"
 
 
 def piece_of_tile(
-    request: Request, system: System, image_store: str, image: str, piece: Piece, *, cache_control: str
+    request: Request, system: Services, image_store: str, image: str, piece: TileRequest, *, cache_control: str
 ) -> Response | None:
     """Return a piece of a tile as an answer, None if there is no such tile.
 

@@ -10,7 +10,7 @@ from chalicelib.entrypoints.http.auth import may_submit, see_place
 from chalicelib.entrypoints.http.responses import answered, body_of
 from chalicelib.hooks import validated
 from chalicelib.hooks.multipart import BeginParameters, CompleteParameters, PartsParameters, UploadNamed
-from chalicelib.services import System
+from chalicelib.services import Services
 from chalicelib.steps.multipart import begin, complete
 
 Kind = TypeVar("Kind", bound=UploadNamed)
@@ -19,7 +19,7 @@ Kind = TypeVar("Kind", bound=UploadNamed)
 SECRET = {"Cache-Control": "no-store"}
 
 
-def begin_upload(request: Request, system: System) -> Response:
+def begin_upload(request: Request, system: Services) -> Response:
     caller = may_submit(request, system, limited=True)
     asked = validated(BeginParameters, body_of(request))
     see_place(caller, system, asked.collection, asked.session)
@@ -41,7 +41,7 @@ def begin_upload(request: Request, system: System) -> Response:
     return answered(found, status=201, headers=SECRET)
 
 
-def list_parts(request: Request, system: System) -> Response:
+def list_parts(request: Request, system: Services) -> Response:
     """Which parts have arrived, and where those that are asked for may be sent."""
     asked = _asked(PartsParameters, request, system)
     stored = system.uploads.parts(asked.key, asked.upload_id)
@@ -53,7 +53,7 @@ def list_parts(request: Request, system: System) -> Response:
     return answered(found, headers=SECRET)
 
 
-def complete_upload(request: Request, system: System) -> Response:
+def complete_upload(request: Request, system: Services) -> Response:
     asked = _asked(CompleteParameters, request, system)
     etag = complete(
         asked.key,
@@ -66,13 +66,13 @@ def complete_upload(request: Request, system: System) -> Response:
     return answered({"source": _source(system, asked.key), "etag": etag, "size_bytes": asked.size_bytes})
 
 
-def abort_upload(request: Request, system: System) -> Response:
+def abort_upload(request: Request, system: Services) -> Response:
     asked = _asked(UploadNamed, request, system)
     system.uploads.abort(asked.key, asked.upload_id)
     return answered({"aborted": asked.key})
 
 
-def _asked(kind: type[Kind], request: Request, system: System) -> Kind:
+def _asked(kind: type[Kind], request: Request, system: Services) -> Kind:
     """Return what is said of an upload that the caller may go on with. Raises NoSuchUploadError for another's."""
     caller = may_submit(request, system, limited=True)
     asked = validated(kind, body_of(request))
@@ -81,5 +81,5 @@ def _asked(kind: type[Kind], request: Request, system: System) -> Kind:
     return asked
 
 
-def _source(system: System, key: str) -> str:
+def _source(system: Services, key: str) -> str:
     return f"s3://{system.settings.incoming_bucket}/{key}"

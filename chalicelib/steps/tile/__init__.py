@@ -17,7 +17,7 @@ from chalicelib.ports.jobs import Jobs
 from chalicelib.ports.queue import Queue
 from chalicelib.ports.slides import Slides
 from chalicelib.ports.work import Work
-from chalicelib.steps.tile.chunk_context import Hand
+from chalicelib.steps.tile.chunk_context import ChunkContext
 from chalicelib.steps.tile.copy import copy
 
 FAULTS = get_args(Fault)
@@ -51,7 +51,7 @@ def tile(
         _forward(job, plan, number, queue)
         return
     begun_at = clock.now()
-    hand = Hand(job, plan, plan.chunks[number], threads, cores, slides, archive, work, clock)
+    hand = ChunkContext(job, plan, plan.chunks[number], threads, cores, slides, archive, work, clock)
     _work_through(hand)
     # Only after the database acknowledged every tile the chunk is marked: a crash in between repeats the tiles.
     record = ChunkRecord(
@@ -71,7 +71,7 @@ def tile(
         _forward(after, plan, number, queue)
 
 
-def _faults(hand: Hand) -> dict[str, Any]:
+def _faults(hand: ChunkContext) -> dict[str, Any]:
     """What the record of a verification's chunk says more."""
     if not hand.faults:
         return {}
@@ -83,7 +83,7 @@ def _faults(hand: Hand) -> dict[str, Any]:
     }
 
 
-def _work_through(hand: Hand) -> None:
+def _work_through(hand: ChunkContext) -> None:
     if hand.chunk.kind == "copy":
         copy(hand)
         return

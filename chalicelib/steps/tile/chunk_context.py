@@ -32,7 +32,7 @@ RESERVE_SECONDS = 5.0
 
 
 @dataclass(slots=True)
-class Hand:
+class ChunkContext:
     """A chunk and all that is needed to work on it, and what has become of it so far: the `ids` of the stored tiles,
     the damaged ones, and how many were left out by level. Its lists may be added to on any thread.
 

@@ -7,10 +7,10 @@ from chalicelib.core.imaging.jpeg import Splicer
 from chalicelib.core.plan.chunks import TileRecord
 from chalicelib.core.plan.read_windows import Window
 from chalicelib.ports.archive import Tile
-from chalicelib.steps.tile.chunk_context import Hand
+from chalicelib.steps.tile.chunk_context import ChunkContext
 
 
-def copy(hand: Hand) -> None:
+def copy(hand: ChunkContext) -> None:
     """Store the chunk's tiles as they are in the file, each a JPEG file of its own."""
     found, unreadable = hand.windows()
     lost: list[Tile] = []
@@ -24,7 +24,7 @@ def copy(hand: Hand) -> None:
 class _WindowCopy:
     """Copies windows on several threads, so that reading, completing and inserting go on side by side."""
 
-    def __init__(self, hand: Hand) -> None:
+    def __init__(self, hand: ChunkContext) -> None:
         self._hand = hand
         self._splicers = {
             level.level: Splicer(level.storage.prefix, (level.storage.tile_width_px, level.storage.tile_height_px))
@@ -54,6 +54,6 @@ class _WindowCopy:
         return tiles
 
 
-def _stand_in(hand: Hand, record: TileRecord, reason: str) -> list[Tile]:
+def _stand_in(hand: ChunkContext, record: TileRecord, reason: str) -> list[Tile]:
     hand.note_bad(record, reason)
     return hand.stand_in(record.level, record.column, record.row)

@@ -9,12 +9,12 @@ from chalicelib.core.imaging.lossless_crop import cut as cut_jpeg
 from chalicelib.core.plan.chunks import TileRecord
 from chalicelib.core.plan.read_windows import Window
 from chalicelib.ports.archive import Tile
-from chalicelib.steps.tile.chunk_context import Hand
+from chalicelib.steps.tile.chunk_context import ChunkContext
 
-Piece = tuple[int, int, Region]
+TileRequest = tuple[int, int, Region]
 
 
-def cut(hand: Hand) -> None:
+def cut(hand: ChunkContext) -> None:
     """Store the pieces of the chunk's tiles that lie inside their level."""
 
     def cut_window(window: Window) -> None:
@@ -29,7 +29,7 @@ def cut(hand: Hand) -> None:
     hand.spread(cut_window, found)
 
 
-def _pieces(hand: Hand, record: TileRecord, stored: memoryview) -> list[Tile]:
+def _pieces(hand: ChunkContext, record: TileRecord, stored: memoryview) -> list[Tile]:
     hand.check_time()
     storage = hand.storage(record.level)
     places = list(_places(hand, record))
@@ -44,7 +44,7 @@ def _pieces(hand: Hand, record: TileRecord, stored: memoryview) -> list[Tile]:
     return [hand.named(record.level, column, row, jpeg) for (column, row, _), jpeg in zip(places, jpegs, strict=True)]
 
 
-def _places(hand: Hand, record: TileRecord) -> Iterator[Piece]:
+def _places(hand: ChunkContext, record: TileRecord) -> Iterator[TileRequest]:
     """Yield (column, row, region of the stored tile) of the published tiles that are cut from it."""
     storage, size, grid = hand.storage(record.level), hand.plan.tile_size_px, hand.plan.grid(record.level)
     across, down = storage.tile_width_px // size, storage.tile_height_px // size
@@ -55,6 +55,6 @@ def _places(hand: Hand, record: TileRecord) -> Iterator[Piece]:
                 yield column, row, (x * size, y * size, size, size)
 
 
-def _lost(hand: Hand, record: TileRecord, reason: str) -> list[Tile]:
+def _lost(hand: ChunkContext, record: TileRecord, reason: str) -> list[Tile]:
     hand.note_bad(record, reason)
     return [tile for column, row, _ in _places(hand, record) for tile in hand.stand_in(record.level, column, row)]

@@ -17,19 +17,19 @@ from chalicelib.core.plan.chunks import PlannedLevel, TileRecord
 from chalicelib.core.plan.messages import pixels_key
 from chalicelib.core.plan.read_windows import Window
 from chalicelib.ports.archive import Tile
-from chalicelib.steps.tile.chunk_context import BATCH_BYTES, Hand
+from chalicelib.steps.tile.chunk_context import BATCH_BYTES, ChunkContext
 
 Place = tuple[int, int]
 
 
-def make(hand: Hand) -> None:
+def make(hand: ChunkContext) -> None:
     """Make and store the chunk's tiles."""
     _Making(hand).run()
 
 
 @dataclass(slots=True)
 class _Making:
-    hand: Hand
+    hand: ChunkContext
     stored: dict[Place, dict[int, bytes]] = field(default_factory=dict)
     records: dict[Place, TileRecord] = field(default_factory=dict)
     kept: dict[Place, Pixels | None] = field(default_factory=dict)

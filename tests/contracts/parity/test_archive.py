@@ -11,7 +11,7 @@ from hypothesis.stateful import Bundle, initialize, multiple, precondition, rule
 
 from chalicelib.core.ids import digest_sum, object_id
 from chalicelib.core.jobs.model import Job
-from chalicelib.ports.archive import AssociatedImage, Holding, ImageFacts, Tile
+from chalicelib.ports.archive import AssociatedImage, CollectionStats, ImageFacts, Tile
 from tests.contracts.archives import ArchiveBench, MemoryBench, MongoBench
 from tests.contracts.likeness import Alike, Refusal, hold_beside
 from tests.contracts.samples import (
@@ -211,7 +211,7 @@ class ArchivesAlike(Alike[ArchiveBench]):
     @rule(job=known)
     def what_readers_see_of(self, job: Job) -> None:
         for look in (
-            lambda archive, here: archive.is_overtaken(here),
+            lambda archive, here: archive.has_newer_publication(here),
             lambda archive, here: archive.replaced(here),
             lambda archive, here: archive.shows(here),
             lambda archive, here: archive.staged_tile(here, "t.jpg"),
@@ -308,8 +308,8 @@ class ArchivesAlike(Alike[ArchiveBench]):
         )
 
 
-def _complete(job: Job) -> Holding:
-    return Holding(tiles_by_depth={1: 1, 2: 2}, digest=digest_sum(tile_of(job, name).id for name in NAMES))
+def _complete(job: Job) -> CollectionStats:
+    return CollectionStats(tiles_by_depth={1: 1, 2: 2}, digest=digest_sum(tile_of(job, name).id for name in NAMES))
 
 
 def _facts(job: Job, icc: bytes, shown: tuple[str, ...]) -> ImageFacts:

@@ -1,4 +1,4 @@
-"""Answers that are given again are alike in memory and in DynamoDB."""
+"""IdempotencyStore that are given again are alike in memory and in DynamoDB."""
 
 from itertools import count, product
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from chalicelib.adapters.dynamodb.idempotency import AnswerTable
-from chalicelib.adapters.memory import MemoryAnswers
-from chalicelib.ports.idempotency import CALL_SECONDS, KEEP_ANSWERS_SECONDS, Answers, KeptAnswer
+from chalicelib.adapters.dynamodb.idempotency import IdempotencyTable
+from chalicelib.adapters.memory import MemoryIdempotencyStore
+from chalicelib.ports.idempotency import CALL_SECONDS, KEEP_ANSWERS_SECONDS, IdempotencyStore, StoredResponse
 from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, hold_beside
 from tests.contracts.test_idempotency_contract import NOW, TOLD
@@ -21,20 +21,22 @@ LATER = (0.0, 1.0, CALL_SECONDS - 0.5, CALL_SECONDS, KEEP_ANSWERS_SECONDS, KEEP_
 
 keys, calls = st.sampled_from(KEYS), st.sampled_from(CALLS)
 instants = st.sampled_from([NOW + each for each in LATER])
-told = st.sampled_from([TOLD, KeptAnswer(status=404, body=""), KeptAnswer(status=200, body="{}", headers=(("X", ""),))])
+told = st.sampled_from(
+    [TOLD, StoredResponse(status=404, body=""), StoredResponse(status=200, body="{}", headers=(("X", ""),))]
+)
 
 
-class AnswersAlike(Alike[Answers]):
+class AnswersAlike(Alike[IdempotencyStore]):
     @rule(key=keys, call=calls, now=instants)
     def begin(self, key: str, call: str, now: float) -> None:
         self.both(lambda answers: answers.begin(key, call, now=now))
 
     @rule(key=keys, call=calls, told=told, now=instants)
-    def keep(self, key: str, call: str, told: KeptAnswer, now: float) -> None:
+    def keep(self, key: str, call: str, told: StoredResponse, now: float) -> None:
         self.both(lambda answers: answers.keep(key, call, told, now=now))
 
     @rule(key=keys, call=calls, told=told, now=instants, later=st.sampled_from(LATER))
-    def make_a_call_and_repeat_it(self, key: str, call: str, told: KeptAnswer, now: float, later: float) -> None:
+    def make_a_call_and_repeat_it(self, key: str, call: str, told: StoredResponse, now: float, later: float) -> None:
         self.begin(key=key, call=call, now=now)
         self.keep(key=key, call=call, told=told, now=now)
         self.begin(key=key, call=call, now=now + later)
@@ -55,7 +57,7 @@ def test_answers_in_memory_and_in_dynamodb_are_alike(aws: Any, examples: int) ->
     def beside() -> AnswersAlike:
         machine, table = AnswersAlike(), f"answers-{next(tables)}"
         create_jobs_table(client, table)
-        machine.memory, machine.real = MemoryAnswers(), AnswerTable(client, table)
+        machine.memory, machine.real = MemoryIdempotencyStore(), IdempotencyTable(client, table)
         return machine
 
     hold_beside(beside, examples=examples)

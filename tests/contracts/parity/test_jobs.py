@@ -109,7 +109,7 @@ class JobsAlike(Alike[Jobs]):
         here = self.both(lambda jobs: jobs.get(was.id)) or was
         match meanwhile:
             case "sweep":
-                self.schedule_sweep(was=here, moment=moment)
+                self.schedule_cleanup(was=here, moment=moment)
             case "chunk":
                 self.finish_chunk(
                     was=here, what={"number": 1, "tiles": 2, "source_bytes": 3, "digest": 4}, moment=moment
@@ -149,16 +149,16 @@ class JobsAlike(Alike[Jobs]):
         self.both(lambda jobs: jobs.chunk_records(was))
 
     @rule(was=known, trouble=troubles)
-    def note_trouble(self, was: Job, trouble: Problem) -> None:
-        self.both(lambda jobs: jobs.note_trouble(was, trouble))
+    def record_transient_error(self, was: Job, trouble: Problem) -> None:
+        self.both(lambda jobs: jobs.record_transient_error(was, trouble))
 
     @rule(was=known, moment=moments)
     def count_rescue(self, was: Job, moment: int) -> None:
         self.both(lambda jobs: jobs.count_rescue(was, now=instant(was.source.key, moment)))
 
     @rule(was=known, moment=moments)
-    def schedule_sweep(self, was: Job, moment: int) -> None:
-        self.both(lambda jobs: jobs.schedule_sweep(was.id, instant(was.source.key, moment)))
+    def schedule_cleanup(self, was: Job, moment: int) -> None:
+        self.both(lambda jobs: jobs.schedule_cleanup(was.id, instant(was.source.key, moment)))
 
     @rule(target=cursors, state=st.none() | states, session=st.none() | st.sampled_from(SESSIONS[:2]), limit=limits)
     def first_page(self, state: State | None, session: str | None, limit: int) -> Any:
@@ -187,13 +187,13 @@ class JobsAlike(Alike[Jobs]):
     def just_silent_and_just_due(self, was: Job) -> None:
         here = self.both(lambda jobs: jobs.get(was.id)) or was
         self.both(lambda jobs: jobs.silent(here.state, before=here.updated_at, limit=9))
-        self.both(lambda jobs: jobs.to_sweep(now=here.sweep_at or 0.0, limit=9))
+        self.both(lambda jobs: jobs.due_for_cleanup(now=here.sweep_at or 0.0, limit=9))
 
     @rule(now=instants(), limit=limits)
-    def to_sweep(self, now: float, limit: int) -> None:
-        found = self.both(lambda jobs: jobs.to_sweep(now=now, limit=limit))
+    def due_for_cleanup(self, now: float, limit: int) -> None:
+        found = self.both(lambda jobs: jobs.due_for_cleanup(now=now, limit=limit))
         if found:
-            self.both(lambda jobs: jobs.to_sweep(now=now, limit=limit, after=found[-1]))
+            self.both(lambda jobs: jobs.due_for_cleanup(now=now, limit=limit, after=found[-1]))
 
     def teardown(self) -> None:
         everything: JobPage | Refusal = self.both(
@@ -202,7 +202,7 @@ class JobsAlike(Alike[Jobs]):
         assert isinstance(everything, JobPage)
         for job in everything.jobs:
             self.both(lambda jobs, job=job: (jobs.get(job.id), jobs.chunk_records(job)))
-        self.both(lambda jobs: jobs.to_sweep(now=1e9, limit=9))
+        self.both(lambda jobs: jobs.due_for_cleanup(now=1e9, limit=9))
         for state in State:
             self.both(lambda jobs, state=state: jobs.silent(state, before=1e9, limit=9))
             self.both(lambda jobs, state=state: jobs.count(state, most=2))

@@ -10,7 +10,7 @@ from hypothesis.stateful import Bundle, initialize, multiple, precondition, rule
 
 from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.adapters.memory import MemoryJobs
-from chalicelib.core.jobs.filter import Selection
+from chalicelib.core.jobs.filter import JobFilter
 from chalicelib.core.jobs.model import Job, State
 from chalicelib.ports.jobs import JobPage, Jobs
 from tests.contracts.conftest import create_jobs_table
@@ -33,7 +33,7 @@ class Wanted:
 
     state: State | None
     session: str | None
-    only: Selection
+    only: JobFilter
 
     def of(self, jobs: Jobs, cursor: str | None, limit: int) -> JobPage:
         return jobs.list(state=self.state, session=self.session, cursor=cursor, limit=limit, only=self.only)
@@ -55,7 +55,7 @@ parts = st.one_of(
 )
 # Who wants everything of a job at once gets nothing, mostly.
 selections = st.lists(parts, max_size=3).map(
-    lambda parts: Selection(**{name: wanted for part in parts for name, wanted in part.items()})
+    lambda parts: JobFilter(**{name: wanted for part in parts for name, wanted in part.items()})
 )
 wanted = st.builds(Wanted, state=st.none() | states, session=st.none() | sessions, only=selections)
 # What one call may look at, for pages of one job in one of two states: one more than is read of the first at once.
@@ -155,7 +155,7 @@ class ListingsAlike(Alike[Jobs]):
         for state in State:
             self.count(state=state, most=99)
         for session in (None, *SESSIONS):
-            self.all_pages(wanted=Wanted(None, session, Selection()), limit=3)
+            self.all_pages(wanted=Wanted(None, session, JobFilter()), limit=3)
 
 
 @few_or_all("examples", 3, 8)

@@ -9,7 +9,7 @@ from hypothesis.stateful import Bundle, initialize, multiple, rule
 
 from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.adapters.memory import MemoryJobs
-from chalicelib.core.jobs.deliveries import Notice
+from chalicelib.core.jobs.deliveries import PendingNotification
 from chalicelib.core.jobs.model import ENDED, LIVE, Job, State, Subscriber
 from chalicelib.ports.jobs import Jobs
 from tests.contracts.conftest import create_jobs_table
@@ -94,22 +94,22 @@ class NoticesAlike(Alike[Jobs]):
     def who_subscribes_to_what_has_ended_is_told_of_it(self, was: Job, subscriber: Subscriber, others: int) -> None:
         here = self._here(was)
         self.subscribe(was=self._move(here, State.DONE, here.attempt), subscriber=subscriber)
-        self.untold(before=EVER, limit=9)
+        self.pending_notifications(before=EVER, limit=9)
         self.told(key=here.source.key, attempt=here.attempt, known=len(self._here(was).subscribers) + others)
-        self.untold(before=EVER, limit=9)
+        self.pending_notifications(before=EVER, limit=9)
 
     @rule(before=st.builds(end, keys, attempts), limit=limits)
-    def untold(self, before: float, limit: int) -> None:
-        self.both(lambda jobs: jobs.untold(before=before, limit=limit))
+    def pending_notifications(self, before: float, limit: int) -> None:
+        self.both(lambda jobs: jobs.pending_notifications(before=before, limit=limit))
 
     @rule(was=known)
     def just_untold(self, was: Job) -> None:
         here = self._here(was)
-        self.untold(before=here.ended_at or here.updated_at, limit=9)
+        self.pending_notifications(before=here.ended_at or here.updated_at, limit=9)
 
     @rule(key=keys, attempt=attempts, known=st.integers(0, 4))
     def told(self, key: str, attempt: int, known: int) -> None:
-        notice = Notice(job=a_job(key).id, attempt=attempt)
+        notice = PendingNotification(job=a_job(key).id, attempt=attempt)
         self.both(lambda jobs: jobs.told(notice, subscribers=known))
 
     def teardown(self) -> None:
@@ -117,7 +117,7 @@ class NoticesAlike(Alike[Jobs]):
             self.both(lambda jobs, key=key: jobs.get(a_job(key).id))
         # For whom a notice waits is seen only by taking it away.
         for known in range(6):
-            for notice in self.both(lambda jobs: jobs.untold(before=EVER, limit=99)):
+            for notice in self.both(lambda jobs: jobs.pending_notifications(before=EVER, limit=99)):
                 self.both(lambda jobs, notice=notice, known=known: jobs.told(notice, subscribers=known))
 
 

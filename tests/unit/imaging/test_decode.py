@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from chalicelib.core.errors import CorruptTileError
 from chalicelib.core.imaging.decode import codestream_of, decoded, webp_size, whole_jpeg
-from chalicelib.core.imaging.encoding import Storage, storage_of, why_not
+from chalicelib.core.imaging.encoding import Storage, storage_of, unsupported_reason
 from chalicelib.core.imaging.jpeg import Splicer, tile_prefix
 from chalicelib.core.imaging.raster import Pixels
 from chalicelib.core.tiff.directory import Ifd, read_ifds
@@ -195,7 +195,7 @@ def test_a_jpeg_of_inverted_grey_is_turned_around() -> None:
         iter([tile]), shape=(64, 64), dtype="uint8", photometric="miniswhite", compression="jpeg", **TILED
     )
     assert ifd.photometric == 0
-    assert why_not(ifd) is not None or np.abs(joined(ifd, data).astype(int) - grey).max() <= 8
+    assert unsupported_reason(ifd) is not None or np.abs(joined(ifd, data).astype(int) - grey).max() <= 8
 
 
 def test_a_jpeg_of_palette_indices_is_refused_or_right() -> None:
@@ -207,7 +207,7 @@ def test_a_jpeg_of_palette_indices_is_refused_or_right() -> None:
     table = np.zeros((3, 256), np.uint16)
     table[:, 128] = (65535, 0, 0)
     palette = replace(ifd, photometric=3, colour_map=table.tobytes())
-    assert why_not(palette) is not None or joined(palette, data)[0, 0].tolist() == [255, 0, 0]
+    assert unsupported_reason(palette) is not None or joined(palette, data)[0, 0].tolist() == [255, 0, 0]
 
 
 def test_ycbcr_in_separate_planes_is_refused_or_right() -> None:
@@ -224,7 +224,9 @@ def test_ycbcr_in_separate_planes_is_refused_or_right() -> None:
         compressionargs={"outcolorspace": "rgb"}, **TILED,
     )  # fmt: skip
     stored = replace(ifd, photometric=6)
-    assert why_not(stored) is not None or np.abs(joined(stored, data).astype(int) - RGB[:64, :64]).max() <= 12
+    assert (
+        unsupported_reason(stored) is not None or np.abs(joined(stored, data).astype(int) - RGB[:64, :64]).max() <= 12
+    )
 
 
 def test_jpeg_in_separate_planes_is_decoded() -> None:

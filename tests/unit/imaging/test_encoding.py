@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.core.errors import CorruptTileError
-from chalicelib.core.imaging.encoding import Storage, dump_storage, load_storage, storage_of, why_not
+from chalicelib.core.imaging.encoding import Storage, dump_storage, load_storage, storage_of, unsupported_reason
 from chalicelib.core.tiff.directory import Ifd
 
 RGB = Ifd(
@@ -42,7 +42,7 @@ NOT_READABLE = {
     ],
 )  # fmt: skip
 def test_what_is_published_is_not_argued_with(change: dict[str, Any]) -> None:
-    assert why_not(replace(RGB, **change)) is None
+    assert unsupported_reason(replace(RGB, **change)) is None
 
 
 @pytest.mark.parametrize(
@@ -118,13 +118,13 @@ def test_what_is_published_is_not_argued_with(change: dict[str, Any]) -> None:
     ],
 )  # fmt: skip
 def test_what_is_not_published_is_refused_with_its_reason(change: dict[str, Any], reason: str) -> None:
-    assert why_not(replace(RGB, **change)) == reason
+    assert unsupported_reason(replace(RGB, **change)) == reason
 
 
 def test_a_segment_of_just_as_much_as_is_taken_is_taken() -> None:
-    assert why_not(replace(RGB, tile_width_px=4096, tile_height_px=4096)) is None  # 48 MiB
+    assert unsupported_reason(replace(RGB, tile_width_px=4096, tile_height_px=4096)) is None  # 48 MiB
     wide = replace(RGB, is_tiled=False, width_px=131_072, tile_width_px=131_072, tile_height_px=1)
-    assert why_not(wide) is None
+    assert unsupported_reason(wide) is None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from chalicelib.core.errors import LimitError, NotTiffError, SlidehookError, StorageBusyError, TruncatedError
+from chalicelib.core.errors import AwsUnavailableError, LimitError, NotTiffError, SlidehookError, TruncatedError
 from chalicelib.core.imaging.jpeg import complete_tile, tile_prefix
 from chalicelib.core.plan.pyramid import plan_pyramid, segments_of
 from chalicelib.core.tiff.directory import Ifd, read_ifds
@@ -170,7 +170,7 @@ def failing_stream(data: bytes, failing_at: int) -> BlockStream:
 
     def fetch(start: int, stop: int) -> bytes:
         if next(requests) == failing_at:
-            raise StorageBusyError("S3 asks for patience")
+            raise AwsUnavailableError("S3 asks for patience")
         return data[start:stop]
 
     return BlockStream(fetch, len(data), block_bytes=64)
@@ -183,7 +183,7 @@ def test_storage_that_fails_at_any_read_is_not_taken_for_damage_nor_for_the_end_
     read_ifds(whole, size_bytes=len(data))
     assert whole.requests >= 5
     for failing_at in range(whole.requests):
-        with pytest.raises(StorageBusyError):
+        with pytest.raises(AwsUnavailableError):
             read_ifds(failing_stream(data, failing_at), size_bytes=len(data))
     assert read_ifds(failing_stream(data, whole.requests), size_bytes=len(data)) == ifds_of(data)
 
@@ -195,7 +195,7 @@ def test_storage_that_fails_under_a_tag_nobody_needs_is_not_passed_over_either()
     requests = BlockStream(lambda start, stop: data[start:stop], len(data), block_bytes=64)
     read_ifds(requests, size_bytes=len(data))
     for failing_at in range(requests.requests):
-        with pytest.raises(StorageBusyError):
+        with pytest.raises(AwsUnavailableError):
             read_ifds(failing_stream(data, failing_at), size_bytes=len(data))
 
 

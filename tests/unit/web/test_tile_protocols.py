@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from chalicelib.core.geometry import level_count, tile_address
 from chalicelib.core.web.tile_protocols import (
     NoSuchPieceError,
-    Piece,
-    Shape,
+    PyramidShape,
+    TileRequest,
     dzi_document,
     dzi_last_level,
     dzi_piece,
@@ -26,9 +26,9 @@ from chalicelib.core.web.tile_protocols import (
 TILE = bytes(range(12))
 
 
-def shape_of(width_px: int, height_px: int, tile_size_px: int) -> Shape:
+def shape_of(width_px: int, height_px: int, tile_size_px: int) -> PyramidShape:
     depth = level_count(width_px, height_px, tile_size_px)
-    return Shape(width_px=width_px, height_px=height_px, tile_size_px=tile_size_px, depth=depth, published=depth)
+    return PyramidShape(width_px=width_px, height_px=height_px, tile_size_px=tile_size_px, depth=depth, published=depth)
 
 
 SCAN = shape_of(2220, 2967, 240)
@@ -48,7 +48,7 @@ def dzi_levels(width: int, height: int) -> list[tuple[int, int]]:
 
 
 @given(SHAPES)
-def test_every_tile_that_a_reader_of_dzi_computes_is_there_and_of_its_size(shape: Shape) -> None:
+def test_every_tile_that_a_reader_of_dzi_computes_is_there_and_of_its_size(shape: PyramidShape) -> None:
     levels = dzi_levels(shape.width_px, shape.height_px)
     assert dzi_last_level(shape) == len(levels) - 1 == ceil(log2(max(shape.width_px, shape.height_px)))
     side = shape.tile_size_px
@@ -71,7 +71,7 @@ def test_every_tile_that_a_reader_of_dzi_computes_is_there_and_of_its_size(shape
 
 
 @given(SHAPES)
-def test_every_tile_that_a_reader_of_iiif_computes_is_there_and_of_its_size(shape: Shape) -> None:
+def test_every_tile_that_a_reader_of_iiif_computes_is_there_and_of_its_size(shape: PyramidShape) -> None:
     info = json.loads(json.dumps(iiif_document(shape, "https://here/iiif/slide")))
     side = info["tiles"][0]["width"]
     assert info["tiles"][0]["height"] == side
@@ -98,7 +98,7 @@ def test_every_tile_that_a_reader_of_iiif_computes_is_there_and_of_its_size(shap
 
 
 @given(SHAPES)
-def test_our_own_tiles_are_whole(shape: Shape) -> None:
+def test_our_own_tiles_are_whole(shape: PyramidShape) -> None:
     for level in range(shape.depth):
         grid = shape.grid(level)
         piece = our_piece(shape, str(level), f"{grid.columns - 1}_{grid.rows - 1}.jpg")
@@ -150,7 +150,7 @@ def test_a_slide_of_which_only_the_base_was_published_has_its_tiles_and_no_sizes
 
 
 def test_a_slide_of_one_tile_is_one_tile() -> None:
-    piece = Piece(name="t.jpg", width_px=100, height_px=30, whole=False)
+    piece = TileRequest(name="t.jpg", width_px=100, height_px=30, whole=False)
     assert dzi_piece(ONE_TILE, "7", "0_0.jpg") == piece
     assert iiif_piece(ONE_TILE, "full", "max") == iiif_piece(ONE_TILE, "0,0,100,30", "100,30") == piece
     assert iiif_document(ONE_TILE, "")["sizes"] == [{"width": 50, "height": 15}, {"width": 100, "height": 30}]
@@ -193,12 +193,12 @@ def test_an_image_of_somebody_else_with_too_few_levels_has_no_tile_that_cannot_b
 
 
 def test_a_tag_is_known_again_by_the_piece_it_was_given_for() -> None:
-    whole, cut = Piece(name="trts.jpg"), Piece(name="trts.jpg", width_px=60, height_px=87, whole=False)
+    whole, cut = TileRequest(name="trts.jpg"), TileRequest(name="trts.jpg", width_px=60, height_px=87, whole=False)
     assert whole.tag(TILE) == '"trts.000102030405060708090a0b"'
     assert cut.tag(TILE) == '"trts.000102030405060708090a0b.60x87"'
     for piece in (whole, cut):
         assert piece.tiles_of(piece.tag(TILE)) == [TILE]
         assert piece.tiles_of(f'"other", W/{piece.tag(TILE)}') == [TILE]
     assert whole.tiles_of(cut.tag(TILE)) == cut.tiles_of(whole.tag(TILE)) == []
-    assert Piece(name="trtt.jpg").tiles_of(whole.tag(TILE)) == []
+    assert TileRequest(name="trtt.jpg").tiles_of(whole.tag(TILE)) == []
     assert whole.tiles_of('"trts.xyz"') == whole.tiles_of("*") == whole.tiles_of("") == []

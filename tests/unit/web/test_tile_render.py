@@ -11,7 +11,7 @@ from chalicelib.core.errors import CorruptTileError
 from chalicelib.core.imaging import lossless_crop as crop
 from chalicelib.core.imaging.jpeg import complete_tile, frame_of, tile_prefix
 from chalicelib.core.tiff.directory import PHOTOMETRIC_RGB, PHOTOMETRIC_YCBCR
-from chalicelib.core.web.tile_protocols import Piece
+from chalicelib.core.web.tile_protocols import TileRequest
 from chalicelib.core.web.tile_render import excerpt
 from tests.pixels.measures import difference, psnr
 from tests.pixels.stored import halved
@@ -30,8 +30,8 @@ def pixels(jpeg: bytes) -> Pixels:
     return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
 
 
-def cut_to(width: int, height: int) -> Piece:
-    return Piece(name="t.jpg", width_px=width, height_px=height, whole=False)
+def cut_to(width: int, height: int) -> TileRequest:
+    return TileRequest(name="t.jpg", width_px=width, height_px=height, whole=False)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -52,7 +52,7 @@ def test_colour_that_is_stored_coarsely_differs_a_little_in_the_last_column_and_
 
 
 def test_a_whole_tile_is_the_stored_one() -> None:
-    assert excerpt(b"whatever it is", Piece(name="t.jpg")) == b"whatever it is"
+    assert excerpt(b"whatever it is", TileRequest(name="t.jpg")) == b"whatever it is"
 
 
 def test_a_tile_that_somebody_else_has_cut_already_is_left_as_it_is() -> None:
@@ -73,7 +73,7 @@ def test_without_the_library_that_cuts_a_tile_is_encoded_anew(monkeypatch: pytes
 def test_the_root_is_halved_as_often_as_wanted(times: int) -> None:
     whole, inside = tile("ycbcr444"), (139, 186)
     truth = halved(pixels(whole)[:186, :139], times)
-    piece = Piece(
+    piece = TileRequest(
         name="t.jpg", width_px=truth.shape[1], height_px=truth.shape[0], whole=False, halvings=times, inside_px=inside
     )
     found = pixels(excerpt(whole, piece))
@@ -84,7 +84,7 @@ def test_the_root_is_halved_as_often_as_wanted(times: int) -> None:
 
 @pytest.mark.parametrize("halvings", [0, 1])
 def test_a_damaged_tile_is_said_to_be_damaged(halvings: int) -> None:
-    piece = Piece(name="t.jpg", width_px=10, height_px=10, whole=False, halvings=halvings, inside_px=(20, 20))
+    piece = TileRequest(name="t.jpg", width_px=10, height_px=10, whole=False, halvings=halvings, inside_px=(20, 20))
     for jpeg in (b"", b"no picture", tile("ycbcr")[:60]):
         with pytest.raises(CorruptTileError):
             excerpt(jpeg, piece)
