@@ -1,17 +1,21 @@
 """What all tests share: the running system, and how tests are spread over the cores."""
 
+# What this module imports delays every run, also of one small test: the rest is imported where it is used.
+from __future__ import annotations
+
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import boto3
 import hypothesis
 import pytest
 
-from tests.e2e.system import LocalSystem, started
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.system import LocalSystem
 
 # The token of a user who may only read.
 READER = "reads-and-no-more"
@@ -44,12 +48,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def boto3_session() -> Any:
     """What makes clients of an emulated AWS. It has read the descriptions of the services, which takes longer than most
     tests, and keeps them."""
+    import boto3
+
     return boto3.session.Session("testing", "testing", region_name="us-east-1")
 
 
 @pytest.fixture(scope="session")
 def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSystem]:
     """One system for all tests that need a running one."""
+    from tests.e2e.system import started
+
     reader = {"name": "reader", "sha256": hashlib.sha256(READER.encode()).hexdigest(), "scopes": ["read"]}
     variables = {"SLIDEHOOK_TOKENS": json.dumps([reader])}
     with started(tmp_path_factory.mktemp("slidehook"), variables=variables) as running:

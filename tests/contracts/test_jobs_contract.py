@@ -521,6 +521,7 @@ def test_a_cursor_of_another_listing_is_refused(jobs: Jobs) -> None:
         ({"submitted_after": 1700000004.0, "states": frozenset({State.DONE, State.QUEUED}), "text": "7.s"}, "7"),
     ],
 )
+@pytest.mark.no_cover  # it runs the same lines again and again
 @pytest.mark.parametrize("session", [None, OTHER_SESSION])
 @pytest.mark.parametrize("limit", [2, 20])
 def test_only_what_is_wanted_is_listed(

@@ -9,8 +9,10 @@ number of dB, which hard edges at half the colour's resolution alone push down t
 """
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -116,13 +118,24 @@ def cut_to(pixels: Pixels, other: Pixels) -> Pixels:
     return pixels[: other.shape[0], : other.shape[1]]
 
 
-@pytest.fixture(params=KINDS)
+@lru_cache(maxsize=8)
+def published(kind: str) -> Published:
+    """Return the published slide of a kind, which several tests look at."""
+    return Published(file_of(kind), **KINDS[kind].options)
+
+
+def together(kinds: Iterable[str]) -> list[Any]:
+    """Return parameters of which all tests of one kind run on the same worker: it publishes the slide once."""
+    return [pytest.param(kind, marks=pytest.mark.xdist_group(f"kind {kind}")) for kind in kinds]
+
+
+@pytest.fixture(params=together(KINDS))
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 def test_each_level_comes_to_be_in_the_best_way_its_storage_allows(kind: str) -> None:
-    found = Published(file_of(kind), **KINDS[kind].options)
+    found = published(kind)
     assert found.made == [LETTERS[letter] for letter in KINDS[kind].made]
     assert found.job.tiles_bad == 0
     for level in found.job.levels:
@@ -135,7 +148,7 @@ def test_each_level_comes_to_be_in_the_best_way_its_storage_allows(kind: str) ->
 
 
 def test_each_stored_level_has_the_pixels_that_tifffile_reads(kind: str) -> None:
-    found = Published(file_of(kind), **KINDS[kind].options)
+    found = published(kind)
     truths = read_by_tifffile(kind)
     for number, truth in truths.items():
         level = found.job.levels[number]
@@ -182,7 +195,7 @@ def hold_anew(found: Published, number: int, truth: Pixels, *, coarse_colour: bo
 
 
 def test_each_made_level_is_a_box_filter_of_the_next_finer_one(kind: str) -> None:
-    found = Published(file_of(kind), **KINDS[kind].options)
+    found = published(kind)
     truths = read_by_tifffile(kind)
     truth = truths[0]
     for number, level in enumerate(found.job.levels):
@@ -201,7 +214,7 @@ def test_each_made_level_is_a_box_filter_of_the_next_finer_one(kind: str) -> Non
 
 
 def test_what_is_encoded_here_is_white_beyond_the_slide(kind: str) -> None:
-    found = Published(file_of(kind), **KINDS[kind].options)
+    found = published(kind)
     size = found.job.tile_size_px
     for level in (each for each in found.job.levels if each.made in (ANEW, MADE)):
         for column, row, jpeg in found.places(level.level):
@@ -213,11 +226,11 @@ def test_what_is_encoded_here_is_white_beyond_the_slide(kind: str) -> None:
             assert pixels[bottom:].min(initial=255) >= WHITE
 
 
-@pytest.mark.parametrize("kind", [name for name, each in KINDS.items() if each.opened_by_openslide])
+@pytest.mark.parametrize("kind", together(name for name, each in KINDS.items() if each.opened_by_openslide))
 def test_each_stored_level_has_the_pixels_that_openslide_shows(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "slide.tif"
     path.write_bytes(file_of(kind))
-    found = Published(file_of(kind), **KINDS[kind].options)
+    found = published(kind)
     compared = 0
     with openslide.OpenSlide(path) as slide:
         for index, size in enumerate(slide.level_dimensions):
@@ -271,7 +284,7 @@ def test_tiles_are_the_same_however_the_work_is_cut(kind: str) -> None:
 
 
 def test_a_copied_tile_keeps_its_scan_to_the_byte(kind: str) -> None:
-    found = Published(file_of(kind), **KINDS[kind].options)
+    found = published(kind)
     data = file_of(kind)
     for level in (each for each in found.job.levels if each.made == PASSTHROUGH):
         for _, _, jpeg in found.places(level.level):
@@ -293,6 +306,6 @@ def test_what_is_not_published_is_refused_with_a_sentence_that_says_what_it_is(n
 
 
 def test_the_coarsest_tile_of_each_kind_has_the_name_of_the_root(kind: str) -> None:
-    found = Published(file_of(kind), **KINDS[kind].options)
+    found = published(kind)
     assert tile_name(found.job.depth - 1, 0, 0, levels=found.job.depth) == "t.jpg"
     assert "t.jpg" in found.tiles

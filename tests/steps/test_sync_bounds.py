@@ -100,6 +100,7 @@ def synced(count: int, *, is_shown: bool) -> tuple[Sync, Counting, int]:
     return sync, syncs, minutes
 
 
+@pytest.mark.no_cover  # it runs the same lines again and again
 def test_a_hundred_thousand_keys_are_listed_once_minute_after_minute() -> None:
     sync, syncs, minutes = synced(100_000, is_shown=False)
     assert (sync.counts.added, syncs.entries, sync.is_live) == (100_000, 100_000, False)

@@ -199,6 +199,7 @@ def test_storage_that_fails_under_a_tag_nobody_needs_is_not_passed_over_either()
             read_ifds(failing_stream(data, failing_at), size_bytes=len(data))
 
 
+@pytest.mark.no_cover  # it runs the same lines again and again
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_that_was_cut_short_is_refused_or_lacks_nothing_that_is_published(kind: dict) -> None:
     data = write(Slide(width_px=200, height_px=140, **kind))
