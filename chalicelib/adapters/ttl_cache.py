@@ -1,4 +1,4 @@
-"""IdempotencyStore that are kept for a moment, so that a slide's thousandth tile does not ask for the slide again."""
+"""A cache whose entries expire: the thousandth tile of a slide does not read the slide again."""
 
 import time
 from collections.abc import Callable, Hashable

@@ -31,7 +31,7 @@ class IdempotencyRecord:
 
 
 class IdempotencyStore(Protocol):
-    """IdempotencyStore that are given again to who repeats a call under its key. They go by themselves after a day."""
+    """Responses that are stored for repeated requests with the same key. They expire after a day."""
 
     def begin(self, key: str, call: str, *, now: float) -> IdempotencyRecord | None:
         """Reserve a key for a call: None, and it is the caller's to answer. Else what stands there already.

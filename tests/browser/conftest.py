@@ -45,7 +45,7 @@ TOLD_TWICE = "Failed to load resource"
 LEFT = "net::ERR_ABORTED"
 
 # Two frames are drawn.
-FRAMES = "new IdempotencyRecord((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 weights: dict[str, tuple[int, int, int]] = {}  # page: requests, bytes, bytes of scripts beside the viewer's library
 

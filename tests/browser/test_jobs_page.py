@@ -262,7 +262,7 @@ def test_a_service_that_answers_slowly_is_asked_less_often(visitor: Visit) -> No
         now += answers[waits.length];
         return 1500;
       };
-      await new IdempotencyRecord((done) => poll(look, { onstate: (state) => state === "ended" && done() }));
+      await new Promise((done) => poll(look, { onstate: (state) => state === "ended" && done() }));
       return waits;
     }""")
     assert waits == [1500, 7000, 60_000]

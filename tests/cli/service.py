@@ -160,7 +160,7 @@ class Running:
     """The service on a port of its own, in a thread."""
 
     def __init__(self, service: Service) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Route", (_Door,), {"service": service}))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Door", (_Door,), {"service": service}))
         self._server.daemon_threads = True
         self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         service.url = f"http://127.0.0.1:{self._server.server_address[1]}"

@@ -1,4 +1,4 @@
-"""IdempotencyStore that are given again: what every implementation of ports.IdempotencyStore promises."""
+"""The contract of ports.IdempotencyStore, for every implementation."""
 
 from collections.abc import Callable
 from typing import Any

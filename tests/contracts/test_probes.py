@@ -43,7 +43,7 @@ def mongo(mongo_uri: str) -> Iterator[MongoClient[dict[str, Any]]]:
 
 
 class Server:
-    """IdempotencyStore serverStatus with this, or fails with it, where a client stands."""
+    """Answers serverStatus with this, or fails with it, where a client stands."""
 
     def __init__(self, answer: dict[str, Any] | Exception) -> None:
         self.admin, self._answer = self, answer

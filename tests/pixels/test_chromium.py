@@ -40,7 +40,7 @@ async function look(name, url) {
   context.drawImage(image, 0, 0);
   found[name] = Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data).filter((_, at) => at % 4 < 3);
 }
-IdempotencyRecord.all(Object.entries(TILES).map(([name, url]) => look(name, url)))
+Promise.all(Object.entries(TILES).map(([name, url]) => look(name, url)))
   .then(() => { document.getElementById("found").textContent = "pixels:" + JSON.stringify(found); })
   .catch((error) => { document.getElementById("found").textContent = "failed: " + error; });
 </script>"""

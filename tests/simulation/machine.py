@@ -164,7 +164,7 @@ class Machine:
             self.current = None
 
     def give_way(self, what: str) -> None:
-        """ChunkContext over before an effect. Whoever is no actor goes on at once."""
+        """Hand over before an effect. Whoever is no actor goes on at once."""
         actor = self.current
         if actor is None or getcurrent() is not actor.thread:
             return

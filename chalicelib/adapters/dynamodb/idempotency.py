@@ -1,4 +1,4 @@
-"""IdempotencyStore that are given again, in the table of the jobs.
+"""Stored responses of idempotent requests, in the jobs table.
 
     pk = answer#<key>  sk = answer    the call, until when its reservation holds, and its answer
 

@@ -1,4 +1,4 @@
-"""IdempotencyStore that are given again, in memory."""
+"""Stored responses of idempotent requests, in memory."""
 
 from dataclasses import dataclass, replace
 from threading import Lock

@@ -1,4 +1,4 @@
-"""IdempotencyStore that are given again are alike in memory and in DynamoDB."""
+"""Idempotency stores in memory and in DynamoDB behave alike."""
 
 from itertools import count, product
 from typing import Any
