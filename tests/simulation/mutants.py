@@ -24,6 +24,7 @@ from chalicelib.steps import plan as planning
 from chalicelib.steps import tile as tiling
 from chalicelib.steps import verify as verifying
 from chalicelib.steps.tile import chunk_context as handing
+from tests.simulation.story import compute_references
 
 Mutant = Callable[[], AbstractContextManager[Any]]
 
@@ -250,7 +251,22 @@ def outcomes_are_announced_without_an_outbox() -> AbstractContextManager[Any]:
     return patch.object(memory.MemoryJobs, "_leave_notice", lambda *_: None)
 
 
-MUTANTS: dict[str, Mutant] = {
+def _with_references(mutant: Mutant) -> Mutant:
+    """Return a mutant that computes the reference tiles before it switches its guard off.
+
+    They are cached for the whole process: computed with a guard off they would make every later history wrong.
+    """
+
+    @contextmanager
+    def entered() -> Iterator[None]:
+        compute_references()
+        with mutant():
+            yield
+
+    return entered
+
+
+_MUTANTS: dict[str, Mutant] = {
     "the sweeper is told before a slide is removed": the_sweeper_is_told_after_the_removal,
     "newer bytes have a job by themselves": newer_bytes_wait_for_an_event,
     "what a forced job made before is swept once it is replaced": what_a_forced_job_made_before_is_forgotten,
@@ -279,3 +295,4 @@ MUTANTS: dict[str, Mutant] = {
     "content-derived delivery id": delivery_ids_are_drawn,
     "an end leaves a notice": outcomes_are_announced_without_an_outbox,
 }
+MUTANTS: dict[str, Mutant] = {name: _with_references(mutant) for name, mutant in _MUTANTS.items()}

@@ -122,6 +122,12 @@ def reference(version: int) -> Mapping[str, bytes] | None:
     return world.tiles(ended) if ended.state is State.DONE else None
 
 
+def compute_references() -> None:
+    """Compute the reference tiles of every version, which are cached for the process."""
+    for version in range(len(slides())):
+        reference(version)
+
+
 CHUNK_BYTES = 6000
 
 

@@ -15,7 +15,7 @@ from tests.simulation import __main__ as command
 from tests.simulation.choices import Choices
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.shrink import shortest
-from tests.simulation.story import FAULTS, told
+from tests.simulation.story import FAULTS, reference, slides, told
 
 # Guards that many histories do without.
 FOUND_LATE = (
@@ -56,6 +56,14 @@ def test_a_guard_that_is_switched_off_is_found(name: str) -> None:
             if told(seed)[1] is not None:
                 return
     pytest.fail(f"nobody notices when this guard is off: {name}")
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutant_leaves_the_reference_tiles_as_they_are(name: str) -> None:
+    expected = [reference(version) for version in range(len(slides()))]
+    reference.cache_clear()
+    with MUTANTS[name]():
+        assert [reference(version) for version in range(len(slides()))] == expected
 
 
 def test_each_kind_of_fault_strikes() -> None:
