@@ -82,6 +82,8 @@ debootstrap --variant=minbase --include="$packages" "$suite" "$root" ${mirror:+"
     tail -n 15 "$work/debootstrap.log" >&2
     fail "debootstrap could not make the system. The full output is in .local/fresh/debootstrap.log"
 }
+# debootstrap leaves it to the installer.
+printf '127.0.0.1 localhost\n::1 localhost\n' >"$root/etc/hosts"
 mount_system
 hand_in_package_settings
 bare=$(count_packages)

@@ -78,18 +78,18 @@ make_venv() {
     "$python" -m venv .venv
 }
 
-# The wheel that contains mongod does not contain its shared libraries. A MONGO_URI of the user's own needs neither.
-install_libraries_of_mongod() {
-    local mongod packages=()
-    command -v mongod >/dev/null && return
-    mongod=$(echo .venv/lib/python3*/site-packages/fiftyone/db/bin/mongod)
-    [ -x "$mongod" ] && command -v ldd >/dev/null || return 0
-    for library in $(ldd "$mongod" | awk '/not found/ {print $1}'); do
+# Programs inside wheels come without the shared libraries of the system that they need.
+#   install_libraries_of PROGRAM REMEDY
+install_libraries_of() {
+    local program=$1 remedy=$2 library packages=()
+    [ -x "$program" ] && command -v ldd >/dev/null || return 0
+    for library in $(ldd "$program" | awk '/not found/ {print $1}'); do
         case $library in
+            libatomic.so.1) packages+=(libatomic1) ;;
             libcurl.so.4) packages+=(libcurl4) ;;
             libssl.so.3 | libcrypto.so.3) packages+=(libssl3) ;;
             liblzma.so.5) packages+=(liblzma5) ;;
-            *) fail "mongod needs $library. Install it, or set MONGO_URI to a server of your own." ;;
+            *) fail "$program needs $library. $remedy" ;;
         esac
     done
     [ ${#packages[@]} = 0 ] || debian_install "${packages[@]}"
@@ -117,6 +117,9 @@ case ${1:-} in
         ;;
     --browser)
         command -v chromium >/dev/null || command -v chromium-browser >/dev/null || debian_install chromium
+        for driver in .venv/lib/python3*/site-packages/playwright/driver/node; do
+            install_libraries_of "$driver" "Install it: the browser tests need it."
+        done
         .venv/bin/python -m tests.scan
         exit
         ;;
@@ -136,7 +139,11 @@ install_venv() {
     ! up_to_date || return 0
     .venv/bin/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || make_venv
     install_packages
-    install_libraries_of_mongod
+    # With a mongod on PATH or a MONGO_URI the wheel's own is not used.
+    command -v mongod >/dev/null ||
+        for mongod in .venv/lib/python3*/site-packages/fiftyone/db/bin/mongod; do
+            install_libraries_of "$mongod" "Install it, or set MONGO_URI to a server of your own."
+        done
     echo "$wanted" >"$stamp"
 }
 

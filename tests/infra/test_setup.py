@@ -90,6 +90,23 @@ def test_failed_package_installation_shows_its_last_lines(project: Path, run: Ru
     assert done.stderr.endswith("could not install chromium. The full output is in .local/log/apt.log\n")
 
 
+def test_missing_library_of_the_browser_driver_is_installed(project: Path, run: Run) -> None:
+    give(project, {".venv/lib/python3.11/site-packages/playwright/driver/node": "exit 127", ".venv/bin/python": ""})
+    give(project, {"chromium": "", "id": "echo 0", "apt-get": f"echo apt-get $* >>{project}/calls"})
+    give(project, {"ldd": "echo '	libatomic.so.1 => not found'; echo '	libc.so.6 => /lib/libc.so.6 (0x1)'"})
+    done = run("setup.sh", "--browser")
+    assert done.returncode == 0, done.stderr
+    assert (project / "calls").read_text().splitlines()[-1].endswith("--no-install-recommends libatomic1")
+
+
+def test_unknown_library_of_the_browser_driver_is_named(project: Path, run: Run) -> None:
+    give(project, {".venv/lib/python3.11/site-packages/playwright/driver/node": "exit 127", "chromium": ""})
+    give(project, {"ldd": "echo '	libnew.so.9 => not found'"})
+    done = run("setup.sh", "--browser")
+    assert done.returncode == 1
+    assert done.stderr.endswith("needs libnew.so.9. Install it: the browser tests need it.\n")
+
+
 def test_unknown_argument_of_setup_is_refused(run: Run) -> None:
     done = run("setup.sh", "--brwoser")
     assert (done.returncode, done.stderr) == (1, "error: unknown argument: --brwoser\n")
