@@ -215,7 +215,6 @@ def test_a_source_that_is_gone_or_another_says_so_and_the_slide_stays(world: Wor
     assert world.job(slide) == slide
 
 
-@pytest.mark.no_cover  # it runs the same lines again and again
 def test_a_worker_may_die_at_any_call_of_a_repair(world: World, call: Call, slide: Job) -> None:
     right = world.tiles(slide)
     dies_at = 0
