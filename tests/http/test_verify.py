@@ -11,6 +11,7 @@ from chalicelib.core.ids import tile_id
 from chalicelib.core.jobs.backoff import GRACE_SECONDS, LATE_SECONDS
 from chalicelib.core.jobs.model import Job, State
 from chalicelib.ports.archive import Tile
+from chalicelib.steps.verify import conclude
 from tests.slides import Slide, write
 from tests.world import DATABASE, SESSION, World
 
@@ -238,6 +239,14 @@ def job_of(world: World, job_id: str) -> Job:
     found = world.memory_jobs.get(job_id)
     assert found is not None
     return found
+
+
+def test_conclude_of_an_ended_verification_changes_nothing(world: World, call: Call, slide: Job) -> None:
+    begun = verified(world, call, slide)
+    ended = world.memory_jobs.get(begun["id"])
+    assert ended is not None
+    conclude(ended, jobs=world.memory_jobs, archive=world.memory_archive, queue=world.memory_queue, clock=world.clock)
+    assert world.memory_jobs.get(begun["id"]) == ended
 
 
 def test_a_verification_can_be_cancelled_and_not_retried(world: World, call: Call, slide: Job) -> None:
