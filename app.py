@@ -1,4 +1,4 @@
-"""Every door of Slidehook on one page: routes, queue consumers, the minute timer. No logic here."""
+"""Every route, queue consumer and timer of Slidehook. No logic here."""
 
 import logging
 from collections.abc import Callable
@@ -19,11 +19,11 @@ system = Services(read_settings())
 write_json(app.log, worker=system.settings.worker)
 
 
-def answer(door: str, *arguments: str) -> Response:
-    # Loaded by the first request: the consumers of the queues need nothing of it, and start sooner.
+def answer(handler: str, *arguments: str) -> Response:
+    # Imported by the first request: queue consumers do not need it and start sooner without it.
     from chalicelib.entrypoints.http import responses
 
-    return responses.answer(app.current_request, system, responses.handler(door), *arguments)
+    return responses.answer(app.current_request, system, responses.handler(handler), *arguments)
 
 
 @app.middleware("http")

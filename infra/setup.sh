@@ -139,7 +139,7 @@ install_venv() {
     ! up_to_date || return 0
     .venv/bin/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || make_venv
     install_packages
-    # With a mongod on PATH or a MONGO_URI the wheel's own is not used.
+    # A mongod on PATH is used instead of the wheel's own.
     command -v mongod >/dev/null ||
         for mongod in .venv/lib/python3*/site-packages/fiftyone/db/bin/mongod; do
             install_libraries_of "$mongod" "Install it, or set MONGO_URI to a server of your own."

@@ -64,9 +64,9 @@ Handler = Callable[..., Response]
 Headers = dict[str, str | list[str]]
 
 
-def handler(door: str) -> Handler:
-    """Return the handler that `module.function` of this package names."""
-    module, _, function = door.partition(".")
+def handler(name: str) -> Handler:
+    """Return the handler `module.function` of this package. The module is imported."""
+    module, _, function = name.partition(".")
     found: Handler = getattr(import_module(f"chalicelib.entrypoints.http.{module}"), function)
     return found
 
