@@ -43,7 +43,7 @@ import app
 import chalicelib.steps.tile
 imported = time.perf_counter()
 for port in ("slides", "work", "jobs", "queue", "archive"):
-    getattr(app.system, port)
+    getattr(app.services, port)
 ready = time.perf_counter()
 import os
 print((ready - begun) * 1000, (imported - begun) * 1000, flush=True)

@@ -16,23 +16,14 @@ from pydantic import BaseModel
 
 from chalicelib import config
 from chalicelib.core.errors import SlidehookError
-from chalicelib.entrypoints.http.hooks import TAKES_AWAY
+from chalicelib.entrypoints.http.operations import Operation, operations
 from chalicelib.entrypoints.http.responses import STATUS
-from chalicelib.entrypoints.http.routes import ROUTES, Route
 from infra.reference_texts import ERRORS, SETTINGS
 from infra.template import load
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 MARK = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 INTERNAL_STATUS = 500
-# Routes whose scope does not follow from the method.
-SCOPES = {
-    ("POST", "/sign-in/links"): "any token",
-    ("GET", "/orphans"): "admin",
-    ("DELETE", "/orphans"): "admin",
-    ("POST", "/redrive"): "admin",
-    ("POST", "/sessions/{session}/recreate"): "admin",
-}
 # Settings whose default depends on the machine.
 COMPUTED_DEFAULTS = {
     "AWS_LAMBDA_LOG_STREAM_NAME": "none",
@@ -45,30 +36,20 @@ class UndescribedError(Exception):
     """The code has something that this generator has no text for, or the reverse."""
 
 
-def scope(route: Route) -> str:
-    """Return the scope that a caller needs: `none`, `read`, `submit`, `admin` or `any token`."""
-    if route.is_open:
-        return "none"
-    if route.path == "/hooks/{name}" and route.at.rpartition("/")[2] in TAKES_AWAY:
-        return "admin"
-    by_method = "read" if route.is_read else "submit"
-    return SCOPES.get((route.method, route.path), by_method)
-
-
 def routes_table() -> str:
     """Return every route, grouped as in the OpenAPI document."""
-    groups: dict[str, list[Route]] = {}
-    for route in ROUTES:
-        groups.setdefault(route.group, []).append(route)
+    groups: dict[str, list[Operation]] = {}
+    for each in operations():
+        groups.setdefault(each.route.group, []).append(each)
     parts = []
-    for group, routes in groups.items():
-        rows = [[f"`{each.method}`", f"`{each.at}{_query(each)}`", each.says, scope(each)] for each in routes]
+    for group, found in groups.items():
+        rows = [[f"`{each.method}`", f"`{each.path}{_query(each)}`", each.spec.summary, each.scope] for each in found]
         parts.append(f"## {group.capitalize()}\n\n{_table(['method', 'path', 'what it does', 'scope'], rows)}")
     return "\n\n".join(parts)
 
 
-def _query(route: Route) -> str:
-    names = route.query.model_fields if route.query else ()
+def _query(operation: Operation) -> str:
+    names = operation.query.model_fields if operation.query else ()
     return f"?{'&'.join(f'{name}=' for name in names)}" if names else ""
 
 
@@ -208,7 +189,7 @@ def _escape(cell: str) -> str:
 
 def tables() -> Mapping[str, Callable[[], str]]:
     """Return a function for each generated part, by its name in a page."""
-    bodies = {each.at: each.body for each in ROUTES if each.body is not None}
+    bodies = {each.path: each.body for each in operations() if each.body is not None}
     hooks = {re.sub(r"[^a-z]+", "-", path).strip("-"): body for path, body in bodies.items()}
     return {
         "routes": routes_table,

@@ -10,7 +10,7 @@ import pytest
 from chalicelib.cli.arguments import parse
 from chalicelib.core.errors import SlidehookError
 from chalicelib.core.jobs.model import State
-from chalicelib.entrypoints.http.routes import ROUTES
+from chalicelib.entrypoints.http.operations import operations
 from infra import reference
 from tests.security.test_routes import RULES
 
@@ -91,7 +91,7 @@ def test_reference_pages_have_every_generated_part() -> None:
 
 def test_every_option_of_every_hook_is_documented() -> None:
     text = text_of("docs/reference/hooks.md")
-    bodies = [each.body for each in ROUTES if each.body is not None]
+    bodies = [each.body for each in operations() if each.body is not None]
     assert [name for body in bodies for name in body.model_fields if f"| `{name}` |" not in text] == []
 
 
@@ -104,10 +104,9 @@ def test_every_route_of_the_app_is_documented() -> None:
 
 def test_documented_scopes_are_those_that_the_security_tests_check() -> None:
     words = {"open": "none", "any": "any token"}
-    expected = {(each.method, each.at): RULES[each.method, each.path] for each in ROUTES} | {
-        ("POST", "/hooks/remove"): "admin"
-    }
-    found = {(each.method, each.at): reference.scope(each) for each in ROUTES}
+    found = {(each.method, each.path): each.scope for each in operations()}
+    expected = {(each.method, each.path): RULES[each.method, each.route.path] for each in operations()}
+    expected["POST", "/hooks/remove"] = "admin"
     assert found == {route: words.get(rule, rule) for route, rule in expected.items()}
 
 

@@ -1,7 +1,8 @@
-"""The end of a job is announced by who ended it, whatever door it came through."""
+"""Sends the callbacks of an ended job, from whatever route or consumer ended it."""
 
 import logging
 
+from chalicelib.binding import bind
 from chalicelib.core.errors import TransientError
 from chalicelib.core.jobs.deliveries import PendingNotification
 from chalicelib.services import Services
@@ -9,18 +10,15 @@ from chalicelib.services import Services
 logger = logging.getLogger("slidehook")
 
 
-def tell(job: str, attempt: int, system: Services) -> None:
-    """Let the receivers of a job hear how an attempt ended, if it has. A courtesy: the minute timer does it as well."""
-    if not system.settings.callback_secrets:
+def notify(job: str, attempt: int, services: Services) -> None:
+    """Send the callbacks of an attempt, if it has ended. A failure is only logged: the minute timer repeats it."""
+    if not services.settings.callback_secrets:
         return
     from chalicelib.steps.deliver import announce
 
     try:
-        announce(
-            PendingNotification(job=job, attempt=attempt), hook_urls=system.settings.callback_urls,
-            jobs=system.jobs, deliveries=system.deliveries, queue=system.queue, clock=system.clock,
-        )  # fmt: skip
+        bind(announce, services)(PendingNotification(job=job, attempt=attempt))
     except TransientError as error:
-        logger.warning("job %s: its end was not announced yet: %s", job, error)
+        logger.warning("job %s: its callbacks were not sent yet: %s", job, error)
     except Exception:
-        logger.exception("job %s: its end was not announced", job)
+        logger.exception("job %s: its callbacks were not sent", job)

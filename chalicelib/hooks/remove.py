@@ -1,21 +1,22 @@
-"""The `remove` hook: slides are taken out of a session, at once for readers, their tiles half an hour later."""
+"""The `remove` hook: takes slides out of a session. Their tiles are dropped half an hour later."""
 
 from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from chalicelib.hooks import Parameters
-from chalicelib.hooks.upload import ObjectIdText
+from chalicelib.core.errors import DestinationError
+from chalicelib.core.web.auth import Caller, Scope
+from chalicelib.hooks.base import Document, Hook, Parameters
+from chalicelib.hooks.fields import Count, ObjectId, ObjectIdText
 from chalicelib.ports.archive import Archive
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.jobs import Jobs
 from chalicelib.steps.control import remove as remove_views
-
-name = "remove"
+from chalicelib.steps.visibility import require_session
 
 
 class RemoveParameters(Parameters):
-    """Either some views of the session, or all of it: that has to be said."""
+    """Either some views of the session or, explicitly, the whole session."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -31,20 +32,42 @@ class RemoveParameters(Parameters):
 
     session: ObjectIdText = Field(description="id of the session")
     views: Annotated[list[ObjectIdText], Field(min_length=1, max_length=1000)] | None = Field(
-        default=None, description="ids of its views to take out: `result.view` of a job"
+        default=None, description="ids of the views to remove: `result.view` of a job"
     )
-    whole_session: bool = Field(default=False, description="take all views out")
+    whole_session: bool = Field(default=False, description="remove all views")
 
     @model_validator(mode="after")
-    def _says_what(self) -> Self:
+    def _has_exactly_one(self) -> Self:
         if (self.views is None) is not self.whole_session:
-            raise ValueError("name `views`, or say `whole_session: true`")
+            raise ValueError("either `views` or `whole_session: true` is required")
         return self
 
 
-def remove(parameters: RemoveParameters, *, jobs: Jobs, archive: Archive, clock: Clock) -> int:
-    """Return how many slides were taken out; those that were gone already are not counted.
+class Removed(Document):
+    """The slides that were removed. Slides that had been removed before are not counted."""
 
-    The objects in S3 stay. Raises NoSuchSessionError.
-    """
-    return remove_views(parameters.session, parameters.views, jobs=jobs, archive=archive, clock=clock)
+    session: ObjectId
+    views_removed: Count
+
+
+def authorize(parameters: RemoveParameters, caller: Caller, *, archive: Archive) -> None:
+    """Raises NoSuchSessionError."""
+    require_session(caller, parameters.session, archive=archive)
+
+
+def remove(parameters: RemoveParameters, *, jobs: Jobs, archive: Archive, clock: Clock) -> dict[str, object]:
+    """Return a `Removed` as JSON. The objects in S3 are not deleted. Raises NoSuchSessionError."""
+    removed = remove_views(parameters.session, parameters.views, jobs=jobs, archive=archive, clock=clock)
+    return {"session": parameters.session, "views_removed": removed}
+
+
+hook = Hook(
+    name="remove",
+    summary="Remove slides from a session",
+    parameters=RemoveParameters,
+    scope=Scope.ADMIN,
+    authorize=authorize,
+    run=remove,
+    result=(Removed,),
+    errors=(DestinationError,),
+)

@@ -1,25 +1,24 @@
-"""The `sync` hook: what lies under a prefix is compared with what readers see, and what is missing is submitted."""
+"""The `sync` hook: compares a prefix of S3 with the published slides and submits new and changed ones."""
 
 from collections.abc import Collection
-from functools import partial
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from chalicelib.core.jobs.model import Job, Options
-from chalicelib.core.jobs.source import Source, parse_prefix
+from chalicelib.core.errors import BucketNotAllowedError, DestinationError
+from chalicelib.core.jobs.model import Options
+from chalicelib.core.jobs.source import DIRECT_PREFIX, parse_prefix
 from chalicelib.core.jobs.sync import Sync, new_sync
-from chalicelib.core.web.s3_notifications import Arrival
-from chalicelib.hooks.upload import ObjectIdText, SlideOptions, UploadParameters, arrive, upload
+from chalicelib.core.web.auth import Caller, Scope, collection_of_key
+from chalicelib.hooks.base import Hook
+from chalicelib.hooks.fields import ObjectIdText
+from chalicelib.hooks.upload import SlideOptions
 from chalicelib.ports.archive import Archive
 from chalicelib.ports.clock import Clock
-from chalicelib.ports.jobs import Jobs
 from chalicelib.ports.queue import Queue
-from chalicelib.ports.slides import Slides
 from chalicelib.ports.syncs import Syncs
-from chalicelib.steps import sync as steps
-
-name = "sync"
+from chalicelib.steps.sync import begin
+from chalicelib.steps.visibility import require_readable_source, require_visible_destination
 
 
 def _prefix(url: str) -> str:
@@ -28,8 +27,8 @@ def _prefix(url: str) -> str:
 
 
 class SyncParameters(SlideOptions):
-    """With collection and session all slides under the prefix go there; without, each key names its own, as an upload
-    to the incoming bucket does, and is published as such."""
+    """With `collection` and `session`, all slides below the prefix are published there. Without them, each key names
+    its own destination, as for an upload to the incoming bucket."""
 
     model_config = ConfigDict(
         json_schema_extra={"dependentRequired": {"collection": ["session"], "session": ["collection"]}}
@@ -44,12 +43,20 @@ class SyncParameters(SlideOptions):
     session: ObjectIdText | None = Field(default=None, description="id of a session of that collection")
 
     @model_validator(mode="after")
-    def _names_both_or_none(self) -> Self:
+    def _has_both_or_none(self) -> Self:
         if (self.collection is None) is not (self.session is None):
-            raise ValueError("name both `collection` and `session`, or none of them")
+            raise ValueError("`collection` and `session` require each other")
         if self.collection is None and self.options() != Options():
-            raise ValueError("options go with `collection` and `session`: what each key names is published without")
+            raise ValueError("options require `collection` and `session`")
         return self
+
+
+def authorize(parameters: SyncParameters, caller: Caller, *, archive: Archive) -> None:
+    """Raises NoSuchCollectionError, NoSuchSessionError, SourceNotAllowedError."""
+    prefix = parse_prefix(parameters.prefix)[1].removeprefix(DIRECT_PREFIX)
+    collection = parameters.collection or collection_of_key(prefix)
+    require_visible_destination(caller, collection, parameters.session, archive=archive)
+    require_readable_source(caller, parameters.prefix, pointer="/prefix")
 
 
 def sync(
@@ -61,7 +68,7 @@ def sync(
     queue: Queue,
     clock: Clock,
 ) -> Sync:
-    """Return the sync for a call, running: begun now, or the run that is at it.
+    """Return the sync of a call: a new run, or the one that is running.
 
     Raises BucketNotAllowedError, DestinationError.
     """
@@ -69,80 +76,17 @@ def sync(
     place = None
     if parameters.collection is not None and parameters.session is not None:
         place = archive.locate(parameters.collection, parameters.session, None)
-    asked = new_sync(bucket, prefix, place, parameters.options(), now=clock.now())
-    return steps.begin(asked, source_buckets=source_buckets, syncs=syncs, queue=queue)
+    requested = new_sync(bucket, prefix, place, parameters.options(), now=clock.now())
+    return begin(requested, source_buckets=source_buckets, syncs=syncs, queue=queue)
 
 
-def scheduled(
-    bucket: str,
-    *,
-    every_seconds: float,
-    source_buckets: Collection[str],
-    syncs: Syncs,
-    queue: Queue,
-    clock: Clock,
-) -> None:
-    """Begin the sync of a whole bucket whose keys name the places, if it is due."""
-    asked = new_sync(bucket, "", None, Options(), now=clock.now())
-    if steps.is_due(syncs.get(asked.id), every_seconds=every_seconds, now=clock.now()):
-        steps.begin(asked, source_buckets={*source_buckets, bucket}, syncs=syncs, queue=queue)
-
-
-def go_on(
-    sync: Sync,
-    *,
-    source_buckets: Collection[str],
-    slides: Slides,
-    jobs: Jobs,
-    archive: Archive,
-    queue: Queue,
-    syncs: Syncs,
-    clock: Clock,
-) -> None:
-    """Bring a sync forward, as far as there is time."""
-    submit = partial(
-        _submit, source_buckets=source_buckets, slides=slides, jobs=jobs, archive=archive, queue=queue, clock=clock
-    )
-    steps.work(sync, submit, slides=slides, jobs=jobs, archive=archive, syncs=syncs, clock=clock)
-
-
-def _submit(
-    sync: Sync,
-    source: Source,
-    *,
-    source_buckets: Collection[str],
-    slides: Slides,
-    jobs: Jobs,
-    archive: Archive,
-    queue: Queue,
-    clock: Clock,
-) -> Job:
-    """Submit an object as the sync asks for. Raises what an upload does, where nobody keeps it as a failed job."""
-    if sync.place is None:
-        arrival = Arrival(
-            bucket=source.bucket,
-            key=source.key,
-            etag=source.etag,
-            size_bytes=source.size_bytes,
-            version_id=None,
-            at=source.last_modified_at,
-        )
-        return arrive(
-            arrival, source_buckets=source_buckets,
-            slides=slides, jobs=jobs, archive=archive, queue=queue, clock=clock,
-        )  # fmt: skip
-    options = sync.options
-    parameters = UploadParameters(
-        source=f"s3://{source.bucket}/{source.key}",
-        collection=sync.place.collection,
-        session=sync.place.session,
-        tile_size=options.tile_size,
-        base_only=options.base_only,
-        overwrite=options.overwrite,
-        on_bad_tile=options.on_bad_tile,
-        associated=options.associated,
-    )
-    return upload(
-        parameters, source_buckets=source_buckets,
-        slides=slides, jobs=jobs, archive=archive, queue=queue, clock=clock,
-    )  # fmt: skip
+hook = Hook(
+    name="sync",
+    summary="Submit new and changed slides of a prefix",
+    parameters=SyncParameters,
+    scope=Scope.SUBMIT,
+    authorize=authorize,
+    run=sync,
+    result=Sync,
+    errors=(BucketNotAllowedError, DestinationError),
+)

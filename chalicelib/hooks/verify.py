@@ -1,21 +1,22 @@
-"""The `verify` hook: every tile of a published slide is read back from MongoDB and compared with its source."""
+"""The `verify` hook: reads every tile of a published slide from MongoDB and compares it with the source."""
 
 from collections.abc import Collection
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from chalicelib.core.errors import BucketNotAllowedError
-from chalicelib.core.jobs.model import Job
-from chalicelib.hooks import CallbackUrl, Parameters
+from chalicelib.core.errors import BucketNotAllowedError, NotFoundError, NotVerifiableError
+from chalicelib.core.jobs.model import Job, known
+from chalicelib.core.web.auth import Caller, Scope
+from chalicelib.hooks.base import Hook, Parameters
+from chalicelib.hooks.fields import CallbackUrl
 from chalicelib.ports.archive import Archive
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.jobs import Jobs
 from chalicelib.ports.queue import Queue
 from chalicelib.steps.submit import enqueue
 from chalicelib.steps.verify import verification
-
-name = "verify"
+from chalicelib.steps.visibility import visible_job
 
 
 class VerifyParameters(Parameters):
@@ -24,8 +25,17 @@ class VerifyParameters(Parameters):
     job: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] = Field(
         description="id of the job that published the slide"
     )
-    repair: bool = Field(default=False, description="publish the slide anew from its source if anything is wrong")
-    callback_url: CallbackUrl | None = Field(default=None, description="https URL that is told of its end")
+    repair: bool = Field(
+        default=False, description="publish the slide again from its source if a tile is missing or altered"
+    )
+    callback_url: CallbackUrl | None = Field(
+        default=None, description="https URL that receives an event when the verification ends"
+    )
+
+
+def authorize(parameters: VerifyParameters, caller: Caller, *, jobs: Jobs) -> None:
+    """Raises NotFoundError."""
+    known(parameters.job, visible_job(caller, jobs.get(parameters.job)))
 
 
 def verify(
@@ -37,7 +47,7 @@ def verify(
     queue: Queue,
     clock: Clock,
 ) -> Job:
-    """Return the job that verifies the slide: the one that is at it, or the next attempt.
+    """Return the job that verifies the slide: the running one, or the next attempt.
 
     Raises NotFoundError, NotVerifiableError, BucketNotAllowedError.
     """
@@ -45,3 +55,15 @@ def verify(
     if job.source.bucket not in source_buckets:
         raise BucketNotAllowedError(f"the bucket {job.source.bucket!r} may not be read")
     return enqueue(job, force=True, callback_url=parameters.callback_url, jobs=jobs, archive=archive, queue=queue)
+
+
+hook = Hook(
+    name="verify",
+    summary="Compare a published slide with its source",
+    parameters=VerifyParameters,
+    scope=Scope.SUBMIT,
+    authorize=authorize,
+    run=verify,
+    result=Job,
+    errors=(NotFoundError, NotVerifiableError, BucketNotAllowedError),
+)

@@ -30,10 +30,10 @@ def redrive(
     session: str | None,
     cursor: str | None,
     jobs: Jobs,
-    is_seen: Callable[[Job], bool] = lambda _: True,
+    is_visible: Callable[[Job], bool] = lambda _: True,
 ) -> Redriven:
     """`retry` the failed jobs of a page whose error has one of `codes`, of all sessions or one; those that the caller
-    does not see (`is_seen`) are passed over.
+    may not see (`is_visible`) are skipped.
 
     One that is refused does not keep the others. Raises InvalidRequestError for a foreign cursor.
     """
@@ -42,7 +42,7 @@ def redrive(
     for job in page.jobs:
         if job.error is None or job.error.code not in codes or session not in (None, job.destination.session):
             continue
-        if not is_seen(job):
+        if not is_visible(job):
             continue
         try:
             again.append(retry(job.id))

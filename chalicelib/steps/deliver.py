@@ -41,7 +41,7 @@ BATCH = 100
 def announce(
     notice: PendingNotification,
     *,
-    hook_urls: Mapping[str, str],
+    callback_urls: Mapping[str, str],
     jobs: Jobs,
     deliveries: Deliveries,
     queue: Queue,
@@ -55,7 +55,7 @@ def announce(
     told = outcome_of(job, notice.attempt)
     made: list[Delivery] = []
     if told is not None:
-        wanted = new_deliveries(job, told, hook_url=hook_urls.get(job.hook), now=clock.now())
+        wanted = new_deliveries(job, told, hook_url=callback_urls.get(job.hook), now=clock.now())
         made = [deliveries.create(each) for each in wanted]
     jobs.told(notice, subscribers=len(job.subscribers))
     # One that was made before has had its message.
@@ -88,7 +88,7 @@ def deliver(
     job: str,
     delivery_id: str,
     *,
-    secrets: Sequence[bytes],
+    callback_secrets: Sequence[bytes],
     dice: float,
     callbacks: Callbacks,
     deliveries: Deliveries,
@@ -111,7 +111,7 @@ def deliver(
     # Before the call: whoever finds it begun leaves it alone until a worker that said nothing is given up.
     if not deliveries.move(delivery, trying) or trying.state != "pending":
         return
-    answer = callbacks.post(trying.url, headers_of(trying, secrets, now=clock.now()), trying.body.encode())
+    answer = callbacks.post(trying.url, headers_of(trying, callback_secrets, now=clock.now()), trying.body.encode())
     after = answered(trying, answer, now=clock.now(), dice=dice)
     # First, so that a crash in between asks the receiver once more rather than never again.
     if after.state == "disabled":

@@ -9,7 +9,9 @@ from chalicelib.core.errors import (
     NotRetryableError,
     NotTiffError,
     SlideError,
+    SlidehookError,
     SourceError,
+    TransientError,
 )
 from chalicelib.core.jobs.model import (
     Destination,
@@ -17,19 +19,135 @@ from chalicelib.core.jobs.model import (
     Options,
     State,
     Subscriber,
+    failed,
     is_told,
     known,
     new_job,
     next_attempt,
+    problem,
 )
-from chalicelib.core.jobs.source import OBJECT_ID, Source
+from chalicelib.core.jobs.source import OBJECT_ID, Source, destination_of_key, parse_s3_url
+from chalicelib.core.jobs.sync import Sync
 from chalicelib.core.plan.messages import ask
 from chalicelib.core.tiff.directory import MAGIC_BYTES, looks_like_tiff
+from chalicelib.core.web.s3_notifications import Arrival
 from chalicelib.ports.archive import Archive
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.jobs import Jobs
 from chalicelib.ports.queue import Queue
 from chalicelib.ports.slides import Slides
+
+# The hook of every job that publishes a slide, also of those that an S3 event or a sync submits.
+UPLOAD = "upload"
+
+
+def submit_upload(
+    source_url: str,
+    collection: str,
+    session: str,
+    options: Options,
+    *,
+    mongo_collection: str | None = None,
+    force: bool = False,
+    callback_url: str | None = None,
+    source_buckets: Collection[str],
+    slides: Slides,
+    jobs: Jobs,
+    archive: Archive,
+    queue: Queue,
+    clock: Clock,
+) -> Job:
+    """Return the job that publishes the object at `s3://bucket/key` in a session. See `submit`.
+
+    Raises BucketNotAllowedError, SourceError, DestinationError; nothing is stored then.
+    """
+    bucket, key = parse_s3_url(source_url)
+    if bucket not in source_buckets:
+        raise BucketNotAllowedError(f"the bucket {bucket!r} may not be read", pointer="/source")
+    destination = archive.locate(collection, session, mongo_collection)
+    return submit(
+        UPLOAD, bucket, key, destination, options, force=force, callback_url=callback_url,
+        slides=slides, jobs=jobs, archive=archive, queue=queue, clock=clock,
+    )  # fmt: skip
+
+
+def submit_arrival(
+    arrival: Arrival,
+    *,
+    source_buckets: Collection[str],
+    slides: Slides,
+    jobs: Jobs,
+    archive: Archive,
+    queue: Queue,
+    clock: Clock,
+) -> Job:
+    """Return the job for an object that was uploaded to the bucket. Its key names collection and session.
+
+    No client waits for a response, so an object that cannot be submitted becomes a failed job. Raises TransientError.
+    """
+    collection = session = ""
+    try:
+        collection, session = destination_of_key(arrival.key)
+        return submit_upload(
+            f"s3://{arrival.bucket}/{arrival.key}", collection, session, Options(), source_buckets=source_buckets,
+            slides=slides, jobs=jobs, archive=archive, queue=queue, clock=clock,
+        )  # fmt: skip
+    except TransientError:
+        raise
+    except SlidehookError as error:
+        return _failed_arrival(arrival, collection, session, error, jobs=jobs, clock=clock)
+
+
+def _failed_arrival(
+    arrival: Arrival, collection: str, session: str, error: SlidehookError, *, jobs: Jobs, clock: Clock
+) -> Job:
+    """Store an arrival that cannot be submitted as a failed job. A repeated event returns the same job."""
+    now = clock.now()
+    source = Source(
+        bucket=arrival.bucket,
+        key=arrival.key,
+        etag=arrival.etag,
+        size_bytes=arrival.size_bytes,
+        version_id=arrival.version_id,
+        last_modified_at=arrival.at,
+    )
+    destination = Destination(collection=collection, session=session, image_store="", database="")
+    job = new_job(UPLOAD, source, destination, Options(), now=now)
+    return jobs.create(failed(job, problem(error), now=now, sweep_at=None))
+
+
+def submit_listed(
+    sync: Sync,
+    source: Source,
+    *,
+    source_buckets: Collection[str],
+    slides: Slides,
+    jobs: Jobs,
+    archive: Archive,
+    queue: Queue,
+    clock: Clock,
+) -> Job:
+    """Return the job for an object that a sync has found, with the destination and options of the sync.
+
+    A sync without a destination submits the object as an S3 event does. Raises SlidehookError as `submit_upload`.
+    """
+    if sync.place is None:
+        arrival = Arrival(
+            bucket=source.bucket,
+            key=source.key,
+            etag=source.etag,
+            size_bytes=source.size_bytes,
+            version_id=None,
+            at=source.last_modified_at,
+        )
+        return submit_arrival(
+            arrival, source_buckets=source_buckets,
+            slides=slides, jobs=jobs, archive=archive, queue=queue, clock=clock,
+        )  # fmt: skip
+    return submit_upload(
+        str(source), sync.place.collection, sync.place.session, sync.options, source_buckets=source_buckets,
+        slides=slides, jobs=jobs, archive=archive, queue=queue, clock=clock,
+    )  # fmt: skip
 
 
 def submit(

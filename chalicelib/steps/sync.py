@@ -14,7 +14,7 @@ from chalicelib.core.errors import (
     SlidehookError,
     TransientError,
 )
-from chalicelib.core.jobs.model import Job, Problem, State
+from chalicelib.core.jobs.model import Job, Options, Problem, State
 from chalicelib.core.jobs.source import Source
 from chalicelib.core.jobs.sync import (
     MAX_MESSAGE,
@@ -25,6 +25,7 @@ from chalicelib.core.jobs.sync import (
     advanced,
     id_of,
     is_slide,
+    new_sync,
     next_run,
     outcome_of,
     place_of,
@@ -56,6 +57,15 @@ def begin(sync: Sync, *, source_buckets: Collection[str], syncs: Syncs, queue: Q
         # Without this message it begins with the next minute.
         queue.send([Message(do="sync", job=stored.id, attempt=stored.run, group=stored.group)])
     return stored
+
+
+def begin_scheduled(
+    bucket: str, *, every_seconds: float, source_buckets: Collection[str], syncs: Syncs, queue: Queue, clock: Clock
+) -> None:
+    """Start the sync of a whole bucket, whose keys name the destinations, if it is due."""
+    sync = new_sync(bucket, "", None, Options(), now=clock.now())
+    if is_due(syncs.get(sync.id), every_seconds=every_seconds, now=clock.now()):
+        begin(sync, source_buckets={*source_buckets, bucket}, syncs=syncs, queue=queue)
 
 
 def is_due(sync: Sync | None, *, every_seconds: float, now: float) -> bool:

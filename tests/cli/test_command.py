@@ -169,7 +169,7 @@ def test_json_tells_what_ended_the_run(run_slide, service: Service):
 
 def test_the_fields_that_are_wrong_are_named(run_slide, service: Service):
     errors = [{"pointer": "/tile_size", "detail": "must be even"}, {"pointer": "/source", "detail": "is odd"}]
-    service.refused[".svs"] = problem(422, "invalid_request", "wrong in the request", errors=errors)
+    service.refused[".svs"] = problem(422, "invalid_request", "invalid fields", errors=errors)
 
     ended = run_slide()
 

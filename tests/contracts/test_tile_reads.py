@@ -155,8 +155,8 @@ def call(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> Callable[..., HTTPR
         monkeypatch.setenv(f"SLIDEHOOK_{name}", "unused")
     import app
 
-    settings = replace(app.system.settings, open_reads=True)
-    monkeypatch.setattr(app, "system", SimpleNamespace(archive=reader.archive, settings=settings))
+    settings = replace(app.services.settings, open_reads=True)
+    monkeypatch.setattr(app, "services", SimpleNamespace(archive=reader.archive, settings=settings))
 
     def get(path: str, known: str = "") -> HTTPResponse:
         with Client(app.app) as client:

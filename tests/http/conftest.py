@@ -19,13 +19,13 @@ SETTINGS = (
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    """The app's outside; `app.system` from now on."""
+    """The app's outside; `app.services` from now on."""
     for name in SETTINGS:
         monkeypatch.setenv(name, "unused")
     import app
 
     made = World()
-    monkeypatch.setattr(app, "system", made)
+    monkeypatch.setattr(app, "services", made)
     made.put(write(Slide(width_px=300, height_px=200)))
     return made
 

@@ -112,7 +112,7 @@ def test_jobs_are_counted_by_state(jobs: list[str], call: Call) -> None:
 def test_very_many_jobs_are_at_least_so_many(
     jobs: list[str], call: Call, monkeypatch: pytest.MonkeyPatch, world: World
 ) -> None:
-    monkeypatch.setattr("chalicelib.entrypoints.http.jobs.COUNTED_TO", 3)
+    monkeypatch.setattr("chalicelib.entrypoints.http.handlers.jobs.MAX_COUNT", 3)
     world.memory_jobs.create(a_job("Lung 9.svs", now=1.0, state=State.DONE))
     found = counts(call)
     assert (found["done"], found["queued"]) == ({"count": 3, "is_exact": False}, {"count": 3, "is_exact": True})

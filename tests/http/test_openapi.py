@@ -1,4 +1,4 @@
-"""The API's document: it names every door, and says of each what is checked."""
+"""The API's document: every route, with the classes that validate its requests."""
 
 import json
 from collections.abc import Callable
@@ -8,12 +8,11 @@ import pytest
 from chalice.test import HTTPResponse
 from openapi_spec_validator import validate
 
-from chalicelib.core.errors import SlidehookError
-from chalicelib.entrypoints.http.documents import known_codes
-from chalicelib.entrypoints.http.hooks import HOOKS
 from chalicelib.entrypoints.http.openapi import document
 from chalicelib.entrypoints.http.routes import ROUTES
+from chalicelib.hooks.registry import hooks
 from tests.http.documented import assert_documented
+from tests.unit.test_errors import every_error
 from tests.world import COLLECTION, World
 
 Call = Callable[..., HTTPResponse]
@@ -28,25 +27,25 @@ def test_the_document_is_one(call: Call) -> None:
     assert call("GET", "/openapi.json", If_None_Match=answer.headers["ETag"]).status_code == 304
 
 
-def test_every_door_of_the_app_is_documented_and_no_other(world: World) -> None:
+def test_every_route_of_the_app_is_documented_and_nothing_else(world: World) -> None:
     import app
 
-    doors = {(method, path) for path, methods in app.app.routes.items() for method in methods}
-    doors -= {(method, path) for method, path in doors if method in {"HEAD", "OPTIONS"}}
-    assert {(door.method, door.path) for door in ROUTES} == doors
+    routes = {(method, path) for path, methods in app.app.routes.items() for method in methods}
+    routes -= {(method, path) for method, path in routes if method in {"HEAD", "OPTIONS"}}
+    assert {(route.method, route.path) for route in ROUTES} == routes
 
 
 def test_every_hook_is_documented() -> None:
     assert {path.removeprefix("/hooks/") for path in document()["paths"] if path.startswith("/hooks/")} == {
-        *HOOKS, "{name}",
+        *hooks(), "{name}",
     }  # fmt: skip
 
 
 def test_every_group_is_described_and_every_operation_has_a_name_of_its_own() -> None:
     found = document()
-    operations = [operation for methods in found["paths"].values() for operation in methods.values()]
-    assert {tag for operation in operations for tag in operation["tags"]} == {tag["name"] for tag in found["tags"]}
-    names = [operation["operationId"] for operation in operations]
+    every = [operation for methods in found["paths"].values() for operation in methods.values()]
+    assert {tag for operation in every for tag in operation["tags"]} == {tag["name"] for tag in found["tags"]}
+    names = [operation["operationId"] for operation in every]
     assert len(names) == len(set(names))
 
 
@@ -77,7 +76,7 @@ def test_the_codes_of_refusals_are_named_by_status() -> None:
     assert codes["401"] == {"unauthorized", "bad_signature"}
     assert {"no_such_source", "not_a_tiff", "session_not_in_collection", "idempotency_key_reused"} <= codes["422"]
     assert "mongodb_unavailable" in codes["503"]
-    assert set().union(*codes.values()) <= known_codes(SlidehookError)
+    assert set().union(*codes.values()) <= {each.code for each in every_error()}
 
 
 @pytest.mark.parametrize(

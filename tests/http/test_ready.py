@@ -39,7 +39,7 @@ def test_a_part_that_fails_is_named_and_its_secrets_are_not(
 def test_a_part_that_does_not_answer_is_not_waited_for(
     world: World, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chalicelib.entrypoints.http.ready.PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("chalicelib.entrypoints.http.handlers.readiness.TIMEOUT_SECONDS", 0.05)
     over = Event()
     world.probes["table"] = lambda: over.wait(30)
     answer = call("GET", "/ready")

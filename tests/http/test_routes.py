@@ -1,9 +1,10 @@
-"""app.py as the functions load it: each starts with what it needs, and every door leads somewhere."""
+"""The table of routes, and app.py as each Lambda function loads it."""
 
-import ast
 import json
+import re
 import subprocess
 import sys
+from inspect import Parameter, signature
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,11 @@ import pytest
 from chalicelib.core.plan.chunks import cut, dump_plan
 from chalicelib.core.plan.pyramid import plan_pyramid
 from chalicelib.core.tiff.directory import read_ifds
-from chalicelib.entrypoints.http.responses import handler
+from chalicelib.entrypoints.http.dispatch import contract
+from chalicelib.entrypoints.http.operations import operations
+from chalicelib.entrypoints.http.routes import ROUTES, Route
 from tests.slides import Slide, write
+from tests.world import World
 
 ROOT = Path(__file__).parent.parent.parent
 SETTINGS = {
@@ -50,14 +54,14 @@ work.put(records_key(job, "digest"), records)
 archive.stage(job)
 tile(job, 0, threads=2, cores=1, slides=slides, jobs=jobs, archive=archive, work=work, queue=MemoryQueue(),
      clock=MemoryClock())
-system = app.system
-assert all((system.slides, system.work, system.jobs, system.events, system.queue, system.archive))
+services = app.services
+assert all((services.slides, services.work, services.jobs, services.events, services.queue, services.archive))
 stored = sum(archive.holding(job).tiles_by_depth.values())
 print(json.dumps({"stored": stored, "loaded": sorted({name.split(".")[0] for name in sys.modules})}))
 """
 
 
-def test_a_worker_that_copies_a_chunk_loads_neither_codecs_nor_what_checks_requests(tmp_path: Path) -> None:
+def test_worker_that_copies_a_chunk_loads_no_codecs_and_no_pydantic(tmp_path: Path) -> None:
     data = write(Slide(width_px=700, height_px=500))
     slide = tmp_path / "slide.tif"
     slide.write_bytes(data)
@@ -82,20 +86,38 @@ def test_a_worker_that_copies_a_chunk_loads_neither_codecs_nor_what_checks_reque
     assert {"numpy", "tifffile", "simplejpeg", "imagecodecs", "pydantic", "PIL"}.isdisjoint(found["loaded"])
 
 
-def doors() -> list[str]:
-    """The handlers that app.py names, as text because it loads their module with the first request only."""
-    calls = [node for node in ast.walk(ast.parse((ROOT / "app.py").read_text())) if isinstance(node, ast.Call)]
-    return [
-        call.args[0].value
-        for call in calls
-        if isinstance(call.func, ast.Name) and call.func.id == "answer" and isinstance(call.args[0], ast.Constant)
-    ]
+def key(route: Route) -> str:
+    return f"{route.method} {route.path}"
 
 
-@pytest.mark.parametrize("name", doors())
-def test_every_door_of_the_app_leads_to_a_handler(name: str) -> None:
-    assert callable(handler(name))
+@pytest.mark.parametrize("route", ROUTES, ids=key)
+def test_handler_of_a_route_takes_its_path_parameters(route: Route) -> None:
+    parameters = list(signature(route.handler()).parameters.values())
+    path = re.findall(r"{(\w+)}", route.path)
+    positional = [each.name for each in parameters if each.kind is Parameter.POSITIONAL_OR_KEYWORD]
+    assert positional[1:] == path
+    assert {each.name for each in parameters if each.kind is Parameter.KEYWORD_ONLY} <= {"query", "body"}
 
 
-def test_the_doors_are_found() -> None:
-    assert {"catalogue.health", "hooks.call_hook", "jobs.show_job", "tiles.show_tile"} <= set(doors())
+@pytest.mark.parametrize("route", ROUTES, ids=key)
+def test_documented_request_of_a_route_is_the_validated_one(route: Route) -> None:
+    query, body = contract(route.handler())
+    (found,) = (each for each in operations([route]) if each.path == route.path)
+    spec = route.spec()
+    # A handler that parses its request itself documents the class in its spec, and only there.
+    assert not (query and spec.query)
+    assert not (body and spec.body)
+    assert (found.query, found.body) == (query or spec.query, body or spec.body)
+
+
+def test_table_has_each_method_of_a_path_once() -> None:
+    keys = [key(route) for route in ROUTES]
+    assert len(keys) == len(set(keys))
+
+
+def test_app_registers_head_and_options_for_each_path(world: World) -> None:
+    import app
+
+    for path, methods in app.app.routes.items():
+        assert "OPTIONS" in methods
+        assert ("HEAD" in methods) == ("GET" in methods), path

@@ -328,7 +328,7 @@ def test_a_tile_that_the_file_leaves_out_is_not_found_in_any_dialect(world: Worl
     ):
         answer = call("GET", path)
         assert (answer.status_code, answer.json_body["code"]) == (404, "not_found"), path
-        assert "leaves it out" in answer.json_body["detail"]
+        assert "the file omits it" in answer.json_body["detail"]
 
 
 def test_of_a_slide_without_its_coarser_levels_there_is_what_was_published(world: World, call: Call) -> None:
@@ -346,12 +346,12 @@ def test_of_a_slide_without_its_coarser_levels_there_is_what_was_published(world
 def test_a_tile_that_api_gateway_would_not_carry_is_refused_with_what_to_do(
     world: World, call: Call, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    large = bytes(pieces.MAX_ANSWER_BYTES + 1)
+    large = bytes(pieces.MAX_RESPONSE_BYTES + 1)
     stored = world.memory_archive.tiles[DATABASE, job.image]
     stored["tqqq.jpg"] = Tile("tqqq.jpg", 4, large, tile_id("tqqq.jpg", large))
     answer = call("GET", f"/slides/{exact(job)}/0/0_0.jpg")
     assert (answer.status_code, answer.json_body["code"]) == (413, "answer_too_large")
-    assert "has 4400001 bytes; at most 4400000" in answer.json_body["detail"]
+    assert "has 4400001 bytes; a response has at most 4400000" in answer.json_body["detail"]
     assert "tile_size" in answer.json_body["hint"]
     theirs = call("GET", f"/tile/{STORE}/{job.image}/tqqq.jpg")
     assert (theirs.status_code, list(theirs.json_body)) == (413, ["error"])
@@ -362,7 +362,7 @@ def test_a_tile_that_api_gateway_would_not_carry_is_refused_with_what_to_do(
 def test_the_largest_answer_fits_through_lambda(world: World, job: Job) -> None:
     import app
 
-    body = bytes(pieces.MAX_ANSWER_BYTES)
+    body = bytes(pieces.MAX_RESPONSE_BYTES)
     world.memory_archive.tiles[DATABASE, job.image]["t.jpg"] = Tile("t.jpg", 1, body, tile_id("t.jpg", body))
     event = {
         "requestContext": {"httpMethod": "GET", "resourcePath": "/thumb", "path": "/thumb"},
@@ -464,7 +464,7 @@ archive.add_session("s", collection="c")
 facts = ImageFacts(file_name="a.svs", width_px=300, height_px=200, tile_size_px=64, levels=4)
 archive.add_view(view, session="s", image=image, image_store=store, facts=facts)
 archive.tiles["tiles", image] = {"tqqq.jpg": Tile("tqqq.jpg", 4, b"jpeg", tile_id("tqqq.jpg", b"jpeg"))}
-app.system = SimpleNamespace(archive=archive, settings=replace(app.system.settings, open_reads=True))
+app.services = SimpleNamespace(archive=archive, settings=replace(app.services.settings, open_reads=True))
 paths = [f"/slides/{view}/0/0_0.jpg", f"/slides/{view}_files/9/0_0.jpg",
          f"/iiif/{view}/0,0,64,64/64,64/0/default.jpg", f"/tile/{store}/{image}/tqqq.jpg"]
 with Client(app.app) as client:

@@ -4,11 +4,11 @@ import json
 import re
 
 import pytest
-from chalice.app import Request, Response
+from chalice.app import Response
 from playwright.sync_api import expect, sync_playwright
 
 from chalicelib.entrypoints import pages
-from chalicelib.services import Services
+from chalicelib.entrypoints.http.call import Call as Request
 from tests.patience import PATIENCE_SECONDS
 from tests.pixels.test_chromium import browser
 from tests.security.conftest import UPLOAD, Call, publish
@@ -32,15 +32,15 @@ setInterval(() => { document.title = `readable: ${document.cookie}.`; }, 100);
 def typed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is typed in as a token, if anything."""
     tokens: list[str] = []
-    served = pages.page
+    served = pages.show_file
 
-    def page(request: Request | None, system: Services, name: str) -> Response:
-        answer = served(request, system, name)
+    def show_file(call: Request, name: str) -> Response:
+        answer = served(call, name)
         if name == "jobs.js" and tokens:
             answer.body += HAND.replace("TOKEN", json.dumps(tokens[0]))
         return answer
 
-    monkeypatch.setattr(pages, "page", page)
+    monkeypatch.setattr(pages, "show_file", show_file)
     return tokens
 
 

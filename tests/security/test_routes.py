@@ -1,4 +1,4 @@
-"""Every door has a rule. A door that app.py gets and this table does not have fails here."""
+"""Access of every route. `RULES` is a second list of all routes: a route that is missing here fails a test."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,7 +8,10 @@ from chalice.app import Request
 from chalice.local import LambdaEventConverter
 
 from chalicelib.core.errors import ForbiddenError
-from chalicelib.entrypoints.http.auth import may_administer, may_read, may_submit
+from chalicelib.core.web.auth import Scope
+from chalicelib.entrypoints.http.auth import authorize
+from chalicelib.entrypoints.http.dispatch import authorize as authorize_route
+from chalicelib.entrypoints.http.routes import ROUTES
 from tests.security.conftest import UPLOAD, Call, publish
 from tests.world import COLLECTION, SESSION, STORE, World
 
@@ -76,7 +79,7 @@ MAY = {
 }  # fmt: skip
 # What they show belongs to no collection.
 NOT_FOR_LIMITED = {("GET", "/orphans"), ("DELETE", "/orphans"), ("GET", "/jobs/counts")}
-CLOSED = sorted(door for door, rule in RULES.items() if rule != "open")
+CLOSED = sorted(route for route, rule in RULES.items() if rule != "open")
 
 
 def filled(path: str) -> str:
@@ -85,18 +88,18 @@ def filled(path: str) -> str:
     return path.replace("/hooks/{name}", "/hooks/upload").replace("{name}", "t.jpg")
 
 
-def doors(*, without: set[str]) -> set[tuple[str, str]]:
+def routes(*, without: set[str]) -> set[tuple[str, str]]:
     import app
 
     return {(method, path) for path, methods in app.app.routes.items() for method in methods if method not in without}
 
 
-def test_every_door_of_the_app_has_a_rule_and_no_rule_is_of_a_door_that_is_gone(world: World) -> None:
-    assert doors(without={"HEAD", "OPTIONS"}) == set(RULES)
+def test_routes_of_the_app_are_exactly_those_with_a_rule(world: World) -> None:
+    assert routes(without={"HEAD", "OPTIONS"}) == set(RULES)
 
 
-def test_whoever_has_nothing_to_show_is_refused_at_every_door_that_is_not_open(world: World, call: Call) -> None:
-    for method, path in doors(without={"OPTIONS"}):
+def test_request_without_valid_token_is_refused_by_every_closed_route(world: World, call: Call) -> None:
+    for method, path in routes(without={"OPTIONS"}):
         if RULES.get(("GET" if method == "HEAD" else method, path)) == "open":
             continue
         for token in (None, "", "wrong", "Read"):
@@ -107,7 +110,7 @@ def test_whoever_has_nothing_to_show_is_refused_at_every_door_that_is_not_open(w
 
 @pytest.mark.parametrize(("method", "path"), CLOSED)
 @pytest.mark.parametrize("limited", ["", "mine-"])
-def test_a_token_opens_the_doors_of_its_scopes_only(
+def test_token_is_accepted_by_the_routes_of_its_scope_only(
     world: World, call: Call, method: str, path: str, limited: str
 ) -> None:
     may = MAY[RULES[method, path]]
@@ -122,15 +125,15 @@ def test_a_token_opens_the_doors_of_its_scopes_only(
             assert RULES[method, path] in answer.json_body["detail"]
 
 
-@pytest.mark.parametrize(("method", "path"), [door for door in CLOSED if door[0] == "GET"])
-def test_head_is_let_in_as_get_is(world: World, call: Call, method: str, path: str) -> None:
+@pytest.mark.parametrize(("method", "path"), [route for route in CLOSED if route[0] == "GET"])
+def test_head_requires_the_same_scope_as_get(world: World, call: Call, method: str, path: str) -> None:
     assert call("HEAD", filled(path), token=None).status_code == 401
     rights = RULES[method, path]
     same = [call(each, filled(path), token=rights).status_code for each in ("HEAD", "GET")]
     assert same[0] == same[1]
 
 
-def test_removing_needs_more_than_submitting(world: World, call: Call) -> None:
+def test_remove_hook_requires_the_admin_scope(world: World, call: Call) -> None:
     job = publish(world, call, UPLOAD)
     body = {"session": SESSION, "views": [job["result"]["view"]]}
     for token in ("read", "submit", "mine-submit"):
@@ -139,7 +142,7 @@ def test_removing_needs_more_than_submitting(world: World, call: Call) -> None:
     assert call("POST", "/hooks/remove", body, token="mine-admin").json_body["views_removed"] == 1
 
 
-def test_a_method_that_a_door_does_not_have_is_refused_with_all_headers(world: World, call: Call) -> None:
+def test_unknown_method_of_a_route_is_refused_with_all_headers(world: World, call: Call) -> None:
     for method, path in (("DELETE", f"/jobs/{JOB}"), ("PUT", "/hooks/upload"), ("POST", "/jobs"), ("PATCH", "/")):
         answer = call(method, path, {})
         assert answer.status_code == 405
@@ -147,9 +150,7 @@ def test_a_method_that_a_door_does_not_have_is_refused_with_all_headers(world: W
 
 
 @pytest.mark.parametrize(("method", "path"), sorted(RULES))
-def test_every_answer_carries_the_headers_that_protect_its_reader(
-    world: World, call: Call, method: str, path: str
-) -> None:
+def test_every_response_has_the_security_headers(world: World, call: Call, method: str, path: str) -> None:
     for token in (None, "admin"):
         headers: Any = call(method, filled(path), {}, token=token).headers
         assert headers["X-Content-Type-Options"] == "nosniff"
@@ -164,20 +165,20 @@ def test_every_answer_carries_the_headers_that_protect_its_reader(
 
 @pytest.mark.parametrize("name", ["token", "access_token", "api_key", "Authorization"])
 @pytest.mark.parametrize("path", ["/jobs", "/client", f"/tile?img={'a' * 24}&db={STORE}&name=t.jpg"])
-def test_a_token_in_an_address_is_refused_even_if_it_is_right(world: World, call: Call, path: str, name: str) -> None:
+def test_token_in_the_url_is_refused_even_if_it_is_valid(world: World, call: Call, path: str, name: str) -> None:
     address = f"{path}{'&' if '?' in path else '?'}{name}=admin"
     for token in (None, "admin"):
         answer = call("GET", address, token=token)
         assert answer.status_code == 401
-        assert "address" in answer.json_body["detail"]
+        assert "URL" in answer.json_body["detail"]
 
 
 @pytest.mark.parametrize("scheme", ["Basic", "Token", "", "Bearer Bearer", "bearer\t"])
-def test_a_token_counts_as_a_bearer_token_only(world: World, call: Call, scheme: str) -> None:
+def test_token_without_the_bearer_scheme_is_refused(world: World, call: Call, scheme: str) -> None:
     assert call("GET", "/jobs", token=None, Authorization=f"{scheme} admin").status_code == 401
 
 
-def test_who_is_on_loopback_is_told_by_the_gateway_and_not_by_the_caller(world: World, call: Call) -> None:
+def test_loopback_is_decided_by_source_address_and_host_together(world: World, call: Call) -> None:
     world.settings = replace(world.settings, open_reads=True)
     assert call("GET", "/jobs", token=None).status_code == 200
     assert call("GET", "/jobs", token=None, Host="slides.example.org").status_code == 401
@@ -189,7 +190,7 @@ def test_who_is_on_loopback_is_told_by_the_gateway_and_not_by_the_caller(world: 
     assert call("POST", "/redrive", {}, token=None).status_code == 401
 
 
-def test_open_reads_are_of_no_use_to_those_who_come_from_elsewhere(
+def test_open_reads_do_not_apply_to_requests_from_other_machines(
     world: World, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.settings = replace(world.settings, open_reads=True)
@@ -199,24 +200,34 @@ def test_open_reads_are_of_no_use_to_those_who_come_from_elsewhere(
     assert call("GET", "/jobs").headers["Strict-Transport-Security"] == "max-age=31536000"
 
 
-@pytest.mark.parametrize(
-    ("rule", "scope"),
-    [(may_read, "read"), (may_submit, "submit"), (may_administer, "admin")],
-    ids=["read", "submit", "admin"],
-)
-def test_a_door_that_does_not_see_to_collections_is_closed_to_limited_tokens(
-    world: World, rule: Any, scope: str
-) -> None:
-    def request(token: str) -> Request:
-        return Request(
-            {
-                "headers": {"authorization": f"Bearer {token}"}, "multiValueQueryStringParameters": None,
-                "pathParameters": None, "stageVariables": None, "body": None,
-                "requestContext": {"httpMethod": "GET", "resourcePath": "/new"},
-            }
-        )  # fmt: skip
+def request_with(token: str) -> Request:
+    return Request(
+        {
+            "headers": {"authorization": f"Bearer {token}"}, "multiValueQueryStringParameters": None,
+            "pathParameters": None, "stageVariables": None, "body": None,
+            "requestContext": {"httpMethod": "GET", "resourcePath": "/new"},
+        }
+    )  # fmt: skip
 
-    assert rule(request(scope), world).name == scope
-    assert rule(request(f"mine-{scope}"), world, limited=True).collections == {COLLECTION}
+
+@pytest.mark.parametrize("scope", list(Scope))
+def test_route_that_does_not_filter_by_collection_refuses_limited_token(world: World, scope: Scope) -> None:
+    limited = request_with(f"mine-{scope.value}")
+    assert authorize(request_with(scope.value), world, scope, by_collection=False).name == scope.value  # type: ignore[arg-type]
+    assert authorize(limited, world, scope, by_collection=True).collections == {COLLECTION}  # type: ignore[arg-type]
     with pytest.raises(ForbiddenError, match="limited to some collections"):
-        rule(request(f"mine-{scope}"), world)
+        authorize(limited, world, scope, by_collection=False)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("access", [None, "", "open", "anyone", "Public"])
+def test_route_of_unknown_access_is_refused_even_for_an_administrator(world: World, access: Any) -> None:
+    route = replace(ROUTES[0], access=access)
+    with pytest.raises(ForbiddenError, match="has no access rule"):
+        authorize_route(route, request_with("admin"), world)  # type: ignore[arg-type]
+
+
+def test_table_of_routes_has_the_access_that_the_rules_here_name(world: World) -> None:
+    names = {"open": "public", "any": "token"}
+    expected = {key: names.get(rule, rule) for key, rule in RULES.items()} | {("POST", "/hooks/{name}"): "hook"}
+    assert {(route.method, route.path): route.access.value for route in ROUTES} == expected
+    assert {(route.method, route.path) for route in ROUTES if not route.by_collection} == NOT_FOR_LIMITED

@@ -214,7 +214,7 @@ def a_plan_that_comes_again_sends_nothing() -> AbstractContextManager[Any]:
 
 
 def newer_bytes_wait_for_an_event() -> AbstractContextManager[Any]:
-    return patch.object(consumers, "_follow", lambda *_: None)
+    return patch.object(consumers, "_submit_newer_version", lambda *_: None)
 
 
 def what_a_forced_job_made_before_is_forgotten() -> AbstractContextManager[Any]:

@@ -19,13 +19,14 @@ from chalicelib.core.errors import (
 from chalicelib.core.jobs.backoff import GRACE_SECONDS, LATE_SECONDS, MAX_RESCUES
 from chalicelib.core.jobs.model import Job, Problem, State
 from chalicelib.core.plan.messages import Message
+from chalicelib.core.timestamps import instant
+from chalicelib.entrypoints.http.schemas.jobs import job_document
 from chalicelib.steps.cleanup import BATCH as SWEEPS
 from chalicelib.steps.cleanup import KEEP_SECONDS, due_for_sweep, settle, sweep
 from chalicelib.steps.cleanup import RESERVE_SECONDS as SWEEP_RESERVE_SECONDS
 from chalicelib.steps.control import recreate_session
 from chalicelib.steps.finish import finish
 from chalicelib.steps.plan import plan
-from chalicelib.steps.report import instant, report
 from chalicelib.steps.rescue import BATCH, RESERVE_SECONDS, given_up, rescue, silent_jobs
 from chalicelib.steps.tile import tile
 from tests.contracts.samples import a_job
@@ -410,7 +411,7 @@ def test_a_session_is_emptied_and_its_slides_are_swept_after_a_while() -> None:
 def test_the_status_document_says_where_a_job_stands() -> None:
     world, job = tiling()
     world.clock.advance(10)
-    document = report(job, now=world.clock.now())
+    document = job_document(job, now=world.clock.now())
     assert document["state"] == "tiling"
     assert document["tiles"] == {"done": job.tiles_done, "total": 29}
     assert document["chunks"] == {"done": 1, "total": job.chunks_total}
@@ -420,9 +421,9 @@ def test_the_status_document_says_where_a_job_stands() -> None:
     }
     assert document["eta_seconds"] == round((29 - job.tiles_done) * 10 / job.tiles_done, 1)
     assert (document["result"], document["error"], document["trouble"]) == (None, None, None)
-    troubled = report(replace(job, trouble=Problem(code="c", message="m", hint="h")), now=world.clock.now())
+    troubled = job_document(replace(job, trouble=Problem(code="c", message="m", hint="h")), now=world.clock.now())
     assert troubled["trouble"] == {"code": "c", "message": "m", "hint": "h"}
-    done = report(world.finish(job), now=world.clock.now())
+    done = job_document(world.finish(job), now=world.clock.now())
     assert (done["state"], done["tiles"], done["eta_seconds"]) == ("done", {"done": 29, "total": 29}, None)
     result = done["result"]
     assert isinstance(result, dict)
@@ -433,7 +434,7 @@ def test_the_status_document_says_where_a_job_stands() -> None:
 def test_a_queued_job_has_no_rate_yet() -> None:
     world = World()
     world.put(SLIDE)
-    document = report(world.submit(), now=world.clock.now())
+    document = job_document(world.submit(), now=world.clock.now())
     assert (document["rate"], document["eta_seconds"], document["levels"]) == (
         {"tiles_per_second": None, "bytes_per_second": None}, None, [],
     )  # fmt: skip

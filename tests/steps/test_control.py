@@ -20,12 +20,11 @@ from chalicelib.core.jobs.backoff import GRACE_SECONDS, LATE_SECONDS
 from chalicelib.core.jobs.model import Destination, Job, Options, State, finishing
 from chalicelib.core.jobs.source import Source
 from chalicelib.core.web.s3_notifications import Arrival
-from chalicelib.hooks.upload import arrive
+from chalicelib.entrypoints.http.schemas.jobs import job_document
 from chalicelib.ports.jobs import Jobs
 from chalicelib.steps.cleanup import KEEP_SECONDS, cancel, settle
 from chalicelib.steps.control import recreate_session, redrive, remove
-from chalicelib.steps.report import report
-from chalicelib.steps.submit import retry, submit
+from chalicelib.steps.submit import retry, submit, submit_arrival
 from tests.slides import Slide, write
 from tests.world import BUCKET, COLLECTION, DATABASE, SESSION, World
 
@@ -321,12 +320,12 @@ def test_a_retry_reads_only_from_buckets_that_may_be_read() -> None:
 def test_an_arrival_whose_key_names_no_session_is_not_retried() -> None:
     world = world_with()
     arrival = Arrival(bucket=BUCKET, key="slide.svs", etag='"e"', size_bytes=1, version_id=None, at=1.0)
-    job = arrive(
+    job = submit_arrival(
         arrival, source_buckets=world.settings.source_buckets,
         slides=world.slides, jobs=world.jobs, archive=world.archive, queue=world.queue, clock=world.clock,
     )  # fmt: skip
     assert job is not None
-    assert "retry" not in report(job, now=1.0)["links"]  # type: ignore[operator]
+    assert "retry" not in job_document(job, now=1.0)["links"]  # type: ignore[operator]
     with pytest.raises(NotRetryableError, match="would be refused again"):
         retried(world, job)
 

@@ -44,14 +44,14 @@ def cancelled(world: World, job: Job) -> Job:
 
 def announced(world: World, job: Job, attempt: int = 1) -> None:
     announce(
-        PendingNotification(job=job.id, attempt=attempt), hook_urls=world.settings.callback_urls,
+        PendingNotification(job=job.id, attempt=attempt), callback_urls=world.settings.callback_urls,
         jobs=world.jobs, deliveries=world.deliveries, queue=world.queue, clock=world.clock,
     )  # fmt: skip
 
 
 def tried(world: World, delivery: Delivery, *, dice: float = 0.5) -> Delivery:
     deliver(
-        delivery.job, delivery.id, secrets=SECRETS, dice=dice,
+        delivery.job, delivery.id, callback_secrets=SECRETS, dice=dice,
         callbacks=world.callbacks, deliveries=world.deliveries, queue=world.queue, clock=world.clock,
     )  # fmt: skip
     found = world.memory_deliveries.get(delivery.job, delivery.id)
@@ -388,7 +388,7 @@ def test_without_time_for_a_call_none_is_begun() -> None:
 def test_what_is_not_there_is_not_delivered() -> None:
     world = world_with_callbacks()
     deliver(
-        "0" * 32, "msg_0", secrets=SECRETS, dice=0.5,
+        "0" * 32, "msg_0", callback_secrets=SECRETS, dice=0.5,
         callbacks=world.callbacks, deliveries=world.deliveries, queue=world.queue, clock=world.clock,
     )  # fmt: skip
     assert heard(world) == []

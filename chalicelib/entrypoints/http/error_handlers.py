@@ -1,4 +1,4 @@
-"""What Chalice refuses by itself, as problem details like everything else."""
+"""Errors of Chalice itself as problem details."""
 
 from collections.abc import Mapping
 
@@ -11,12 +11,12 @@ KINDS: Mapping[int, type[SlidehookError]] = {405: MethodNotAllowedError, 415: Un
 
 
 def as_problem(response: Response) -> Response:
-    """Return an answer, as problem details if it is an error that no door of ours has made."""
+    """Return a response, as problem details if it is an error that Chalice made."""
     if not isinstance(response.body, dict) or "Code" not in response.body:
         return response
     kind = KINDS.get(response.status_code)
     if kind is None:
-        return problem(SlidehookError("the service failed to answer"), status=500)
+        return problem(SlidehookError("the service failed to respond"), status=500)
     found = problem(kind(str(response.body.get("Message", kind.code))[:200]))
     if "Allow" in response.headers:
         found.headers["Allow"] = response.headers["Allow"]

@@ -1,4 +1,4 @@
-"""The API's document (OpenAPI 3.1), made of the table of doors and the classes that check requests."""
+"""The OpenAPI 3.1 document, built from the table of routes, the hooks and their schemas."""
 
 import hashlib
 import json
@@ -8,18 +8,19 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from chalice.app import Request, Response
+from chalice.app import Response
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from chalicelib import __version__
 from chalicelib.core.errors import SlidehookError
-from chalicelib.entrypoints.http.documents import ProblemDetails
+from chalicelib.entrypoints.http.call import Call
 from chalicelib.entrypoints.http.idempotency import HEADER, KEY
+from chalicelib.entrypoints.http.operations import Operation, operations
 from chalicelib.entrypoints.http.responses import PROBLEM_TYPE, STATUS, conditional_json
-from chalicelib.entrypoints.http.routes import ROUTES, Body, Route
-from chalicelib.hooks import Parameters
-from chalicelib.services import Services
+from chalicelib.entrypoints.http.routes import Access, Body
+from chalicelib.entrypoints.http.schemas.problems import ProblemDetails
+from chalicelib.hooks.base import Parameters
 
 VERSION = __version__
 JSON = "application/json"
@@ -27,51 +28,51 @@ REFERENCE = "#/components/schemas/{model}"
 INTERNAL = 500
 HEX_ID = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 OBJECT_ID = {"type": "string", "pattern": "^[0-9a-fA-F]{24}$"}
-# What stands between the braces of an address. Everything else is a name.
+# Path parameters. Every other one is a name.
 IN_PATH: Mapping[str, Mapping[str, object]] = {
     "job_id": HEX_ID, "sync_id": HEX_ID, "collection": OBJECT_ID, "session": OBJECT_ID, "image_store": OBJECT_ID,
     "image": OBJECT_ID,
 }  # fmt: skip
 NAME = {"type": "string", "minLength": 1, "pattern": "^[^/?#]+$"}
 REQUEST_HEADERS: Mapping[str, tuple[str, Mapping[str, object]]] = {
-    "If-None-Match": ("the `ETag` of what you have: 304 if it is the same still", {"type": "string"}),
+    "If-None-Match": ("an `ETag` of a previous response: 304 if the resource has not changed", {"type": "string"}),
     "Prefer": (
-        "`wait=20` waits so many seconds, 20 at most: until the job ends or, with If-None-Match, is not what you have",
+        "`wait=20` waits up to 20 seconds until the job ends or, with If-None-Match, until it changes",
         {"type": "string", "examples": ["wait=20"]},
     ),
     HEADER: (
-        "a name for this call, of your choice: who repeats the call under it within a day gets the first answer again",
+        "a unique key of your choice; a repeated request with the same key within a day receives the first response",
         {"type": "string", "pattern": f"^(?:{KEY.pattern})$"},
     ),
 }
 RESPONSE_HEADERS: Mapping[str, str] = {
-    "Cache-Control": "whether it may be kept",
-    "ETag": "names what is told: send it as If-None-Match",
-    "Location": "where to look at what was begun",
-    "Preference-Applied": "how long an answer waited at most",
-    "Retry-After": "in how many seconds to ask again",
-    "Idempotency-Replayed": "`true`: this is the first answer, again",
-    "Set-Cookie": "the page's session, which no script can read",
-    "WWW-Authenticate": "how to say who you are",
-    "X-Request-Id": "names this request in the logs",
-    "Allow": "the methods that this address has",
+    "Cache-Control": "whether and how long the response may be cached",
+    "ETag": "identifies this version; send it as If-None-Match",
+    "Location": "the URL of the resource that was created",
+    "Preference-Applied": "the maximum waiting time that was applied",
+    "Retry-After": "the number of seconds to wait before the next request",
+    "Idempotency-Replayed": "`true` if this is a stored response",
+    "Set-Cookie": "the session of the page; scripts cannot read it",
+    "WWW-Authenticate": "the authentication scheme",
+    "X-Request-Id": "the id of this request in the logs",
+    "Allow": "the methods of this path",
 }
 TAGS = {
-    "hooks": "Webhooks: each begins, or answers, one thing.",
-    "jobs": "One slide on its way each.",
-    "syncs": "What lies under a prefix, compared with what readers see.",
-    "tiles": "What viewers show, as SlideAtlas' asks for it.",
-    "slides": "Slides by address: for viewers, as DZI and as IIIF Image API 3.",
-    "uploads": "Local slides on their way to the incoming bucket, in parts.",
+    "hooks": "Webhooks. Each starts a job or a sync, or responds at once.",
+    "jobs": "Jobs. Each publishes or verifies one slide.",
+    "syncs": "Syncs compare a prefix of S3 with the published slides.",
+    "tiles": "Tiles by SlideAtlas' names.",
+    "slides": "Slides for viewers, also as DZI and as IIIF Image API 3.",
+    "uploads": "Multipart uploads of local slides to the incoming bucket.",
     "catalogue": "Collections and sessions of SlideAtlas.",
     "service": "The service itself.",
-    "page": "What browsers show.",
+    "page": "Pages and other static files.",
 }
 
 
-def show_document(request: Request, system: Services) -> Response:
-    body, tag = _written(open_reads=system.settings.open_reads)
-    return conditional_json(request, body, tag, headers={"Cache-Control": "no-cache"})
+def show_document(call: Call) -> Response:
+    body, tag = _written(open_reads=call.services.settings.open_reads)
+    return conditional_json(call.request, body, tag, headers={"Cache-Control": "no-cache"})
 
 
 @cache
@@ -80,67 +81,67 @@ def _written(*, open_reads: bool) -> tuple[dict[str, Any], str]:
     return body, f'W/"{hashlib.sha256(json.dumps(body).encode()).hexdigest()[:32]}"'
 
 
-def document(doors: tuple[Route, ...] = ROUTES, *, open_reads: bool = False) -> dict[str, Any]:
-    """Return the document of these doors, ready for JSON; `open_reads` is that of the settings."""
+def document(found: tuple[Operation, ...] | None = None, *, open_reads: bool = False) -> dict[str, Any]:
+    """Return the document of these operations (all if omitted) as JSON; `open_reads` is that of the settings."""
+    found = operations() if found is None else found
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
-    for door in doors:
-        paths[door.at][door.method.lower()] = _operation(door)
-        if open_reads and door.is_read and not door.is_open:
-            paths[door.at][door.method.lower()]["security"] = [{}, {"token": []}]
+    for operation in found:
+        described = paths[operation.path][operation.method.lower()] = _operation(operation)
+        if open_reads and operation.route.access is Access.READ:
+            described["security"] = [{}, {"token": []}]
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Slidehook",
             "version": VERSION,
-            "description": "Whole-slide images from a bucket into a viewer.",
+            "description": "Publishes whole-slide images from S3 to a web viewer.",
         },
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": dict(paths),
         "components": {
-            "schemas": _schemas(doors),
+            "schemas": _schemas(found),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "a token of the service"}},
         },
         "security": [{"token": []}],
     }
 
 
-def _operation(door: Route) -> dict[str, Any]:
-    parameters = [*_in_path(door), *_in_query(door), *(_header(name) for name in _request_headers(door))]
-    operation: dict[str, Any] = {
-        "operationId": re.sub(r"\W+", "_", f"{door.method.lower()} {door.at}").strip("_"),
-        "summary": door.says,
-        "tags": [door.group],
-        "parameters": parameters,
-        "responses": _responses(door),
+def _operation(operation: Operation) -> dict[str, Any]:
+    headers = (_header(name) for name in _request_headers(operation))
+    described: dict[str, Any] = {
+        "operationId": re.sub(r"\W+", "_", f"{operation.method.lower()} {operation.path}").strip("_"),
+        "summary": operation.spec.summary,
+        "tags": [operation.route.group],
+        "parameters": [*_in_path(operation), *_in_query(operation), *headers],
+        "responses": _responses(operation),
     }
-    if door.is_open:
-        operation["security"] = []
-    if door.deprecated:
-        operation |= {"deprecated": True, "description": door.deprecated}
-    if door.body is not None:
-        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": _reference(door.body)}}}
-    return operation
+    if operation.route.access is Access.PUBLIC:
+        described["security"] = []
+    if operation.body is not None:
+        described["requestBody"] = {"required": True, "content": {JSON: {"schema": _reference(operation.body)}}}
+    return described
 
 
-def _request_headers(door: Route) -> tuple[str, ...]:
-    return (*door.headers, HEADER) if door.method == "POST" else door.headers
+def _request_headers(operation: Operation) -> tuple[str, ...]:
+    given = operation.spec.request_headers
+    return (*given, HEADER) if operation.method == "POST" else given
 
 
-def _in_path(door: Route) -> Iterator[dict[str, Any]]:
-    for name in re.findall(r"\{(\w+)\}", door.at):
+def _in_path(operation: Operation) -> Iterator[dict[str, Any]]:
+    for name in re.findall(r"\{(\w+)\}", operation.path):
         yield {"name": name, "in": "path", "required": True, "schema": IN_PATH.get(name, NAME)}
 
 
-def _in_query(door: Route) -> Iterator[dict[str, Any]]:
-    if door.query is None:
+def _in_query(operation: Operation) -> Iterator[dict[str, Any]]:
+    if operation.query is None:
         return
-    for name, schema in door.query.model_json_schema()["properties"].items():
+    for name, schema in operation.query.model_json_schema()["properties"].items():
         found = dict(schema)
         text = found.pop("description", "")
         found.pop("title", None)
         if found.get("default", 0) is None:
             found.pop("default")
-        # What is not there is not `null`, in an address.
+        # An omitted query parameter is not `null`.
         kinds = [kind for kind in found.pop("anyOf", []) if kind != {"type": "null"}]
         found |= kinds[0] if kinds else {}
         yield {"name": name, "in": "query", "required": False, "description": text, "schema": found}
@@ -151,21 +152,21 @@ def _header(name: str) -> dict[str, Any]:
     return {"name": name, "in": "header", "required": False, "description": text, "schema": dict(schema)}
 
 
-def _responses(door: Route) -> dict[str, Any]:
+def _responses(operation: Operation) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for status, body in door.answers.items():
-        found[str(status)] = {"description": _words(status, body), "headers": _headers(door, status)}
+    for status, body in operation.spec.responses.items():
+        found[str(status)] = {"description": _words(status, body), "headers": _headers(operation, status)}
         if body is not None:
             found[str(status)]["content"] = _content(body)
-    for status, codes in sorted(_codes(door).items()):
+    for status, codes in sorted(_codes(operation).items()):
         problem = {
             "allOf": [_reference(ProblemDetails)],
             "properties": {"status": {"const": status}, "code": {"enum": sorted(codes)}},
         }
         content = found.get(str(status), {}).get("content", {})
         found[str(status)] = {
-            "description": f"refused: {', '.join(sorted(codes))}",
-            "headers": _headers(door, status),
+            "description": f"error: {', '.join(sorted(codes))}",
+            "headers": _headers(operation, status),
             "content": {**content, PROBLEM_TYPE: {"schema": problem}},
         }
     return found
@@ -173,14 +174,14 @@ def _responses(door: Route) -> dict[str, Any]:
 
 def _words(status: int, body: Body) -> str:
     if status == 304:
-        return "it is the same still"
+        return "not modified"
     names = [each.__name__ if not isinstance(each, str) else each for each in _each(body)]
-    return " or ".join(names) or "done"
+    return " or ".join(names) or "success"
 
 
-def _headers(door: Route, status: int) -> dict[str, Any]:
-    names = set(door.sends.get(status, ()))
-    if not door.is_plain:
+def _headers(operation: Operation, status: int) -> dict[str, Any]:
+    names = set(operation.spec.response_headers.get(status, ()))
+    if not operation.route.is_file:
         names.add("X-Request-Id")
     if status == 401:
         names.add("WWW-Authenticate")
@@ -188,18 +189,18 @@ def _headers(door: Route, status: int) -> dict[str, Any]:
         names.add("Allow")
     if status in (409, 503):
         names.add("Retry-After")
-    if door.method == "POST" and not door.is_plain:
+    if operation.method == "POST" and not operation.route.is_file:
         names.add("Idempotency-Replayed")
     return {name: {"description": RESPONSE_HEADERS[name], "schema": {"type": "string"}} for name in sorted(names)}
 
 
-def _codes(door: Route) -> dict[int, set[str]]:
-    """Return the codes that a door may refuse with, by status."""
+def _codes(operation: Operation) -> dict[int, set[str]]:
+    """Return the error codes of an operation, by status."""
     found: dict[int, set[str]] = defaultdict(set)
-    if not door.is_plain:
+    if not operation.route.is_file:
         found[INTERNAL].add(SlidehookError.code)
-    for refusal in door.refusals:
-        for kind in _kinds(refusal):
+    for error in operation.errors:
+        for kind in _kinds(error):
             found[next(STATUS[each] for each in kind.__mro__ if each in STATUS)].add(kind.code)
     return found
 
@@ -230,15 +231,15 @@ def _reference(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": REFERENCE.format(model=model.__name__)}
 
 
-def _schemas(doors: tuple[Route, ...]) -> dict[str, Any]:
-    bodies = {door.body for door in doors if door.body is not None}
-    told = {
-        each for door in doors for body in door.answers.values() for each in _each(body) if not isinstance(each, str)
-    }
-    ordered: list[type[BaseModel]] = sorted({*bodies, *told, ProblemDetails}, key=lambda model: model.__name__)
-    _, found = models_json_schema(
+def _schemas(found: tuple[Operation, ...]) -> dict[str, Any]:
+    models: set[type[BaseModel]] = {ProblemDetails} | {each.body for each in found if each.body is not None}
+    for operation in found:
+        for body in operation.spec.responses.values():
+            models |= {each for each in _each(body) if not isinstance(each, str)}
+    ordered = sorted(models, key=lambda model: model.__name__)
+    _, schemas = models_json_schema(
         [(model, "validation" if issubclass(model, Parameters) else "serialization") for model in ordered],
         ref_template=REFERENCE,
     )
-    schemas: dict[str, Any] = found["$defs"]
-    return schemas
+    described: dict[str, Any] = schemas["$defs"]
+    return described

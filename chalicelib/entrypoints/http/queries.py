@@ -1,4 +1,4 @@
-"""What addresses may ask for behind their `?`: the classes that check it, and of which the API's document is made."""
+"""Query parameters: the classes that validate them, which the OpenAPI document describes."""
 
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
@@ -10,8 +10,8 @@ from chalicelib.core.errors import FieldProblem, InvalidRequestError
 from chalicelib.core.jobs.events import MAX_EVENTS
 from chalicelib.core.jobs.filter import JobFilter
 from chalicelib.core.jobs.model import State
-from chalicelib.hooks import Parameters, validated
-from chalicelib.hooks.upload import ObjectIdText
+from chalicelib.hooks.base import Parameters, validated
+from chalicelib.hooks.fields import ObjectIdText
 
 MAX_PAGE = 100
 DEFAULT_PAGE = MAX_PAGE // 2
@@ -55,31 +55,33 @@ Cursor = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CURSOR)]
 
 
 class Query(Parameters):
-    """What is asked for in an address. Every value is text there; fields that are lists may be given several times."""
+    """Query parameters. Every value is text in the URL; a list parameter may be repeated."""
 
 
 class ListQuery(Query):
-    """Which jobs are listed: those that all filters take."""
+    """Filters of the list of jobs. A job is listed if it matches all of them."""
 
     state: list[StateText] = Field(
-        default=[], max_length=len(State), description="in this state; several times: in any of these"
+        default=[], max_length=len(State), description="jobs in this state; repeat it for several states"
     )
-    session: ObjectIdText | None = Field(default=None, description="of this session")
-    collection: list[ObjectIdText] = Field(default=[], max_length=MAX_PAGE, description="of these collections")
+    session: ObjectIdText | None = Field(default=None, description="jobs of this session")
+    collection: list[ObjectIdText] = Field(
+        default=[], max_length=MAX_PAGE, description="jobs of this collection; repeat it for several collections"
+    )
     hook: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = Field(
-        default=None, description="begun by this hook"
+        default=None, description="jobs of this hook"
     )
     text: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT)] | None = Field(
-        default=None, description="whose file name, in whatever case, or id holds this"
+        default=None, description="jobs whose file name (in any case) or id contains this text"
     )
-    submitted_after: Instant | None = Field(default=None, description="submitted at this instant or later")
-    submitted_before: Instant | None = Field(default=None, description="submitted before this instant")
-    cursor: Cursor | None = Field(default=None, description="`next` of the page before")
+    submitted_after: Instant | None = Field(default=None, description="jobs submitted at or after this time")
+    submitted_before: Instant | None = Field(default=None, description="jobs submitted before this time")
+    cursor: Cursor | None = Field(default=None, description="`next` of the previous page")
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE), BeforeValidator(_whole)] = Field(
-        default=DEFAULT_PAGE, description="jobs on a page"
+        default=DEFAULT_PAGE, description="number of jobs in a page"
     )
 
-    def selection(self) -> JobFilter:
+    def job_filter(self) -> JobFilter:
         return JobFilter(
             states=frozenset(self.state),
             collections=frozenset(self.collection),
@@ -91,49 +93,49 @@ class ListQuery(Query):
 
 
 class EventsQuery(Query):
-    """Which lines of a job's history are told."""
+    """A page of the events of a job."""
 
-    after: Cursor | None = Field(default=None, description="`after` of the last answer: lines behind those")
+    after: Cursor | None = Field(default=None, description="`after` of the previous page")
     limit: Annotated[int, Field(ge=1, le=MAX_EVENTS), BeforeValidator(_whole)] = Field(
-        default=MAX_EVENTS, description="so many lines at most"
+        default=MAX_EVENTS, description="maximum number of events in a page"
     )
 
 
 class SlidesQuery(Query):
-    """Which of a session's slides are listed."""
+    """A page of the slides of a session."""
 
-    cursor: Cursor | None = Field(default=None, description="`next` of the page before")
+    cursor: Cursor | None = Field(default=None, description="`next` of the previous page")
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE), BeforeValidator(_whole)] = Field(
-        default=DEFAULT_PAGE, description="slides on a page"
+        default=DEFAULT_PAGE, description="number of slides in a page"
     )
 
 
 class OrphansQuery(Query):
-    """Which ended jobs are looked at."""
+    """A page of ended jobs."""
 
     cursor: Annotated[str, StringConstraints(max_length=MAX_CURSOR)] = Field(
-        default="", description="`next` of the last answer; empty: from the beginning"
+        default="", description="`next` of the previous page; empty for the first page"
     )
 
 
 class SyncQuery(Query):
-    """Which page of a sync's report is told with it."""
+    """A page of the report of a sync."""
 
     page: Annotated[int, Field(ge=0, le=10**MAX_DIGITS - 1), BeforeValidator(_whole)] | None = Field(
-        default=None, description="each object of this page of the report, counted from 0"
+        default=None, description="number of the page of the report to include, from 0"
     )
 
 
 class TileQuery(Query):
-    """A tile, as SlideAtlas asks for it."""
+    """SlideAtlas' query parameters of a tile."""
 
     db: str = Field(default="", description="id of the image store")
     img: str = Field(default="", description="id of the image")
-    name: str = Field(default="", description="name of the tile: `t`, and a letter of `qrts` a level, `.jpg`")
+    name: str = Field(default="", description="name of the tile: `t`, a letter of `qrst` for each level, `.jpg`")
 
 
 class ThumbnailQuery(Query):
-    """The smallest tile, as SlideAtlas asks for it."""
+    """SlideAtlas' query parameters of a thumbnail."""
 
     db: str = Field(default="", description="id of the image store")
     img: str = Field(default="", description="id of the image")
@@ -142,9 +144,11 @@ class ThumbnailQuery(Query):
 Kind = TypeVar("Kind", bound=Query)
 
 
-def asked(kind: type[Kind], request: Request) -> Kind:
-    """Return what a request's address asks for. Raises InvalidRequestError that names every wrong parameter: one that
-    is not known, or given twice where it has one meaning."""
+def parse_query(kind: type[Kind], request: Request) -> Kind:
+    """Return the query parameters of a request.
+
+    Raises InvalidRequestError, which names every parameter that is invalid, unknown, or repeated without being a list.
+    """
     given: dict[str, Any] = {}
     problems = []
     query = request.query_params or MultiDict({})
@@ -154,9 +158,9 @@ def asked(kind: type[Kind], request: Request) -> Kind:
         if field is not None and isinstance(field.default, list):
             given[name] = values
         elif field is not None and len(values) > 1:
-            problems.append(FieldProblem(f"/{name}", "is given more than once"))
+            problems.append(FieldProblem(f"/{name}", "is repeated"))
         else:
             given[name] = values[-1]
     if problems:
-        raise InvalidRequestError("a parameter is given more than once", problems)
+        raise InvalidRequestError("a parameter is repeated", problems)
     return validated(kind, given)

@@ -1,259 +1,335 @@
-"""Every door of app.py as one row: what it takes, what it answers, what it refuses. The API's document is this table
-and the classes it names; a test compares it with app.py, and others every answer with it.
+"""Every HTTP route of the service: method, path, access, handler, and what the OpenAPI document says of it.
 
-A new door is one more row in ROUTES: `refuses` names the errors beyond those of every door, each for all its kinds.
+The dispatcher, the OpenAPI document, the generated reference and the security tests read this table. `handler` and
+`spec` are functions, because a route is registered by every Lambda function, and only the one that serves it loads the
+handler's module and the schemas.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from enum import StrEnum
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
+from chalice.app import Response
 
 from chalicelib.core.errors import (
     AnswerTooLargeError,
     BadAddressError,
     BodyTooLargeError,
-    BucketNotAllowedError,
     CallbacksOffError,
     ConflictError,
     DestinationError,
     ForbiddenError,
     InvalidRequestError,
-    KeyInUseError,
-    KeyReusedError,
     LimitError,
-    MethodNotAllowedError,
     NoProgressError,
     NotCancellableError,
     NotFoundError,
     NotRetryableError,
-    NotVerifiableError,
-    ReplayedError,
     SlideError,
     SlidehookError,
     SourceError,
     StagingError,
-    TooManySubscribersError,
     TooManyTriesError,
-    TransientError,
     UnauthorizedError,
     UnsupportedMediaError,
 )
-from chalicelib.entrypoints.http import documents as told
-from chalicelib.entrypoints.http.queries import (
-    EventsQuery,
-    ListQuery,
-    OrphansQuery,
-    Query,
-    SlidesQuery,
-    SyncQuery,
-    ThumbnailQuery,
-    TileQuery,
-)
-from chalicelib.hooks import Parameters
-from chalicelib.hooks.inspect import InspectParameters
-from chalicelib.hooks.multipart import BeginParameters, CompleteParameters, PartsParameters, UploadNamed
-from chalicelib.hooks.redrive import RedriveParameters
-from chalicelib.hooks.remove import RemoveParameters
-from chalicelib.hooks.session import SessionParameters, SignInParameters
-from chalicelib.hooks.sync import SyncParameters
-from chalicelib.hooks.upload import UploadParameters
-from chalicelib.hooks.verify import VerifyParameters
 
-# A body: a class of JSON, the media type of something else, several of either, or nothing.
-Body = type[BaseModel] | str | tuple[type[BaseModel] | str, ...] | None
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
-WRONG = (InvalidRequestError,)
-GONE = (NotFoundError,)
-BODY = (InvalidRequestError, BodyTooLargeError, UnsupportedMediaError)
-SUBMITTING = (SourceError, DestinationError, SlideError)
-RETRYING = (NotRetryableError, *SUBMITTING, StagingError, NoProgressError)
-# By Chalice, of whatever door.
-ALWAYS = (TransientError, MethodNotAllowedError, UnsupportedMediaError)
-PICTURE = "image/jpeg"
+    import chalicelib.entrypoints.http.schemas.catalogue
+    import chalicelib.entrypoints.http.schemas.deliveries
+    import chalicelib.entrypoints.http.schemas.job_events
+    import chalicelib.entrypoints.http.schemas.job_lists
+    import chalicelib.entrypoints.http.schemas.jobs
+    import chalicelib.entrypoints.http.schemas.service
+    import chalicelib.entrypoints.http.schemas.slides
+    import chalicelib.entrypoints.http.schemas.syncs
+    import chalicelib.entrypoints.http.schemas.uploads  # noqa: F401
+    from chalicelib.entrypoints import pages
+    from chalicelib.entrypoints.http import openapi, queries, schemas
+    from chalicelib.entrypoints.http.handlers import (
+        catalogue,
+        deliveries,
+        hooks,
+        jobs,
+        progress_map,
+        readiness,
+        service,
+        sign_in,
+        slides,
+        syncs,
+        tiles,
+        uploads,
+    )
+
+    # A JSON document, the media type of another body, several of these, or no body.
+    Body = type[BaseModel] | str | tuple[type[BaseModel] | str, ...] | None
+else:
+    Body = object
+
+    class Module:
+        """A module that is imported when one of its names is read."""
+
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        def __getattr__(self, attribute: str) -> Any:
+            return getattr(import_module(self._name), attribute)
+
+    HTTP = "chalicelib.entrypoints.http"
+    pages = Module("chalicelib.entrypoints.pages")
+    openapi, queries = Module(f"{HTTP}.openapi"), Module(f"{HTTP}.queries")
+    catalogue, deliveries, hooks, jobs, progress_map, readiness, service, sign_in, slides, syncs, tiles, uploads = (
+        Module(f"{HTTP}.handlers.{name}")
+        for name in (
+            "catalogue", "deliveries", "hooks", "jobs", "progress_map", "readiness", "service", "sign_in", "slides",
+            "syncs", "tiles", "uploads",
+        )
+    )  # fmt: skip
+
+    class schemas:  # noqa: N801 - stands for the package
+        catalogue, deliveries, job_events, job_lists, jobs, service, slides, syncs, uploads = (
+            Module(f"{HTTP}.schemas.{name}")
+            for name in (
+                "catalogue", "deliveries", "job_events", "job_lists", "jobs", "service", "slides", "syncs", "uploads",
+            )
+        )  # fmt: skip
+
+
+Handler = Callable[..., Response]
+
+
+class Access(StrEnum):
+    """The permission that a route requires. The dispatcher checks it before it calls the handler."""
+
+    PUBLIC = "public"
+    READ = "read"
+    SUBMIT = "submit"
+    ADMIN = "admin"
+    # A bearer token of any scope. A session of the page is not sufficient.
+    TOKEN = "token"  # noqa: S105
+    # A token, a session or a webhook signature; the hook defines the scope.
+    HOOK = "hook"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """What the OpenAPI document says of a route.
+
+    `responses` maps each status of a success to its body. `errors` lists the errors that this route adds to those of
+    every route, each with its subclasses. `request_headers` and `response_headers` name headers that
+    `chalicelib.entrypoints.http.openapi` describes. `query` is the class of the query parameters of a handler that does
+    not declare them as its `query` argument.
+    """
+
+    summary: str
+    responses: "Mapping[int, Body]"
+    errors: tuple[type[SlidehookError], ...] = ()
+    request_headers: tuple[str, ...] = ()
+    response_headers: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    query: "type[BaseModel] | None" = None
+    body: "type[BaseModel] | None" = None
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
-    """One method of one address. `path` is the route of app.py, `address` one of those that it stands for where they
-    differ. Of a door that is read, HEAD is answered as well."""
+    """One method of one path. A GET route answers HEAD as well, and every path answers OPTIONS.
 
+    `handler` returns the function that is called with a `Call` and the path parameters. The dispatcher validates the
+    query and the body for a handler that has the arguments `query` and `body`; the classes are their annotations.
+    A token that is limited to collections is refused unless `by_collection` says that the handler filters by them.
+    """
+
+    method: str
     path: str
-    says: str
-    answers: Mapping[int, Body]
-    method: str = "GET"
-    address: str = ""
-    group: str = ""
-    query: type[Query] | None = None
-    body: type[Parameters] | None = None
-    refuses: tuple[type[SlidehookError], ...] = ()
-    headers: tuple[str, ...] = ()
-    is_open: bool = False
-    needs_submit: bool = False
-    is_plain: bool = False
-    deprecated: str = ""
-    sends: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
-
-    @property
-    def is_read(self) -> bool:
-        """Tell whether it may be open where reading is."""
-        return self.method == "GET" and not self.needs_submit
-
-    @property
-    def at(self) -> str:
-        return self.address or self.path
-
-    @property
-    def refusals(self) -> tuple[type[SlidehookError], ...]:
-        """What may be refused, as classes: a file is refused to nobody."""
-        if self.is_plain:
-            return (*self.refuses, MethodNotAllowedError, UnsupportedMediaError)
-        keys = (KeyReusedError, KeyInUseError, InvalidRequestError) if self.method == "POST" else ()
-        tokens = () if self.is_open else (UnauthorizedError, ForbiddenError)
-        return (*self.refuses, *keys, *tokens, *ALWAYS)
+    access: Access
+    handler: Callable[[], Handler]
+    spec: Callable[[], Spec]
+    group: str = field(default="", kw_only=True)
+    by_collection: bool = field(default=True, kw_only=True)
+    # A page or another static file: its errors are pages, and it has no request id.
+    is_file: bool = field(default=False, kw_only=True)
 
 
-def _hook(
-    name: str, says: str, body: type[Parameters], answers: Mapping[int, Body], *refuses: type[SlidehookError]
-) -> Route:
-    sends = {status: ("Location", "Retry-After") for status in answers if status == 202}
-    return Route(
-        method="POST", path="/hooks/{name}", address=f"/hooks/{name}", says=says, body=body, answers=answers,
-        group="hooks", sends=sends,
-        refuses=(*BODY, ReplayedError, CallbacksOffError, TooManySubscribersError, *refuses),
+JPEG = "image/jpeg"
+CACHED = {200: ("ETag", "Cache-Control"), 304: ("ETag", "Cache-Control")}
+POLLED = {202: ("Location", "Retry-After")}
+INVALID = (InvalidRequestError,)
+MISSING = (NotFoundError,)
+BODY = (InvalidRequestError, BodyTooLargeError, UnsupportedMediaError)
+SUBMIT_ERRORS = (SourceError, DestinationError, SlideError)
+RETRY_ERRORS = (NotFoundError, NotRetryableError, *SUBMIT_ERRORS, StagingError, NoProgressError)
+READ, SUBMIT, ADMIN, PUBLIC = Access.READ, Access.SUBMIT, Access.ADMIN, Access.PUBLIC
+
+
+def _cached(summary: str, responses: "Mapping[int, Body]", *errors: type[SlidehookError], **more: Any) -> Spec:
+    """A response with an ETag, which a client revalidates."""
+    return Spec(
+        summary=summary, responses={**responses, 304: None}, errors=errors, request_headers=("If-None-Match",),
+        response_headers=CACHED, **more,
     )  # fmt: skip
 
 
-JOB = {200: ("ETag", "Retry-After", "Preference-Applied", "Cache-Control"), 304: ("ETag",)}
-INSPECTED = (told.Publishable, told.Unpublishable, told.DoneBefore)
-TILE: Mapping[int, Body] = {200: PICTURE, 304: None, 404: told.NoTile, 413: told.NoTile}
-TAGGED = {200: ("ETag", "Cache-Control"), 304: ("ETag", "Cache-Control")}
+def _tile(summary: str, **more: Any) -> Spec:
+    """A tile, whose 404 has the form that SlideAtlas' viewer expects."""
+    return _cached(summary, {200: JPEG, 404: schemas.slides.TileError, 413: schemas.slides.TileError}, **more)
 
-FILE: Mapping[int, Body] = {
-    200: ("text/html", "text/javascript", "text/css", "text/plain", "image/svg+xml"),
-    304: None,
-    404: "text/html",
-}
-PLAIN: dict[str, Any] = {
-    "is_open": True,
-    "is_plain": True,
-    "refuses": GONE,
-    "headers": ("If-None-Match",),
-    "sends": TAGGED,
-}
+
+def _file(summary: str) -> Spec:
+    types = ("text/html", "text/javascript", "text/css", "text/plain", "image/svg+xml")
+    return _cached(summary, {200: types, 404: "text/html"}, NotFoundError)
+
 
 ROUTES: tuple[Route, ...] = (
     # -- hooks
-    _hook("upload", "Bring a slide to its viewers", UploadParameters, {202: told.JobDocument}, *SUBMITTING),
-    _hook("inspect", "Say what an upload would do", InspectParameters, {200: INSPECTED}, SourceError, SlideError),
-    _hook("sync", "Submit what is new or changed under a prefix", SyncParameters, {202: told.SyncDocument},
-          BucketNotAllowedError, DestinationError),
-    _hook("verify", "Compare a published slide with its source", VerifyParameters, {202: told.JobDocument},
-          NotFoundError, NotVerifiableError, BucketNotAllowedError),
-    _hook("remove", "Take slides out of a session", RemoveParameters, {200: (told.Removed, told.DoneBefore)},
-          DestinationError),
-    Route(method="POST", path="/hooks/{name}", says="There is no other hook", answers={}, group="hooks",
-         refuses=(NotFoundError, BodyTooLargeError)),
+    Route("POST", "/hooks/{name}", Access.HOOK, lambda: hooks.call_hook, lambda: Spec(
+        summary="Call an unknown hook: 404", responses={}, errors=(NotFoundError, BodyTooLargeError)), group="hooks"),
     # -- jobs
-    Route(path="/jobs", says="List jobs, the latest change first", query=ListQuery, group="jobs", refuses=WRONG,
-         answers={200: told.JobList, 304: None}, headers=("If-None-Match",), sends=TAGGED),
-    Route(path="/jobs/counts", says="Count the jobs in each state", answers={200: told.JobCounts}, group="jobs"),
-    Route(path="/jobs/{job_id}", says="Show a job's status", answers={200: told.JobDocument, 304: None}, group="jobs",
-         refuses=GONE, headers=("If-None-Match", "Prefer"), sends=JOB),
-    Route(path="/jobs/{job_id}/events", says="Tell what happened to a job, line by line", query=EventsQuery,
-         group="jobs", answers={200: told.JobEvents}, refuses=(*GONE, *WRONG)),
-    Route(path="/jobs/{job_id}/map", says="Tell how far a job's pyramid has filled up", group="jobs", refuses=GONE,
-         answers={200: told.MapDocument, 304: None}, headers=("If-None-Match",), sends=TAGGED),
-    Route(path="/jobs/{job_id}/tiles/{name}", says="A tile of a slide on its way", group="jobs", refuses=GONE,
-         answers={200: PICTURE}),
-    Route(method="POST", path="/jobs/{job_id}/cancel", says="End a job", answers={200: told.JobDocument}, group="jobs",
-         refuses=(NotFoundError, NotCancellableError)),
-    Route(method="POST", path="/jobs/{job_id}/retry", says="Begin the next attempt", answers={202: told.JobDocument},
-         group="jobs", refuses=(NotFoundError, *RETRYING), sends={202: ("Location", "Retry-After")}),
-    Route(method="POST", path="/redrive", says="Retry failed jobs in bulk", body=RedriveParameters,
-         answers={202: told.Redriven}, group="jobs", refuses=BODY),
-    Route(path="/jobs/{job_id}/deliveries", says="Tell what was told of a job's ends", group="jobs", refuses=GONE,
-         answers={200: told.DeliveryList}),
-    Route(method="POST", path="/jobs/{job_id}/deliveries/{delivery}/replay", says="Send a delivery again", group="jobs",
-         answers={202: told.DeliveryDocument}, refuses=(NotFoundError, ConflictError, CallbacksOffError),
-         sends={202: ("Location",)}),
-    Route(path="/orphans", says="Tell what ended jobs have left behind", query=OrphansQuery, group="jobs",
-         answers={200: told.OrphanList}, refuses=WRONG, needs_submit=True),
-    Route(method="DELETE", path="/orphans", says="Drop what ended jobs have left behind", query=OrphansQuery,
-         answers={200: told.OrphanList}, group="jobs", refuses=WRONG),
+    Route("GET", "/jobs", READ, lambda: jobs.list_jobs, lambda: _cached(
+        "List jobs, last changed first", {200: schemas.job_lists.JobList}, InvalidRequestError), group="jobs"),
+    Route("GET", "/jobs/counts", READ, lambda: jobs.count_jobs, lambda: Spec(
+        summary="Count the jobs by state", responses={200: schemas.job_lists.JobCounts}),
+        group="jobs", by_collection=False),
+    Route("GET", "/jobs/{job_id}", READ, lambda: jobs.show_job, lambda: Spec(
+        summary="Get the status of a job", responses={200: schemas.jobs.JobDocument, 304: None}, errors=MISSING,
+        request_headers=("If-None-Match", "Prefer"), response_headers={
+            200: ("ETag", "Retry-After", "Preference-Applied", "Cache-Control"), 304: ("ETag",)}), group="jobs"),
+    Route("GET", "/jobs/{job_id}/events", READ, lambda: jobs.show_events, lambda: Spec(
+        summary="List the events of a job", responses={200: schemas.job_events.JobEvents}, errors=MISSING + INVALID),
+        group="jobs"),
+    Route("GET", "/jobs/{job_id}/map", READ, lambda: progress_map.show_map, lambda: _cached(
+        "Get the progress map of a job: stored tiles by level", {200: schemas.job_events.MapDocument}, NotFoundError),
+        group="jobs"),
+    Route("GET", "/jobs/{job_id}/tiles/{name}", READ, lambda: progress_map.show_staged_tile, lambda: Spec(
+        summary="Get a tile of a job that is not published yet", responses={200: JPEG}, errors=MISSING), group="jobs"),
+    Route("POST", "/jobs/{job_id}/cancel", SUBMIT, lambda: jobs.cancel_job, lambda: Spec(
+        summary="Cancel a job", responses={200: schemas.jobs.JobDocument},
+        errors=(NotFoundError, NotCancellableError)), group="jobs"),
+    Route("POST", "/jobs/{job_id}/retry", SUBMIT, lambda: jobs.retry_job, lambda: Spec(
+        summary="Retry a failed or cancelled job", responses={202: schemas.jobs.JobDocument}, errors=RETRY_ERRORS,
+        response_headers=POLLED), group="jobs"),
+    Route("POST", "/redrive", ADMIN, lambda: jobs.redrive_jobs, lambda: Spec(
+        summary="Retry failed jobs in bulk", responses={202: schemas.job_lists.RedriveResult}, errors=BODY),
+        group="jobs"),
+    Route("GET", "/jobs/{job_id}/deliveries", READ, lambda: deliveries.list_deliveries, lambda: Spec(
+        summary="List the callback deliveries of a job", responses={200: schemas.deliveries.DeliveryList},
+        errors=MISSING),
+        group="jobs"),
+    Route("POST", "/jobs/{job_id}/deliveries/{delivery}/replay", SUBMIT, lambda: deliveries.replay_delivery,
+        lambda: Spec(
+            summary="Send a callback delivery again", responses={202: schemas.deliveries.DeliveryDocument},
+            errors=(NotFoundError, ConflictError, CallbacksOffError), response_headers={202: ("Location",)}),
+        group="jobs"),
+    Route("GET", "/orphans", ADMIN, lambda: jobs.show_orphans, lambda: Spec(
+        summary="List collections that ended jobs left in MongoDB", responses={200: schemas.job_lists.OrphanList},
+        errors=INVALID), group="jobs", by_collection=False),
+    Route("DELETE", "/orphans", ADMIN, lambda: jobs.drop_orphans, lambda: Spec(
+        summary="Drop collections that ended jobs left in MongoDB", responses={200: schemas.job_lists.OrphanList},
+        errors=INVALID), group="jobs", by_collection=False),
     # -- uploads
-    Route(method="POST", path="/uploads", says="Begin to send a local slide in parts", body=BeginParameters,
-         answers={201: told.UploadDocument}, group="uploads", refuses=(*BODY, DestinationError, LimitError)),
-    Route(method="POST", path="/uploads/parts", says="Which parts have arrived, and where the next ones go",
-         body=PartsParameters, answers={200: told.UploadParts}, group="uploads", refuses=(*BODY, NotFoundError)),
-    Route(method="POST", path="/uploads/complete", says="Put the parts together", body=CompleteParameters,
-         answers={200: told.UploadCompleted}, group="uploads", refuses=(*BODY, NotFoundError, ConflictError)),
-    Route(method="POST", path="/uploads/abort", says="Give an upload up", body=UploadNamed,
-         answers={200: told.UploadAborted}, group="uploads", refuses=(*BODY, NotFoundError)),
+    Route("POST", "/uploads", SUBMIT, lambda: uploads.begin_upload, lambda: Spec(
+        summary="Start a multipart upload of a local slide", responses={201: schemas.uploads.UploadDocument},
+        errors=(*BODY, DestinationError, LimitError)), group="uploads"),
+    Route("POST", "/uploads/parts", SUBMIT, lambda: uploads.list_parts, lambda: Spec(
+        summary="List stored parts, and get presigned URLs for further parts",
+        responses={200: schemas.uploads.UploadParts},
+        errors=(*BODY, NotFoundError)), group="uploads"),
+    Route("POST", "/uploads/complete", SUBMIT, lambda: uploads.complete_upload, lambda: Spec(
+        summary="Complete a multipart upload", responses={200: schemas.uploads.UploadCompleted},
+        errors=(*BODY, NotFoundError, ConflictError)), group="uploads"),
+    Route("POST", "/uploads/abort", SUBMIT, lambda: uploads.abort_upload, lambda: Spec(
+        summary="Abort a multipart upload", responses={200: schemas.uploads.UploadAborted},
+        errors=(*BODY, NotFoundError)), group="uploads"),
     # -- syncs
-    Route(path="/syncs", says="List syncs, running and ended", answers={200: told.SyncList}, group="syncs"),
-    Route(path="/syncs/{sync_id}", says="Show a sync and what it found", answers={200: told.SyncDocument},
-         group="syncs", query=SyncQuery, refuses=(*GONE, *WRONG), sends={200: ("Retry-After",)}),
+    Route("GET", "/syncs", READ, lambda: syncs.list_syncs, lambda: Spec(
+        summary="List running and finished syncs", responses={200: schemas.syncs.SyncList}), group="syncs"),
+    Route("GET", "/syncs/{sync_id}", READ, lambda: syncs.show_sync, lambda: Spec(
+        summary="Get a sync and its report", responses={200: schemas.syncs.SyncDocument}, errors=MISSING + INVALID,
+        response_headers={200: ("Retry-After",)}), group="syncs"),
     # -- tiles
-    Route(path="/tile", says="A tile, as SlideAtlas asks for it", query=TileQuery, group="tiles",
-         answers=TILE, headers=("If-None-Match",), sends=TAGGED),
-    Route(path="/tile/{image_store}/{image}/{name}", says="A tile", group="tiles",
-         answers=TILE, headers=("If-None-Match",), sends=TAGGED),
-    Route(path="/thumb", says="The smallest tile of an image", query=ThumbnailQuery, group="tiles",
-         answers=TILE, headers=("If-None-Match",), sends=TAGGED),
-    Route(path="/beside/{image_store}/{image}/{name}", says="What is kept beside a slide", group="tiles", refuses=GONE,
-         answers={200: (PICTURE, "application/octet-stream")}),
+    Route("GET", "/tile", READ, lambda: tiles.show_tile_by_query, lambda: _tile(
+        "Get a tile by SlideAtlas' query parameters", query=queries.TileQuery), group="tiles"),
+    Route("GET", "/tile/{image_store}/{image}/{name}", READ, lambda: tiles.show_tile, lambda: _tile("Get a tile"),
+        group="tiles"),
+    Route("GET", "/thumb", READ, lambda: tiles.show_thumbnail, lambda: _tile(
+        "Get the thumbnail of an image: its smallest tile", query=queries.ThumbnailQuery), group="tiles"),
+    Route("GET", "/beside/{image_store}/{image}/{name}", READ, lambda: tiles.show_associated, lambda: Spec(
+        summary="Get an associated image or the ICC profile of a slide",
+        responses={200: (JPEG, "application/octet-stream")}, errors=MISSING), group="tiles"),
     # -- slides
-    Route(path="/slides/{slide}", says="Describe a slide for viewers, or as DZI (`.dzi`)", group="slides", refuses=GONE,
-         answers={200: (told.SlideDescription, "application/xml"), 304: None}, headers=("If-None-Match",),
-         sends=TAGGED),
-    Route(path="/slides/{slide}/{level}/{tile}", says="A tile by our levels, or by those of DZI (`_files`)",
-         group="slides", answers={200: PICTURE, 304: None}, refuses=(*GONE, AnswerTooLargeError),
-         headers=("If-None-Match",), sends=TAGGED),
-    Route(path="/iiif/{slide}", says="IIIF: where info.json is", group="slides", answers={303: None}, refuses=GONE,
-         sends={303: ("Location",)}),
-    Route(path="/iiif/{slide}/info.json", says="IIIF: the image's information", group="slides", refuses=GONE,
-         answers={200: "application/json", 304: None}, headers=("If-None-Match",), sends=TAGGED),
-    Route(path="/iiif/{slide}/{region}/{size}/{rotation}/{picture}", says="IIIF: a tile, or the whole slide",
-         group="slides", answers={200: PICTURE, 304: None}, headers=("If-None-Match",), sends=TAGGED,
-         refuses=(*GONE, BadAddressError, AnswerTooLargeError)),
+    Route("GET", "/slides/{slide}", READ, lambda: slides.show_slide, lambda: _cached(
+        "Get the description of a slide, or its DZI descriptor (`.dzi`)",
+        {200: (schemas.slides.SlideDescription, "application/xml")}, NotFoundError), group="slides"),
+    Route("GET", "/slides/{slide}/{level}/{tile}", READ, lambda: slides.show_slide_tile, lambda: _cached(
+        "Get a tile by Slidehook's levels, or by DZI's (`_files`)", {200: JPEG}, NotFoundError,
+        AnswerTooLargeError), group="slides"),
+    Route("GET", "/iiif/{slide}", READ, lambda: slides.redirect_to_info, lambda: Spec(
+        summary="IIIF: redirect to info.json", responses={303: None}, errors=MISSING,
+        response_headers={303: ("Location",)}), group="slides"),
+    Route("GET", "/iiif/{slide}/info.json", READ, lambda: slides.show_info, lambda: _cached(
+        "IIIF: get the image information", {200: "application/json"}, NotFoundError), group="slides"),
+    Route("GET", "/iiif/{slide}/{region}/{size}/{rotation}/{picture}", READ, lambda: slides.show_region,
+        lambda: _cached("IIIF: get a tile, or the full slide at a listed size", {200: JPEG}, NotFoundError,
+            BadAddressError, AnswerTooLargeError), group="slides"),
     # -- catalogue
-    Route(path="/collections", says="List collections with their sessions", group="catalogue",
-         answers={200: told.CollectionList}),
-    Route(path="/collections/{collection}", says="Show a collection with its sessions", group="catalogue", refuses=GONE,
-         answers={200: told.CollectionDocument}),
-    Route(method="POST", path="/collections/{collection}/sessions", says="Make a session, once for a label",
-         body=SessionParameters, answers={200: told.SessionDocument, 201: told.SessionDocument}, group="catalogue",
-         refuses=(*GONE, *BODY)),
-    Route(path="/sessions/{session}", says="Show a session with its views", group="catalogue", refuses=GONE,
-         answers={200: told.SessionWithViews}),
-    Route(path="/sessions/{session}/slides", says="List a session's slides, the newest first", query=SlidesQuery,
-         answers={200: told.SlideList}, group="catalogue", refuses=(*GONE, *WRONG)),
-    Route(method="POST", path="/sessions/{session}/recreate", says="Empty a session", group="catalogue",
-         answers={200: told.EmptiedSession}, refuses=GONE),
+    Route("GET", "/collections", READ, lambda: catalogue.list_collections, lambda: Spec(
+        summary="List collections with their sessions", responses={200: schemas.catalogue.CollectionList}),
+        group="catalogue"),
+    Route("GET", "/collections/{collection}", READ, lambda: catalogue.show_collection, lambda: Spec(
+        summary="Get a collection with its sessions", responses={200: schemas.catalogue.CollectionDocument},
+        errors=MISSING),
+        group="catalogue"),
+    Route("POST", "/collections/{collection}/sessions", SUBMIT, lambda: catalogue.create_session, lambda: Spec(
+        summary="Create a session, or return the one with this label",
+        responses={200: schemas.catalogue.SessionDocument, 201: schemas.catalogue.SessionDocument},
+        errors=MISSING + BODY),
+        group="catalogue"),
+    Route("GET", "/sessions/{session}", READ, lambda: catalogue.show_session, lambda: Spec(
+        summary="Get a session with its views", responses={200: schemas.catalogue.SessionWithViews}, errors=MISSING),
+        group="catalogue"),
+    Route("GET", "/sessions/{session}/slides", READ, lambda: catalogue.show_slides, lambda: Spec(
+        summary="List the slides of a session, newest first", responses={200: schemas.slides.SlideList},
+        errors=MISSING + INVALID), group="catalogue"),
+    Route("POST", "/sessions/{session}/recreate", ADMIN, lambda: catalogue.recreate, lambda: Spec(
+        summary="Remove all slides of a session", responses={200: schemas.catalogue.EmptiedSession}, errors=MISSING),
+        group="catalogue"),
     # -- the service
-    Route(path="/health", says="Whether the service is alive", group="service", is_open=True,
-         answers={200: told.Health}),
-    Route(path="/ready", says="Whether all that it stands on answers", group="service", is_open=True,
-         answers={200: told.Readiness, 503: told.Readiness}),
-    Route(path="/client", says="What a client needs to upload", answers={200: told.ClientSettings}, group="service",
-         needs_submit=True),
-    Route(path="/sign-in", says="Who is signed in, and what they may", answers={200: told.SignedIn}, group="service"),
-    Route(method="POST", path="/sign-in", says="A session of the page, for a token or a link's code",
-         body=SignInParameters, answers={200: told.SignedIn}, group="service", is_open=True,
-         refuses=(*BODY, TooManyTriesError, ForbiddenError, UnauthorizedError), sends={200: ("Set-Cookie",)}),
-    Route(method="POST", path="/sign-in/links", says="Make a link that signs one browser in", group="service",
-         answers={201: told.SignInLink}),
-    Route(path="/sign-in/links/{code}", says="Sign a browser in by a link", group="page", is_open=True,
-         answers={200: "text/html", 303: None, 410: "text/html", 429: "text/html"},
-         sends={303: ("Location", "Set-Cookie"), 429: ("Retry-After",)}),
-    Route(method="POST", path="/sign-out", says="End the page's session", answers={200: told.SignedOut},
-         group="service", is_open=True, refuses=(ForbiddenError, UnauthorizedError), sends={200: ("Set-Cookie",)}),
-    Route(path="/openapi.json", says="This document", group="service", is_open=True,
-         answers={200: "application/json", 304: None}, headers=("If-None-Match",), sends=TAGGED),
-    Route(path="/", says="The jobs page", group="page", answers=FILE, **PLAIN),
-    Route(path="/pages/{name}", says="A page", group="page", answers=FILE, **PLAIN),
-    Route(path="/static/{name}", says="A file of the pages", group="page", answers=FILE, **PLAIN),
-    Route(path="/static/vendor/{name}", says="A file of the viewer's library", group="page", answers=FILE, **PLAIN),
+    Route("GET", "/health", PUBLIC, lambda: service.show_health, lambda: Spec(
+        summary="Check that the service runs", responses={200: schemas.service.Health}), group="service"),
+    Route("GET", "/ready", PUBLIC, lambda: readiness.show_readiness, lambda: Spec(
+        summary="Check the parts that the service depends on",
+        responses={200: schemas.service.Readiness, 503: schemas.service.Readiness}), group="service"),
+    Route("GET", "/client", SUBMIT, lambda: service.show_client_settings, lambda: Spec(
+        summary="Get the settings that a client needs for uploads", responses={200: schemas.service.ClientSettings}),
+        group="service"),
+    Route("GET", "/sign-in", READ, lambda: sign_in.show_caller, lambda: Spec(
+        summary="Get the current caller and its permissions", responses={200: schemas.service.SignedIn}),
+        group="service"),
+    Route("POST", "/sign-in", PUBLIC, lambda: sign_in.sign_in, lambda: Spec(
+        summary="Sign a browser in with a token or with the code of a link", responses={200: schemas.service.SignedIn},
+        body=schemas.service.SignInParameters, response_headers={200: ("Set-Cookie",)},
+        errors=(*BODY, TooManyTriesError, ForbiddenError, UnauthorizedError)), group="service"),
+    Route("POST", "/sign-in/links", Access.TOKEN, lambda: sign_in.create_link, lambda: Spec(
+        summary="Create a link that signs one browser in", responses={201: schemas.service.SignInLink}),
+        group="service"),
+    Route("GET", "/sign-in/links/{code}", PUBLIC, lambda: sign_in.open_link, lambda: Spec(
+        summary="Sign a browser in by a link",
+        responses={200: "text/html", 303: None, 410: "text/html", 429: "text/html"},
+        response_headers={303: ("Location", "Set-Cookie"), 429: ("Retry-After",)}), group="page"),
+    Route("POST", "/sign-out", PUBLIC, lambda: sign_in.sign_out, lambda: Spec(
+        summary="End the session of the page", responses={200: schemas.service.SignedOut},
+        response_headers={200: ("Set-Cookie",)}, errors=(ForbiddenError, UnauthorizedError)), group="service"),
+    Route("GET", "/openapi.json", PUBLIC, lambda: openapi.show_document, lambda: _cached(
+        "Get this document", {200: "application/json"}), group="service"),
+    # -- pages
+    Route("GET", "/", PUBLIC, lambda: pages.show_index, lambda: _file("The jobs page"), group="page", is_file=True),
+    Route("GET", "/pages/{name}", PUBLIC, lambda: pages.show_page, lambda: _file("A page"),
+        group="page", is_file=True),
+    Route("GET", "/static/{name}", PUBLIC, lambda: pages.show_file, lambda: _file("A file of the pages"),
+        group="page", is_file=True),
+    Route("GET", "/static/vendor/{name}", PUBLIC, lambda: pages.show_vendor_file, lambda: _file(
+        "A file of the viewer's library"), group="page", is_file=True),
 )  # fmt: skip

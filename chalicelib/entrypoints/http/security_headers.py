@@ -1,4 +1,4 @@
-"""What every answer carries, whoever made it, and how other origins are answered."""
+"""Security headers of every response, and CORS."""
 
 from collections.abc import Callable, Mapping
 
@@ -15,18 +15,20 @@ SECURITY: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-# An origin that is configured calls with a token of its own: never with the page's cookie.
+# A configured origin uses a token. The session cookie is not sent with its requests.
 ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer"
 EXPOSED_HEADERS = "ETag, Link, Location, Retry-After"
 PREFLIGHT_SECONDS = 600
 
 
-def guarded(request: Request, system: Services, get_response: Callable[[Request], Response]) -> Response:
-    """Return the door's answer with the headers that protect whoever gets it."""
+def with_security_headers(
+    request: Request, services: Services, get_response: Callable[[Request], Response]
+) -> Response:
+    """Return the response of a route with the security headers."""
     response = get_response(request)
     headers = response.headers
     given = {name.lower() for name in headers}
-    wanted = {**SECURITY, **_for_origins(request, system, str(headers.get("Allow", "")))}
+    wanted = {**SECURITY, **_for_origins(request, services, str(headers.get("Allow", "")))}
     if not is_loopback(request):
         wanted["Strict-Transport-Security"] = "max-age=31536000"
     headers.update({name: value for name, value in wanted.items() if name.lower() not in given})
@@ -34,13 +36,13 @@ def guarded(request: Request, system: Services, get_response: Callable[[Request]
 
 
 def preflight(methods: str) -> Response:
-    """Return the answer to OPTIONS: the methods of an address."""
+    """Return the response to OPTIONS: the methods of a path."""
     return Response(body="", status_code=204, headers={"Allow": methods})
 
 
-def _for_origins(request: Request, system: Services, methods: str) -> Mapping[str, str]:
-    """Return what other origins are told: nothing, unless the settings list this very one."""
-    known, origin = system.settings.cors_origins, str(request.headers.get("origin", ""))
+def _for_origins(request: Request, services: Services, methods: str) -> Mapping[str, str]:
+    """Return the CORS headers: none unless the settings list the origin."""
+    known, origin = services.settings.cors_origins, str(request.headers.get("origin", ""))
     if not known:
         return {"Cross-Origin-Resource-Policy": "same-origin"}
     if origin not in known:

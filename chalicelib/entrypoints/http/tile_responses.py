@@ -1,7 +1,7 @@
-"""Tiles as answers, whichever dialect asks for them: ETag, caching, what API Gateway bears.
+"""Tiles as responses, for every tile protocol: ETag, caching, and the size limit of API Gateway.
 
-An ETag holds the tile's id, which is the digest of its name and bytes. So whether a client's copy is still right is
-told by an index, and no tile is read to say 304.
+An ETag contains the tile's id, which is the digest of its name and bytes. Whether a client's copy is current is
+therefore decided by an index, without reading the tile.
 """
 
 from chalice.app import Request, Response
@@ -13,44 +13,44 @@ from chalicelib.core.web.tile_render import excerpt
 from chalicelib.entrypoints.http.responses import Headers
 from chalicelib.services import Services
 
-# Lambda answers with 6 MB at most, in which a picture is written as base64, four bytes for three.
-MAX_ANSWER_BYTES = 4_400_000
+# A response of Lambda has 6 MB at most; an image is encoded in base64, four bytes for three.
+MAX_RESPONSE_BYTES = 4_400_000
 MAX_TAGS = 4
-# A week, not for ever: what is removed should not stay on a reader's disk, and asking again then costs a 304 a tile.
-KEPT_SECONDS = 7 * 24 * 3600
+# A week: a removed slide should not stay in browser caches, and revalidation costs a 304 for each tile.
+CACHE_SECONDS = 7 * 24 * 3600
 
 
-def caching(system: Services, *, kept: bool) -> str:
-    """Return the Cache-Control of what stays as it is under its address (`kept`), or may be another thing tomorrow."""
-    who = "public" if system.settings.open_reads else "private"
-    return f"{who}, max-age={KEPT_SECONDS}, immutable" if kept else f"{who}, no-cache"
+def cache_control_of(services: Services, *, immutable: bool) -> str:
+    """Return the Cache-Control of a response whose URL always has the same content (`immutable`), or may change."""
+    who = "public" if services.settings.open_reads else "private"
+    return f"{who}, max-age={CACHE_SECONDS}, immutable" if immutable else f"{who}, no-cache"
 
 
-def piece_of_tile(
-    request: Request, system: Services, image_store: str, image: str, piece: TileRequest, *, cache_control: str
+def tile_response(
+    request: Request, services: Services, image_store: str, image: str, requested: TileRequest, *, cache_control: str
 ) -> Response | None:
-    """Return a piece of a tile as an answer, None if there is no such tile.
+    """Return a tile, or a part of it, as a response; None if there is no such tile.
 
-    Raises AnswerTooLargeError, and NotFoundError for a tile that is damaged where it is kept.
+    Raises AnswerTooLargeError, and NotFoundError for a tile that is damaged in MongoDB.
     """
     headers: Headers = {"Content-Type": "image/jpeg", "Cache-Control": cache_control}
     known = str(request.headers.get("if-none-match", ""))
-    for tile in piece.tiles_of(known)[:MAX_TAGS]:
-        if system.archive.has_tile(image_store, image, tile):
-            return Response(body=b"", status_code=304, headers={**headers, "ETag": piece.tag(tile)})
-    jpeg = system.archive.tile(image_store, image, piece.name)
+    for tile in requested.tiles_of(known)[:MAX_TAGS]:
+        if services.archive.has_tile(image_store, image, tile):
+            return Response(body=b"", status_code=304, headers={**headers, "ETag": requested.tag(tile)})
+    jpeg = services.archive.tile(image_store, image, requested.name)
     if jpeg is None:
         return None
-    tag = piece.tag(tile_id(piece.name, jpeg))
+    tag = requested.tag(tile_id(requested.name, jpeg))
     headers["ETag"] = tag
-    if known.strip() == "*" or tag in known:  # of a tile that somebody else has put there, under an id of their own
+    if known.strip() == "*" or tag in known:  # a tile that another program stored, with another id
         return Response(body=b"", status_code=304, headers=headers)
     try:
-        body = excerpt(jpeg, piece)
+        body = excerpt(jpeg, requested)
     except CorruptTileError as error:
-        raise NotFoundError(f"tile {piece.name} of image {image} is damaged: {error}") from error
-    if len(body) > MAX_ANSWER_BYTES:
+        raise NotFoundError(f"tile {requested.name} of image {image} is damaged: {error}") from error
+    if len(body) > MAX_RESPONSE_BYTES:
         raise AnswerTooLargeError(
-            f"tile {piece.name} of image {image} has {len(body)} bytes; at most {MAX_ANSWER_BYTES} can be answered"
+            f"tile {requested.name} of image {image} has {len(body)} bytes; a response has at most {MAX_RESPONSE_BYTES}"
         )
     return Response(body=body, status_code=200, headers=headers)

@@ -1,0 +1,1 @@
+"""Requests and responses by resource: the classes of the OpenAPI document and the functions that build the values."""

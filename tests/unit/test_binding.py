@@ -1,0 +1,47 @@
+"""`bind` hands a step the ports and settings that it names, and builds no other."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from chalicelib.adapters.memory import MemoryClock
+from chalicelib.binding import bind
+from chalicelib.config import Settings
+from chalicelib.services import Services
+from tests.world import World
+
+
+def needs(number: int, *, clock: Any, jobs: Any, chunk_bytes: int, more: str = "none") -> tuple[Any, ...]:
+    return number, clock, jobs, chunk_bytes, more
+
+
+def test_bind_passes_the_named_ports_and_settings() -> None:
+    world = World()
+    assert bind(needs, world)(1) == (1, world.clock, world.jobs, world.settings.chunk_bytes, "none")  # type: ignore[arg-type]
+
+
+def test_bind_builds_only_the_named_ports() -> None:
+    built = SimpleNamespace(clock="clock", jobs="jobs", settings=SimpleNamespace(chunk_bytes=5))
+    assert bind(needs, built)(2) == (2, "clock", "jobs", 5, "none")  # type: ignore[arg-type]
+
+
+def test_bind_replaces_the_clock_for_an_invocation() -> None:
+    world, clock = World(), MemoryClock()
+    assert bind(needs, world, clock=clock)(1)[1] is clock  # type: ignore[arg-type]
+    # A step that does not name the clock does not receive it.
+    assert bind(lambda *, jobs: jobs, world, clock=clock)() is world.jobs  # type: ignore[arg-type]
+
+
+def test_bind_leaves_positional_parameters_to_the_caller() -> None:
+    world = World()
+    with pytest.raises(TypeError, match="jobs"):
+        bind(lambda jobs: jobs, world)()  # type: ignore[arg-type]
+
+
+def test_no_port_has_the_name_of_a_setting() -> None:
+    from chalicelib.binding import PORTS, SETTINGS
+
+    assert PORTS.isdisjoint(SETTINGS)
+    assert {name for name in PORTS if not hasattr(Services, name)} == set()
+    assert set(Settings.__dataclass_fields__) == SETTINGS
