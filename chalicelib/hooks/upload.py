@@ -70,7 +70,7 @@ def authorize(parameters: UploadParameters, caller: Caller, *, archive: Archive)
     """Raises NoSuchCollectionError, NoSuchSessionError, SourceNotAllowedError, NoSuchImageError."""
     require_visible_destination(caller, parameters.collection, parameters.session, archive=archive)
     require_readable_source(caller, parameters.source, pointer="/source")
-    if caller.is_limited and parameters.mongo_collection is not None:
+    if parameters.mongo_collection is not None:
         place = archive.locate(parameters.collection, parameters.session, None)
         require_replaceable_image(caller, place.image_store, parameters.mongo_collection, archive=archive)
 

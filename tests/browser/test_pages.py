@@ -109,7 +109,6 @@ def test_the_bar_and_what_lies_behind_a_dialog_reach_the_edge(chromium: Browser,
 def test_collections_lead_to_sessions_and_sessions_to_slides(
     visitor: Visit, slides: Published, system: LocalSystem
 ) -> None:
-    visitor.shows_slides_of_others()  # "Show all" lists the sessions of all tests
     page = visitor.open(f"/pages/collections?find={slides.label}")
     page.get_by_role("heading", name="Local slides").wait_for()
     (newest,) = system.call("GET", f"/sessions/{slides.session}/slides?limit=1").json()["slides"]

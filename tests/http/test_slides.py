@@ -336,6 +336,12 @@ def test_of_a_slide_without_its_coarser_levels_there_is_what_was_published(world
     found = call("GET", f"/slides/{here}").json_body
     assert [level["level"] for level in found["levels"]] == [0]
     assert found["links"]["thumbnail"] is None
+    (listed,) = call("GET", f"/sessions/{SESSION}/slides").json_body["slides"]
+    assert listed["links"]["thumbnail"] is None
+    (job,) = call("GET", "/jobs").json_body["jobs"]
+    for found in (job, call("GET", f"/jobs/{job['id']}").json_body):
+        assert found["result"]["thumbnail"] is None
+        assert "thumbnail" not in found["links"]
     assert size_of(call("GET", f"/slides/{here}/0/4_3.jpg")) == (64, 64)
     dzi = call("GET", f"/slides/{here}.dzi")
     assert dzi.status_code == 404

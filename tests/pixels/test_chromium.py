@@ -53,7 +53,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     import app
 
     made = World()
-    monkeypatch.setattr(app, "system", made)
+    monkeypatch.setattr(app, "services", made)
     return made
 
 

@@ -57,7 +57,7 @@ class Reader:
         import app
 
         self.published = Published(data)
-        monkeypatch.setattr(app, "system", self.published.world)
+        monkeypatch.setattr(app, "services", self.published.world)
         self._app = app.app
         assert self.published.job.published is not None
         self.view = self.published.job.published.view

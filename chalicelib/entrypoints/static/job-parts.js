@@ -72,10 +72,9 @@ export function tookOf(job) {
   return Math.max(0, ((job.ended_at ? Date.parse(job.ended_at) : Date.now()) - Date.parse(job.started_at)) / 1000);
 }
 
-/** Return a slide's picture: its coarsest tile without what fills it up, or a sign for a slide that has none yet, or no coarser levels. */
+/** Return the thumbnail of a job: the coarsest tile, cut at the edge of the slide; a placeholder if there is none. */
 export function pictureOf(job) {
-  const coarsest = job.levels?.at(-1);
-  if (!job.result || (coarsest && coarsest.columns * coarsest.rows > 1)) {
+  if (!job.result?.thumbnail) {
     return s("svg", { class: "picture none", viewBox: "0 0 24 24", "aria-hidden": "true" },
       s("path", { fill: "currentColor", d: "M3 15h8v6H3zM13 15h8v6h-8zM6 8h5v5H6zM13 8h5v5h-5zM9.5 3h5v3.5h-5z" }));
   }

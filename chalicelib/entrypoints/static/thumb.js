@@ -10,7 +10,8 @@ export function thumbnail(each, { label = "", ...attributes } = {}) {
   const side = known?.tile_size_px || 256;
   const steps = known ? 2 ** (levelCount(known.width_px, known.height_px, side) - 1) : 1;
   const [width, height] = known ? [known.width_px / steps, known.height_px / steps] : [side, side];
-  return s("svg", { viewBox: `0 0 ${width} ${height}`, ...(label ? { role: "img", "aria-label": label } : { "aria-hidden": "true" }), ...attributes },
+  const { class: kind = "", ...others } = attributes;
+  return s("svg", { class: `${kind}${each.links.thumbnail ? "" : " none"}`, viewBox: `0 0 ${width} ${height}`, ...(label ? { role: "img", "aria-label": label } : { "aria-hidden": "true" }), ...others },
     // A picture's room may be wider or higher than the slide: the inner one ends where the slide ends.
-    s("svg", { width, height }, s("image", { href: address(each.links.thumbnail), width: side, height: side, onerror: (event) => event.target.ownerSVGElement.ownerSVGElement.classList.add("none") })));
+    each.links.thumbnail && s("svg", { width, height }, s("image", { href: address(each.links.thumbnail), width: side, height: side, onerror: (event) => event.target.ownerSVGElement.ownerSVGElement.classList.add("none") })));
 }

@@ -41,12 +41,17 @@ class OptionsDocument(Document):
     associated: bool
 
 
-class SlideDocument(Document):
-    """Metadata of the slide; null where the file has none."""
+class SlideSize(Document):
+    """The size of the slide at full resolution, and of its published tiles."""
 
     width_px: Px
     height_px: Px
     tile_size_px: Px
+
+
+class SlideDocument(SlideSize):
+    """Metadata of the slide; null where the file has none."""
+
     mpp_x: float | None
     mpp_y: float | None
     magnification: float | None
@@ -103,13 +108,13 @@ class AttemptDocument(Document):
 
 
 class ResultDocument(Document):
-    """What a finished job published."""
+    """What a finished job published. `thumbnail` is null if no published level has a single tile."""
 
     image: ObjectId
     view: ObjectId
     image_store: ObjectId
     database: str
-    thumbnail: str
+    thumbnail: str | None
 
 
 class FaultDocument(Document):
@@ -165,6 +170,7 @@ class JobSummary(Document):
     ended_at: At | None
     error: JobError | None
     trouble: JobError | None
+    slide: SlideSize | None
     result: ResultDocument | None
     verification: VerificationSummary | None
     links: dict[str, str]
@@ -211,6 +217,7 @@ def job_summary(job: Job, *, now: float, has_subscriber: bool = False) -> dict[s
         "ended_at": instant(job.ended_at),
         "error": _error(job.error),
         "trouble": _error(job.trouble) if job.is_live else None,
+        "slide": _slide_size(job),
         "result": _result(job),
         "verification": _verification(job),
         "links": _links(job, has_subscriber=has_subscriber),
@@ -276,15 +283,21 @@ def job_document(job: Job, *, now: float, has_subscriber: bool = False) -> dict[
     }
 
 
-def _slide(job: Job) -> dict[str, object] | None:
-    """Return a `SlideDocument` as JSON; None before the slide was analyzed."""
+def _slide_size(job: Job) -> dict[str, object] | None:
+    """Return a `SlideSize` as JSON; None before the slide was analyzed."""
     if not job.levels:
         return None
-    base, slide = job.levels[0], job.slide
+    base = job.levels[0]
+    return {"width_px": base.width_px, "height_px": base.height_px, "tile_size_px": job.tile_size_px}
+
+
+def _slide(job: Job) -> dict[str, object] | None:
+    """Return a `SlideDocument` as JSON; None before the slide was analyzed."""
+    size, slide = _slide_size(job), job.slide
+    if size is None:
+        return None
     return {
-        "width_px": base.width_px,
-        "height_px": base.height_px,
-        "tile_size_px": job.tile_size_px,
+        **size,
         "mpp_x": slide.mpp_x,
         "mpp_y": slide.mpp_y,
         "magnification": slide.magnification,
@@ -325,7 +338,7 @@ def _error(problem: Problem | None) -> dict[str, str] | None:
     return {"code": problem.code, "message": problem.message, "hint": problem.hint}
 
 
-def _result(job: Job) -> dict[str, str] | None:
+def _result(job: Job) -> dict[str, str | None] | None:
     published = job.published
     if published is None:
         return None
@@ -334,8 +347,15 @@ def _result(job: Job) -> dict[str, str] | None:
         "view": published.view,
         "image_store": published.image_store,
         "database": published.database,
-        "thumbnail": f"/thumb?img={published.image}&db={published.image_store}",
+        "thumbnail": _thumbnail(job),
     }
+
+
+def _thumbnail(job: Job) -> str | None:
+    """Return the URL of the coarsest tile; None if nothing is published, or no published level has a single tile."""
+    if job.published is None or (job.levels and job.levels[-1].tiles > 1):
+        return None
+    return f"/thumb?img={job.published.image}&db={job.published.image_store}"
 
 
 def _verification(job: Job) -> dict[str, object] | None:
@@ -381,6 +401,7 @@ def _links(job: Job, *, has_subscriber: bool) -> dict[str, str]:
         links["retry"] = f"/jobs/{job.id}/retry"
     if job.verifies is not None:
         links["verifies"] = f"/jobs/{job.verifies.job}"
-    if job.published is not None:
-        links["thumbnail"] = f"/thumb?img={job.published.image}&db={job.published.image_store}"
+    thumbnail = _thumbnail(job)
+    if thumbnail is not None:
+        links["thumbnail"] = thumbnail
     return links

@@ -53,7 +53,10 @@ class ShownFacts(Document):
 
 
 class ShownSlideDocument(Document):
-    """A slide of a session. `slide` is null if the image has no metadata."""
+    """A slide of a session. `slide` is null if the image has no metadata.
+
+    `links.thumbnail` is null if no published level has a single tile.
+    """
 
     view: ObjectId
     title: str
@@ -61,7 +64,7 @@ class ShownSlideDocument(Document):
     image: MaybeObjectId
     job: Id | None
     slide: ShownFacts | None
-    links: dict[str, str]
+    links: dict[str, str | None]
 
 
 class SlideList(Document):
@@ -92,6 +95,7 @@ def shown_slide(slide: ShownSlide) -> dict[str, object]:
         "icc_profile_bytes": facts.slide.icc_profile_bytes,
         "associated": list(facts.slide.associated),
     } if facts else None  # fmt: skip
+    has_thumbnail = facts is None or facts.levels_published in (None, facts.levels)
     return {
         "view": slide.view,
         "title": slide.title,
@@ -100,7 +104,7 @@ def shown_slide(slide: ShownSlide) -> dict[str, object]:
         "job": slide.job,
         "slide": metadata,
         "links": {
-            "thumbnail": f"/thumb?img={slide.image}&db={slide.image_store}",
+            "thumbnail": f"/thumb?img={slide.image}&db={slide.image_store}" if has_thumbnail else None,
             **({"job": f"/jobs/{slide.job}"} if slide.job else {}),
         },
     }
