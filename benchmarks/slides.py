@@ -101,9 +101,9 @@ def _generate(path: Path, peers: Path | None) -> bool:
 def synthetic(path: Path, width_px: int, height_px: int) -> None:
     """Write a pyramid of JPEG tiles with a texture that compresses about like tissue."""
     print(f"drawing a slide of {width_px} x {height_px} px", flush=True)
-    dice = np.random.default_rng(1)
-    coarse = dice.integers(110, 240, (72, 72, 3)).repeat(16, 0).repeat(16, 1)
-    noise = dice.normal(0, 9, coarse.shape)
+    jitter = np.random.default_rng(1)
+    coarse = jitter.integers(110, 240, (72, 72, 3)).repeat(16, 0).repeat(16, 1)
+    noise = jitter.normal(0, 9, coarse.shape)
     texture = np.clip(coarse + noise, 0, 255).astype(np.uint8)
 
     def tile(at: tuple[int, int]) -> bytes:

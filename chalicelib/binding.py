@@ -16,8 +16,8 @@ Result = TypeVar("Result")
 
 PORTS = frozenset(
     {
-        "archive", "callbacks", "clock", "deliveries", "dice", "doorbook", "events", "jobs", "queue", "slides", "syncs",
-        "uploads", "work",
+        "access_records", "archive", "callbacks", "clock", "deliveries", "events", "jitter", "jobs", "queue", "slides",
+        "syncs", "uploads", "work",
     }
 )  # fmt: skip
 SETTINGS = frozenset(field.name for field in fields(Settings))

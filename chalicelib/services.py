@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from pymongo import MongoClient
 
     from chalicelib.adapters.callbacks import HttpCallbacks
+    from chalicelib.adapters.dynamodb.access_records import AccessRecordTable
     from chalicelib.adapters.dynamodb.deliveries import DeliveryTable
     from chalicelib.adapters.dynamodb.events import EventTable
     from chalicelib.adapters.dynamodb.idempotency import IdempotencyTable
-    from chalicelib.adapters.dynamodb.receipts import DoorbookTable
     from chalicelib.adapters.dynamodb.syncs import SyncTable
     from chalicelib.adapters.event_recording import EventRecordingJobs
     from chalicelib.adapters.mongo.archive import MongoArchive
@@ -52,7 +52,7 @@ class Services:
         from botocore.config import Config
 
         # Bounded waits: what does not answer in time is tried again by the queue, not by a hanging worker.
-        patience = Config(
+        translate_transient_errors = Config(
             connect_timeout=min(3, seconds),
             read_timeout=seconds,
             retries={"mode": "standard", "total_max_attempts": tries},
@@ -60,7 +60,10 @@ class Services:
         )
         with self._one_by_one:
             return self._session.create_client(
-                service, region_name=self.settings.region, endpoint_url=self.settings.aws_endpoint, config=patience
+                service,
+                region_name=self.settings.region,
+                endpoint_url=self.settings.aws_endpoint,
+                config=translate_transient_errors,
             )
 
     @cached_property
@@ -139,10 +142,10 @@ class Services:
         return IdempotencyTable(self._dynamodb, self.settings.jobs_table)
 
     @cached_property
-    def doorbook(self) -> "DoorbookTable":
-        from chalicelib.adapters.dynamodb.receipts import DoorbookTable
+    def access_records(self) -> "AccessRecordTable":
+        from chalicelib.adapters.dynamodb.access_records import AccessRecordTable
 
-        return DoorbookTable(self._dynamodb, self.settings.jobs_table)
+        return AccessRecordTable(self._dynamodb, self.settings.jobs_table)
 
     @cached_property
     def _dynamodb(self) -> Any:
@@ -204,6 +207,6 @@ class Services:
         return SystemClock(remaining_millis)
 
     @property
-    def dice(self) -> float:
+    def jitter(self) -> float:
         """A number in [0, 1): jitter, nothing secret."""
         return random.random()  # noqa: S311

@@ -1,6 +1,6 @@
 """Barriers: files that make the workers of a local system wait before they process a message.
 
-    echo '{"do": "tile", "from_chunk": 3}' > .local/barriers/look.json
+    echo '{"step": "tile", "from_chunk": 3}' > .local/barriers/look.json
     rm .local/barriers/look.json
 
 A barrier is a JSON object. `do` and `job` match a message with these values, `from_chunk` matches a message for this
@@ -67,7 +67,7 @@ def matches(barrier: dict[str, Any], body: str) -> bool:
     chunk = message.get("chunk")
     if "from_chunk" in barrier and (chunk is None or chunk < barrier["from_chunk"]):
         return False
-    return all(message.get(name) == barrier[name] for name in ("do", "job") if name in barrier)
+    return all(message.get(name) == barrier[name] for name in ("step", "job") if name in barrier)
 
 
 def _object(text: str) -> dict[str, Any]:

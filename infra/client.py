@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from tqdm import tqdm
 
-MADE = {"made": " made", "re-encoded": " re-encoded", "lossless-crop": " cut"}
+MADE = {"downsampled": " downsampled", "re-encoded": " re-encoded", "lossless-crop": " cut"}
 ENDED = frozenset({"done", "failed", "cancelled", "superseded"})
 _POLL_SECONDS = 0.2
 _PATIENCE_SECONDS = 30.0
@@ -193,7 +193,9 @@ def summary(job: Mapping[str, Any], stack: Stack, seconds: float | None) -> str:
     lines += [f"  page    {stack.api}/pages/job?id={job['id']}", f"  status  {stack.api}/jobs/{job['id']}"]
     levels = job.get("levels") or []
     if levels:
-        grid = ", ".join(f"{level['columns']}x{level['rows']}" + (MADE.get(level.get("made"), "")) for level in levels)
+        grid = ", ".join(
+            f"{level['columns']}x{level['rows']}" + (MADE.get(level.get("method"), "")) for level in levels
+        )
         lines.append(f"  levels  {len(levels)}: {grid}")
     result = job.get("result")
     if result:

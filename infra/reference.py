@@ -124,7 +124,7 @@ def _settings() -> Iterator[tuple[str, str]]:
 
 
 def _is_required(name: str) -> bool:
-    return f'needed("{name}")' in inspect.getsource(config.read_settings)
+    return f'required("{name}")' in inspect.getsource(config.read_settings)
 
 
 def _parameters() -> Mapping[str, Any]:

@@ -50,8 +50,8 @@ class Slide:
 @lru_cache(maxsize=16)
 def picture(width_px: int, height_px: int, seed: int = 0) -> Pixels:
     """Return smooth, colourful pixels that differ everywhere. They are read-only."""
-    dice = np.random.default_rng(seed)
-    coarse = dice.integers(30, 220, (height_px // 16 + 2, width_px // 16 + 2, 3)).astype(float)
+    jitter = np.random.default_rng(seed)
+    coarse = jitter.integers(30, 220, (height_px // 16 + 2, width_px // 16 + 2, 3)).astype(float)
     fine = coarse.repeat(16, 0).repeat(16, 1)
     for _ in range(4):
         fine = (fine + np.roll(fine, 5, 0) + np.roll(fine, 5, 1) + np.roll(fine, -5, 0) + np.roll(fine, -5, 1)) / 5

@@ -7,11 +7,11 @@ from typing import Any
 
 from chalicelib.adapters.event_recording import EventRecordingJobs
 from chalicelib.adapters.memory import (
+    MemoryAccessRecords,
     MemoryArchive,
     MemoryCallbacks,
     MemoryClock,
     MemoryDeliveries,
-    MemoryDoorbook,
     MemoryEvents,
     MemoryIdempotencyStore,
     MemoryJobs,
@@ -79,7 +79,7 @@ class Context:
 class World:
     """Ports in memory with one collection and session, and the messages between the steps."""
 
-    dice = 0.5
+    jitter = 0.5
 
     def __init__(self, *, chunk_bytes: int = 20_000, dies_at: int | None = None, after: bool = False) -> None:
         self.calls = 0
@@ -110,8 +110,8 @@ class World:
         self.memory_deliveries, self.memory_callbacks = MemoryDeliveries(), MemoryCallbacks()
         self.deliveries: Any = Port(self.memory_deliveries, self)
         self.callbacks: Any = Port(self.memory_callbacks, self)
-        self.memory_doorbook = MemoryDoorbook()
-        self.doorbook: Any = Port(self.memory_doorbook, self)
+        self.memory_access_records = MemoryAccessRecords()
+        self.access_records: Any = Port(self.memory_access_records, self)
         self.image_collections: dict[tuple[str, str], tuple[float, frozenset[str]]] = {}
         self.settings = Settings(
             source_buckets=frozenset({BUCKET}),
@@ -123,7 +123,7 @@ class World:
             mongo_uri="mongodb://nowhere",
             admin_db="slideatlas",
             token_hashes=frozenset({hashlib.sha256(TOKEN.encode()).hexdigest()}),
-            open_reads=True,
+            allow_anonymous_local_reads=True,
             chunk_bytes=chunk_bytes,
             threads=1,
             cores=1,
@@ -178,7 +178,7 @@ class World:
 
     def deliver(self, message: Message, *, seconds: float = 60.0) -> list[str]:
         """Give a message to its function; return the ids of the messages that failed."""
-        fields = {"do": message.do, "job": message.job, "attempt": message.attempt, "chunk": message.chunk}
+        fields = {"step": message.step, "job": message.job, "attempt": message.attempt, "chunk": message.chunk}
         body = json.dumps(fields | ({"delivery": message.delivery} if message.delivery else {}))
         return self.deliver_bodies([body], seconds=seconds)
 

@@ -42,7 +42,7 @@ def busy(error: Exception, what: str) -> AwsUnavailableError:
 
 
 @contextmanager
-def patience(what: str) -> Iterator[None]:
+def translate_transient_errors(what: str) -> Iterator[None]:
     """Raise AwsUnavailableError for errors of AWS that ask for a retry: no response, overload, throttling. Other errors
     pass unchanged."""
     try:

@@ -14,7 +14,7 @@ from email.parser import BytesHeaderParser
 from typing import TYPE_CHECKING
 
 from chalicelib.core.jobs.deliveries import Answer
-from chalicelib.core.web.callback_url import Endpoint, parse_endpoint, why_refused
+from chalicelib.core.web.callback_url import ParsedCallbackUrl, parse_callback_url, why_refused
 
 if TYPE_CHECKING:
     from chalicelib.ports.callbacks import Callbacks
@@ -97,7 +97,9 @@ class HttpCallbacks:
             self._paused = {**still, place: ended + self._pause_seconds}
         return answer
 
-    def _answer(self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, deadline: _Deadline) -> Answer:
+    def _answer(
+        self, endpoint: ParsedCallbackUrl, headers: Mapping[str, str], body: bytes, deadline: _Deadline
+    ) -> Answer:
         try:
             with self._connected(endpoint, deadline) as connection:
                 _send(connection, _request(endpoint, headers, body), deadline)
@@ -111,14 +113,14 @@ class HttpCallbacks:
         except OSError as error:
             return Answer(error=f"no connection: {error.strerror or type(error).__name__}")
 
-    def _endpoint(self, url: str) -> Endpoint:
+    def _endpoint(self, url: str) -> ParsedCallbackUrl:
         try:
-            return parse_endpoint(url, loopback=self._loopback)
+            return parse_callback_url(url, loopback=self._loopback)
         except ValueError as error:
             raise _RefusedError(f"the URL {error}") from None
 
     @contextlib.contextmanager
-    def _connected(self, endpoint: Endpoint, deadline: _Deadline) -> Iterator[socket.socket]:
+    def _connected(self, endpoint: ParsedCallbackUrl, deadline: _Deadline) -> Iterator[socket.socket]:
         """Connect to one of the addresses that the name leads to now, after a look at all of them."""
         addresses = self._addresses(endpoint)
         why = why_refused(addresses, scheme=endpoint.scheme, loopback=self._loopback)
@@ -135,7 +137,7 @@ class HttpCallbacks:
             with contextlib.closing(tls.wrap_socket(plain, server_hostname=endpoint.host)) as secure:
                 yield secure
 
-    def _addresses(self, endpoint: Endpoint) -> Sequence[str]:
+    def _addresses(self, endpoint: ParsedCallbackUrl) -> Sequence[str]:
         try:
             return self._resolver(endpoint.host, endpoint.port)
         except (OSError, UnicodeError):
@@ -154,7 +156,7 @@ class HttpCallbacks:
         raise failure
 
 
-def _request(endpoint: Endpoint, headers: Mapping[str, str], body: bytes) -> bytes:
+def _request(endpoint: ParsedCallbackUrl, headers: Mapping[str, str], body: bytes) -> bytes:
     lines = [
         f"POST {endpoint.target} HTTP/1.1",
         f"host: {endpoint.host_header}",

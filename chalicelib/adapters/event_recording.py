@@ -10,7 +10,15 @@ from dataclasses import asdict, replace
 
 from chalicelib.adapters.request_context import current
 from chalicelib.core.jobs.deliveries import PendingNotification
-from chalicelib.core.jobs.events import MAX_EVENTS, Event, of_chunk, of_move, of_new, of_rescue, of_trouble
+from chalicelib.core.jobs.events import (
+    MAX_EVENTS,
+    Event,
+    chunk_event,
+    move_event,
+    new_job_event,
+    rescue_event,
+    transient_error_event,
+)
 from chalicelib.core.jobs.filter import EVERY_JOB, JobFilter
 from chalicelib.core.jobs.model import ChunkRecord, Job, Problem, State, Subscriber
 from chalicelib.ports.clock import Clock
@@ -32,7 +40,7 @@ class EventRecordingJobs:
         stored = self._jobs.create(signed)
         if stored != signed:
             return stored
-        self._tell(lambda at: of_new(signed, at=at))
+        self._tell(lambda at: new_job_event(signed, at=at))
         return job  # the same value tells the caller that it was stored now
 
     def get(self, job_id: str) -> Job | None:
@@ -42,7 +50,7 @@ class EventRecordingJobs:
         signed = self._signed(was, now)
         if not self._jobs.move(was, signed):
             return False
-        self._tell(lambda at: of_move(was, signed, at=at), trims=now.attempt > was.attempt)
+        self._tell(lambda at: move_event(was, signed, at=at), trims=now.attempt > was.attempt)
         return True
 
     def subscribe(self, job: Job, subscriber: Subscriber) -> bool:
@@ -51,26 +59,26 @@ class EventRecordingJobs:
     def pending_notifications(self, *, before: float, limit: int) -> tuple[PendingNotification, ...]:
         return self._jobs.pending_notifications(before=before, limit=limit)
 
-    def told(self, notice: PendingNotification, *, subscribers: int) -> None:
-        self._jobs.told(notice, subscribers=subscribers)
+    def acknowledge(self, notice: PendingNotification, *, subscribers: int) -> None:
+        self._jobs.acknowledge(notice, subscribers=subscribers)
 
     def finish_chunk(self, job: Job, record: ChunkRecord) -> Job | None:
         after = self._jobs.finish_chunk(job, record)
         if after is not None:
-            self._tell(lambda at: of_chunk(after, record, at=at))
+            self._tell(lambda at: chunk_event(after, record, at=at))
         return after
 
     def chunk_records(self, job: Job) -> tuple[ChunkRecord, ...]:
         return self._jobs.chunk_records(job)
 
-    def record_transient_error(self, job: Job, trouble: Problem) -> None:
-        self._jobs.record_transient_error(job, trouble)
-        self._tell(lambda at: of_trouble(job, trouble, chunk=current().chunk, at=at))
+    def record_transient_error(self, job: Job, error: Problem) -> None:
+        self._jobs.record_transient_error(job, error)
+        self._tell(lambda at: transient_error_event(job, error, chunk=current().chunk, at=at))
 
     def count_rescue(self, job: Job, *, now: float) -> bool:
         counted = self._jobs.count_rescue(job, now=now)
         if counted:
-            self._tell(lambda at: of_rescue(job, at=at), trims=True)
+            self._tell(lambda at: rescue_event(job, at=at), trims=True)
         return counted
 
     def schedule_cleanup(self, job_id: str, at: float) -> None:
@@ -91,8 +99,8 @@ class EventRecordingJobs:
         return self._jobs.due_for_cleanup(now=now, limit=limit, after=after)
 
     def _signed(self, was: Job | None, now: Job) -> Job:
-        if (was is None or now.attempt > was.attempt) and now.asked_by != current().asked_by:
-            now = replace(now, asked_by=current().asked_by)
+        if (was is None or now.attempt > was.attempt) and now.request_id != current().request_id:
+            now = replace(now, request_id=current().request_id)
         if (was is None or was.is_live) and now.history and not now.is_live:
             now = replace(now, history=(*now.history[:-1], replace(now.history[-1], worker=self._worker)))
         return now
@@ -102,10 +110,10 @@ class EventRecordingJobs:
             event = line(self._clock.now())
             if event is None:
                 return
-            errand = current()
-            event = replace(event, worker=self._worker, asked_by=errand.asked_by, door=errand.door)
-            if errand.job not in (None, event.job):
-                event = replace(event, message=f"{event.message or ''} (for job {errand.job})".strip())
+            context = current()
+            event = replace(event, worker=self._worker, request_id=context.request_id, entrypoint=context.entrypoint)
+            if context.job not in (None, event.job):
+                event = replace(event, message=f"{event.message or ''} (for job {context.job})".strip())
             if logger.isEnabledFor(logging.INFO):
                 logger.info("job %s: %s", event.job, event.event, extra=_fields(event))
             self._events.append(event)

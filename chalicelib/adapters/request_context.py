@@ -1,7 +1,7 @@
-"""What a thread is at just now: who asked for it, and for which job, attempt and chunk.
+"""The request context of the current thread: the request id, and the job, attempt and chunk that it works on.
 
-Entry points set it; the log's lines and the lines of a job carry it, so that one id leads from a webhook to the last
-tile. Nothing else depends on it: whoever forgets to set it loses the id, and no more.
+Entry points set it. Log lines and job events contain it, so that one request id leads from a webhook to the last tile.
+Nothing else depends on it.
 """
 
 import logging
@@ -15,17 +15,17 @@ from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContext:
-    """`asked_by` is the id of the request, arrival or sync, `door` where it came in."""
+    """`request_id` is the id of the request, S3 event or sync, `entrypoint` the handler that received it."""
 
-    asked_by: str | None = None
-    door: str | None = None
+    request_id: str | None = None
+    entrypoint: str | None = None
     job: str | None = None
     attempt: int | None = None
     chunk: int | None = None
 
 
 _NOTHING = RequestContext()
-_CURRENT: ContextVar[RequestContext] = ContextVar("errand", default=_NOTHING)
+_CURRENT: ContextVar[RequestContext] = ContextVar("request_context", default=_NOTHING)
 
 
 def current() -> RequestContext:
@@ -33,11 +33,18 @@ def current() -> RequestContext:
 
 
 @contextmanager
-def errand(
-    asked_by: str | None, door: str, *, job: str | None = None, attempt: int | None = None, chunk: int | None = None
+def request_context(
+    request_id: str | None,
+    entrypoint: str,
+    *,
+    job: str | None = None,
+    attempt: int | None = None,
+    chunk: int | None = None,
 ) -> Iterator[None]:
-    """Let everything within be done on this errand."""
-    token = _CURRENT.set(RequestContext(asked_by=asked_by, door=door, job=job, attempt=attempt, chunk=chunk))
+    """Set the request context for the body of a `with` statement."""
+    token = _CURRENT.set(
+        RequestContext(request_id=request_id, entrypoint=entrypoint, job=job, attempt=attempt, chunk=chunk)
+    )
     try:
         yield
     finally:
@@ -45,13 +52,13 @@ def errand(
 
 
 class JsonLines(LambdaPowertoolsFormatter):
-    """A line of the log as JSON, in Powertools' fields, with the errand it belongs to, and what `extra` adds."""
+    """A log line as JSON, with the fields of Powertools, the request context and `extra`."""
 
     def __init__(self, worker: str) -> None:
         super().__init__(service="slidehook", worker=worker or None, utc=True, use_rfc3339=True)
 
     def format(self, record: logging.LogRecord) -> str:
-        # The attributes of a record become fields of its line.
+        # The formatter writes the attributes of a record as fields.
         for field in fields(RequestContext):
             value = getattr(current(), field.name)
             if value is not None and not hasattr(record, field.name):
@@ -60,6 +67,6 @@ class JsonLines(LambdaPowertoolsFormatter):
 
 
 def write_json(log: logging.Logger, *, worker: str) -> None:
-    """Let the handlers of a logger write JSON."""
+    """Set the JSON formatter on all handlers of a logger."""
     for handler in log.handlers:
         handler.setFormatter(JsonLines(worker))

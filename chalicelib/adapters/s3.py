@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from botocore.exceptions import ClientError
 
-from chalicelib.adapters.aws import patience
+from chalicelib.adapters.aws import translate_transient_errors
 from chalicelib.core.errors import (
     AwsUnavailableError,
     EmptySourceError,
     NoSuchSourceError,
     NoSuchUploadError,
+    PlanExpiredError,
     SourceChangedError,
     SourceGoneError,
-    WorkLostError,
 )
 from chalicelib.core.jobs.source import Source
 from chalicelib.core.web.multipart_upload import Part
@@ -42,7 +42,7 @@ class S3Slides:
         self._client = client
 
     def pin(self, bucket: str, key: str, *, first_bytes: int) -> tuple[Source, bytes]:
-        with patience(f"s3://{bucket}/{key}"):
+        with translate_transient_errors(f"s3://{bucket}/{key}"):
             try:
                 # One request instead of HEAD and GET: a range's answer tells all that HEAD would.
                 answer = self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes=0-{first_bytes - 1}")
@@ -66,7 +66,7 @@ class S3Slides:
     def read(self, source: Source, start: int, stop: int) -> bytes:
         if not 0 <= start < stop <= source.size_bytes:
             raise ValueError(f"bytes {start} to {stop} of {source}, which has {source.size_bytes}")
-        with patience(str(source)):
+        with translate_transient_errors(str(source)):
             try:
                 answer = self._client.get_object(
                     Bucket=source.bucket, Key=source.key, Range=f"bytes={start}-{stop - 1}", IfMatch=source.etag
@@ -84,7 +84,7 @@ class S3Slides:
 
     def list(self, bucket: str, prefix: str, *, cursor: str | None, limit: int) -> Listing:
         start = {"ContinuationToken": cursor} if cursor else {}
-        with patience(f"the listing of s3://{bucket}/{prefix}"):
+        with translate_transient_errors(f"the listing of s3://{bucket}/{prefix}"):
             try:
                 answer = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=limit, **start)  # type: ignore[arg-type]
             except ClientError as error:
@@ -139,7 +139,7 @@ class S3Uploads:
         self._bucket = bucket
 
     def begin(self, key: str) -> str:
-        with patience(f"the upload {key}"):
+        with translate_transient_errors(f"the upload {key}"):
             return self._client.create_multipart_upload(Bucket=self._bucket, Key=key)["UploadId"]
 
     def addresses(self, key: str, upload_id: str, numbers: Sequence[int]) -> Mapping[int, str]:
@@ -174,7 +174,7 @@ class S3Uploads:
             )
 
     def _call(self, key: str, call: Callable[[], Answer]) -> Answer:
-        with patience(f"the upload {key}"):
+        with translate_transient_errors(f"the upload {key}"):
             try:
                 return call()
             except ClientError as error:
@@ -227,7 +227,7 @@ class S3Work:
         return self._call(key, read)
 
     def _call(self, key: str, call: Callable[[], Answer]) -> Answer:
-        with patience(f"the work object {key}"):
+        with translate_transient_errors(f"the work object {key}"):
             try:
                 return call()
             except ClientError as error:
@@ -236,4 +236,4 @@ class S3Work:
                     raise ValueError(f"a part of the work object {key} that begins behind its end") from error
                 if code not in GONE:
                     raise
-                raise WorkLostError(f"the work object {key} is gone") from error
+                raise PlanExpiredError(f"the work object {key} is gone") from error

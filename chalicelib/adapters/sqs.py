@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from chalicelib.adapters.aws import patience
+from chalicelib.adapters.aws import translate_transient_errors
 from chalicelib.core.errors import AwsUnavailableError
 from chalicelib.core.plan.messages import Message
 
@@ -29,8 +29,8 @@ class JobQueues:
         self._chunks_queue = chunks_queue
 
     def send(self, messages: Sequence[Message]) -> None:
-        chunks = [message for message in messages if message.do == "tile"]
-        others = [message for message in messages if message.do != "tile"]
+        chunks = [message for message in messages if message.step == "tile"]
+        others = [message for message in messages if message.step != "tile"]
         for queue_url, group in ((self._jobs_queue, others), (self._chunks_queue, chunks)):
             for first in range(0, len(group), MOST_IN_A_BATCH):
                 self._send_batch(queue_url, group[first : first + MOST_IN_A_BATCH])
@@ -40,7 +40,7 @@ class JobQueues:
         waiting = {str(number): _entry(number, message) for number, message in enumerate(messages)}
         for _ in range(TRIES):
             entries: Any = list(waiting.values())
-            with patience(f"{len(entries)} messages to {queue_url}"):
+            with translate_transient_errors(f"{len(entries)} messages to {queue_url}"):
                 answer = self._client.send_message_batch(QueueUrl=queue_url, Entries=entries)
             failed = answer.get("Failed", [])
             if not failed:
@@ -58,7 +58,7 @@ class JobQueues:
         """
         if queue_url.startswith("arn:"):
             queue_url = f"{self._jobs_queue.rsplit('/', 1)[0]}/{queue_url.rsplit(':', 1)[-1]}"
-        with patience(f"a message of {queue_url}"):
+        with translate_transient_errors(f"a message of {queue_url}"):
             self._client.change_message_visibility(
                 QueueUrl=queue_url,
                 ReceiptHandle=receipt_handle,
@@ -76,7 +76,7 @@ def _entry(number: int, message: Message) -> dict[str, Any]:
 
 def _body(message: Message) -> str:
     fields: dict[str, object] = {
-        "do": message.do,
+        "step": message.step,
         "job": message.job,
         "attempt": message.attempt,
         "chunk": message.chunk,
@@ -91,21 +91,22 @@ def parse_message(body: str) -> Message:
     try:
         fields = json.loads(body)
     except ValueError as error:
-        raise ValueError(f"the message is no JSON: {error}") from error
+        raise ValueError(f"the message is not JSON: {error}") from error
     if not isinstance(fields, dict):
-        raise ValueError("the message is no JSON object")  # noqa: TRY004 - whatever is wrong with it, it is one error
-    do, job, attempt, chunk, delivery = (fields.get(name) for name in ("do", "job", "attempt", "chunk", "delivery"))
-    if do not in ("plan", "tile", "finish", "sync", "deliver"):
-        raise ValueError(f"no step is called {do!r}")
+        raise ValueError("the message is not a JSON object")  # noqa: TRY004 - whatever is wrong with it, it is one error
+    job, attempt, chunk, delivery = (fields.get(name) for name in ("job", "attempt", "chunk", "delivery"))
+    step = fields.get("step", fields.get("do"))  # `do`: a message of an earlier version
+    if step not in ("plan", "tile", "finish", "sync", "deliver"):
+        raise ValueError(f"unknown step {step!r}")
     if not isinstance(job, str) or not job:
-        raise ValueError("the message names no job")
+        raise ValueError("the message has no job id")
     if not _is_count(attempt, least=1):
         raise ValueError(f"attempts are counted from 1: {attempt!r}")
-    if not (_is_count(chunk, least=0) if do == "tile" else chunk is None):
-        raise ValueError(f"'{do}' does not go with chunk {chunk!r}")
-    if not (isinstance(delivery, str) and delivery if do == "deliver" else delivery is None):
-        raise ValueError(f"'{do}' does not go with delivery {delivery!r}")
-    return Message(do=do, job=job, attempt=attempt, chunk=chunk, delivery=delivery)
+    if not (_is_count(chunk, least=0) if step == "tile" else chunk is None):
+        raise ValueError(f"step '{step}' with chunk {chunk!r}")
+    if not (isinstance(delivery, str) and delivery if step == "deliver" else delivery is None):
+        raise ValueError(f"step '{step}' with delivery {delivery!r}")
+    return Message(step=step, job=job, attempt=attempt, chunk=chunk, delivery=delivery)
 
 
 def _is_count(value: object, *, least: int) -> TypeGuard[int]:

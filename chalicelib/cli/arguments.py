@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from chalicelib.core.plan.pyramid import check_tile_size
-from chalicelib.core.web.callback_url import parse_endpoint
+from chalicelib.core.web.callback_url import parse_callback_url
 
 EXAMPLES = """\
 examples:
@@ -88,7 +88,7 @@ def _object_id(text: str) -> str:
 def _callback_url(text: str) -> str:
     try:
         # Whether it may be on this machine is the service's to say.
-        parse_endpoint(text, loopback=True)
+        parse_callback_url(text, loopback=True)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"the URL {error}") from None
     return text

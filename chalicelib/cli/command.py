@@ -326,8 +326,8 @@ class Command:
             else:
                 good, bad = ("done", "not done") if self.options.wait else ("accepted", "refused")
             slides = sum(_bad_tiles(entry) > 0 for entry in self.report)
-            told = f"; {slides} with damaged tiles" if slides else ""
-            print(f"{len(self.report) - failed} {good}, {failed} {bad}{told}")
+            recorded = f"; {slides} with damaged tiles" if slides else ""
+            print(f"{len(self.report) - failed} {good}, {failed} {bad}{recorded}")
 
     def _plan_lines(self, entry: dict[str, Any]) -> list[str]:
         session = self.session or {}

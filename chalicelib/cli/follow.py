@@ -24,12 +24,12 @@ def follow(api: Api, job: dict[str, Any], *, deadline: float | None, tell: Calla
     `tell` is told of every new state. Raises SilentError or FaultError if the service stays away.
     """
     name = job["source"]["key"].rsplit("/", 1)[-1]
-    pause_seconds, silent_since, told = FIRST_PAUSE_SECONDS, None, ""
+    pause_seconds, silent_since, recorded = FIRST_PAUSE_SECONDS, None, ""
     with progress_bar(label=plain(name)[:LABEL], unit="tile") as shown:
         while True:
-            if job["state"] != told:
-                told = job["state"]
-                tell(f"{name}: {told}")
+            if job["state"] != recorded:
+                recorded = job["state"]
+                tell(f"{name}: {recorded}")
             _show(shown, job)
             left_seconds = pause_seconds if deadline is None else deadline - time.monotonic()
             if job["state"] in ENDED or left_seconds <= 0:

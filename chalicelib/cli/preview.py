@@ -7,7 +7,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.cli.failures import SlideFailure, plain
 from chalicelib.core.errors import SlidehookError, TruncatedError, UnsupportedError
 from chalicelib.core.jobs.model import Options
-from chalicelib.core.plan.analysis import survey
+from chalicelib.core.plan.analysis import analyze
 from chalicelib.core.plan.estimate import described
 from chalicelib.core.tiff.range_file import BlockStream
 
@@ -22,7 +22,7 @@ def preview(file: BinaryIO, size_bytes: int, options: Options) -> dict[str, Any]
     """Return what would be published of a file. Raises SlideFailure if it would be refused."""
     try:
         file.seek(0)
-        found = survey(file, size_bytes=size_bytes, options=options)
+        found = analyze(file, size_bytes=size_bytes, options=options)
         return described(found, size_bytes=size_bytes, chunk_bytes=CHUNK_BYTES)
     except SlidehookError as error:
         raise SlideFailure(str(error), code=error.code, hint=error.advice) from error
@@ -35,7 +35,7 @@ def why_not_published(file: BinaryIO, size_bytes: int, options: Options) -> str 
     """
     try:
         file.seek(0)
-        survey(file, size_bytes=size_bytes, options=options)
+        analyze(file, size_bytes=size_bytes, options=options)
     except TruncatedError:
         return None
     except UnsupportedError as error:
@@ -93,7 +93,7 @@ HOW = {"passthrough": "passed through", "lossless-crop": "cut without loss", "re
 
 
 def _level_text(level: dict[str, Any]) -> str:
-    how = level["made"]
+    how = level["method"]
     if how in HOW:
         stored = level["stored"]
         how = f"{level['size_bytes']} bytes, {stored['compression']} in {stored['kind']}, {HOW[how]}"

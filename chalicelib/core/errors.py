@@ -1,26 +1,26 @@
-"""What can go wrong, as one tree. Every leaf has a stable `code` and a `hint` that says what to do.
+"""All errors that a user may see, as one tree. Every class has a stable `code` and a `hint` that says what to do.
 
     SlidehookError
-    ├── RequestError            the call itself: refused at the door
-    │   ├── InvalidRequestError · UnauthorizedError · ForbiddenError · TooManyTriesError · NotFoundError · ConflictError
+    ├── RequestError            the request is refused
+    │   ├── InvalidRequestError · UnauthorizedError · ForbiddenError · RateLimitedError · NotFoundError · ConflictError
     │   ├── MethodNotAllowedError · UnsupportedMediaError · BodyTooLargeError · KeyReusedError
-    │   ├── NoSuchUploadError · PartsMissingError · BadAddressError · AnswerTooLargeError
+    │   ├── NoSuchUploadError · PartsMissingError · BadAddressError · ResponseTooLargeError · CallbacksDisabledError
     ├── SourceError             the object in S3
     │   ├── BucketNotAllowedError · SourceNotAllowedError · NoSuchSourceError · EmptySourceError · SourceChangedError
     │   ├── SourceGoneError
-    ├── DestinationError        the place in SlideAtlas' catalogue
+    ├── DestinationError        the destination in SlideAtlas' catalog
     │   ├── NoSuchCollectionError · NoSuchSessionError · ForeignSessionError · NoImageStoreError · NoSuchImageError
-    │   ├── UnplacedKeyError
-    ├── SlideError              the TIFF
-    │   ├── NotTiffError · TruncatedError · NotTiledError · UnsupportedError · LimitError · CorruptTileError
-    │   ├── TooManyBadTilesError
-    ├── StagingError            what was written is not what was meant
-    │   ├── TileConflictError · VerificationError · WorkLostError
-    ├── NoProgressError         given up after as many tries as are allowed
-    └── TransientError          worth another try: throttling, network, failover
-        ├── AwsUnavailableError · MongoUnavailableError · OutOfTimeError · InspectionTimeError
+    │   ├── InvalidObjectKeyError
+    ├── SlideError              the TIFF file
+    │   ├── NotTiffError · TruncatedError · UnsupportedError · LimitError · CorruptTileError · TooManyBadTilesError
+    ├── StagingError            the stored tiles are not the tiles of the plan
+    │   ├── TileConflictError · VerificationError · PlanExpiredError
+    ├── RetriesExhaustedError   the job failed after the maximum number of retries
+    └── TransientError          a retry may succeed: throttling, network, failover
+        ├── AwsUnavailableError · MongoUnavailableError · OutOfTimeError · InspectionTimeoutError
 
-`permanent` errors end a job at once; the others are tried again until the queue gives up.
+An error with `permanent` set ends a job at once. The others are retried until the queue moves the message to the
+dead-letter queue.
 """
 
 from collections.abc import Sequence
@@ -29,10 +29,14 @@ from typing import ClassVar
 
 
 class SlidehookError(Exception):
-    """Root of all errors that a user may see: a sentence, a stable code, and what to do about it."""
+    """Root of all errors that a user may see.
+
+    `str(error)` says what happened to which thing, `advice` says what to do, and `pointer` is the JSON pointer
+    (RFC 6901) of the field of the request that caused the error, if there is one.
+    """
 
     code: ClassVar[str] = "internal"
-    hint: ClassVar[str] = "Look at the log of the service; if this repeats, report it with the job's id."
+    hint: ClassVar[str] = "Check the log of the service. If the error repeats, report it with the job id."
     permanent: ClassVar[bool] = True
 
     def __init__(self, message: str, *, hint: str | None = None, pointer: str | None = None) -> None:
@@ -43,7 +47,7 @@ class SlidehookError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """One field of a request that is wrong: `pointer` is a JSON pointer (RFC 6901) into its body."""
+    """An invalid field of a request. `pointer` is a JSON pointer (RFC 6901) into the body."""
 
     pointer: str
     detail: str
@@ -51,11 +55,11 @@ class FieldProblem:
 
 class RequestError(SlidehookError):
     code = "bad_request"
-    hint = "Mend the request and send it again."
+    hint = "Correct the request and send it again."
 
 
 class InvalidRequestError(RequestError):
-    """The body is not what the hook takes. `problems` names every field that is wrong."""
+    """The body does not match the schema of the hook. `problems` lists every invalid field."""
 
     code = "invalid_request"
     hint = "Correct the fields listed and send the request again."
@@ -67,119 +71,119 @@ class InvalidRequestError(RequestError):
 
 class BodyTooLargeError(RequestError):
     code = "body_too_large"
-    hint = "A hook takes a short JSON object; the slide itself belongs in S3."
+    hint = "Send a short JSON object. Upload the slide to S3."
 
 
 class MethodNotAllowedError(RequestError):
     code = "method_not_allowed"
-    hint = "The header `Allow` names the methods of this address."
+    hint = "Use one of the methods in the `Allow` header."
 
 
 class UnsupportedMediaError(RequestError):
     code = "unsupported_media_type"
-    hint = "Send JSON, with 'Content-Type: application/json'."
+    hint = "Send JSON with the header 'Content-Type: application/json'."
 
 
 class UnauthorizedError(RequestError):
     code = "unauthorized"
-    hint = "Send 'Authorization: Bearer <token>' with a token that this service knows."
+    hint = "Send the header 'Authorization: Bearer <token>' with a valid token."
 
 
 class SignatureError(UnauthorizedError):
-    """A webhook's signature, or what belongs to it, is not as Standard Webhooks says."""
+    """The signature of a webhook, or one of its headers, does not conform to Standard Webhooks."""
 
     code = "bad_signature"
-    hint = "Sign `id.timestamp.body` with a secret that this service knows, as Standard Webhooks 1.0.0 says."
+    hint = "Sign `id.timestamp.body` with a secret of this service, as Standard Webhooks 1.0.0 specifies."
 
 
 class ForbiddenError(RequestError):
-    """The caller is known, and may not do this."""
+    """The caller is authenticated, but its token does not allow the request."""
 
     code = "forbidden"
-    hint = "Ask whoever runs the service for a token with this scope."
+    hint = "Ask the administrator of the service for a token with the required scope."
 
 
-class TooManyTriesError(RequestError):
-    code = "too_many_tries"
-    hint = "Wait a minute."
+class RateLimitedError(RequestError):
+    code = "rate_limited"
+    hint = "Wait for the time in the `Retry-After` header, then try again."
 
 
 class NotFoundError(RequestError):
     code = "not_found"
-    hint = "Check the address."
+    hint = "Check the URL."
 
 
 class BadAddressError(RequestError):
-    """An address that a dialect knows as wrong, where it does not want "not found"."""
+    """A URL that a tile protocol defines as invalid, with a status other than 404."""
 
     code = "bad_address"
-    hint = "Ask for what the slide's description lists."
+    hint = "Request only tiles, levels and sizes that the slide's description lists."
 
 
-class AnswerTooLargeError(RequestError):
-    code = "answer_too_large"
+class ResponseTooLargeError(RequestError):
+    code = "response_too_large"
     hint = "Publish the slide again with smaller tiles (`tile_size`)."
 
 
 class NoSuchUploadError(NotFoundError):
     code = "no_such_upload"
-    hint = "It was completed or given up, or is older than a week: begin the upload again."
+    hint = "The upload was completed, aborted, or is older than a week. Start a new upload."
 
 
 class ConflictError(RequestError):
     code = "conflict"
-    hint = "Look at the job's state and decide anew."
+    hint = "Get the job, check its state, and send a request that the state allows."
 
 
 class ReplayedError(ConflictError):
-    """A signed webhook that was accepted before, or another one under its id."""
+    """A signed webhook whose id was accepted before, with the same or another body."""
 
     code = "replayed"
-    hint = "Nothing to do if it was sent once; a new attempt is signed anew, and a new message has a new id."
+    hint = "The first request was accepted: no action is needed. A new message needs a new id and a new signature."
 
 
 class NotCancellableError(ConflictError):
     code = "not_cancellable"
-    hint = "Look at the job's state: what has ended can be submitted again, and what is published can be replaced."
+    hint = "Get the job and check its state. An ended job can be retried; a published slide can be replaced."
 
 
 class NotRetryableError(ConflictError):
     code = "not_retryable"
-    hint = "Look at the job's state and decide anew."
+    hint = "Get the job, check its state, and send a request that the state allows."
 
 
 class NotVerifiableError(ConflictError):
     code = "not_verifiable"
-    hint = "Verify a job whose slide readers see: one that is `done`, and was not replaced since."
+    hint = "Verify a job that is `done` and whose slide is still published."
 
 
 class KeyReusedError(RequestError):
-    """An Idempotency-Key that stands for another call already."""
+    """The Idempotency-Key was used for a different request."""
 
     code = "idempotency_key_reused"
-    hint = "Give each call a key of its own, and repeat a call with its very body."
+    hint = "Use a new key for each request. Repeat a request with the same key and the same body."
 
 
 class KeyInUseError(ConflictError):
-    """The first call with this Idempotency-Key has no answer yet."""
+    """The first request with this Idempotency-Key has no response yet."""
 
     code = "idempotency_key_in_use"
-    hint = "The first call is still at work: ask again in a second."
+    hint = "The first request is still running. Send the request again in a second."
 
 
 class TooManySubscribersError(ConflictError):
     code = "too_many_subscribers"
-    hint = "Let one of the receivers that the job has tell the others, or follow the job's status."
+    hint = "Forward callbacks from one of the existing receivers, or poll the job's status."
 
 
-class CallbacksOffError(RequestError):
-    code = "callbacks_off"
-    hint = "Set SLIDEHOOK_CALLBACK_SECRETS, which callbacks are signed with, or leave `callback_url` out."
+class CallbacksDisabledError(RequestError):
+    code = "callbacks_disabled"
+    hint = "Set SLIDEHOOK_CALLBACK_SECRETS, which signs callbacks, or omit `callback_url`."
 
 
 class PartsMissingError(ConflictError):
     code = "parts_missing"
-    hint = "Send the parts that are missing, and complete the upload then."
+    hint = "Upload the missing parts, then complete the upload."
 
 
 class SourceError(SlidehookError):
@@ -189,98 +193,96 @@ class SourceError(SlidehookError):
 
 class BucketNotAllowedError(SourceError):
     code = "bucket_not_allowed"
-    hint = "Put the slide into a bucket that this service is configured to read."
+    hint = "Upload the slide to a bucket that the service is configured to read."
 
 
 class SourceNotAllowedError(BucketNotAllowedError):
-    """The caller is limited to some collections, and the key names none of them."""
+    """The token is limited to collections, and the key is not in one of them."""
 
     code = "source_not_allowed"
-    hint = "Name an object below <collection id>/ or direct/<collection id>/ of a collection that the token is for."
+    hint = "Use a key below <collection id>/ or direct/<collection id>/ of a collection that the token allows."
 
 
 class NoSuchSourceError(SourceError):
     code = "no_such_source"
-    hint = "Check the bucket and the key (keys are case-sensitive), and that the upload has finished."
+    hint = "Check the bucket and the key (keys are case-sensitive), and that the upload is complete."
 
 
 class EmptySourceError(SourceError):
     code = "empty_source"
-    hint = "The object has no bytes: upload the slide again."
+    hint = "The object is empty. Upload the slide again."
 
 
 class SourceChangedError(SourceError):
-    """The object was overwritten while it was read: its new bytes are another source with a job of its own."""
+    """The object was overwritten while the job read it. The new object is another source, with its own job."""
 
     code = "source_changed"
-    hint = "Nothing to do: the newer object has a job of its own, or submit it again."
+    hint = "The newer object has its own job. If it does not, submit the slide again."
 
 
 class SourceGoneError(SourceError):
     code = "source_gone"
-    hint = "The object was deleted while the job ran: upload the slide again."
+    hint = "The object was deleted while the job ran. Upload the slide again."
 
 
 class DestinationError(SlidehookError):
     code = "bad_destination"
-    hint = "Check the ids of collection and session."
+    hint = "Check the collection id and the session id."
 
 
 class NoSuchCollectionError(DestinationError):
     code = "no_such_collection"
-    hint = "Check the collection's id; collections are made in SlideAtlas."
+    hint = "Check the collection id. Collections are created in SlideAtlas."
 
 
 class NoSuchSessionError(DestinationError):
     code = "no_such_session"
-    hint = "Check the session's id; sessions are made in SlideAtlas or by the command line for a folder."
+    hint = "Check the session id. Sessions are created in SlideAtlas, or by the command line for a folder."
 
 
 class ForeignSessionError(DestinationError):
     code = "session_not_in_collection"
-    hint = "Name the collection that the session belongs to, or another session."
+    hint = "Check the session id, or use the collection that the session belongs to."
 
 
 class NoImageStoreError(DestinationError):
     code = "no_image_store"
-    hint = "Give the collection an `image_store` that exists in `databases` of the admin database."
+    hint = "Set the `image_store` of the collection to one that exists in `databases` of the admin database."
 
 
 class NoSuchImageError(DestinationError):
     code = "no_such_image"
-    hint = "Name an image that a session of the collection shows, or leave `mongo_collection` out."
+    hint = "Use the id of an image in a session of the collection, or omit `mongo_collection`."
 
 
-class UnplacedKeyError(DestinationError):
-    code = "key_names_no_session"
-    hint = "Upload to <collection id>/<session id>/<file name>."
+class InvalidObjectKeyError(DestinationError):
+    code = "invalid_object_key"
+    hint = "Upload the slide to <collection id>/<session id>/<file name>."
 
 
 class SlideError(SlidehookError):
     code = "bad_slide"
-    hint = "Open the file in another viewer to see whether it is intact."
+    hint = "Open the file in another viewer to check that it is intact."
 
 
 class NotTiffError(SlideError):
     code = "not_a_tiff"
-    hint = "Convert the file to a tiled pyramidal TIFF first: ptif_upload.py --bindir does that with vips or bfconvert."
+    hint = "Convert the file to a tiled pyramidal TIFF. `ptif_upload.py --bindir` converts with vips or bfconvert."
 
 
 class TruncatedError(SlideError):
     code = "truncated"
-    hint = "The file ends too early: upload it again, and compare its size with the scanner's copy."
-
-
-class NotTiledError(SlideError):
-    code = "not_tiled"
-    hint = "Convert it to a tiled TIFF: ptif_upload.py --bindir does that with vips or bfconvert."
+    hint = "Upload the file again, and compare its size with the scanner's copy."
 
 
 class UnsupportedError(SlideError):
-    """`convertible` is False if a converter could take another image of the file, such as the label, for the slide."""
+    """A TIFF layout that is not supported.
+
+    `convertible` is False if a converter could publish another image of the file, such as the label, as the slide.
+    """
 
     code = "unsupported"
-    hint = "Convert it to a JPEG-tiled pyramidal TIFF: ptif_upload.py --bindir does that with vips or bfconvert."
+    hint = "Convert the file to a JPEG-tiled pyramidal TIFF. `ptif_upload.py --bindir` converts with vips or bfconvert."
 
     def __init__(self, message: str, *, hint: str | None = None, convertible: bool = True) -> None:
         super().__init__(message, hint=hint)
@@ -289,28 +291,26 @@ class UnsupportedError(SlideError):
 
 class LimitError(SlideError):
     code = "over_limit"
-    hint = "The file claims more than this service takes; it is most likely damaged."
+    hint = "The file declares a size above the limit of the service. Check that it is intact."
 
 
 class CorruptTileError(SlideError):
     code = "corrupt_tile"
-    hint = "Upload the file again; if the tile is damaged in the scanner's copy too, scan or convert it again."
+    hint = "Upload the file again. If the scanner's copy is damaged too, scan or convert the slide again."
 
 
 class TooManyBadTilesError(SlideError):
     code = "too_many_bad_tiles"
-    hint = (
-        "The status lists the first of them. Upload the file again; if the scanner's copy is damaged too, scan again."
-    )
+    hint = "The job lists the first bad tiles. Upload the file again. If the scanner's copy is damaged too, scan again."
 
 
 class StagingError(SlidehookError):
     code = "bad_staging"
-    hint = "Submit the slide again: its tiles are written anew."
+    hint = "Submit the slide again. All tiles are written again."
 
 
 class TileConflictError(StagingError):
-    """Two different contents for one tile of one generation."""
+    """Two different contents for the same tile of a generation."""
 
     code = "tile_conflict"
 
@@ -319,31 +319,31 @@ class VerificationError(StagingError):
     code = "verification_failed"
 
 
-class WorkLostError(StagingError):
-    """What an earlier step left for this one is not there any more."""
+class PlanExpiredError(StagingError):
+    """The plan, or an intermediate object of it, is missing in the work bucket."""
 
-    code = "work_lost"
+    code = "plan_expired"
 
 
-class NoProgressError(SlidehookError):
-    code = "no_progress"
-    hint = "Look at the last error and at the log; mend the cause and submit the slide again."
+class RetriesExhaustedError(SlidehookError):
+    code = "retries_exhausted"
+    hint = "Check the last error and the log, fix the cause, and submit the slide again."
 
 
 class TransientError(SlidehookError):
     code = "transient"
-    hint = "It is tried again by itself."
+    hint = "The service retries automatically."
     permanent = False
 
 
 class AwsUnavailableError(TransientError):
-    """S3, SQS or DynamoDB does not answer, or asks for patience."""
+    """S3, SQS or DynamoDB is unavailable or throttles requests."""
 
     code = "aws_unavailable"
 
 
 class MongoUnavailableError(TransientError):
-    """MongoDB does not answer, or is between two primaries."""
+    """MongoDB is unavailable, or a failover is in progress."""
 
     code = "mongodb_unavailable"
 
@@ -352,6 +352,6 @@ class OutOfTimeError(TransientError):
     code = "out_of_time"
 
 
-class InspectionTimeError(TransientError):
-    code = "inspection_time"
-    hint = "Try again, or upload the slide: planning it may take longer than an inspection."
+class InspectionTimeoutError(TransientError):
+    code = "inspection_timeout"
+    hint = "Try again, or upload the slide. A job has more time to read the header than an inspection."

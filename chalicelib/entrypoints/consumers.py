@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chalicelib.adapters.request_context import errand
+from chalicelib.adapters.request_context import request_context
 from chalicelib.adapters.sqs import parse_message
 from chalicelib.binding import bind
 from chalicelib.core.errors import AwsUnavailableError, SlidehookError, SourceChangedError, TransientError
@@ -21,7 +21,7 @@ from chalicelib.core.web.s3_notifications import arrivals
 from chalicelib.entrypoints.callbacks import notify
 from chalicelib.ports.clock import Clock
 from chalicelib.services import Services
-from chalicelib.steps.cleanup import due_for_sweep, settle, sweep
+from chalicelib.steps.cleanup import clean_up, due_for_cleanup, end_with_error
 from chalicelib.steps.rescue import given_up, rescue, silent_jobs
 from chalicelib.steps.tile import tile
 
@@ -56,8 +56,8 @@ def on_minute(services: Services, context: Any = None) -> None:
     clock = services.clock_until(context.get_remaining_time_in_millis) if context is not None else services.clock
     for job in bind(silent_jobs, services, clock=clock)():
         _run_for_job(job, bind(rescue, services, clock=clock), services)
-    for job in bind(due_for_sweep, services, clock=clock)():
-        _run_for_job(job, bind(sweep, services, clock=clock), services)
+    for job in bind(due_for_cleanup, services, clock=clock)():
+        _run_for_job(job, bind(clean_up, services, clock=clock), services)
     _send_pending_callbacks(clock, services)
     _begin_scheduled_sync(services)
     for sync in services.syncs.latest(live=True, limit=SYNCS_PER_MINUTE):
@@ -68,10 +68,10 @@ def _send_pending_callbacks(clock: Clock, services: Services) -> None:
     """Send the callbacks of jobs whose worker died first, and repeat deliveries whose message was lost."""
     if not services.settings.callback_secrets:
         return
-    from chalicelib.steps.deliver import forgotten, overdue
+    from chalicelib.steps.deliver import due_deliveries, late_notifications
 
-    services.queue.send(bind(overdue, services, clock=clock)())
-    for notification in bind(forgotten, services, clock=clock)():
+    services.queue.send(bind(due_deliveries, services, clock=clock)())
+    for notification in bind(late_notifications, services, clock=clock)():
         if clock.remaining_seconds() > MINUTE_RESERVE_SECONDS:
             notify(notification.job, notification.attempt, services)
 
@@ -81,10 +81,10 @@ def _begin_scheduled_sync(services: Services) -> None:
     from chalicelib.steps.sync import begin_scheduled
 
     settings = services.settings
-    if settings.sync_seconds <= 0:
+    if settings.sync_interval_seconds <= 0:
         return
     try:
-        bind(begin_scheduled, services)(settings.incoming_bucket, every_seconds=settings.sync_seconds)
+        bind(begin_scheduled, services)(settings.incoming_bucket, every_seconds=settings.sync_interval_seconds)
     except SlidehookError as error:
         logger.warning("the sync of the incoming bucket did not start: %s", error)
 
@@ -94,7 +94,7 @@ def _continue_sync(sync: Sync, clock: Clock, services: Services) -> None:
     from chalicelib.steps.sync import work
 
     try:
-        with errand(f"sync {sync.id} run {sync.run}", "sync"):
+        with request_context(f"sync {sync.id} run {sync.run}", "sync"):
             bind(work, services, clock=clock)(sync, bind(submit_listed, services, clock=clock))
     except TransientError as error:
         logger.warning("sync %s: %s; it continues in the next minute", sync.id, error)
@@ -104,13 +104,13 @@ def _continue_sync(sync: Sync, clock: Clock, services: Services) -> None:
 
 def _run_for_job(job: Job, step: Callable[[Job], None], services: Services) -> None:
     """Run a step of the minute timer. A failing job does not stop the others."""
-    with errand(job.asked_by, "minute", job=job.id, attempt=job.attempt):
+    with request_context(job.request_id, "minute", job=job.id, attempt=job.attempt):
         try:
             step(job)
         except TransientError as error:
             logger.warning("job %s: %s; it is retried in the next minute", job.id, error)
         except SlidehookError as error:
-            bind(settle, services)(job, error)
+            bind(end_with_error, services)(job, error)
             notify(job.id, job.attempt, services)
         except Exception:
             logger.exception("job %s failed in the minute timer", job.id)
@@ -134,7 +134,7 @@ def _each(event: Mapping[str, Any], handle: Callable[[Record], None], services: 
 def _delay_retry(record: Record, services: Services) -> None:
     """Delay the next receive of a message, longer each time. Without it, the visibility timeout is the delay."""
     try:
-        seconds = retry_after_seconds(_receives(record), dice=services.dice)
+        seconds = retry_after_seconds(_receives(record), jitter=services.jitter)
         services.queue.delay(record["eventSourceARN"], record["receiptHandle"], round(seconds))
     except Exception as error:  # noqa: BLE001 - the message is received again without it
         logger.warning("message %s could not be delayed: %s", record["messageId"], error)
@@ -149,7 +149,7 @@ def _submit_arrivals(record: Record, services: Services) -> None:
     from chalicelib.steps.submit import submit_arrival
 
     for arrival in arrivals(json.loads(record["body"])):
-        with errand(record["messageId"], "arrivals"):
+        with request_context(record["messageId"], "arrivals"):
             job = bind(submit_arrival, services)(arrival)
         logger.info("arrival s3://%s/%s: job %s", arrival.bucket, arrival.key, job.id)
         if not job.is_live:
@@ -158,20 +158,20 @@ def _submit_arrivals(record: Record, services: Services) -> None:
 
 def _work(record: Record, clock: Clock, services: Services) -> None:
     message = parse_message(record["body"])
-    if message.do == "sync":
+    if message.step == "sync":
         sync = services.syncs.get(message.job)
         if sync is not None and sync.run == message.attempt:
             _continue_sync(sync, clock, services)
         return
-    if message.do == "deliver":
+    if message.step == "deliver":
         _deliver(message, clock, services)
         return
     job = services.jobs.get(message.job)
     if job is None or job.attempt != message.attempt or not job.is_live:
-        logger.info("job %s attempt %s has ended: %s dropped", message.job, message.attempt, message.do)
+        logger.info("job %s attempt %s has ended: %s dropped", message.job, message.attempt, message.step)
         return
-    with errand(job.asked_by, message.do, job=job.id, attempt=job.attempt, chunk=message.chunk):
-        logger.info("job %s attempt %d: %s %s", job.id, job.attempt, message.do, message.chunk)
+    with request_context(job.request_id, message.step, job=job.id, attempt=job.attempt, chunk=message.chunk):
+        logger.info("job %s attempt %d: %s %s", job.id, job.attempt, message.step, message.chunk)
         _attempt(message, job, clock, services)
 
 
@@ -179,7 +179,7 @@ def _attempt(message: Message, job: Job, clock: Clock, services: Services) -> No
     """Run the step of a message. A permanent error ends the job, a transient one is recorded and raised."""
     try:
         _step(message, job, clock, services)
-        if message.do == "finish":
+        if message.step == "finish":
             notify(job.id, job.attempt, services)
     except SlidehookError as error:
         if error.permanent:
@@ -205,9 +205,9 @@ def _step(message: Message, job: Job, clock: Clock, services: Services) -> None:
 
         bind(plan, services, clock=clock)(job)
     elif step == "finish_verification":
-        from chalicelib.steps.verify import conclude
+        from chalicelib.steps.verify import finish_verification
 
-        bind(conclude, services, clock=clock)(job)
+        bind(finish_verification, services, clock=clock)(job)
     else:
         from chalicelib.steps.finish import finish
 
@@ -236,7 +236,7 @@ def _end(message: Message, error: SlidehookError, services: Services) -> None:
     # Read again: the step has changed the job. A newer attempt has not failed.
     job = services.jobs.get(message.job)
     if job is not None and job.attempt == message.attempt:
-        bind(settle, services)(job, error)
+        bind(end_with_error, services)(job, error)
         notify(job.id, job.attempt, services)
 
 
@@ -246,10 +246,10 @@ def _handle_dead_letter(record: Record, services: Services) -> None:
         _submit_arrivals(record, services)
         return
     message = parse_message(record["body"])
-    if message.do in ("sync", "deliver"):
+    if message.step in ("sync", "deliver"):
         return  # the minute timer continues it
     job = services.jobs.get(message.job)
     if job is not None and job.attempt == message.attempt and job.is_live and is_pending(message, job):
-        with errand(job.asked_by, "dead letters", job=job.id, attempt=job.attempt, chunk=message.chunk):
-            bind(settle, services)(job, given_up(job, message))
+        with request_context(job.request_id, "dead letters", job=job.id, attempt=job.attempt, chunk=message.chunk):
+            bind(end_with_error, services)(job, given_up(job, message))
             notify(job.id, job.attempt, services)

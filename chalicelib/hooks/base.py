@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from chalicelib.core.errors import CallbacksOffError, FieldProblem, InvalidRequestError, SlidehookError
-from chalicelib.core.jobs.model import Job
+from chalicelib.core.errors import CallbacksDisabledError, FieldProblem, InvalidRequestError, SlidehookError
+from chalicelib.core.jobs.model import Job, Method
 from chalicelib.core.jobs.sync import Sync
 from chalicelib.core.web.auth import Scope
-from chalicelib.core.web.callback_url import parse_endpoint
-from chalicelib.hooks.fields import Count, Method, Px
+from chalicelib.core.web.callback_url import parse_callback_url
+from chalicelib.hooks.fields import Count, Px
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -50,7 +50,7 @@ class LevelDocument(Document):
     rows: Count
     tiles: Count
     sparse: Count
-    made: Method
+    method: Method
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,14 +108,14 @@ def _sentence(found: "ErrorDetails", kind: type[Parameters]) -> str:
 
 
 def check_callback(url: str | None, *, is_enabled: bool, loopback: bool) -> None:
-    """Raise InvalidRequestError for a callback URL that is not allowed, CallbacksOffError if callbacks are disabled."""
+    """Raise InvalidRequestError for a forbidden callback URL, CallbacksDisabledError if callbacks are disabled."""
     if url is None:
         return
     pointer = f"/{CALLBACK_FIELD}"
     if not is_enabled:
-        raise CallbacksOffError("this service has no secret to sign callbacks with", pointer=pointer)
+        raise CallbacksDisabledError("this service has no secret to sign callbacks with", pointer=pointer)
     try:
-        parse_endpoint(url, loopback=loopback)
+        parse_callback_url(url, loopback=loopback)
     except ValueError as error:
         problem = FieldProblem(pointer, str(error))
         hint = "Use an https URL of a public host."

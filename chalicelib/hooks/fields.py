@@ -1,6 +1,6 @@
 """Types of the fields of requests and responses. Their JSON schemas state what the validators check, where they can."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
@@ -46,4 +46,3 @@ MaybeObjectId = Annotated[str, Field(pattern=r"^([0-9a-f]{24})?$", description="
 At = Annotated[str, Field(json_schema_extra={"format": "date-time"}, description="UTC, to the millisecond")]
 Count = Annotated[int, Field(ge=0)]
 Px = Annotated[int, Field(ge=0, description="pixels")]
-Method = Literal["passthrough", "lossless-crop", "re-encoded", "made"]

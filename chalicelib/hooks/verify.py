@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from chalicelib.core.errors import BucketNotAllowedError, NotFoundError, NotVerifiableError
-from chalicelib.core.jobs.model import Job, known
+from chalicelib.core.jobs.model import Job, require_found
 from chalicelib.core.web.auth import Caller, Scope
 from chalicelib.hooks.base import Hook, Parameters
 from chalicelib.hooks.fields import CallbackUrl
@@ -35,7 +35,7 @@ class VerifyParameters(Parameters):
 
 def authorize(parameters: VerifyParameters, caller: Caller, *, jobs: Jobs) -> None:
     """Raises NotFoundError."""
-    known(parameters.job, visible_job(caller, jobs.get(parameters.job)))
+    require_found(parameters.job, visible_job(caller, jobs.get(parameters.job)))
 
 
 def verify(

@@ -129,7 +129,7 @@ class Archive(Protocol):
         content stands under its name.
         """
 
-    def holding(self, job: Job, expected: CollectionStats | None = None) -> CollectionStats:
+    def staged_stats(self, job: Job, expected: CollectionStats | None = None) -> CollectionStats:
         """Return what the staging collection holds (or, after the rename, the collection it became).
 
         `expected` tells the two apart where a late worker has staged a part of it again after the rename.

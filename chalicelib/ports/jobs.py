@@ -48,7 +48,7 @@ class Jobs(Protocol):
     def pending_notifications(self, *, before: float, limit: int) -> tuple[PendingNotification, ...]:
         """Return notices of attempts that ended before the instant, the oldest first."""
 
-    def told(self, notice: PendingNotification, *, subscribers: int) -> None:
+    def acknowledge(self, notice: PendingNotification, *, subscribers: int) -> None:
         """Take a notice away, unless somebody beyond so many subscribers was added since the attempt ended. Harmless if
         there is none."""
 
@@ -62,7 +62,7 @@ class Jobs(Protocol):
     def chunk_records(self, job: Job) -> tuple[ChunkRecord, ...]:
         """Return the records of the done chunks of the job's generation, by number."""
 
-    def record_transient_error(self, job: Job, trouble: Problem) -> None:
+    def record_transient_error(self, job: Job, error: Problem) -> None:
         """Keep the last transient error of a live attempt, so that giving up can name it."""
 
     def count_rescue(self, job: Job, *, now: float) -> bool:

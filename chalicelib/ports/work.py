@@ -12,5 +12,5 @@ class Work(Protocol):
     def get(self, key: str, start: int = 0, stop: int | None = None) -> bytes:
         """Return the object, or its bytes from `start` to `stop` (exclusive; None: the end).
 
-        Raises WorkLostError if there is none, ValueError for a part that does not begin within it.
+        Raises PlanExpiredError if there is none, ValueError for a part that does not begin within it.
         """

@@ -23,12 +23,12 @@ from chalicelib.core.jobs.model import (
     Job,
     State,
     cancelled,
+    cleaned_up,
     discarding,
     failed,
-    known,
     problem,
+    require_found,
     superseded,
-    swept,
 )
 from chalicelib.ports.archive import Archive
 from chalicelib.ports.clock import Clock
@@ -38,7 +38,7 @@ from chalicelib.ports.jobs import Jobs
 KEEP_SECONDS = 24 * 3600.0
 
 
-def settle(job: Job, error: SlidehookError, *, jobs: Jobs, archive: Archive, clock: Clock) -> None:
+def end_with_error(job: Job, error: SlidehookError, *, jobs: Jobs, archive: Archive, clock: Clock) -> None:
     """End a live job because of `error`: `superseded` if its source changed, else `failed`.
 
     Leftovers go at once if trying again cannot use them. Does nothing if the job is not where `job` has it any more, or
@@ -48,15 +48,15 @@ def settle(job: Job, error: SlidehookError, *, jobs: Jobs, archive: Archive, clo
         # All bytes were read before it was finishing: who finds them gone now was late, and another publishes it.
         return
     now = clock.now()
-    sweep_at = now + _keep_seconds(job, error)
+    cleanup_at = now + _keep_seconds(job, error)
     if job.state is State.FINISHING:
         # A run of its last step may have switched a view, and died before it told the sweeper what that replaced.
         for replaced in archive.replaced(job):
             jobs.schedule_cleanup(replaced, now + GRACE_SECONDS)
     end = superseded if isinstance(error, SourceChangedError) else failed
-    ended = end(job, problem(error), now=now, sweep_at=sweep_at)
-    if jobs.move(job, ended) and sweep_at <= now:
-        sweep(jobs.get(job.id) or ended, jobs=jobs, archive=archive, clock=clock)
+    ended = end(job, problem(error), now=now, cleanup_at=cleanup_at)
+    if jobs.move(job, ended) and cleanup_at <= now:
+        clean_up(jobs.get(job.id) or ended, jobs=jobs, archive=archive, clock=clock)
 
 
 def cancel(job_id: str, *, jobs: Jobs, archive: Archive, clock: Clock) -> Job:
@@ -67,18 +67,18 @@ def cancel(job_id: str, *, jobs: Jobs, archive: Archive, clock: Clock) -> Job:
     """
     # A live job can move on meanwhile, but not as often as there are states.
     for _ in State:
-        job = known(job_id, jobs.get(job_id))
+        job = require_found(job_id, jobs.get(job_id))
         if job.state is State.CANCELLED:
             return job
         if job.state not in UNFINISHED:
             raise NotCancellableError(f"job {job.id} is {job.state} and cannot be cancelled any more")
         now = clock.now()
-        sweep_at = now + (LATE_SECONDS if _may_be_published(job) else 0.0)
-        ended = cancelled(job, now=now, sweep_at=sweep_at)
+        cleanup_at = now + (LATE_SECONDS if _may_be_published(job) else 0.0)
+        ended = cancelled(job, now=now, cleanup_at=cleanup_at)
         if jobs.move(job, ended):
             with suppress(TransientError):  # the next minute does it
-                sweep(jobs.get(job.id) or ended, jobs=jobs, archive=archive, clock=clock)
-            return known(job_id, jobs.get(job_id))
+                clean_up(jobs.get(job.id) or ended, jobs=jobs, archive=archive, clock=clock)
+            return require_found(job_id, jobs.get(job_id))
     raise NotCancellableError(f"job {job_id} moves too fast to be cancelled", hint="Try again.")
 
 
@@ -96,7 +96,7 @@ def _may_be_published(job: Job) -> bool:
     return job.state is State.FINISHING or job.all_chunks_done
 
 
-def due_for_sweep(*, jobs: Jobs, clock: Clock) -> Iterator[Job]:
+def due_for_cleanup(*, jobs: Jobs, clock: Clock) -> Iterator[Job]:
     """Return the jobs that the sweeper is to look at, the longest due first, as long as there is time.
 
     All of them, however many: those whose database is away stay due, and do not keep the others from it.
@@ -115,17 +115,17 @@ BATCH = 50
 RESERVE_SECONDS = 25.0
 
 
-def sweep(job: Job, *, jobs: Jobs, archive: Archive, clock: Clock) -> None:
+def clean_up(job: Job, *, jobs: Jobs, archive: Archive, clock: Clock) -> None:
     """Drop what an ended job staged and nobody sees. Harmless to repeat."""
-    if job.is_live or job.sweep_at is None or job.sweep_at > clock.now():
+    if job.is_live or job.cleanup_at is None or job.cleanup_at > clock.now():
         return
     # Of an attempt that began after the last look there is more than what was given up then.
-    if job.swept_attempt == job.attempt or archive.shows(job):
+    if job.cleaned_attempt == job.attempt or archive.shows(job):
         # The second look. What readers see is kept: a job that was forced to run again may have failed.
         kept = tuple(generation for generation in job.discarded if not archive.discard(job, generation))
         if job.state is State.DONE and job.destination.mongo_collection is not None:
             archive.discard(job, job.generation)  # readers see it under the other name
-        jobs.move(job, swept(job, kept=kept))
+        jobs.move(job, cleaned_up(job, kept=kept))
         return
     given_up = discarding(job, look_again_at=clock.now() + LATE_SECONDS)
     if jobs.move(job, given_up):

@@ -52,12 +52,12 @@ def announce(
     if job is None or not has_ended(job, notice.attempt):
         # It may end at this very moment, and leave a notice that nobody has answered yet.
         return
-    told = outcome_of(job, notice.attempt)
+    recorded = outcome_of(job, notice.attempt)
     made: list[Delivery] = []
-    if told is not None:
-        wanted = new_deliveries(job, told, hook_url=callback_urls.get(job.hook), now=clock.now())
+    if recorded is not None:
+        wanted = new_deliveries(job, recorded, hook_url=callback_urls.get(job.hook), now=clock.now())
         made = [deliveries.create(each) for each in wanted]
-    jobs.told(notice, subscribers=len(job.subscribers))
+    jobs.acknowledge(notice, subscribers=len(job.subscribers))
     # One that was made before has had its message.
     queue.send([message_for(each) for each in made if each.version == 0])
 
@@ -65,7 +65,7 @@ def announce(
 def message_for(delivery: Delivery, *, delay_seconds: float = 0.0) -> Message:
     """Return the message that asks for the next try of a delivery."""
     return Message(
-        do="deliver",
+        step="deliver",
         job=delivery.job,
         attempt=delivery.attempt,
         delivery=delivery.id,
@@ -73,13 +73,13 @@ def message_for(delivery: Delivery, *, delay_seconds: float = 0.0) -> Message:
     )
 
 
-def overdue(*, deliveries: Deliveries, clock: Clock) -> Sequence[Message]:
+def due_deliveries(*, deliveries: Deliveries, clock: Clock) -> Sequence[Message]:
     """Return messages for deliveries whose try is due and that seem to have none."""
     found = deliveries.due(before=clock.now() - GRACE_SECONDS, limit=BATCH)
     return [message_for(each) for each in found]
 
 
-def forgotten(*, jobs: Jobs, clock: Clock) -> Sequence[PendingNotification]:
+def late_notifications(*, jobs: Jobs, clock: Clock) -> Sequence[PendingNotification]:
     """Return notices that whoever ended the job did not look after."""
     return jobs.pending_notifications(before=clock.now() - GRACE_SECONDS, limit=BATCH)
 
@@ -89,7 +89,7 @@ def deliver(
     delivery_id: str,
     *,
     callback_secrets: Sequence[bytes],
-    dice: float,
+    jitter: float,
     callbacks: Callbacks,
     deliveries: Deliveries,
     queue: Queue,
@@ -112,7 +112,7 @@ def deliver(
     if not deliveries.move(delivery, trying) or trying.state != "pending":
         return
     answer = callbacks.post(trying.url, headers_of(trying, callback_secrets, now=clock.now()), trying.body.encode())
-    after = answered(trying, answer, now=clock.now(), dice=dice)
+    after = answered(trying, answer, now=clock.now(), jitter=jitter)
     # First, so that a crash in between asks the receiver once more rather than never again.
     if after.state == "disabled":
         deliveries.disable(after.scope, after.url)

@@ -68,7 +68,7 @@ def _supersede(job: Job, jobs: Jobs, archive: Archive, clock: Clock) -> None:
         message=f"readers see, or are about to see, something newer than this version of {job.source}",
         hint="Nothing to do. To show these bytes after all, submit them again.",
     )
-    jobs.move(job, superseded(job, newer, now=clock.now(), sweep_at=clock.now() + LATE_SECONDS))
+    jobs.move(job, superseded(job, newer, now=clock.now(), cleanup_at=clock.now() + LATE_SECONDS))
 
 
 def _refuse_too_many(job: Job, records: Sequence[ChunkRecord]) -> None:
@@ -94,14 +94,14 @@ def _verify(job: Job, records: Sequence[ChunkRecord], archive: Archive) -> Colle
     }
     written = sum(record.digest for record in records) % SUM_MODULUS
     expected = CollectionStats(tiles_by_depth=planned, digest=written)
-    holding = archive.holding(job, expected)
-    for tiles_depth in sorted(planned.keys() | holding.tiles_by_depth.keys()):
-        wanted, found = planned.get(tiles_depth, 0), holding.tiles_by_depth.get(tiles_depth, 0)
+    staged_stats = archive.staged_stats(job, expected)
+    for tiles_depth in sorted(planned.keys() | staged_stats.tiles_by_depth.keys()):
+        wanted, found = planned.get(tiles_depth, 0), staged_stats.tiles_by_depth.get(tiles_depth, 0)
         if wanted != found:
             raise VerificationError(f"level {depth - tiles_depth} should have {wanted} tiles and has {found}")
-    if written != holding.digest:
+    if written != staged_stats.digest:
         raise VerificationError("the stored tiles are not those that were written")
-    return holding
+    return staged_stats
 
 
 def _facts(job: Job, work: Work) -> ImageFacts:

@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable
 from typing import BinaryIO, cast
 
-from chalicelib.core.errors import InspectionTimeError, NotTiffError, SlideError
+from chalicelib.core.errors import InspectionTimeoutError, NotTiffError, SlideError
 from chalicelib.core.jobs.model import Options, problem
 from chalicelib.core.jobs.source import Source
 from chalicelib.core.tiff.directory import MAGIC_BYTES, looks_like_tiff
@@ -20,8 +20,11 @@ def inspect(
     bucket: str, key: str, options: Options, *, chunk_bytes: int, slides: Slides, clock: Clock
 ) -> dict[str, object]:
     """Return what an upload of the object would do: `verdict` is "publish", with all levels, or "refuse", with the
-    reason. Raises NoSuchSourceError, EmptySourceError, and InspectionTimeError if its header cannot be read in time."""
-    from chalicelib.core.plan.analysis import survey
+    reason.
+
+    Raises NoSuchSourceError, EmptySourceError, and InspectionTimeoutError if the header cannot be read in time.
+    """
+    from chalicelib.core.plan.analysis import analyze
     from chalicelib.core.plan.estimate import described
 
     source, first_bytes = slides.pin(bucket, key, first_bytes=MAGIC_BYTES)
@@ -31,7 +34,7 @@ def inspect(
     try:
         if not looks_like_tiff(first_bytes):
             raise NotTiffError(f"{source} does not begin like a TIFF")
-        found = survey(stream, size_bytes=source.size_bytes, options=options)
+        found = analyze(stream, size_bytes=source.size_bytes, options=options)
         details = described(found, size_bytes=source.size_bytes, chunk_bytes=chunk_bytes)
     except SlideError as error:
         refusal = problem(error)
@@ -45,7 +48,7 @@ def _boxed(source: Source, slides: Slides, clock: Clock) -> Callable[[int, int],
 
     def fetch(start: int, stop: int) -> bytes:
         if clock.now() > until:
-            raise InspectionTimeError(f"the header of {source} could not be read within {TIME_BOX_SECONDS:.0f} s")
+            raise InspectionTimeoutError(f"the header of {source} could not be read within {TIME_BOX_SECONDS:.0f} s")
         return slides.read(source, start, stop)
 
     return fetch

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from chalicelib.core.jobs.model import Job, LevelSummary, State, planning, tiling
 from chalicelib.core.jobs.source import Source
 from chalicelib.core.plan.beside import dump_beside
-from chalicelib.core.plan.chunks import cut, dump_plan, load_plan, plan_digest
+from chalicelib.core.plan.chunks import build_plan, dump_plan, load_plan, plan_digest
 from chalicelib.core.plan.messages import beside_key, coverage_key, messages_for, plan_key, records_key
 from chalicelib.core.plan.progress_map import coverage
 from chalicelib.core.plan.pyramid import Pyramid
@@ -19,7 +19,7 @@ from chalicelib.ports.slides import Slides
 from chalicelib.ports.work import Work
 
 if TYPE_CHECKING:
-    from chalicelib.core.plan.analysis import Survey
+    from chalicelib.core.plan.analysis import Analysis
 
 
 def plan(
@@ -49,9 +49,9 @@ def plan(
     # Parser and codecs: paid for by the planner, not by who only finishes or copies.
     from chalicelib.core.imaging.raster import blank
 
-    found = surveyed(started, slides)
+    found = analyzed(started, slides)
     pyramid = found.pyramid
-    made, records = cut(pyramid, chunk_bytes=chunk_bytes, blank=blank(pyramid.tile_size_px))
+    made, records = build_plan(pyramid, chunk_bytes=chunk_bytes, blank=blank(pyramid.tile_size_px))
     head = dump_plan(made)
     digest = plan_digest(head, records)
     # What the chunks need stands before the job says `tiling`; a crash in between plans again, to the same bytes.
@@ -76,11 +76,11 @@ def plan(
         queue.send(messages_for(planned, made))
 
 
-def surveyed(job: Job, slides: Slides) -> "Survey":
+def analyzed(job: Job, slides: Slides) -> "Analysis":
     """Return how the job's source is published as its options ask, by a few range reads."""
-    from chalicelib.core.plan.analysis import survey
+    from chalicelib.core.plan.analysis import analyze
 
-    return survey(header_stream(job.source, slides), size_bytes=job.source.size_bytes, options=job.options)
+    return analyze(header_stream(job.source, slides), size_bytes=job.source.size_bytes, options=job.options)
 
 
 def header_stream(source: Source, slides: Slides) -> BinaryIO:
@@ -98,7 +98,7 @@ def _summary(pyramid: Pyramid) -> tuple[LevelSummary, ...]:
             rows=level.rows,
             tiles=level.tiles,
             sparse=level.sparse,
-            made=level.made,
+            method=level.method,
         )
         for level in pyramid.levels
     )

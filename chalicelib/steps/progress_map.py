@@ -1,17 +1,17 @@
 """Fill: how far each level of a job's pyramid has filled up, and what of it is damaged. For looking at only."""
 
-from chalicelib.core.errors import WorkLostError
+from chalicelib.core.errors import PlanExpiredError
 from chalicelib.core.jobs.model import MAX_BAD_TILES, Job, State
 from chalicelib.core.jobs.verification import MAX_FAULTS
 from chalicelib.core.plan.chunks import load_plan
 from chalicelib.core.plan.estimate import spent
 from chalicelib.core.plan.messages import coverage_key, plan_key
-from chalicelib.core.plan.progress_map import Fill, LevelFill, even, filled
+from chalicelib.core.plan.progress_map import LevelProgress, ProgressMap, filled, uniform_map
 from chalicelib.ports.jobs import Jobs
 from chalicelib.ports.work import Work
 
 
-def fill(job: Job, *, jobs: Jobs, work: Work) -> Fill:
+def build_map(job: Job, *, jobs: Jobs, work: Work) -> ProgressMap:
     """Return the map of a job as it stands; without levels before it is planned."""
     bad, faults = job.bad_tiles, job.findings.faults if job.findings else ()
     if job.state is State.TILING and (job.tiles_bad or job.verifies):
@@ -19,18 +19,18 @@ def fill(job: Job, *, jobs: Jobs, work: Work) -> Fill:
         records = jobs.chunk_records(job)
         bad = tuple(each for record in records for each in record.bad_tiles)[:MAX_BAD_TILES]
         faults = tuple(each for record in records for each in record.faults)[:MAX_FAULTS]
-    return Fill(levels=_levels(job, work), bad=bad, faults=faults, cost=spent(job))
+    return ProgressMap(levels=_levels(job, work), bad=bad, faults=faults, cost=spent(job))
 
 
-def _levels(job: Job, work: Work) -> tuple[LevelFill, ...]:
+def _levels(job: Job, work: Work) -> tuple[LevelProgress, ...]:
     # A done job has done all of it, also after its leftovers were swept.
     is_done = job.state in (State.FINISHING, State.DONE)
     if job.plan_digest is None:
-        return even(job.levels, is_done=is_done)
+        return uniform_map(job.levels, is_done=is_done)
     try:
         plan = load_plan(work.get(plan_key(job, job.plan_digest)))
         packed = work.get(coverage_key(job, job.plan_digest))
-    except WorkLostError:
-        return even(job.levels, is_done=is_done)
+    except PlanExpiredError:
+        return uniform_map(job.levels, is_done=is_done)
     done = frozenset(chunk.number for chunk in plan.chunks) if is_done else job.chunks_done
     return filled(plan, packed, done)

@@ -7,11 +7,11 @@ harmless, so a silent job is sent one again, with growing patience.
 from collections.abc import Iterator
 from itertools import takewhile
 
-from chalicelib.core.errors import NoProgressError
+from chalicelib.core.errors import RetriesExhaustedError
 from chalicelib.core.jobs.backoff import MAX_RESCUES, SILENCE_SECONDS, silence_seconds
 from chalicelib.core.jobs.model import LIVE, Job, State
 from chalicelib.core.plan.chunks import load_plan
-from chalicelib.core.plan.messages import Message, ask, messages_for, plan_key
+from chalicelib.core.plan.messages import Message, messages_for, plan_key, step_message
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.jobs import Jobs
 from chalicelib.ports.queue import Queue
@@ -46,11 +46,11 @@ def silent_jobs(*, jobs: Jobs, clock: Clock) -> Iterator[Job]:
 def rescue(job: Job, *, jobs: Jobs, work: Work, queue: Queue, clock: Clock) -> None:
     """Send a silent job the messages that bring it forward from where it is.
 
-    Raises NoProgressError if that was done too often already, WorkLostError if its plan is gone.
+    Raises RetriesExhaustedError if that was done too often already, PlanExpiredError if its plan is gone.
     """
     if job.rescues >= MAX_RESCUES:
-        last = f"; the last error was: {job.trouble.message}" if job.trouble else ""
-        raise NoProgressError(f"the job made no progress in {job.rescues} tries{last}")
+        last = f"; the last error was: {job.last_transient_error.message}" if job.last_transient_error else ""
+        raise RetriesExhaustedError(f"the job made no progress in {job.rescues} tries{last}")
     # Read first: a job whose plan is lost is not counted as rescued.
     messages = _messages(job, work)
     if jobs.count_rescue(job, now=clock.now()):
@@ -59,14 +59,15 @@ def rescue(job: Job, *, jobs: Jobs, work: Work, queue: Queue, clock: Clock) -> N
 
 def _messages(job: Job, work: Work) -> list[Message]:
     if job.state in (State.QUEUED, State.PLANNING):
-        return [ask(job, "plan")]
+        return [step_message(job, "plan")]
     if job.state is State.FINISHING:
-        return [ask(job, "finish")]
+        return [step_message(job, "finish")]
     return messages_for(job, load_plan(work.get(plan_key(job, job.plan_digest or ""))))
 
 
-def given_up(job: Job, message: Message) -> NoProgressError:
-    """Return why a job ends whose message the queue gave up on: the last error, if one was noted."""
-    what = f"chunk {message.chunk}" if message.do == "tile" else f"the step '{message.do}'"
-    why = f"{job.trouble.message} ({job.trouble.code})" if job.trouble else "the worker died each time without a word"
-    return NoProgressError(f"{what} was tried as often as is allowed and given up: {why}")
+def given_up(job: Job, message: Message) -> RetriesExhaustedError:
+    """Return the error that ends a job whose message reached the dead-letter queue, with the last transient error."""
+    last = job.last_transient_error
+    what = f"chunk {message.chunk}" if message.step == "tile" else f"the step '{message.step}'"
+    reason = f"{last.message} ({last.code})" if last else "the worker stopped each time without an error"
+    return RetriesExhaustedError(f"{what} failed after the maximum number of retries: {reason}")

@@ -20,15 +20,15 @@ from chalicelib.core.jobs.model import (
     State,
     Subscriber,
     failed,
-    is_told,
-    known,
+    has_subscriber,
     new_job,
     next_attempt,
     problem,
+    require_found,
 )
 from chalicelib.core.jobs.source import OBJECT_ID, Source, destination_of_key, parse_s3_url
 from chalicelib.core.jobs.sync import Sync
-from chalicelib.core.plan.messages import ask
+from chalicelib.core.plan.messages import step_message
 from chalicelib.core.tiff.directory import MAGIC_BYTES, looks_like_tiff
 from chalicelib.core.web.s3_notifications import Arrival
 from chalicelib.ports.archive import Archive
@@ -113,7 +113,7 @@ def _failed_arrival(
     )
     destination = Destination(collection=collection, session=session, image_store="", database="")
     job = new_job(UPLOAD, source, destination, Options(), now=now)
-    return jobs.create(failed(job, problem(error), now=now, sweep_at=None))
+    return jobs.create(failed(job, problem(error), now=now, cleanup_at=None))
 
 
 def submit_listed(
@@ -205,7 +205,7 @@ def retry(
     Raises NotFoundError, NotRetryableError (it is running, readers see what it made, or the object has other bytes by
     now), and what a submit raises.
     """
-    job = known(job_id, jobs.get(job_id))
+    job = require_found(job_id, jobs.get(job_id))
     if job.is_live:
         raise NotRetryableError(f"job {job.id} is {job.state}", hint="Nothing to do: it is on its way.")
     if job.verifies is not None:
@@ -226,8 +226,8 @@ def retry(
     destination = archive.locate(place.collection, place.session, place.mongo_collection)
     again = next_attempt(job, source, now=now, destination=destination)
     if jobs.move(job, again):
-        queue.send([ask(again, "plan")])
-    return known(job_id, jobs.get(job_id))
+        queue.send([step_message(again, "plan")])
+    return require_found(job_id, jobs.get(job_id))
 
 
 def _pinned(bucket: str, key: str, slides: Slides, clock: Clock) -> tuple[Source, float]:
@@ -239,7 +239,7 @@ def _pinned(bucket: str, key: str, slides: Slides, clock: Clock) -> tuple[Source
     """
     source, first_bytes = slides.pin(bucket, key, first_bytes=MAGIC_BYTES)
     for _ in range(MOST_LOOKS):
-        refuse_what_is_no_tiff(source, first_bytes)
+        require_tiff(source, first_bytes)
         now = clock.now()
         before = source
         source, first_bytes = slides.pin(bucket, key, first_bytes=MAGIC_BYTES)
@@ -251,7 +251,7 @@ def _pinned(bucket: str, key: str, slides: Slides, clock: Clock) -> tuple[Source
 MOST_LOOKS = 4
 
 
-def refuse_what_is_no_tiff(source: Source, first_bytes: bytes) -> None:
+def require_tiff(source: Source, first_bytes: bytes) -> None:
     if not looks_like_tiff(first_bytes):
         problem: SlideError = NotTiffError(f"{source} does not begin like a TIFF", pointer="/source")
         raise problem
@@ -270,10 +270,10 @@ def enqueue(
         job = replace(job, subscribers=(Subscriber(callback_url, job.attempt),))
     stored = jobs.create(job)
     if stored == job:
-        queue.send([ask(job, "plan")])
+        queue.send([step_message(job, "plan")])
         return stored
     if callback_url is not None:
-        is_told(stored, callback_url)
+        has_subscriber(stored, callback_url)
     if not stored.is_live and (force or _has_to_run_again(stored, archive)):
         again = next_attempt(
             stored,
@@ -284,7 +284,7 @@ def enqueue(
             verifies=job.verifies,
         )
         if jobs.move(stored, again):
-            queue.send([ask(again, "plan")])
+            queue.send([step_message(again, "plan")])
         stored = jobs.get(job.id) or again
     # Second: who subscribes first would hear of the attempt before.
     return stored if callback_url is None else _subscribed(stored, callback_url, jobs)
@@ -292,10 +292,10 @@ def enqueue(
 
 def _subscribed(job: Job, url: str, jobs: Jobs) -> Job:
     for _ in range(MOST_LOOKS):
-        if is_told(job, url):
+        if has_subscriber(job, url):
             return job
         jobs.subscribe(job, Subscriber(url, job.attempt))
-        job = known(job.id, jobs.get(job.id))
+        job = require_found(job.id, jobs.get(job.id))
     raise AwsUnavailableError(f"job {job.id} changes faster than it can be subscribed to")
 
 

@@ -55,7 +55,7 @@ def begin(sync: Sync, *, source_buckets: Collection[str], syncs: Syncs, queue: Q
         stored = again if syncs.move(stored, again) else syncs.get(sync.id) or again
     if stored.is_live:
         # Without this message it begins with the next minute.
-        queue.send([Message(do="sync", job=stored.id, attempt=stored.run, group=stored.group)])
+        queue.send([Message(step="sync", job=stored.id, attempt=stored.run, group=stored.group)])
     return stored
 
 

@@ -10,14 +10,14 @@ from chalicelib.core.jobs.model import (
     State,
     finishing,
     found_in,
-    known,
     new_verification,
     next_attempt,
+    require_found,
     superseded,
     verified,
 )
 from chalicelib.core.jobs.verification import Findings, Target
-from chalicelib.core.plan.messages import ask
+from chalicelib.core.plan.messages import step_message
 from chalicelib.ports.archive import Archive
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.jobs import Jobs
@@ -29,7 +29,7 @@ def verification(job_id: str, *, repair: bool, jobs: Jobs, archive: Archive, clo
 
     Raises NotFoundError, NotVerifiableError if readers do not see what it made.
     """
-    upload = known(job_id, jobs.get(job_id))
+    upload = require_found(job_id, jobs.get(job_id))
     if upload.verifies is not None:
         raise NotVerifiableError(f"job {upload.id} is a verification itself, of job {upload.verifies.job}")
     if not _is_shown(upload, archive):
@@ -37,7 +37,7 @@ def verification(job_id: str, *, repair: bool, jobs: Jobs, archive: Archive, clo
     return new_verification(upload, repair=repair, now=clock.now())
 
 
-def conclude(job: Job, *, jobs: Jobs, archive: Archive, queue: Queue, clock: Clock) -> None:
+def finish_verification(job: Job, *, jobs: Jobs, archive: Archive, queue: Queue, clock: Clock) -> None:
     """Bring a verification whose chunks are all done to `done`, with its findings; let the upload run again if they ask
     for it. `superseded` if the slide was replaced meanwhile.
 
@@ -81,11 +81,11 @@ def _supersede(job: Job, jobs: Jobs, clock: Clock) -> None:
         message="the slide was replaced or taken away while it was verified",
         hint="Verify it again.",
     )
-    jobs.move(job, superseded(job, newer, now=clock.now(), sweep_at=clock.now()))
+    jobs.move(job, superseded(job, newer, now=clock.now(), cleanup_at=clock.now()))
 
 
 def _repair(upload: Job, jobs: Jobs, queue: Queue, clock: Clock) -> None:
     """Let the upload make all its tiles anew, as its next attempt; readers see the old ones until they are complete."""
     again = next_attempt(upload, upload.source, now=clock.now(), anew=True)
     if jobs.move(upload, again):
-        queue.send([ask(again, "plan")])
+        queue.send([step_message(again, "plan")])

@@ -164,7 +164,7 @@ def test_the_slides_that_it_writes_are_passed_through_at_every_level(tmp_path: P
         data = written.read_bytes()
         ifds = read_ifds(io.BytesIO(data), size_bytes=len(data))
         pyramid = plan_pyramid(ifds, size_bytes=len(data), tile_size=None, base_only=False)
-        assert {level.made for level in pyramid.levels} == {"passthrough"}
+        assert {level.method for level in pyramid.levels} == {"passthrough"}
         assert (pyramid.width_px, pyramid.height_px) == size
     base = tifffile.imread(large, key=0)
     assert np.array_equal(base[:256, :256], base[1024:1280, 1024:1280])

@@ -25,16 +25,16 @@ from playwright.sync_api import (
 )
 
 from tests.e2e.system import ROOT, LocalSystem
-from tests.patience import PATIENCE_SECONDS, eventually
 from tests.scan import real_scan
 from tests.slides import Slide, write
+from tests.timeouts import TIMEOUT_SECONDS, eventually
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--force-color-profile=srgb",
 ]  # fmt: skip
 SCREEN = ViewportSize(width=1280, height=800)
-PATIENCE_MS = 1000 * PATIENCE_SECONDS
+PATIENCE_MS = 1000 * TIMEOUT_SECONDS
 expect.set_options(timeout=PATIENCE_MS)
 
 REAL = "CMU-1-Small-Region.svs"
@@ -126,7 +126,7 @@ class Visit:
         if request.failure != LEFT:
             self.wrong.append(f"failed: {request.url} {request.failure}")
 
-    def told(self, message: ConsoleMessage) -> None:
+    def recorded(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and TOLD_TWICE not in message.text:
             self.wrong.append(f"console: {message.text}")
 
@@ -198,7 +198,7 @@ def watched(page: Page, system: LocalSystem) -> Iterator[Visit]:
     made = Visit(page, system)
     handlers = {
         "request": made.begun, "requestfinished": made.ended, "requestfailed": made.failed, "response": made.answered,
-        "pageerror": made.broken, "console": made.told,
+        "pageerror": made.broken, "console": made.recorded,
     }  # fmt: skip
     for event, handler in handlers.items():
         page.on(event, handler)  # type: ignore[call-overload]

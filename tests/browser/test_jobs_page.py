@@ -10,9 +10,9 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.conftest import FRAMES, REAL, Published, Visit, picture, visit
 from tests.e2e.system import LocalSystem
-from tests.patience import eventually
 from tests.scan import real_scan
 from tests.slides import Slide, write
+from tests.timeouts import eventually
 
 HOSTILE = "<img src=x onerror=alert(1)>.svs"
 NO_SLIDE = b"This is no slide. " * 100
@@ -292,13 +292,13 @@ def test_a_damaged_tile_is_marked_with_its_reason(visitor: Visit, system: LocalS
     page = visitor.open(f"/pages/job?id={job['id']}")
     marks = page.locator(".mark")
     expect(marks).to_have_count(3)
-    told = marks.first.locator(".told")
-    expect(told).to_be_hidden()
+    recorded = marks.first.locator(".told")
+    expect(recorded).to_be_hidden()
     marks.first.focus()
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Tab")
-    expect(told).to_be_visible()
-    assert job["bad_tiles"]["listed"][0]["reason"] in str(told.text_content())
+    expect(recorded).to_be_visible()
+    assert job["bad_tiles"]["items"][0]["reason"] in str(recorded.text_content())
     expect(page.get_by_text("3 damaged tiles")).to_be_visible()
 
 
@@ -332,8 +332,8 @@ def test_the_pyramid_is_seen_filling_up_and_the_slide_before_it_is_published(
 ) -> None:
     visitor.expected.append("/tiles/t")  # a tile that is told to be staged a moment before it is
     data = write(Slide(width_px=1500, height_px=1000, tile_size_px=128, levels=(0, 1, 2, 3), seed=5))
-    with system.barrier(do="tile", from_chunk=1):
-        with system.barrier(do="plan"):
+    with system.barrier(step="tile", from_chunk=1):
+        with system.barrier(step="plan"):
             job = system.submit(system.put("filling.svs", data))
             page = visitor.open(f"/pages/job?id={job['id']}")
             expect(page.get_by_text("waits for a worker")).to_be_visible()
@@ -445,7 +445,7 @@ def test_a_card_follows_its_job_and_says_why_it_failed(signed: Visit, system: Lo
     page.get_by_label("A tile that cannot be read").select_option("fail")
     page.get_by_label("Tile size (px)").wait_for()
     item = page.get_by_role("article", name=slide.name)
-    with system.barrier(do="plan"):
+    with system.barrier(step="plan"):
         page.set_input_files("#files", [slide])
         expect(item).to_contain_text("waits for a worker")
     expect(item.get_by_role("alert")).to_be_visible(timeout=60_000)

@@ -12,9 +12,9 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import REAL, YCBCR, Published, Visit, picture
 from tests.e2e.system import LocalSystem
-from tests.patience import eventually
 from tests.scan import real_scan
 from tests.slides import Slide, write
+from tests.timeouts import eventually
 
 Pixels = npt.NDArray[np.uint8]
 # (Mean, 99th percentile) of the difference. Browsers interpolate coarse colour in ways of their own; a wrong colour
@@ -216,7 +216,7 @@ def test_the_pyramid_of_a_slide_that_is_dropped_in_is_seen_filling(visitor: Visi
     data = write(Slide(width_px=1000, height_px=800, seed=7))
     key = f"{system.stack['collection']}/{system.session}/filling.svs"
     tiles = 16 * 13
-    with system.barrier(do="tile", from_chunk=1) as barrier:
+    with system.barrier(step="tile", from_chunk=1) as barrier:
         system.s3().put_object(Bucket=system.stack["bucket"], Key=key, Body=data)
 
         def first_chunk_done() -> str | None:
@@ -236,7 +236,7 @@ def test_the_pyramid_of_a_slide_that_is_dropped_in_is_seen_filling(visitor: Visi
 
 
 def test_a_slide_that_is_on_its_way_opens_by_itself(visitor: Visit, system: LocalSystem) -> None:
-    with system.barrier(do="plan"):
+    with system.barrier(step="plan"):
         job = system.submit(system.put("awaited.svs", write(Slide(width_px=300, height_px=200, seed=5))))
         page = visitor.open(f"/pages/viewer?slide={job['id']}")
         page.get_by_text("This slide is not published yet.").wait_for()

@@ -67,8 +67,8 @@ def database(folder: Path) -> Iterator[Child]:
 
 
 class Chaos:
-    def __init__(self, system: LocalSystem, server: Child, uri: str, dice: random.Random) -> None:
-        self.system, self.server, self.uri, self.dice = system, server, uri, dice
+    def __init__(self, system: LocalSystem, server: Child, uri: str, jitter: random.Random) -> None:
+        self.system, self.server, self.uri, self.jitter = system, server, uri, jitter
         self.slides = {f"slide-{number:02d}.tif": self._slide(number) for number in range(SLIDES)}
         self.jobs: dict[str, str] = {}
         self.cancelled = ""
@@ -91,7 +91,7 @@ class Chaos:
                 self.jobs[name] = self._submit(name)["id"]
             if number == kills // 2:
                 self._throw_in()
-            time.sleep(self.dice.uniform(0.2, 0.9))
+            time.sleep(self.jitter.uniform(0.2, 0.9))
             self._kill()
         self._revive_database()
         for name in waiting:
@@ -148,17 +148,17 @@ class Chaos:
         self._submit(fourth, force=True)
 
     def _kill(self) -> None:
-        if self.dice.randrange(MONGOD_IN) == 0 or not self.server.alive:
+        if self.jitter.randrange(MONGOD_IN) == 0 or not self.server.alive:
             if self.server.alive and self.server.process is not None:
                 self.server.process.kill()
                 self.server.process.wait()
                 self.killed["mongod"] += 1
-            time.sleep(self.dice.uniform(0.0, 2.0))
+            time.sleep(self.jitter.uniform(0.0, 2.0))
             self._revive_database()
             return
         while True:  # who died a moment ago is started again a moment later
             try:
-                os.kill(self.dice.choice(self.system.stack["pids"]["workers"]), signal.SIGKILL)
+                os.kill(self.jitter.choice(self.system.stack["pids"]["workers"]), signal.SIGKILL)
             except ProcessLookupError:
                 time.sleep(0.05)
             else:
@@ -243,7 +243,7 @@ class Chaos:
             source_buckets=frozenset({stack["bucket"]}), incoming_bucket=stack["bucket"], work_bucket="unused",
             jobs_table=stack["jobs_table"], jobs_queue=stack["jobs_queue"], chunks_queue="unused",
             mongo_uri=self.uri, admin_db=stack["admin_db"],
-            token_hashes=frozenset({hashlib.sha256(b"").hexdigest()}), open_reads=True, chunk_bytes=1 << 20,
+            token_hashes=frozenset({hashlib.sha256(b"").hexdigest()}), allow_anonymous_local_reads=True, chunk_bytes=1 << 20,
             threads=1, cores=1, region=stack["region"], aws_endpoint=stack["aws_endpoint"],
         )  # fmt: skip
 

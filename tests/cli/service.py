@@ -113,7 +113,7 @@ class Service:
         tiles = {"done": 0, "total": 0}
         self.jobs[job] = {
             "id": job, "state": "queued", "source": {"bucket": bucket, "key": key}, "tiles": tiles, "error": None,
-            "result": None, "bad_tiles": {"count": 0, "listed": []},
+            "result": None, "bad_tiles": {"count": 0, "items": []},
         }  # fmt: skip
         return answer(self.jobs[job], 202)
 

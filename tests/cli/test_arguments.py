@@ -18,7 +18,7 @@ def test_help_names_every_option_and_exit_code(run):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "recorded"),
     [
         (["-s", "e1"], "'e1' is no ObjectId: it has 24 hexadecimal digits"),
         (["-s", "z" * 24], "is no ObjectId"),
@@ -37,11 +37,11 @@ def test_help_names_every_option_and_exit_code(run):
         (["--sess", SESSION], "unrecognized arguments"),
     ],
 )
-def test_a_wrong_option_is_told_before_anything_is_asked_for(run_slide, service: Service, wrong, told):
+def test_a_wrong_option_is_told_before_anything_is_asked_for(run_slide, service: Service, wrong, recorded):
     ended = run_slide(*wrong)
 
     assert (ended.code, ended.out) == (2, "")
-    assert told in ended.err
+    assert recorded in ended.err
     assert service.calls == []
 
 

@@ -10,7 +10,7 @@ import tifffile
 from chalicelib.cli.converter import Converter, find_converter
 from chalicelib.cli.failures import SlideFailure, UsageError
 from tests.cli.service import COLLECTION, SESSION, Service
-from tests.patience import eventually
+from tests.timeouts import eventually
 
 GIVE = """
 import json, shutil, sys

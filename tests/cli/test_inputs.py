@@ -300,7 +300,7 @@ def test_the_key_keeps_the_folders_of_a_member():
     assert key_of("/../a/./c.svs", "c.svs", "COL", "SES") == "direct/COL/SES/a/c.svs"
 
 
-@pytest.mark.parametrize(("name", "told"), [("x" * 1100 + ".svs", "too long"), ("bad\udcff.svs", "no UTF-8")])
-def test_a_name_that_no_key_can_hold_is_refused(name, told):
-    with pytest.raises(SlideFailure, match=told):
+@pytest.mark.parametrize(("name", "recorded"), [("x" * 1100 + ".svs", "too long"), ("bad\udcff.svs", "no UTF-8")])
+def test_a_name_that_no_key_can_hold_is_refused(name, recorded):
+    with pytest.raises(SlideFailure, match=recorded):
         key_of(name, name, COLLECTION, SESSION)

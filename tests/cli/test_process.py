@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.service import COLLECTION, SESSION, Service
-from tests.patience import PATIENCE_SECONDS
+from tests.timeouts import TIMEOUT_SECONDS
 
 PROGRAM = Path(__file__).resolve().parents[2] / "ptif_upload.py"
 OBJECT = ["-i", "s3://slides/slide.svs", "-c", COLLECTION, "-s", SESSION]
@@ -31,7 +31,7 @@ def start(*arguments, folder, **streams):
 
 def test_the_program_runs_from_any_folder(tmp_path, service: Service):
     with start(*OBJECT, "--wait", folder=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
-        out, err = running.communicate(timeout=PATIENCE_SECONDS)
+        out, err = running.communicate(timeout=TIMEOUT_SECONDS)
 
     assert running.returncode == 0, err
     assert out.endswith("1 done, 0 not done\n")
@@ -42,9 +42,9 @@ def test_the_program_runs_from_any_folder(tmp_path, service: Service):
 def test_an_interrupted_wait_says_that_the_job_goes_on_and_where(tmp_path, service: Service, how):
     service.endless = True
     with start(*OBJECT, "--wait", *how, folder=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
-        assert service.followed.wait(PATIENCE_SECONDS)
+        assert service.followed.wait(TIMEOUT_SECONDS)
         running.send_signal(signal.SIGINT)
-        out, err = running.communicate(timeout=PATIENCE_SECONDS)
+        out, err = running.communicate(timeout=TIMEOUT_SECONDS)
 
     (job,) = service.jobs
     assert running.returncode == 130
@@ -64,7 +64,7 @@ def test_a_terminal_shows_bars(tmp_path, slide, service: Service):
     ) as running:  # fmt: skip
         os.close(theirs)
         shown = _all_of(ours)
-        out, _ = running.communicate(timeout=PATIENCE_SECONDS)
+        out, _ = running.communicate(timeout=TIMEOUT_SECONDS)
 
     assert running.returncode == 0, shown
     assert "upload slide.svs: 100%" in shown

@@ -17,7 +17,7 @@ from chalicelib.adapters.mongo.archive import MongoArchive
 from chalicelib.core.errors import MongoUnavailableError
 from chalicelib.ports.archive import Archive, ImageFacts
 from tests.contracts.samples import COLLECTION, OTHER_COLLECTION, OTHER_SESSION, OTHER_STORE, SESSION, STORE
-from tests.patience import PATIENCE_SECONDS
+from tests.timeouts import TIMEOUT_SECONDS
 
 WRITES = ["insert", "update", "findAndModify", "delete", "drop", "renameCollection", "createIndexes"]
 
@@ -150,7 +150,7 @@ class MongoBench:
         mark = secrets.token_hex(6)
         self._before_switch = _BeforeSwitch()
         self._client = client = MongoClient[dict[str, Any]](
-            uri, serverSelectionTimeoutMS=1000 * PATIENCE_SECONDS, event_listeners=[self._before_switch]
+            uri, serverSelectionTimeoutMS=1000 * TIMEOUT_SECONDS, event_listeners=[self._before_switch]
         )
         self._names = [f"slidehook_test_{mark}_{part}" for part in ("admin", "tiles", "elsewhere")]
         self.admin = client[self._names[0]]

@@ -17,7 +17,7 @@ from moto import mock_aws
 
 from infra import mongod, template
 from infra.children import LOOPBACK, Child, LocalError, free_port
-from tests.patience import PATIENCE_SECONDS
+from tests.timeouts import TIMEOUT_SECONDS
 
 TABLE_KEYS = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
 
@@ -108,7 +108,7 @@ def _started(binary: Path, files: Path) -> tuple[Child, str]:
         server, uri = _server(binary, files, port), f"mongodb://{LOOPBACK}:{port}/"
         server.start()
         try:
-            server.wait_until(functools.partial(mongod.answers, uri, 200), within_seconds=PATIENCE_SECONDS)
+            server.wait_until(functools.partial(mongod.answers, uri, 200), within_seconds=TIMEOUT_SECONDS)
         except LocalError:
             server.stop()
             if "Address already in use" not in server.tail(50):

@@ -134,7 +134,7 @@ def test_what_was_written_is_held(bench: ArchiveBench) -> None:
     tiles = some_tiles()
     job = staged(bench, version(bench, 1), tiles)
     expected = CollectionStats(tiles_by_depth={1: 1, 2: 4}, digest=digest_sum(tile.id for tile in tiles))
-    assert bench.archive.holding(job) == expected
+    assert bench.archive.staged_stats(job) == expected
 
 
 @pytest.mark.parametrize("stage", [True, False])
@@ -142,15 +142,15 @@ def test_nothing_is_held_before_tiles_are_written(bench: ArchiveBench, stage: bo
     job = version(bench, 1)
     if stage:
         bench.archive.stage(job)
-    assert bench.archive.holding(job) == CollectionStats(tiles_by_depth={}, digest=0)
+    assert bench.archive.staged_stats(job) == CollectionStats(tiles_by_depth={}, digest=0)
 
 
 def test_a_tile_written_twice_is_stored_once(bench: ArchiveBench) -> None:
     job = staged(bench, version(bench, 1), some_tiles())
-    before = bench.archive.holding(job)
+    before = bench.archive.staged_stats(job)
     bench.archive.stage(job)
     bench.archive.write(job, 0, [*some_tiles()[2:], a_tile("tqq.jpg")])
-    after = bench.archive.holding(job)
+    after = bench.archive.staged_stats(job)
     assert after.tiles_by_depth == {1: 1, 2: 4, 3: 1}
     assert after.digest == (before.digest + digest_sum([a_tile("tqq.jpg").id])) % 2**96
 
@@ -159,27 +159,27 @@ def test_the_same_tiles_from_many_workers_are_stored_once(bench: ArchiveBench, a
     job = version(bench, 1)
     bench.archive.stage(job)
     at_once([lambda: bench.archive.write(job, 0, some_tiles())] * 6)
-    assert bench.archive.holding(job).tiles_by_depth == {1: 1, 2: 4}
+    assert bench.archive.staged_stats(job).tiles_by_depth == {1: 1, 2: 4}
 
 
 def test_another_content_under_a_tiles_name_is_refused(bench: ArchiveBench) -> None:
     job = staged(bench, version(bench, 1), [a_tile("t.jpg", b"one")])
     with pytest.raises(TileConflictError, match=r"t\.jpg"):
         bench.archive.write(job, 0, [a_tile("t.jpg", b"two")])
-    assert bench.archive.holding(job).digest == digest_sum([a_tile("t.jpg", b"one").id])
+    assert bench.archive.staged_stats(job).digest == digest_sum([a_tile("t.jpg", b"one").id])
 
 
 def test_equal_pictures_under_two_names_are_two_tiles(bench: ArchiveBench) -> None:
     job = staged(bench, version(bench, 1), [a_tile("tq.jpg", b"blank"), a_tile("tr.jpg", b"blank")])
-    assert bench.archive.holding(job).tiles_by_depth == {2: 2}
+    assert bench.archive.staged_stats(job).tiles_by_depth == {2: 2}
 
 
 def test_each_generation_has_a_place_of_its_own(bench: ArchiveBench) -> None:
     first = staged(bench, version(bench, 1))
     second = replace(first, generation=1)
-    assert bench.archive.holding(second).tiles_by_depth == {}
+    assert bench.archive.staged_stats(second).tiles_by_depth == {}
     bench.archive.write(second, 0, [a_tile("tqq.jpg")])  # by a worker that knows the earlier one only
-    assert bench.archive.holding(second).tiles_by_depth == {}
+    assert bench.archive.staged_stats(second).tiles_by_depth == {}
 
 
 def test_a_tile_that_is_not_there_is_none(bench: ArchiveBench) -> None:
@@ -497,10 +497,10 @@ def test_an_image_of_slideatlas_is_replaced_by_name(bench: ArchiveBench) -> None
 def test_publishing_a_named_image_twice_is_publishing_it_once(bench: ArchiveBench) -> None:
     job = named(bench, 1)
     first = published(bench, job)
-    before = bench.archive.holding(job)
+    before = bench.archive.staged_stats(job)
     assert before.tiles_by_depth == {1: 1, 2: 4}
     assert publish(bench, job) == first
-    assert bench.archive.holding(job) == before
+    assert bench.archive.staged_stats(job) == before
     assert bench.archive.tile(STORE, NAMED_IMAGE, "t.jpg") == root_of(job)
 
 
@@ -573,12 +573,12 @@ def test_a_named_image_whose_replacement_breaks_off_anywhere_is_complete_at_ever
     old, new = named(bench, 1), named(bench, 2)
     view = published(bench, old).view
     staged(bench, new)
-    held = bench.archive.holding(new)
+    held = bench.archive.staged_stats(new)
     seen = set()
 
     def look() -> None:
         seen.add(bench.archive.tile(STORE, NAMED_IMAGE, "t.jpg"))
-        assert bench.archive.holding(new) == held
+        assert bench.archive.staged_stats(new) == held
 
     switch = publish_in_spite_of_crashes(bench, new, look)
     assert (switch.won, switch.view) == (True, view)
@@ -589,19 +589,19 @@ def test_a_named_image_whose_replacement_breaks_off_anywhere_is_complete_at_ever
 
 def test_what_a_late_worker_stages_again_never_takes_the_place_of_what_was_published(bench: ArchiveBench) -> None:
     job = staged(bench, named(bench, 1))
-    verified = bench.archive.holding(job)
+    verified = bench.archive.staged_stats(job)
     assert bench.archive.publish(job, facts_of(job), now=1.0, verified=verified).won
     bench.archive.write(job, 0, [a_tile("tqqq.jpg", b"a part")])
     assert bench.archive.publish(job, facts_of(job), now=2.0, verified=verified).won
     assert bench.archive.tile(STORE, NAMED_IMAGE, "t.jpg") == root_of(job)
-    assert bench.archive.holding(job, verified) == verified
+    assert bench.archive.staged_stats(job, verified) == verified
 
 
 def test_what_is_staged_and_not_what_was_verified_is_not_published_under_a_name(bench: ArchiveBench) -> None:
     old, new = named(bench, 1), named(bench, 2)
     published(bench, old)
     staged(bench, new)
-    verified = bench.archive.holding(new)
+    verified = bench.archive.staged_stats(new)
     bench.archive.discard(new, 0)
     bench.archive.write(new, 0, [a_tile("t.jpg", b"a part")])
     assert not bench.archive.publish(new, facts_of(new), now=1.0, verified=verified).won
@@ -621,7 +621,7 @@ def test_a_switch_names_what_the_generation_before_it_had_replaced_as_well(bench
 def test_what_was_staged_and_is_not_seen_is_discarded(bench: ArchiveBench) -> None:
     job = staged(bench, version(bench, 1))
     assert bench.archive.discard(job, 0)
-    assert bench.archive.holding(job).tiles_by_depth == {}
+    assert bench.archive.staged_stats(job).tiles_by_depth == {}
     assert bench.archive.discard(job, 0)
 
 

@@ -19,7 +19,7 @@ from chalicelib.adapters.callbacks import MAX_HEAD_BYTES, HttpCallbacks, resolve
 from chalicelib.adapters.memory import MemoryCallbacks
 from chalicelib.core.jobs.deliveries import Answer
 from chalicelib.ports.callbacks import Callbacks
-from tests.patience import PATIENCE_SECONDS, eventually
+from tests.timeouts import TIMEOUT_SECONDS, eventually
 
 HEADERS = {"content-type": "application/json", "webhook-id": "msg_1"}
 BODY = '{"type":"job.done","name":"ä"}'.encode()
@@ -103,7 +103,7 @@ Start = Callable[[Handle | bytes], Receiver]
 
 
 @pytest.fixture(params=["memory", "http"])
-def told(request: pytest.FixtureRequest, receiver: Start) -> Callable[[Answer], tuple[Callbacks, str, list[bytes]]]:
+def recorded(request: pytest.FixtureRequest, receiver: Start) -> Callable[[Answer], tuple[Callbacks, str, list[bytes]]]:
     """Receivers that answer so: whom to ask, where, and the bodies they got."""
 
     def made(answer: Answer) -> tuple[Callbacks, str, list[bytes]]:
@@ -137,8 +137,8 @@ class _Bodies(list[Any]):
     [Answer(status=204), Answer(status=302), Answer(status=410), Answer(status=503, retry_after="120")],
     ids=["204", "302", "410", "503"],
 )
-def test_whatever_a_receiver_answers_is_an_answer(told: Any, answer: Answer) -> None:
-    callbacks, url, got = told(answer)
+def test_whatever_a_receiver_answers_is_an_answer(recorded: Any, answer: Answer) -> None:
+    callbacks, url, got = recorded(answer)
     assert callbacks.post(url, HEADERS, BODY) == answer
     assert got == [BODY]
 
@@ -233,21 +233,21 @@ def test_one_that_never_answers_is_left_alone(receiver: Start, pause_seconds: fl
 
     def silent(connection: socket.socket) -> None:
         called.append(request_of(connection))
-        wait.wait(PATIENCE_SECONDS)
+        wait.wait(TIMEOUT_SECONDS)
 
     started = receiver(silent)
     callbacks = HttpCallbacks(loopback=True, whole_seconds=0.3, pause_seconds=pause_seconds)
-    told = [callbacks.post(started.url, HEADERS, BODY).error for _ in range(3)]
+    recorded = [callbacks.post(started.url, HEADERS, BODY).error for _ in range(3)]
     wait.set()
-    assert told[0] == "no answer within 0.3 s"
-    assert (told[1] == told[2] == "not called: it let an earlier call wait in vain just now") is (calls == 1)
+    assert recorded[0] == "no answer within 0.3 s"
+    assert (recorded[1] == recorded[2] == "not called: it let an earlier call wait in vain just now") is (calls == 1)
     # What was sent is read in the end, however late a thread of the receiver runs.
     eventually(lambda: len(called) == calls, what="all calls at the receiver")
 
 
 def test_one_that_takes_nothing_does_not_hold_a_worker_up(receiver: Start) -> None:
     wait = threading.Event()
-    started = receiver(lambda _: wait.wait(PATIENCE_SECONDS) and None)
+    started = receiver(lambda _: wait.wait(TIMEOUT_SECONDS) and None)
     answer = HttpCallbacks(loopback=True, whole_seconds=0.3).post(started.url, HEADERS, bytes(50_000_000))
     wait.set()
     assert answer == Answer(error="no answer within 0.3 s")
@@ -433,7 +433,7 @@ def test_who_does_not_speak_tls_is_told_so(receiver: Start, certificate: Path) -
 
 def test_a_handshake_that_does_not_come_is_given_up(receiver: Start, certificate: Path) -> None:
     wait = threading.Event()
-    started = receiver(lambda _: wait.wait(PATIENCE_SECONDS) and None)
+    started = receiver(lambda _: wait.wait(TIMEOUT_SECONDS) and None)
     answer = trusting(certificate, whole_seconds=0.3).post(f"https://{NAME}:{started.port}/x", HEADERS, BODY)
     wait.set()
     assert answer == Answer(error="no answer within 0.3 s")

@@ -55,10 +55,10 @@ def test_a_try_is_begun_and_ended_with_its_log(deliveries: Deliveries) -> None:
     trying = begun(delivery, now=1001.5)
     assert deliveries.move(delivery, trying)
     assert deliveries.get(JOB, delivery.id) == trying
-    after = answered(trying, Answer(status=503, retry_after="7"), now=1002.0, dice=0.5)
+    after = answered(trying, Answer(status=503, retry_after="7"), now=1002.0, jitter=0.5)
     assert deliveries.move(trying, after)
     assert deliveries.get(JOB, delivery.id) == after
-    delivered = answered(begun(after, now=1010.0), Answer(error=None, status=204), now=1010.5, dice=0.5)
+    delivered = answered(begun(after, now=1010.0), Answer(error=None, status=204), now=1010.5, jitter=0.5)
     assert not deliveries.move(delivery, delivered)
     assert deliveries.move(after, delivered)
     assert deliveries.get(JOB, delivery.id) == delivered
@@ -87,7 +87,7 @@ def test_those_that_are_due_come_the_longest_due_first(deliveries: Deliveries) -
     made = [deliveries.create(a_delivery(f"https://example.org/{number}", at=float(number))) for number in (5, 1, 3)]
     assert deliveries.due(before=5.0, limit=9) == (made[1], made[2])
     assert deliveries.due(before=5.0, limit=1) == (made[1],)
-    delivered = answered(begun(made[1], now=6.0), Answer(status=204), now=6.0, dice=0.5)
+    delivered = answered(begun(made[1], now=6.0), Answer(status=204), now=6.0, jitter=0.5)
     assert deliveries.move(made[1], delivered)
     assert deliveries.due(before=9.0, limit=9) == (made[2], made[0])
     trying = begun(made[2], now=6.0)

@@ -48,7 +48,7 @@ def test_who_ended_a_job_knows_it_although_the_answer_was_lost(dynamodb: Any, lo
     jobs = JobTable(dynamodb, "jobs", leaves_notices=True)
     job = a_job()
     jobs.create(job)
-    ended = cancelled(job, now=1700000100.5, sweep_at=1700000100.5)
+    ended = cancelled(job, now=1700000100.5, cleanup_at=1700000100.5)
     assert jobs.move(job, ended)
     assert jobs.get(job.id) == ended
     assert not jobs.move(job, replace(ended, state=State.FAILED))
@@ -171,7 +171,7 @@ EVERY_CALL: dict[str, Callable[[JobTable], Any]] = {
     "silent": lambda jobs: jobs.silent(State.TILING, before=1.0, limit=5),
     "subscribe": lambda jobs: jobs.subscribe(a_job(), Subscriber("https://example.org/", 1)),
     "pending_notifications": lambda jobs: jobs.pending_notifications(before=1.0, limit=5),
-    "told": lambda jobs: jobs.told(PendingNotification(job="0" * 32, attempt=1), subscribers=0),
+    "acknowledge": lambda jobs: jobs.acknowledge(PendingNotification(job="0" * 32, attempt=1), subscribers=0),
     "due_for_cleanup": lambda jobs: jobs.due_for_cleanup(now=1.0, limit=5),
 }
 
@@ -211,11 +211,11 @@ def test_a_fault_of_our_own_is_not_called_patience(dynamodb: Any, jobs: JobTable
 
 def test_a_job_with_the_longest_story_fits_into_an_item(jobs: JobTable) -> None:
     endless = Problem(code="internal", message="ä" * 100_000, hint="Look at the log.")
-    told = Attempt(attempt=1, started_at=1.0, ended_at=2.0, outcome=State.FAILED, error=endless)
+    recorded = Attempt(attempt=1, started_at=1.0, ended_at=2.0, outcome=State.FAILED, error=endless)
     job = an_ended_job(
         error=endless,
-        trouble=endless,
-        history=(told,) * 20,
+        last_transient_error=endless,
+        history=(recorded,) * 20,
         chunks_total=20_000,
         chunks_done=frozenset(range(20_000)),
     )

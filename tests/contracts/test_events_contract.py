@@ -32,7 +32,7 @@ def chunks(events: Events, after: str | None = None, limit: int = 100) -> list[i
 
 def test_a_line_comes_back_as_it_was_kept(events: Events) -> None:
     said = Event(
-        job=JOB, at=1700000000.123456, attempt=3, event="failed", worker="2026/01/02/[$LATEST]0a", asked_by="r", door="d",
+        job=JOB, at=1700000000.123456, attempt=3, event="failed", worker="2026/01/02/[$LATEST]0a", request_id="r", entrypoint="d",
         chunk=0, chunks=2, levels=5, tiles=7, tiles_bad=1, source_bytes=99, seconds=0.25,
         code="c", message="m é", hint="h",
     )  # fmt: skip

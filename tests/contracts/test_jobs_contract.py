@@ -19,8 +19,8 @@ from chalicelib.core.jobs.model import (
     Published,
     State,
     Subscriber,
+    cleaned_up,
     discarding,
-    swept,
 )
 from chalicelib.ports.jobs import Jobs
 from tests.contracts.samples import (
@@ -37,11 +37,11 @@ from tests.contracts.samples import (
 )
 
 
-@pytest.fixture(params=["memory", "told", "dynamodb"])
+@pytest.fixture(params=["memory", "recorded", "dynamodb"])
 def jobs(request: pytest.FixtureRequest) -> Jobs:
     if request.param == "memory":
         return MemoryJobs()
-    if request.param == "told":
+    if request.param == "recorded":
         return EventRecordingJobs(MemoryJobs(), MemoryEvents(), clock=MemoryClock(), worker="")
     return JobTable(request.getfixturevalue("dynamodb"), "jobs", leaves_notices=True)
 
@@ -70,9 +70,11 @@ def test_a_job_with_every_field_filled_comes_back_equal(jobs: Jobs) -> None:
         tile_size_px=240,
         levels=(
             LevelSummary(
-                level=0, width_px=2220, height_px=2967, columns=10, rows=13, tiles=130, sparse=0, made="passthrough"
+                level=0, width_px=2220, height_px=2967, columns=10, rows=13, tiles=130, sparse=0, method="passthrough"
             ),
-            LevelSummary(level=1, width_px=1110, height_px=1484, columns=5, rows=7, tiles=34, sparse=1, made="made"),
+            LevelSummary(
+                level=1, width_px=1110, height_px=1484, columns=5, rows=7, tiles=34, sparse=1, method="downsampled"
+            ),
         ),
         chunks_total=7,
         chunks_done=frozenset({0, 3, 6}),
@@ -82,14 +84,14 @@ def test_a_job_with_every_field_filled_comes_back_equal(jobs: Jobs) -> None:
         bytes_done=1_234_567,
         tiling_at=1700000010.1,
         rescues=4,
-        trouble=BUSY,
+        last_transient_error=BUSY,
         error=Problem(code="corrupt_tile", message="tile (3, 4) of level 0 is damaged – «ü»", hint=""),
         history=(
             Attempt(attempt=1, started_at=0.1, ended_at=0.30000000000000004, outcome=State.CANCELLED),
             Attempt(attempt=2, started_at=1e-7, ended_at=1e15, outcome=State.FAILED, error=BUSY),
         ),
         published=Published(image="0" * 24, view="1" * 24, image_store="2" * 24, database="tiles"),
-        sweep_at=1700003600.9,
+        cleanup_at=1700003600.9,
         discarded=(0, 1),
         subscribers=(Subscriber("https://example.org/hook?ä=1", 2),),
     )
@@ -134,9 +136,16 @@ def test_a_move_is_stored(jobs: Jobs) -> None:
 
 
 def test_a_move_takes_away_what_is_no_longer_so(jobs: Jobs) -> None:
-    ended = an_ended_job(error=BUSY, trouble=BUSY, sweep_at=1700003600.0, discarded=(0,))
+    ended = an_ended_job(error=BUSY, last_transient_error=BUSY, cleanup_at=1700003600.0, discarded=(0,))
     again = replace(
-        ended, state=State.QUEUED, attempt=2, ended_at=None, error=None, trouble=None, sweep_at=None, discarded=()
+        ended,
+        state=State.QUEUED,
+        attempt=2,
+        ended_at=None,
+        error=None,
+        last_transient_error=None,
+        cleanup_at=None,
+        discarded=(),
     )
     jobs.create(ended)
     assert jobs.move(ended, again)
@@ -184,7 +193,7 @@ def test_a_chunk_that_ends_between_reading_and_moving_is_not_forgotten(jobs: Job
 
 
 def test_a_move_that_begins_progress_anew_empties_it(jobs: Jobs) -> None:
-    failed = an_ended_job(chunks_done=frozenset({0, 1}), tiles_done=20, bytes_done=2000, sweep_at=1.0)
+    failed = an_ended_job(chunks_done=frozenset({0, 1}), tiles_done=20, bytes_done=2000, cleanup_at=1.0)
     given_up = discarding(failed, look_again_at=2.0)
     jobs.create(failed)
     assert jobs.move(failed, given_up)
@@ -269,11 +278,11 @@ def test_records_of_a_given_up_generation_are_not_those_of_the_next(jobs: Jobs) 
     jobs.create(job)
     jobs.finish_chunk(job, a_record(0))
     jobs.finish_chunk(job, a_record(1))
-    failed = replace(job, state=State.FAILED, sweep_at=1.0)
+    failed = replace(job, state=State.FAILED, cleanup_at=1.0)
     jobs.move(job, failed)
     given_up = discarding(failed, look_again_at=2.0)
     jobs.move(failed, given_up)
-    again = replace(given_up, state=State.TILING, attempt=2, sweep_at=None)
+    again = replace(given_up, state=State.TILING, attempt=2, cleanup_at=None)
     jobs.move(given_up, again)
     assert jobs.finish_chunk(again, a_record(1, tiles=3)) is not None
     assert jobs.chunk_records(again) == (a_record(1, tiles=3),)
@@ -296,7 +305,7 @@ def test_trouble_of_a_live_attempt_is_kept_and_is_no_progress(jobs: Jobs) -> Non
     job = a_tiling_job()
     jobs.create(job)
     jobs.record_transient_error(job, BUSY)
-    assert jobs.get(job.id) == replace(job, trouble=BUSY)
+    assert jobs.get(job.id) == replace(job, last_transient_error=BUSY)
 
 
 def test_trouble_of_an_ended_unknown_or_earlier_attempt_is_passed_over(jobs: Jobs) -> None:
@@ -342,9 +351,9 @@ def test_an_ended_job_is_swept_when_its_time_has_come(jobs: Jobs) -> None:
     job = an_ended_job()
     jobs.create(job)
     jobs.schedule_cleanup(job.id, 1700000200.5)
-    assert jobs.get(job.id) == replace(job, sweep_at=1700000200.5)
+    assert jobs.get(job.id) == replace(job, cleanup_at=1700000200.5)
     assert jobs.due_for_cleanup(now=1700000200.0, limit=10) == ()
-    assert jobs.due_for_cleanup(now=1700000200.5, limit=10) == (replace(job, sweep_at=1700000200.5),)
+    assert jobs.due_for_cleanup(now=1700000200.5, limit=10) == (replace(job, cleanup_at=1700000200.5),)
 
 
 def test_of_two_instants_for_the_sweeper_the_later_one_stands(jobs: Jobs) -> None:
@@ -352,7 +361,7 @@ def test_of_two_instants_for_the_sweeper_the_later_one_stands(jobs: Jobs) -> Non
     jobs.create(job)
     for instant in (200.0, 100.0, 300.0, 250.0):
         jobs.schedule_cleanup(job.id, instant)
-    assert jobs.get(job.id) == replace(job, sweep_at=300.0)
+    assert jobs.get(job.id) == replace(job, cleanup_at=300.0)
 
 
 def test_a_live_or_unknown_job_is_not_scheduled_for_sweeping(jobs: Jobs) -> None:
@@ -367,23 +376,23 @@ def test_a_live_or_unknown_job_is_not_scheduled_for_sweeping(jobs: Jobs) -> None
 
 def test_the_longest_due_are_swept_first(jobs: Jobs) -> None:
     for key, due in (("a.svs", 30.0), ("b.svs", 10.0), ("c.svs", 20.0)):
-        jobs.create(an_ended_job(key, sweep_at=due))
-    assert [job.sweep_at for job in jobs.due_for_cleanup(now=100.0, limit=2)] == [10.0, 20.0]
+        jobs.create(an_ended_job(key, cleanup_at=due))
+    assert [job.cleanup_at for job in jobs.due_for_cleanup(now=100.0, limit=2)] == [10.0, 20.0]
 
 
 def test_a_swept_job_is_not_due_any_more(jobs: Jobs) -> None:
-    job = an_ended_job(sweep_at=10.0, discarded=(0,))
+    job = an_ended_job(cleanup_at=10.0, discarded=(0,))
     jobs.create(job)
-    assert jobs.move(job, swept(job))
+    assert jobs.move(job, cleaned_up(job))
     assert jobs.due_for_cleanup(now=100.0, limit=10) == ()
 
 
 def test_a_sweep_asked_for_while_the_sweeper_looks_is_not_forgotten(jobs: Jobs) -> None:
-    seen_by_sweeper = an_ended_job(state=State.DONE, sweep_at=10.0)
+    seen_by_sweeper = an_ended_job(state=State.DONE, cleanup_at=10.0)
     jobs.create(seen_by_sweeper)
     jobs.schedule_cleanup(seen_by_sweeper.id, 50.0)
-    assert not jobs.move(seen_by_sweeper, swept(seen_by_sweeper))
-    assert [job.sweep_at for job in jobs.due_for_cleanup(now=100.0, limit=10)] == [50.0]
+    assert not jobs.move(seen_by_sweeper, cleaned_up(seen_by_sweeper))
+    assert [job.cleanup_at for job in jobs.due_for_cleanup(now=100.0, limit=10)] == [50.0]
 
 
 # -- listings ---------------------------------------------------------------------------------------------------------
@@ -645,12 +654,12 @@ def test_silent_jobs_are_told_page_by_page_none_twice_and_none_left_out(jobs: Jo
 @pytest.mark.parametrize("limit", [1, 2, 3])
 def test_jobs_that_are_due_for_the_sweeper_are_told_page_by_page(jobs: Jobs, limit: int) -> None:
     for number in range(7):
-        jobs.create(an_ended_job(f"{number}.svs", sweep_at=100.5 + number // 3))
-    jobs.create(an_ended_job("later.svs", sweep_at=200.0))
+        jobs.create(an_ended_job(f"{number}.svs", cleanup_at=100.5 + number // 3))
+    jobs.create(an_ended_job("later.svs", cleanup_at=200.0))
     found: list[Any] = []
     while page := jobs.due_for_cleanup(now=150.0, limit=limit, after=found[-1] if found else None):
         found += page
-    assert [job.sweep_at for job in found] == [100.5] * 3 + [101.5] * 3 + [102.5]
+    assert [job.cleanup_at for job in found] == [100.5] * 3 + [101.5] * 3 + [102.5]
     assert len({job.id for job in found}) == 7
 
 

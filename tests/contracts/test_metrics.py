@@ -14,25 +14,25 @@ from tests.contracts.samples import BUSY, a_job, a_tiling_job, an_ended_job
 
 
 @pytest.fixture
-def told() -> io.StringIO:
+def recorded() -> io.StringIO:
     return io.StringIO()
 
 
 @pytest.fixture
-def jobs(dynamodb: Any, told: io.StringIO) -> Jobs:
-    return MeasuredJobTable(dynamodb, "jobs", out=told)
+def jobs(dynamodb: Any, recorded: io.StringIO) -> Jobs:
+    return MeasuredJobTable(dynamodb, "jobs", out=recorded)
 
 
-def lines(told: io.StringIO) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in told.getvalue().splitlines()]
+def lines(recorded: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in recorded.getvalue().splitlines()]
 
 
-def test_a_done_job_is_told_with_its_tiles_bytes_and_seconds(jobs: Jobs, told: io.StringIO) -> None:
+def test_a_done_job_is_told_with_its_tiles_bytes_and_seconds(jobs: Jobs, recorded: io.StringIO) -> None:
     job = replace(a_tiling_job(now=1700000000.0), state=State.FINISHING)
     jobs.create(job)
-    assert told.getvalue() == ""
+    assert recorded.getvalue() == ""
     jobs.move(job, replace(job, state=State.DONE, ended_at=1700000012.5))
-    (line,) = lines(told)
+    (line,) = lines(recorded)
     about = {"hook": "upload", "outcome": "done", "job": job.id, "attempt": 1}
     values = {"JobsEnded": 1, "Seconds": 12.5, "Tiles": 30, "Bytes": 3000}
     assert {name: each for name, each in line.items() if name != "_aws"} == about | values
@@ -45,30 +45,30 @@ def test_a_done_job_is_told_with_its_tiles_bytes_and_seconds(jobs: Jobs, told: i
     }  # fmt: skip
 
 
-def test_a_failed_job_is_told_with_its_code_and_no_tiles(jobs: Jobs, told: io.StringIO) -> None:
+def test_a_failed_job_is_told_with_its_code_and_no_tiles(jobs: Jobs, recorded: io.StringIO) -> None:
     job = a_tiling_job()
     jobs.create(job)
     jobs.move(job, replace(job, state=State.FAILED, ended_at=job.started_at + 1, error=BUSY))
-    (line,) = lines(told)
+    (line,) = lines(recorded)
     assert (line["outcome"], line["code"], line["JobsEnded"]) == ("failed", "mongodb_unavailable", 1)
     assert "Tiles" not in line
     assert {metric["Name"] for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]} == {"JobsEnded", "Seconds"}
 
 
-def test_who_loses_the_move_tells_nothing(jobs: Jobs, told: io.StringIO) -> None:
+def test_who_loses_the_move_tells_nothing(jobs: Jobs, recorded: io.StringIO) -> None:
     job = a_job()
     jobs.create(job)
     ended = replace(job, state=State.CANCELLED, ended_at=job.started_at)
     assert jobs.move(job, ended)
     assert not jobs.move(job, replace(job, state=State.FAILED, ended_at=job.started_at))
-    jobs.move(ended, replace(ended, sweep_at=1.0))
-    assert [line["outcome"] for line in lines(told)] == ["cancelled"]
+    jobs.move(ended, replace(ended, cleanup_at=1.0))
+    assert [line["outcome"] for line in lines(recorded)] == ["cancelled"]
 
 
-def test_a_job_that_is_refused_as_it_arrives_is_told_once(jobs: Jobs, told: io.StringIO) -> None:
+def test_a_job_that_is_refused_as_it_arrives_is_told_once(jobs: Jobs, recorded: io.StringIO) -> None:
     jobs.create(an_ended_job(error=BUSY))
     jobs.create(an_ended_job(error=BUSY))
-    assert [line["outcome"] for line in lines(told)] == ["failed"]
+    assert [line["outcome"] for line in lines(recorded)] == ["failed"]
 
 
 def test_it_is_told_on_standard_output(dynamodb: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,7 +99,7 @@ def test_more_tiles_than_come_in_one_answer_are_in_the_digest(
     tiles = [a_tile(name) for name in ("t.jpg", "tq.jpg", "tr.jpg", "tt.jpg", "ts.jpg")]
     bench.archive.stage(job)
     bench.archive.write(job, 0, tiles)
-    assert bench.archive.holding(job).digest == digest_sum(tile.id for tile in tiles)
+    assert bench.archive.staged_stats(job).digest == digest_sum(tile.id for tile in tiles)
 
 
 def test_a_made_session_is_one_of_slideatlas(bench: MongoBench) -> None:
@@ -118,7 +118,7 @@ EVERY_CALL: dict[str, Callable[[MongoArchive], Any]] = {
     "locate": lambda archive: archive.locate(COLLECTION, SESSION, None),
     "stage": lambda archive: archive.stage(a_job()),
     "write": lambda archive: archive.write(a_job(), 0, [a_tile("t.jpg")]),
-    "holding": lambda archive: archive.holding(a_job()),
+    "staged_stats": lambda archive: archive.staged_stats(a_job()),
     "publish": lambda archive: archive.publish(a_job(), facts_of(a_job()), now=1.0),
     "shows": lambda archive: archive.shows(a_job()),
     "discard": lambda archive: archive.discard(a_job(), 0),

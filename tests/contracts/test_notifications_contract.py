@@ -9,7 +9,17 @@ import pytest
 from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.adapters.memory import MemoryJobs
 from chalicelib.core.jobs.deliveries import PendingNotification
-from chalicelib.core.jobs.model import Job, Problem, State, Subscriber, cancelled, failed, next_attempt, planning, swept
+from chalicelib.core.jobs.model import (
+    Job,
+    Problem,
+    State,
+    Subscriber,
+    cancelled,
+    cleaned_up,
+    failed,
+    next_attempt,
+    planning,
+)
 from chalicelib.ports.jobs import Jobs
 from tests.contracts.samples import a_job, an_ended_job
 
@@ -58,7 +68,7 @@ def test_of_two_subscribers_at_once_one_is_added_and_the_other_looks_again(jobs:
 
 def test_a_job_that_moved_on_is_looked_at_again_before_it_is_subscribed_to(jobs: Jobs) -> None:
     job = jobs.create(a_job(subscribers=(ONE,)))
-    ended = cancelled(job, now=END, sweep_at=END)
+    ended = cancelled(job, now=END, cleanup_at=END)
     assert jobs.move(job, ended)
     assert not jobs.subscribe(job, TWO)
     again = next_attempt(ended, ended.source, now=END + 1)
@@ -73,27 +83,27 @@ def test_a_move_that_ends_an_attempt_leaves_a_notice_and_no_other_does(jobs: Job
     started = planning(job, now=1700000001.0)
     assert jobs.move(job, started)
     assert pending_notifications(jobs) == ()
-    ended = failed(started, WRONG, now=END, sweep_at=END)
+    ended = failed(started, WRONG, now=END, cleanup_at=END)
     assert jobs.move(started, ended)
     assert pending_notifications(jobs) == (PendingNotification(job=job.id, attempt=1),)
     assert jobs.pending_notifications(before=END, limit=9) == ()
-    jobs.told(pending_notifications(jobs)[0], subscribers=0)
-    assert jobs.move(ended, swept(ended))
+    jobs.acknowledge(pending_notifications(jobs)[0], subscribers=0)
+    assert jobs.move(ended, cleaned_up(ended))
     assert pending_notifications(jobs) == ()
 
 
 def test_an_end_that_lost_its_race_leaves_no_notice(jobs: Jobs) -> None:
     job = jobs.create(a_job())
     assert jobs.move(job, planning(job, now=1700000001.0))
-    assert not jobs.move(job, cancelled(job, now=END, sweep_at=END))
+    assert not jobs.move(job, cancelled(job, now=END, cleanup_at=END))
     assert pending_notifications(jobs) == ()
 
 
 def test_each_attempt_has_its_notice_the_oldest_first(jobs: Jobs) -> None:
     job = jobs.create(a_job())
-    ended = cancelled(job, now=END, sweep_at=END)
+    ended = cancelled(job, now=END, cleanup_at=END)
     again = next_attempt(ended, ended.source, now=END + 1)
-    ended_again = cancelled(again, now=END + 2, sweep_at=END + 2)
+    ended_again = cancelled(again, now=END + 2, cleanup_at=END + 2)
     assert jobs.move(job, ended)
     assert jobs.move(ended, again)
     assert jobs.move(again, ended_again)
@@ -102,8 +112,8 @@ def test_each_attempt_has_its_notice_the_oldest_first(jobs: Jobs) -> None:
         PendingNotification(job=job.id, attempt=2),
     )
     assert jobs.pending_notifications(before=EVER, limit=1) == (PendingNotification(job=job.id, attempt=1),)
-    jobs.told(PendingNotification(job=job.id, attempt=1), subscribers=0)
-    jobs.told(PendingNotification(job=job.id, attempt=1), subscribers=0)
+    jobs.acknowledge(PendingNotification(job=job.id, attempt=1), subscribers=0)
+    jobs.acknowledge(PendingNotification(job=job.id, attempt=1), subscribers=0)
     assert pending_notifications(jobs) == (PendingNotification(job=job.id, attempt=2),)
 
 
@@ -111,16 +121,16 @@ def test_a_job_that_is_stored_as_ended_leaves_a_notice_once(jobs: Jobs) -> None:
     job = an_ended_job()
     assert jobs.create(job) == job
     assert pending_notifications(jobs) == (PendingNotification(job=job.id, attempt=1),)
-    jobs.told(pending_notifications(jobs)[0], subscribers=0)
+    jobs.acknowledge(pending_notifications(jobs)[0], subscribers=0)
     assert jobs.create(replace(job, ended_at=END + 1, state=State.CANCELLED)) == job
     assert pending_notifications(jobs) == ()
 
 
 def test_who_subscribes_to_what_has_ended_leaves_a_notice_again(jobs: Jobs) -> None:
     job = jobs.create(a_job(subscribers=(ONE,)))
-    ended = cancelled(job, now=END, sweep_at=END)
+    ended = cancelled(job, now=END, cleanup_at=END)
     assert jobs.move(job, ended)
-    jobs.told(PendingNotification(job=job.id, attempt=1), subscribers=1)
+    jobs.acknowledge(PendingNotification(job=job.id, attempt=1), subscribers=1)
     assert pending_notifications(jobs) == ()
     assert jobs.subscribe(stored(jobs, job), TWO)
     assert pending_notifications(jobs) == (PendingNotification(job=job.id, attempt=1),)
@@ -128,10 +138,10 @@ def test_who_subscribes_to_what_has_ended_leaves_a_notice_again(jobs: Jobs) -> N
 
 def test_a_notice_is_not_taken_by_who_did_not_know_the_last_subscriber(jobs: Jobs) -> None:
     job = jobs.create(a_job(subscribers=(ONE,)))
-    ended = cancelled(job, now=END, sweep_at=END)
+    ended = cancelled(job, now=END, cleanup_at=END)
     assert jobs.move(job, ended)
     assert jobs.subscribe(ended, TWO)
-    jobs.told(PendingNotification(job=job.id, attempt=1), subscribers=1)
+    jobs.acknowledge(PendingNotification(job=job.id, attempt=1), subscribers=1)
     assert pending_notifications(jobs) == (PendingNotification(job=job.id, attempt=1),)
-    jobs.told(PendingNotification(job=job.id, attempt=1), subscribers=2)
+    jobs.acknowledge(PendingNotification(job=job.id, attempt=1), subscribers=2)
     assert pending_notifications(jobs) == ()

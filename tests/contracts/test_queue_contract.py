@@ -16,12 +16,12 @@ from chalicelib.core.plan.messages import Message
 from chalicelib.ports.queue import Queue
 
 JOB = "ab" * 16
-PLAN = Message(do="plan", job=JOB, attempt=1)
-FINISH = Message(do="finish", job=JOB, attempt=2)
+PLAN = Message(step="plan", job=JOB, attempt=1)
+FINISH = Message(step="finish", job=JOB, attempt=2)
 
 
 def tiles(count: int) -> list[Message]:
-    return [Message(do="tile", job=JOB, attempt=1, chunk=number) for number in range(count)]
+    return [Message(step="tile", job=JOB, attempt=1, chunk=number) for number in range(count)]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def bench(request: pytest.FixtureRequest) -> Bench:
 
 
 def test_a_group_of_its_own_for_each_collection_goes_with_the_message(sqs: SqsBench) -> None:
-    urgent, bulk = (Message(do="tile", job=JOB, attempt=1, chunk=0, group=group) for group in ("a" * 24, "b" * 24))
+    urgent, bulk = (Message(step="tile", job=JOB, attempt=1, chunk=0, group=group) for group in ("a" * 24, "b" * 24))
     sqs.queue.send([urgent, bulk, *tiles(1)])
     received = sqs.client.receive_message(
         QueueUrl=sqs.chunks_url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["MessageGroupId"]
@@ -104,18 +104,18 @@ def test_messages_are_added_to_those_that_wait(bench: Bench) -> None:
 
 def test_chunks_go_to_a_queue_of_their_own(sqs: SqsBench) -> None:
     sqs.queue.send([PLAN, *tiles(2), FINISH])
-    assert sorted(json.loads(body)["do"] for body in sqs.bodies(sqs.jobs_url)) == ["finish", "plan"]
+    assert sorted(json.loads(body)["step"] for body in sqs.bodies(sqs.jobs_url)) == ["finish", "plan"]
     assert sorted(json.loads(body)["chunk"] for body in sqs.bodies(sqs.chunks_url)) == [0, 1]
 
 
 def test_a_message_is_a_small_json_object(sqs: SqsBench) -> None:
-    sqs.queue.send([Message(do="tile", job=JOB, attempt=3, chunk=7)])
+    sqs.queue.send([Message(step="tile", job=JOB, attempt=3, chunk=7)])
     (body,) = sqs.bodies(sqs.chunks_url)
-    assert json.loads(body) == {"do": "tile", "job": JOB, "attempt": 3, "chunk": 7}
+    assert json.loads(body) == {"step": "tile", "job": JOB, "attempt": 3, "chunk": 7}
 
 
 def test_what_is_told_of_an_end_goes_with_the_jobs_and_waits_in_the_queue_if_need_be(sqs: SqsBench) -> None:
-    message = Message(do="deliver", job=JOB, attempt=2, delivery="msg_7")
+    message = Message(step="deliver", job=JOB, attempt=2, delivery="msg_7")
     sqs.queue.send([message, replace(message, attempt=3, delay_seconds=900)])
     assert sqs.received() == [message]
     waiting = sqs.client.get_queue_attributes(QueueUrl=sqs.jobs_url, AttributeNames=["All"])["Attributes"]
@@ -191,29 +191,34 @@ def test_a_received_message_can_be_hidden_and_shown(sqs: SqsBench, named_by: str
     assert len(sqs.bodies(sqs.jobs_url)) == 1
 
 
+def test_message_of_an_earlier_version_is_parsed() -> None:
+    body = '{"do": "tile", "job": "a", "attempt": 3, "chunk": 7}'
+    assert parse_message(body) == Message(step="tile", job="a", attempt=3, chunk=7)
+
+
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [
-        ("", "no JSON"),
-        ("{", "no JSON"),
-        ("[]", "no JSON object"),
-        ('{"Event": "s3:TestEvent"}', "no step is called None"),
-        ('{"do": "sing", "job": "a", "attempt": 1}', "no step is called 'sing'"),
-        ('{"do": ["plan"], "job": "a", "attempt": 1}', "no step is called"),
-        ('{"do": "plan", "attempt": 1}', "names no job"),
-        ('{"do": "plan", "job": "", "attempt": 1}', "names no job"),
-        ('{"do": "plan", "job": 5, "attempt": 1}', "names no job"),
-        ('{"do": "plan", "job": "a"}', "counted from 1"),
-        ('{"do": "plan", "job": "a", "attempt": 0}', "counted from 1"),
-        ('{"do": "plan", "job": "a", "attempt": true}', "counted from 1"),
-        ('{"do": "plan", "job": "a", "attempt": "1"}', "counted from 1"),
-        ('{"do": "tile", "job": "a", "attempt": 1}', "chunk None"),
-        ('{"do": "tile", "job": "a", "attempt": 1, "chunk": -1}', "chunk -1"),
-        ('{"do": "finish", "job": "a", "attempt": 1, "chunk": 3}', "chunk 3"),
-        ('{"do": "deliver", "job": "a", "attempt": 1}', "delivery None"),
-        ('{"do": "deliver", "job": "a", "attempt": 1, "delivery": ""}', "delivery ''"),
-        ('{"do": "deliver", "job": "a", "attempt": 1, "delivery": 7}', "delivery 7"),
-        ('{"do": "plan", "job": "a", "attempt": 1, "delivery": "msg_7"}', "delivery 'msg_7'"),
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ("[]", "not a JSON object"),
+        ('{"Event": "s3:TestEvent"}', "unknown step None"),
+        ('{"step": "sing", "job": "a", "attempt": 1}', "unknown step 'sing'"),
+        ('{"step": ["plan"], "job": "a", "attempt": 1}', "unknown step"),
+        ('{"step": "plan", "attempt": 1}', "no job id"),
+        ('{"step": "plan", "job": "", "attempt": 1}', "no job id"),
+        ('{"step": "plan", "job": 5, "attempt": 1}', "no job id"),
+        ('{"step": "plan", "job": "a"}', "counted from 1"),
+        ('{"step": "plan", "job": "a", "attempt": 0}', "counted from 1"),
+        ('{"step": "plan", "job": "a", "attempt": true}', "counted from 1"),
+        ('{"step": "plan", "job": "a", "attempt": "1"}', "counted from 1"),
+        ('{"step": "tile", "job": "a", "attempt": 1}', "chunk None"),
+        ('{"step": "tile", "job": "a", "attempt": 1, "chunk": -1}', "chunk -1"),
+        ('{"step": "finish", "job": "a", "attempt": 1, "chunk": 3}', "chunk 3"),
+        ('{"step": "deliver", "job": "a", "attempt": 1}', "delivery None"),
+        ('{"step": "deliver", "job": "a", "attempt": 1, "delivery": ""}', "delivery ''"),
+        ('{"step": "deliver", "job": "a", "attempt": 1, "delivery": 7}', "delivery 7"),
+        ('{"step": "plan", "job": "a", "attempt": 1, "delivery": "msg_7"}', "delivery 'msg_7'"),
     ],
 )
 def test_what_is_no_message_is_refused_with_a_sentence(body: str, complaint: str) -> None:

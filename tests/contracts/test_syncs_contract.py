@@ -50,7 +50,7 @@ def test_a_page_brings_it_forward_once(syncs: Syncs) -> None:
     assert not syncs.move(sync, advanced(sync, (), now=102.0, cursor="elsewhere"))
     assert syncs.get(sync.id) == after
     assert (after.counts.added, after.counts.failed, after.counts.ignored, after.pages) == (1, 1, 1, 1)
-    assert after.noteworthy == ENTRIES[:2]
+    assert after.highlights == ENTRIES[:2]
 
 
 def test_of_two_at_once_one_brings_it_forward(syncs: Syncs, at_once: AtOnce) -> None:

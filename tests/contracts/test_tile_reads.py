@@ -155,7 +155,7 @@ def call(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> Callable[..., HTTPR
         monkeypatch.setenv(f"SLIDEHOOK_{name}", "unused")
     import app
 
-    settings = replace(app.services.settings, open_reads=True)
+    settings = replace(app.services.settings, allow_anonymous_local_reads=True)
     monkeypatch.setattr(app, "services", SimpleNamespace(archive=reader.archive, settings=settings))
 
     def get(path: str, known: str = "") -> HTTPResponse:

@@ -11,7 +11,7 @@ from chalicelib.adapters.s3 import S3Slides, S3Uploads
 from chalicelib.core.errors import NoSuchSourceError, NoSuchUploadError
 from chalicelib.ports.slides import Slides
 from chalicelib.ports.uploads import Uploads
-from tests.patience import PATIENCE_SECONDS
+from tests.timeouts import TIMEOUT_SECONDS
 
 FIRST, LAST = b"a" * (5 << 20), b"the rest"
 KEY = "direct/a slide+1 ü.svs"
@@ -34,7 +34,7 @@ def bench(request: pytest.FixtureRequest) -> Bench:
     client.create_bucket(Bucket="incoming")
 
     def put(address: str, data: bytes) -> None:
-        requests.put(address, data=data, timeout=PATIENCE_SECONDS).raise_for_status()
+        requests.put(address, data=data, timeout=TIMEOUT_SECONDS).raise_for_status()
 
     return Bench(S3Uploads(client, "incoming", signer=client), S3Slides(client), put)
 

@@ -4,7 +4,7 @@ import pytest
 
 from chalicelib.adapters.memory import MemoryWork
 from chalicelib.adapters.s3 import S3Work
-from chalicelib.core.errors import WorkLostError
+from chalicelib.core.errors import PlanExpiredError
 from chalicelib.ports.work import Work
 
 
@@ -48,9 +48,9 @@ def test_leaving_the_same_again_is_harmless(work: Work) -> None:
 
 def test_what_is_not_there_is_lost(work: Work) -> None:
     work.put("jobs/1/plan.json", b"{}")
-    with pytest.raises(WorkLostError, match=r"jobs/2/plan\.json"):
+    with pytest.raises(PlanExpiredError, match=r"jobs/2/plan\.json"):
         work.get("jobs/2/plan.json")
-    with pytest.raises(WorkLostError):
+    with pytest.raises(PlanExpiredError):
         work.get("jobs/2/plan.json", 5, 9)
 
 

@@ -14,7 +14,7 @@ SOS = b"\xff\xda"
 
 def noise_slide(columns: int, rows: int, *, seed: int, tile_size: int = 256, levels: int = 1) -> bytes:
     """Return a tiled YCbCr JPEG TIFF of distinct, noisy tiles; `levels` halvings are stored as well."""
-    dice = np.random.default_rng(seed)
+    jitter = np.random.default_rng(seed)
     file = io.BytesIO()
     with tifffile.TiffWriter(file) as writer:
         for level in range(levels):
@@ -22,9 +22,9 @@ def noise_slide(columns: int, rows: int, *, seed: int, tile_size: int = 256, lev
 
             def tiles(count: int = wide * high):
                 for _ in range(count):
-                    coarse = dice.integers(60, 200, (32, 32, 3), dtype=np.uint8)
+                    coarse = jitter.integers(60, 200, (32, 32, 3), dtype=np.uint8)
                     pixels = np.ascontiguousarray(coarse.repeat(tile_size // 32, 0).repeat(tile_size // 32, 1))
-                    pixels[:32, :32] = dice.integers(0, 255, (32, 32, 3), dtype=np.uint8)
+                    pixels[:32, :32] = jitter.integers(0, 255, (32, 32, 3), dtype=np.uint8)
                     yield bytes(simplejpeg.encode_jpeg(pixels, 85, "RGB", "420"))
 
             writer.write(

@@ -20,8 +20,8 @@ from pymongo import MongoClient
 
 from infra.barrier import matches
 from infra.emulator import ensure_ministack
-from tests.patience import PATIENCE_SECONDS, eventually
 from tests.slides import Slide, write
+from tests.timeouts import TIMEOUT_SECONDS, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 # Small chunks, so that a small slide already has several of them.
@@ -100,7 +100,7 @@ class LocalSystem:
         sent = {"Authorization": f"Bearer {stack['token']}", "Content-Type": "application/json"} | (headers or {})
         data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
         return urllib3.request(
-            method, stack["api"] + path, body=data, headers=sent, timeout=PATIENCE_SECONDS, redirect=False
+            method, stack["api"] + path, body=data, headers=sent, timeout=TIMEOUT_SECONDS, redirect=False
         )
 
     def job(self, job_id: str) -> dict[str, Any]:
@@ -218,7 +218,7 @@ def started(
     finally:
         launcher.send_signal(signal.SIGTERM)
         try:
-            launcher.wait(PATIENCE_SECONDS)
+            launcher.wait(TIMEOUT_SECONDS)
         finally:
             left = [pid for pid in ours if psutil.pid_exists(pid)]
             for pid in left:

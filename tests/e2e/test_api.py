@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.noise import noise_slide
 from tests.e2e.system import LocalSystem
-from tests.patience import PATIENCE_SECONDS, eventually
+from tests.timeouts import TIMEOUT_SECONDS, eventually
 
 HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
 OBJECT_ID, JOB_ID = "[0-9a-fA-F]{24}", "[0-9a-f]{32}"
@@ -77,7 +77,8 @@ def only_sessions_of_others(system: LocalSystem) -> Iterator[None]:
 def test_schemathesis_finds_nothing(system: LocalSystem, tmp_path: Path, examples: int, stateful: int) -> None:
     settings = tmp_path / "schemathesis.toml"
     settings.write_text(
-        SETTINGS.format(patience=PATIENCE_SECONDS, examples=examples, stateful=stateful), encoding="utf-8"
+        SETTINGS.format(translate_transient_errors=TIMEOUT_SECONDS, examples=examples, stateful=stateful),
+        encoding="utf-8",
     )
     stack = system.stack
     # On one thread: Python 3.11's compiler, which hypothesis asks for the text of functions, is not made for several.

@@ -79,12 +79,12 @@ def normal(line: str) -> str:
     return line
 
 
-def unprinted(told: str, lines: list[str]) -> list[str]:
+def unprinted(recorded: str, lines: list[str]) -> list[str]:
     """Return the lines that README shows and nothing has printed. `…` stands for the rest of a line."""
     found = [normal(line) for line in lines]
     return [
         line
-        for line in map(normal, told.splitlines())
+        for line in map(normal, recorded.splitlines())
         if not any(each == line or (line.endswith("…") and each.startswith(line[:-1])) for each in found)
     ]
 
@@ -103,8 +103,8 @@ def test_run_prints_numbered_steps_and_no_bar_into_a_log(first_run: LocalSystem)
 def test_readme_shows_what_the_first_run_prints(first_run: LocalSystem, tmp_path: Path) -> None:
     options = local.parse([], {})
     first_time = [f"1/6 {text}" for text in local.plan_steps(options, {}, tmp_path).texts.values()]
-    (told,) = (text for _, text in blocks("## Try it") if text.startswith("1/6 "))
-    assert unprinted(told, [*printed(first_run).splitlines(), *first_time]) == []
+    (recorded,) = (text for _, text in blocks("## Try it") if text.startswith("1/6 "))
+    assert unprinted(recorded, [*printed(first_run).splitlines(), *first_time]) == []
 
 
 def test_second_run_prints_a_link_that_signs_in_once(first_run: LocalSystem) -> None:
@@ -118,8 +118,8 @@ def test_second_run_prints_a_link_that_signs_in_once(first_run: LocalSystem) -> 
     answers = [urllib3.request("GET", second[1], redirect=False) for _ in range(2)]
     assert [(answer.status, answer.headers.get("Location")) for answer in answers] == [(303, "/"), (410, None)]
     cookie = answers[0].headers["Set-Cookie"].partition(";")[0]
-    told = urllib3.request("GET", f"{first_run.stack['api']}/sign-in", headers={"Cookie": cookie}).json()
-    assert (told["name"], told["collections"]) == ("token", None)
+    recorded = urllib3.request("GET", f"{first_run.stack['api']}/sign-in", headers={"Cookie": cookie}).json()
+    assert (recorded["name"], recorded["collections"]) == ("token", None)
     assert second[1].rpartition("/")[2] not in first_run.log
 
 
@@ -140,7 +140,7 @@ def shell(first_run: LocalSystem, tmp_path: Path) -> dict[str, str]:
 def test_commands_of_readme_print_what_it_shows(first_run: LocalSystem, shell: dict[str, str]) -> None:
     found = blocks("## Submit a slide")
     commands = [text for language, text in found if language == "sh"]
-    outputs = [told for (language, _), (_, told) in pairwise(found) if language == "sh"]
+    outputs = [recorded for (language, _), (_, recorded) in pairwise(found) if language == "sh"]
     assert (len(commands), len(outputs)) == (3, 3)
     for command, text in zip(("curl -i $API/hooks/upload", "aws s3 cp", "ptif_upload.py -i"), commands, strict=True):
         assert command in text

@@ -16,8 +16,8 @@ from chalicelib.core.geometry import tile_address
 from tests.e2e.noise import assert_exact, noise_slide, scan, stored_tiles
 from tests.e2e.system import LocalSystem
 from tests.effort import few_or_all
-from tests.patience import eventually
 from tests.scan import real_scan
+from tests.timeouts import eventually
 
 REAL = "CMU-1-Small-Region.svs"
 
@@ -32,9 +32,9 @@ def test_the_real_slide_is_published_exact_to_the_byte(system: LocalSystem) -> N
     assert answer.headers["Retry-After"].isdecimal()
     job = system.ended(job["id"])
     assert (job["state"], job["error"]) == ("done", None)
-    grids = [(level["columns"], level["rows"], level["made"]) for level in job["levels"]]
+    grids = [(level["columns"], level["rows"], level["method"]) for level in job["levels"]]
     assert grids == [
-        (10, 13, "passthrough"), (5, 7, "made"), (3, 4, "made"), (2, 2, "made"), (1, 1, "made"),
+        (10, 13, "passthrough"), (5, 7, "downsampled"), (3, 4, "downsampled"), (2, 2, "downsampled"), (1, 1, "downsampled"),
     ]  # fmt: skip
 
     tiles = system.tiles(job)
@@ -88,7 +88,7 @@ def test_twenty_webhooks_at_once_are_one_job_one_set_of_tiles_one_view(system: L
 def test_a_worker_killed_in_the_middle_costs_time_and_nothing_else(system: LocalSystem) -> None:
     slide = noise_slide(12, 10, seed=9)
     stack = system.stack
-    with system.barrier(do="tile", from_chunk=1) as barrier:
+    with system.barrier(step="tile", from_chunk=1) as barrier:
         job = system.submit(system.put("killed.tif", slide))
         eventually(lambda: system.job(job["id"])["tiles"]["done"] and barrier.waiting, what="the first chunk")
         # Without its database no worker comes to the end of a chunk that it begins.
@@ -197,7 +197,7 @@ def test_an_upload_that_fits_no_session_is_a_visible_failed_job(system: LocalSys
         return next((job for job in jobs if job["source"]["key"] == "lost/in-no-session.svs"), None)
 
     job = eventually(failed, what="the failed job")
-    assert job["error"]["code"] == "key_names_no_session"
+    assert job["error"]["code"] == "invalid_object_key"
     assert "<collection id>/<session id>/<file name>" in job["error"]["hint"]
 
 

@@ -16,23 +16,23 @@ EXAMPLE = re.compile(r"```http\n(\w+) (\S+)\n((?:[\w-]+: [^\n]*\n)*)(?:(\{.*?)\n
 
 
 def examples() -> Iterator[tuple[str, str, dict[str, str], Any, int, Any]]:
-    for method, path, headers, body, status, told in EXAMPLE.findall(PAGE.read_text(encoding="utf-8")):
+    for method, path, headers, body, status, recorded in EXAMPLE.findall(PAGE.read_text(encoding="utf-8")):
         given = dict(line.split(": ", 1) for line in headers.splitlines())
-        yield method, path, given, json.loads(body) if body else None, int(status), json.loads(told)
+        yield method, path, given, json.loads(body) if body else None, int(status), json.loads(recorded)
 
 
-def holds(found: Any, told: Any) -> bool:
+def holds(found: Any, recorded: Any) -> bool:
     """Tell whether an answer has all that is told of it."""
-    if isinstance(told, dict) and isinstance(found, dict):
-        return all(name in found and holds(found[name], each) for name, each in told.items())
-    return bool(found == told)
+    if isinstance(recorded, dict) and isinstance(found, dict):
+        return all(name in found and holds(found[name], each) for name, each in recorded.items())
+    return bool(found == recorded)
 
 
 def test_the_examples_are_answered_as_they_say(world: World, call: Callable[..., HTTPResponse]) -> None:
     job, seen = "", 0
-    for method, path, headers, body, status, told in examples():
+    for method, path, headers, body, status, recorded in examples():
         given = {name.replace("-", "_"): value for name, value in headers.items()}
         answer = call(method, path.replace("{id}", job), body, **given)
-        assert (answer.status_code, holds(answer.json_body, told)) == (status, True), (path, answer.json_body)
+        assert (answer.status_code, holds(answer.json_body, recorded)) == (status, True), (path, answer.json_body)
         job, seen = answer.json_body.get("id", job) if path == "/hooks/upload" else job, seen + 1
     assert seen == PAGE.read_text(encoding="utf-8").count("```http")

@@ -30,7 +30,7 @@ def away(*_: object) -> None:
 
 
 def body(job: Job, do: str = "plan", chunk: int | None = None) -> str:
-    return json.dumps({"do": do, "job": job.id, "attempt": job.attempt, "chunk": chunk})
+    return json.dumps({"step": do, "job": job.id, "attempt": job.attempt, "chunk": chunk})
 
 
 def notification(key: str, *, name: str = "ObjectCreated:Put", etag: str = "claimed") -> str:
@@ -60,7 +60,7 @@ def jobs(world: World) -> list[Job]:
 def test_a_bad_record_of_a_batch_fails_alone(world: World, caplog: pytest.LogCaptureFixture) -> None:
     job = world.submit()
     with caplog.at_level(logging.ERROR):
-        failed = world.deliver_bodies(["no json", body(job), '{"do": "dance"}'])
+        failed = world.deliver_bodies(["no json", body(job), '{"step": "dance"}'])
     assert failed == ["message-0", "message-2"]
     assert world.job(job).state is State.TILING
     assert "message-0 failed" in caplog.text
@@ -75,8 +75,8 @@ def test_a_transient_error_is_noted_and_its_message_waits_longer_each_time(
         assert world.deliver_bodies([body(job)], receives=receives) == ["message-0"]
     assert [seconds for _, _, seconds in world.memory_queue.delayed] == [2, 8]
     noted = world.job(job)
-    assert noted.trouble is not None
-    assert (noted.state, noted.trouble.code, noted.error) == (State.PLANNING, "mongodb_unavailable", None)
+    assert noted.last_transient_error is not None
+    assert (noted.state, noted.last_transient_error.code, noted.error) == (State.PLANNING, "mongodb_unavailable", None)
 
 
 def test_a_message_that_cannot_be_delayed_comes_back_all_the_same(
@@ -98,7 +98,7 @@ def test_a_fault_of_ours_is_kept_with_the_job_and_tried_again(world: World, monk
     job = world.submit()
     monkeypatch.setattr(world.memory_archive, "stage", broken)
     assert world.deliver_bodies([body(job)]) == ["message-0"]
-    noted = world.job(job).trouble
+    noted = world.job(job).last_transient_error
     assert noted is not None
     assert (noted.code, noted.message) == ("internal", "ZeroDivisionError: by zero")
 
@@ -115,8 +115,8 @@ def test_a_permanent_error_fails_the_job_and_its_message_is_done_with(world: Wor
 
 def test_messages_of_unknown_jobs_and_ended_attempts_are_dropped(world: World) -> None:
     job = world.submit()
-    unknown = json.dumps({"do": "plan", "job": "f" * 32, "attempt": 1})
-    later = json.dumps({"do": "plan", "job": job.id, "attempt": 2})
+    unknown = json.dumps({"step": "plan", "job": "f" * 32, "attempt": 1})
+    later = json.dumps({"step": "plan", "job": job.id, "attempt": 2})
     assert world.deliver_bodies([unknown, later]) == []
     assert world.job(job).state is State.QUEUED
 
@@ -129,7 +129,7 @@ def test_a_dead_letter_ends_its_job_with_the_last_error(world: World, monkeypatc
     assert bury(world, body(job)) == []
     ended = world.job(job)
     assert ended.error is not None
-    assert (ended.state, ended.error.code) == (State.FAILED, "no_progress")
+    assert (ended.state, ended.error.code) == (State.FAILED, "retries_exhausted")
     assert "MongoDB did not answer (mongodb_unavailable)" in ended.error.message
     # A dead letter of an ended attempt changes nothing any more.
     again = world.submit()
@@ -195,7 +195,7 @@ def test_what_is_no_arrival_of_a_slide_is_harmless(world: World, text: str) -> N
 @pytest.mark.parametrize(
     ("key", "code"),
     [
-        ("slide.svs", "key_names_no_session"),
+        ("slide.svs", "invalid_object_key"),
         (f"{COLLECTION}/{'0' * 24}/a.svs", "no_such_session"),
         (f"{'0' * 24}/{SESSION}/a.svs", "no_such_collection"),
         (f"{COLLECTION}/{SESSION}/gone.svs", "no_such_source"),

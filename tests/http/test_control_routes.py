@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.core.errors import MongoUnavailableError
-from chalicelib.steps.cleanup import settle
+from chalicelib.steps.cleanup import end_with_error
 from tests.world import World
 
 Call = Callable[..., Any]
@@ -60,7 +60,7 @@ def test_force_over_http_does_a_finished_job_again(world: World, call: Call) -> 
 
 def test_failed_jobs_are_retried_in_bulk(world: World, call: Call) -> None:
     job = world.submit()
-    settle(job, MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    end_with_error(job, MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
     assert call("POST", "/redrive", {}, token=None).status_code == 401
     assert body(call("POST", "/redrive", {})) == {"retried": [], "refused": [], "next": None}
     answer = call("POST", "/redrive", {"codes": [MongoUnavailableError.code], "session": job.destination.session})
@@ -70,7 +70,7 @@ def test_failed_jobs_are_retried_in_bulk(world: World, call: Call) -> None:
 
 def test_a_redrive_tells_what_it_could_not_retry(world: World, call: Call) -> None:
     job = world.submit()
-    settle(job, MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    end_with_error(job, MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
     world.memory_slides.delete(job.source.bucket, job.source.key)
     (refused,) = body(call("POST", "/redrive", {"codes": [MongoUnavailableError.code]}))["refused"]
     assert (refused["id"], refused["code"]) == (job.id, "no_such_source")

@@ -157,7 +157,7 @@ def test_the_settings_of_callbacks_are_read_and_what_is_wrong_is_told_without_re
 def test_without_a_secret_a_callback_is_refused_with_what_to_do(world: World, call: Call, ask: Call) -> None:
     world.settings = replace(world.settings, callback_secrets=())
     answer = ask()
-    assert (answer.status_code, body(answer)["code"]) == (422, "callbacks_off")
+    assert (answer.status_code, body(answer)["code"]) == (422, "callbacks_disabled")
     assert "SLIDEHOOK_CALLBACK_SECRETS" in body(answer)["hint"]
     assert body(answer)["errors"][0]["pointer"] == "/callback_url"
     job = world.submit()
@@ -183,8 +183,8 @@ def test_a_job_that_is_cancelled_is_told_at_once(world: World, call: Call, ask: 
     job = body(ask())["id"]
     call("POST", f"/jobs/{job}/cancel")
     world.run()
-    told = json.loads(world.memory_callbacks.received[0][2])
-    assert (told["type"], told["data"]["id"]) == ("job.cancelled", job)
+    recorded = json.loads(world.memory_callbacks.received[0][2])
+    assert (recorded["type"], recorded["data"]["id"]) == ("job.cancelled", job)
 
 
 def test_a_refused_arrival_is_told_to_the_hooks_receiver(world: World, call: Call) -> None:
@@ -197,27 +197,27 @@ def test_a_refused_arrival_is_told_to_the_hooks_receiver(world: World, call: Cal
     answer = consumers.on_arrivals(sqs_event([json.dumps({"Records": [record]})]), world)  # type: ignore[arg-type]
     assert answer == {"batchItemFailures": []}
     world.run()
-    told = json.loads(world.memory_callbacks.received[0][2])
-    assert (told["type"], told["data"]["error"]["code"]) == ("job.failed", "not_a_tiff")
-    assert body(call("GET", f"/jobs/{told['data']['id']}"))["links"]["deliveries"]
+    recorded = json.loads(world.memory_callbacks.received[0][2])
+    assert (recorded["type"], recorded["data"]["error"]["code"]) == ("job.failed", "not_a_tiff")
+    assert body(call("GET", f"/jobs/{recorded['data']['id']}"))["links"]["deliveries"]
 
 
 def test_what_the_queue_gave_up_on_is_told(world: World, ask: Call) -> None:
     job = body(ask())["id"]
-    message = json.dumps({"do": "plan", "job": job, "attempt": 1})
+    message = json.dumps({"step": "plan", "job": job, "attempt": 1})
     assert consumers.on_dead_letters(sqs_event([message]), world) == {"batchItemFailures": []}  # type: ignore[arg-type]
     assert world.memory_jobs.get(job).state is State.FAILED  # type: ignore[union-attr]
-    world.memory_queue.sent = [message for message in world.memory_queue.sent if message.do == "deliver"]
+    world.memory_queue.sent = [message for message in world.memory_queue.sent if message.step == "deliver"]
     world.run()
     assert json.loads(world.memory_callbacks.received[0][2])["type"] == "job.failed"
     # The message of a delivery that was given up on: the timer goes on with it.
-    given_up = json.dumps({"do": "deliver", "job": job, "attempt": 1, "delivery": "msg_0"})
+    given_up = json.dumps({"step": "deliver", "job": job, "attempt": 1, "delivery": "msg_0"})
     assert consumers.on_dead_letters(sqs_event([given_up]), world) == {"batchItemFailures": []}  # type: ignore[arg-type]
 
 
 def test_reading_and_sending_again_need_a_token_and_a_job(world: World, call: Call, ask: Call) -> None:
     job = body(ask())["id"]
-    world.settings = replace(world.settings, open_reads=False)
+    world.settings = replace(world.settings, allow_anonymous_local_reads=False)
     assert call("GET", f"/jobs/{job}/deliveries", token=None).status_code == 401
     assert call("POST", f"/jobs/{job}/deliveries/msg_0/replay", token=None).status_code == 401
     assert call("POST", f"/jobs/{job}/deliveries/msg_0/replay").status_code == 404
@@ -248,7 +248,7 @@ def test_an_end_that_cannot_be_announced_yet_has_ended_all_the_same(
 def test_a_delivery_that_finds_the_table_away_comes_again(world: World, call: Call, ask: Call) -> None:
     job = body(ask())["id"]
     call("POST", f"/jobs/{job}/cancel")
-    message = next(each for each in world.memory_queue.sent if each.do == "deliver")
+    message = next(each for each in world.memory_queue.sent if each.step == "deliver")
     assert isinstance(message, Message)
     assert world.deliver(message, seconds=20.0) == ["message-0"]  # no time is left for a call
     assert world.memory_queue.delayed

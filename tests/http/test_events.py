@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from chalicelib.adapters.event_recording import EventRecordingJobs
-from chalicelib.adapters.request_context import JsonLines, errand
+from chalicelib.adapters.request_context import JsonLines, request_context
 from chalicelib.config import read_settings
-from chalicelib.core.errors import MongoUnavailableError, NotTiledError
+from chalicelib.core.errors import MongoUnavailableError, UnsupportedError
 from chalicelib.core.jobs.events import MAX_EVENTS, Event
 from chalicelib.core.jobs.model import Job, State
 from chalicelib.entrypoints import consumers
-from chalicelib.steps.cleanup import KEEP_SECONDS, settle
+from chalicelib.steps.cleanup import KEEP_SECONDS, end_with_error
 from tests.slides import Slide, write
 from tests.world import BUCKET, COLLECTION, SESSION, World, sqs_event
 
@@ -45,44 +45,44 @@ def submitted(world: World, call: Call, **asked: Any) -> tuple[Job, str]:
 
 
 def test_one_id_leads_from_the_webhook_to_the_last_tile(world: World, call: Call) -> None:
-    job, asked_by = submitted(world, call)
+    job, request_id = submitted(world, call)
     world.finish(job)
-    told = lines(call, job.id)
-    chunks = [line for line in told if line["event"] == "chunk"]
-    assert [line["event"] for line in told if line["event"] != "chunk"] == [
+    recorded = lines(call, job.id)
+    chunks = [line for line in recorded if line["event"] == "chunk"]
+    assert [line["event"] for line in recorded if line["event"] != "chunk"] == [
         "submitted", "planning", "planned", "finishing", "published",
     ]  # fmt: skip
     done = world.job(job)
     assert {line["chunk"] for line in chunks} == set(range(done.chunks_total))
     assert sum(line["tiles"] for line in chunks) == done.tiles_total
-    assert {line["asked_by"] for line in told} == {asked_by}
-    assert {line["worker"] for line in told} == {"worker-1"}
-    planned = next(line for line in told if line["event"] == "planned")
+    assert {line["request_id"] for line in recorded} == {request_id}
+    assert {line["worker"] for line in recorded} == {"worker-1"}
+    planned = next(line for line in recorded if line["event"] == "planned")
     assert (planned["levels"], planned["chunks"], planned["tiles"]) == (
         len(done.levels), done.chunks_total, done.tiles_total,
     )  # fmt: skip
-    assert [line["door"] for line in told][:2] == ["call_hook", "plan"]
-    assert told[0]["at"].endswith("Z")
+    assert [line["entrypoint"] for line in recorded][:2] == ["call_hook", "plan"]
+    assert recorded[0]["at"].endswith("Z")
     status = call("GET", f"/jobs/{job.id}").json_body
-    assert (status["asked_by"], status["links"]["events"]) == (asked_by, f"/jobs/{job.id}/events")
+    assert (status["request_id"], status["links"]["events"]) == (request_id, f"/jobs/{job.id}/events")
     assert [attempt["worker"] for attempt in status["attempts"]] == ["worker-1"]
 
 
 def test_each_attempt_tells_who_asked_for_it_and_why_it_ended(world: World, call: Call) -> None:
     job, first = submitted(world, call)
-    settle(job, MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    end_with_error(job, MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
     world.memory_queue.sent.clear()
     retried = call("POST", f"/jobs/{job.id}/retry")
     world.finish(job)
-    told = lines(call, job.id)
-    failed = next(line for line in told if line["event"] == "failed")
+    recorded = lines(call, job.id)
+    failed = next(line for line in recorded if line["event"] == "failed")
     assert (failed["attempt"], failed["code"], failed["message"]) == (1, MongoUnavailableError.code, "away")
     assert failed["hint"]
-    again = next(line for line in told if line["event"] == "again")
-    assert (again["attempt"], again["message"], again["door"]) == (2, "after failed", "retry_job")
+    again = next(line for line in recorded if line["event"] == "requeued")
+    assert (again["attempt"], again["message"], again["entrypoint"]) == (2, "after failed", "retry_job")
     second = retried.headers["X-Request-Id"]
     assert first != second
-    assert {line["asked_by"] for line in told if line["attempt"] == 2} == {second}
+    assert {line["request_id"] for line in recorded if line["attempt"] == 2} == {second}
 
 
 def test_trouble_rescue_cancel_and_sweep_are_told(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,24 +97,27 @@ def test_trouble_rescue_cancel_and_sweep_are_told(world: World, call: Call, monk
     world.clock.advance(91)
     world.minute()
     call("POST", f"/jobs/{job.id}/cancel")
-    assert names(call, job) == ["submitted", "planning", "trouble", "rescued", "cancelled", "swept"]
-    told = {line["event"]: line for line in lines(call, job.id)}
-    assert (told["trouble"]["code"], told["trouble"]["door"]) == (MongoUnavailableError.code, "plan")
-    assert told["rescued"]["door"] == "minute"
-    assert told["cancelled"]["door"] == "cancel_job"
+    assert names(call, job) == ["submitted", "planning", "transient_error", "rescued", "cancelled", "cleaned_up"]
+    recorded = {line["event"]: line for line in lines(call, job.id)}
+    assert (recorded["transient_error"]["code"], recorded["transient_error"]["entrypoint"]) == (
+        MongoUnavailableError.code,
+        "plan",
+    )
+    assert recorded["rescued"]["entrypoint"] == "minute"
+    assert recorded["cancelled"]["entrypoint"] == "cancel_job"
     # What came too late for the job is in the log only.
     world.run()
     assert len(names(call, job)) == 6
 
 
 def test_what_was_given_up_is_told_by_the_dead_letters(world: World, call: Call) -> None:
-    job, asked_by = submitted(world, call)
-    body = json.dumps({"do": "plan", "job": job.id, "attempt": 1, "chunk": None})
+    job, request_id = submitted(world, call)
+    body = json.dumps({"step": "plan", "job": job.id, "attempt": 1, "chunk": None})
     consumers.on_dead_letters(sqs_event([body]), world)  # type: ignore[arg-type]
-    last, swept = lines(call, job.id)[-2:]
-    assert swept["event"] == "swept"
-    assert (last["event"], last["code"], last["door"], last["asked_by"]) == (
-        "failed", "no_progress", "dead letters", asked_by,
+    last, cleaned_up = lines(call, job.id)[-2:]
+    assert cleaned_up["event"] == "cleaned_up"
+    assert (last["event"], last["code"], last["entrypoint"], last["request_id"]) == (
+        "failed", "retries_exhausted", "dead letters", request_id,
     )  # fmt: skip
 
 
@@ -128,8 +131,8 @@ def test_an_arrival_goes_back_to_its_message(world: World, call: Call) -> None:
             "s3": {"bucket": {"name": BUCKET}, "object": thing},
         }  # fmt: skip
         consumers.on_arrivals(sqs_event([json.dumps({"Records": [record]})]), world)  # type: ignore[arg-type]
-    told = [lines(call, job.id)[0] for job in sorted(world.memory_jobs._jobs.values(), key=lambda job: job.state)]
-    assert [(line["event"], line["door"], line["asked_by"]) for line in told] == [
+    recorded = [lines(call, job.id)[0] for job in sorted(world.memory_jobs._jobs.values(), key=lambda job: job.state)]
+    assert [(line["event"], line["entrypoint"], line["request_id"]) for line in recorded] == [
         ("failed", "arrivals", "message-0"), ("submitted", "arrivals", "message-0"),
     ]  # fmt: skip
 
@@ -138,17 +141,17 @@ def test_what_a_sync_submits_goes_back_to_the_sync(world: World, call: Call) -> 
     begun = call("POST", "/hooks/sync", {"prefix": f"s3://{BUCKET}/", "collection": COLLECTION, "session": SESSION})
     world.run()
     (job,) = world.memory_jobs._jobs.values()
-    assert {line["asked_by"] for line in lines(call, job.id)} == {f"sync {begun.json_body['id']} run 1"}
+    assert {line["request_id"] for line in lines(call, job.id)} == {f"sync {begun.json_body['id']} run 1"}
 
 
 def test_newer_bytes_that_a_worker_submits_go_back_to_the_same_request(world: World, call: Call) -> None:
-    job, asked_by = submitted(world, call)
+    job, request_id = submitted(world, call)
     world.put(write(Slide(width_px=300, height_px=200, seed=5)))
     world.run()
     newer = next(each for each in world.memory_jobs._jobs.values() if each.id != job.id)
     first = lines(call, newer.id)[0]
-    assert (first["event"], first["asked_by"], first["message"]) == ("submitted", asked_by, f"(for job {job.id})")
-    assert names(call, job)[-2:] == ["superseded", "swept"]
+    assert (first["event"], first["request_id"], first["message"]) == ("submitted", request_id, f"(for job {job.id})")
+    assert names(call, job)[-2:] == ["superseded", "cleaned_up"]
 
 
 def test_repair_and_what_it_was_for_is_told(world: World, call: Call) -> None:
@@ -157,11 +160,11 @@ def test_repair_and_what_it_was_for_is_told(world: World, call: Call) -> None:
     world.memory_archive.tiles["tiles", world.job(job).image].popitem()
     verified = call("POST", "/hooks/verify", {"job": job.id, "repair": True})
     world.run()
-    told = lines(call, verified.json_body["id"])
-    assert (told[-1]["event"], told[-1]["message"]) == ("verified", "1 missing")
-    again = next(line for line in lines(call, job.id) if line["event"] == "again")
+    recorded = lines(call, verified.json_body["id"])
+    assert (recorded[-1]["event"], recorded[-1]["message"]) == ("verified", "1 missing")
+    again = next(line for line in lines(call, job.id) if line["event"] == "requeued")
     assert again["message"] == f"after done, from the beginning (for job {verified.json_body['id']})"
-    assert again["asked_by"] == verified.headers["X-Request-Id"]
+    assert again["request_id"] == verified.headers["X-Request-Id"]
     assert world.job(job).state is State.DONE
 
 
@@ -170,13 +173,13 @@ def test_lines_are_read_on_from_where_one_was(world: World, call: Call) -> None:
     world.finish(job)
     everything = lines(call, job.id)
     first = call("GET", f"/jobs/{job.id}/events?limit=2").json_body
-    assert (first["events"], first["more"]) == (everything[:2], True)
-    rest = call("GET", f"/jobs/{job.id}/events?after={first['after']}").json_body
-    assert (rest["events"], rest["more"]) == (everything[2:], False)
-    assert lines(call, job.id, f"?after={rest['after']}") == []
+    assert first["events"] == everything[:2]
+    rest = call("GET", f"/jobs/{job.id}/events?cursor={first['next']}").json_body
+    assert rest["events"] == everything[2:]
+    assert lines(call, job.id, f"?cursor={rest['next']}") == []
 
 
-@pytest.mark.parametrize("query", ["?after=x", "?limit=0", "?limit=1001", "?limit=x", "?limit=" + "9" * 5000])
+@pytest.mark.parametrize("query", ["?cursor=x", "?limit=0", "?limit=1001", "?limit=x", "?limit=" + "9" * 5000])
 def test_nonsense_is_refused(world: World, call: Call, query: str) -> None:
     job, _ = submitted(world, call)
     assert call("GET", f"/jobs/{job.id}/events{query}").status_code == 422
@@ -204,13 +207,13 @@ def test_a_line_that_cannot_be_kept_costs_the_job_nothing(
 def test_the_lines_of_a_job_that_runs_again_and_again_are_bounded(world: World, call: Call) -> None:
     job, _ = submitted(world, call)
     for number in range(MAX_EVENTS + 50):
-        world.events.append(Event(job=job.id, at=float(number), attempt=1, event="trouble"))
-    settle(job, MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+        world.events.append(Event(job=job.id, at=float(number), attempt=1, event="transient_error"))
+    end_with_error(job, MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
     submitted(world, call)
     found = lines(call, job.id)
-    assert (len(found), found[-1]["event"]) == (MAX_EVENTS, "again")
+    assert (len(found), found[-1]["event"]) == (MAX_EVENTS, "requeued")
     for number in range(MAX_EVENTS):
-        world.events.append(Event(job=job.id, at=float(number), attempt=1, event="trouble"))
+        world.events.append(Event(job=job.id, at=float(number), attempt=1, event="transient_error"))
     world.clock.advance(91)
     world.minute()
     found = lines(call, job.id)
@@ -220,42 +223,44 @@ def test_the_lines_of_a_job_that_runs_again_and_again_are_bounded(world: World, 
 def test_what_is_swept_later_is_told_once(world: World, call: Call) -> None:
     job, _ = submitted(world, call)
     world.deliver(world.memory_queue.sent.pop(0))
-    settle(world.job(job), MongoUnavailableError("x"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    end_with_error(
+        world.job(job), MongoUnavailableError("x"), jobs=world.jobs, archive=world.archive, clock=world.clock
+    )
     for _ in range(3):
         world.clock.advance(KEEP_SECONDS)
         world.minute()
-    assert names(call, job)[-2:] == ["failed", "swept"]
+    assert names(call, job)[-2:] == ["failed", "cleaned_up"]
 
 
 def test_who_was_too_late_tells_nothing(world: World, call: Call) -> None:
     job, _ = submitted(world, call)
     for _ in range(2):
-        settle(job, NotTiledError("x"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+        end_with_error(job, UnsupportedError("x"), jobs=world.jobs, archive=world.archive, clock=world.clock)
     assert not world.jobs.count_rescue(job, now=world.clock.now())
-    assert names(call, job) == ["submitted", "failed", "swept"]
+    assert names(call, job) == ["submitted", "failed", "cleaned_up"]
 
 
 def test_the_log_says_the_same_as_json_with_job_attempt_and_chunk(
     world: World, call: Call, caplog: pytest.LogCaptureFixture
 ) -> None:
     formatter = JsonLines("worker-1")
-    told: list[dict[str, Any]] = []
+    recorded: list[dict[str, Any]] = []
 
     class Keeping(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            told.append(json.loads(formatter.format(record)))
+            recorded.append(json.loads(formatter.format(record)))
 
     handler, logger = Keeping(), logging.getLogger("slidehook")
     logger.addHandler(handler)
     with caplog.at_level(logging.INFO, "slidehook"):
-        job, asked_by = submitted(world, call)
+        job, request_id = submitted(world, call)
         world.finish(job)
     logger.removeHandler(handler)
-    lines_told = [line for line in told if "event" in line]
+    lines_told = [line for line in recorded if "event" in line]
     assert [line["event"] for line in lines_told] == names(call, job)
-    assert {line["asked_by"] for line in lines_told} == {asked_by}
-    begun = next(line for line in told if ": tile 0" in line["message"])
-    assert (begun["job"], begun["attempt"], begun["chunk"], begun["asked_by"]) == (job.id, 1, 0, asked_by)
+    assert {line["request_id"] for line in lines_told} == {request_id}
+    begun = next(line for line in recorded if ": tile 0" in line["message"])
+    assert (begun["job"], begun["attempt"], begun["chunk"], begun["request_id"]) == (job.id, 1, 0, request_id)
     assert (begun["worker"], begun["level"], begun["service"]) == ("worker-1", "INFO", "slidehook")
 
 
@@ -266,14 +271,14 @@ def test_a_line_of_the_log_holds_the_traceback_and_nothing_empty() -> None:
         record = logging.LogRecord("slidehook", logging.ERROR, "", 0, "it %s", ("failed",), sys.exc_info())
     record.created = 0.0
     record.pathname, record.funcName, record.lineno = "/x/queue.py", "minute", 7
-    with errand(None, "minute"):
+    with request_context(None, "minute"):
         text = JsonLines("").format(record)
     assert "\n" not in text
     line = json.loads(text)
     assert "ValueError: x" in line.pop("exception")
     assert line.pop("stack_trace")["value"] == "x\ny"
     assert line == {
-        "timestamp": "1970-01-01T00:00:00.000+00:00", "level": "ERROR", "message": "it failed", "door": "minute",
+        "timestamp": "1970-01-01T00:00:00.000+00:00", "level": "ERROR", "message": "it failed", "entrypoint": "minute",
         "location": "minute:7", "service": "slidehook", "exception_name": "ValueError",
     }  # fmt: skip
 
@@ -281,9 +286,9 @@ def test_a_line_of_the_log_holds_the_traceback_and_nothing_empty() -> None:
 def test_a_line_about_another_job_than_the_one_at_hand_keeps_its_own() -> None:
     record = logging.LogRecord("slidehook", logging.INFO, "", 0, "superseded", (), None)
     record.job = "the older one"
-    with errand("a webhook", "jobs", job="the newer one"):
+    with request_context("a webhook", "jobs", job="the newer one"):
         line = json.loads(JsonLines("").format(record))
-    assert (line["job"], line["asked_by"]) == ("the older one", "a webhook")
+    assert (line["job"], line["request_id"]) == ("the older one", "a webhook")
 
 
 def test_a_told_table_is_a_table(world: World) -> None:

@@ -159,7 +159,7 @@ def test_without_known_tokens_nobody_may_submit(world: World, call: Call) -> Non
 
 def test_reading_needs_the_token_too_unless_the_service_says_otherwise(world: World, call: Call) -> None:
     job = done(world, call)
-    world.settings = replace(world.settings, open_reads=False)
+    world.settings = replace(world.settings, allow_anonymous_local_reads=False)
     paths = [
         "/jobs", f"/jobs/{job['id']}", job["result"]["thumbnail"], f"/collections/{COLLECTION}", f"/sessions/{SESSION}",
         "/client",
@@ -353,19 +353,25 @@ def test_a_page_may_send_slides_to_the_incoming_bucket_and_nowhere_else(
 def test_settings_come_from_the_environment_and_a_missing_one_is_named() -> None:
     needed = ("INCOMING_BUCKET", "WORK_BUCKET", "JOBS_TABLE", "JOBS_QUEUE", "CHUNKS_QUEUE", "MONGO_URI")
     values = {f"SLIDEHOOK_{name}": name.lower() for name in needed}
-    found = read_settings(values | {"SLIDEHOOK_SOURCE_BUCKETS": "a, b,", "SLIDEHOOK_OPEN_READS": "TRUE"})
-    assert (found.source_buckets, found.open_reads, found.token_hashes) == (frozenset({"a", "b"}), True, frozenset())
+    found = read_settings(
+        values | {"SLIDEHOOK_SOURCE_BUCKETS": "a, b,", "SLIDEHOOK_ALLOW_ANONYMOUS_LOCAL_READS": "TRUE"}
+    )
+    assert (found.source_buckets, found.allow_anonymous_local_reads, found.token_hashes) == (
+        frozenset({"a", "b"}),
+        True,
+        frozenset(),
+    )
     assert (found.chunk_bytes, found.admin_db, found.region, found.aws_endpoint) == (
         33554432,
         "slideatlas",
         "us-east-1",
         None,
     )
-    assert not read_settings(values).open_reads
+    assert not read_settings(values).allow_anonymous_local_reads
     assert read_settings(values).mongo_open_files == 0
     assert read_settings(values | {"SLIDEHOOK_MONGO_OPEN_FILES": " 64000 "}).mongo_open_files == 64000
     for wrong in ("-1", "1e3", "many", "1.5", "\N{ARABIC-INDIC DIGIT ONE}"):
-        with pytest.raises(WrongSettingError, match=r"SLIDEHOOK_MONGO_OPEN_FILES: .* whole number.*docs/mongodb.md"):
+        with pytest.raises(WrongSettingError, match=r"SLIDEHOOK_MONGO_OPEN_FILES: .* integer.*docs/mongodb.md"):
             read_settings(values | {"SLIDEHOOK_MONGO_OPEN_FILES": wrong})
     with pytest.raises(MissingSettingError, match="SLIDEHOOK_MONGO_URI is not set"):
         read_settings(values | {"SLIDEHOOK_MONGO_URI": ""})

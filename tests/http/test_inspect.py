@@ -19,8 +19,8 @@ def test_an_inspection_shows_what_the_upload_then_does(world: World, call: Call)
     found = call("POST", "/hooks/inspect", SOURCE).json_body
     job = world.finish(world.submit())
     assert found["verdict"] == "publish"
-    assert [(level["made"], level["tiles"]) for level in found["levels"]] == [
-        (level.made, level.tiles) for level in job.levels
+    assert [(level["method"], level["tiles"]) for level in found["levels"]] == [
+        (level.method, level.tiles) for level in job.levels
     ]
     assert (found["tiles"], found["tile_bytes"], found["tile_size_px"]) == (job.tiles_total, job.bytes_total, 64)
     assert found["levels"][0]["stored"] == {"compression": "JPEG", "kind": "tiles", "width_px": 64, "height_px": 64}
@@ -34,13 +34,13 @@ def test_an_inspection_shows_what_the_upload_then_does(world: World, call: Call)
     assert found["requests"] <= 3
 
 
-@pytest.mark.parametrize(("tile_size", "made"), [(None, "passthrough"), (128, "re-encoded"), (64, "passthrough")])
+@pytest.mark.parametrize(("tile_size", "method"), [(None, "passthrough"), (128, "re-encoded"), (64, "passthrough")])
 def test_an_inspection_takes_the_options_of_an_upload(
-    world: World, call: Call, tile_size: int | None, made: str
+    world: World, call: Call, tile_size: int | None, method: str
 ) -> None:
     options = {"base_only": True} | ({"tile_size": tile_size} if tile_size else {})
     found = call("POST", "/hooks/inspect", SOURCE | options).json_body
-    assert [level["made"] for level in found["levels"]] == [made]
+    assert [level["method"] for level in found["levels"]] == [method]
 
 
 def test_an_inspection_writes_nothing(world: World, call: Call) -> None:
@@ -86,4 +86,4 @@ def test_an_inspection_that_takes_too_long_is_given_up(
     assert len(data) > 2 * BLOCK_BYTES
     world.put(data)
     answer = call("POST", "/hooks/inspect", SOURCE)
-    assert (answer.status_code, answer.json_body["code"]) == (503, "inspection_time")
+    assert (answer.status_code, answer.json_body["code"]) == (503, "inspection_timeout")

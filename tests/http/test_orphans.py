@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.errors import NotTiledError
+from chalicelib.core.errors import UnsupportedError
 from chalicelib.core.jobs.backoff import LATE_SECONDS
 from chalicelib.core.jobs.model import Job, State
 from chalicelib.steps import orphans as steps
-from chalicelib.steps.cleanup import settle
+from chalicelib.steps.cleanup import end_with_error
 from tests.slides import Slide, write
 from tests.world import DATABASE, World
 
@@ -23,10 +23,10 @@ def failed_and_swept(world: World) -> Job:
     job = world.submit()
     world.deliver(world.memory_queue.sent.pop(0))
     world.memory_queue.sent.clear()
-    settle(world.job(job), NotTiledError("x"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    end_with_error(world.job(job), UnsupportedError("x"), jobs=world.jobs, archive=world.archive, clock=world.clock)
     world.clock.advance(LATE_SECONDS)
     world.minute()
-    assert world.job(job).sweep_at is None
+    assert world.job(job).cleanup_at is None
     return job
 
 
@@ -73,7 +73,7 @@ def test_what_was_staged_again_for_a_named_image_is_found(world: World, call: Ca
     done = world.finish(world.submit(mongo_collection=NAMED))
     world.clock.advance(LATE_SECONDS)
     world.minute()
-    assert (done.state, world.job(done).sweep_at) == (State.DONE, None)
+    assert (done.state, world.job(done).cleanup_at) == (State.DONE, None)
     world.memory_archive.stage(done)
     assert found(call("DELETE", "/orphans")) == [(done.id, 0, done.staging())]
     assert list(world.memory_archive.tiles) == [(DATABASE, NAMED)]
@@ -83,10 +83,10 @@ def test_a_generation_that_is_kept_for_readers_is_no_orphan(world: World, call: 
     done = world.finish(world.submit())
     world.submit(force=True)
     world.memory_queue.sent.clear()
-    settle(world.job(done), NotTiledError("x"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    end_with_error(world.job(done), UnsupportedError("x"), jobs=world.jobs, archive=world.archive, clock=world.clock)
     world.clock.advance(LATE_SECONDS)
     world.minute()
-    assert (world.job(done).sweep_at, world.job(done).discarded) == (None, (0,))
+    assert (world.job(done).cleanup_at, world.job(done).discarded) == (None, (0,))
     assert found(call("DELETE", "/orphans")) == []
     assert (DATABASE, done.image) in world.memory_archive.tiles
 
@@ -98,12 +98,12 @@ def test_jobs_are_looked_at_page_by_page(world: World, call: Call, monkeypatch: 
         source = replace(job.source, key=f"{number}.svs")
         world.memory_jobs.create(replace(job, id=f"{number:032x}", source=source, updated_at=float(number)))
     monkeypatch.setattr(steps, "PAGE", 2)
-    looked, pages, told, cursor = 0, 0, [], ""
+    looked, pages, recorded, cursor = 0, 0, [], ""
     while cursor is not None:
         answer = call("GET", f"/orphans?cursor={cursor}")
-        told += found(answer)
+        recorded += found(answer)
         looked, pages, cursor = looked + answer.json_body["jobs"], pages + 1, answer.json_body["next"]
-    assert (looked, pages, told) == (5, 3, [(job.id, 0, job.staging())])
+    assert (looked, pages, recorded) == (5, 3, [(job.id, 0, job.staging())])
 
 
 def test_a_token_is_needed_and_a_cursor_of_ours(call: Call) -> None:

@@ -40,7 +40,7 @@ def test_a_map_fills_up_as_chunks_are_done(world: World, call: Call) -> None:
         (6, 4, 1),
     ]
     assert planned["levels"][0]["cells"] == ["0" * 11] * 8
-    assert (planned["depth"], planned["levels"][1]["made"]) == (5, "passthrough")
+    assert (planned["depth"], planned["levels"][1]["method"]) == (5, "passthrough")
     step(world)
     some = map_of(call, job)
     assert 0 < cells(some).count("9") < len(cells(some))
@@ -142,7 +142,7 @@ def test_what_is_no_name_of_a_tile_is_not_looked_for(world: World, call: Call, n
 @pytest.mark.parametrize("path", ["map", "tiles/t.jpg"])
 def test_both_are_for_who_may_read(world: World, call: Call, path: str) -> None:
     job = world.submit()
-    world.settings = replace(world.settings, open_reads=False)
+    world.settings = replace(world.settings, allow_anonymous_local_reads=False)
     assert call("GET", f"/jobs/{job.id}/{path}", token=None).status_code == 401
     assert call("GET", f"/jobs/{'0' * 32}/{path}").status_code == 404
     assert call("GET", f"/jobs/nothing/{path}").status_code == 404
@@ -152,5 +152,5 @@ def test_all_collections_are_listed_with_their_sessions(world: World, call: Call
     found = call("GET", "/collections").json_body["collections"]
     assert (found[0]["id"], found[0]["label"]) == (COLLECTION, "Teaching")
     assert found[0]["sessions"] == [{"id": SESSION, "label": "Lung", "views": 0}]
-    world.settings = replace(world.settings, open_reads=False)
+    world.settings = replace(world.settings, allow_anonymous_local_reads=False)
     assert call("GET", "/collections", token=None).status_code == 401

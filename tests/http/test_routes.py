@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.core.plan.chunks import cut, dump_plan
+from chalicelib.core.plan.chunks import build_plan, dump_plan
 from chalicelib.core.plan.pyramid import plan_pyramid
 from chalicelib.core.tiff.directory import read_ifds
 from chalicelib.entrypoints.http.dispatch import contract
@@ -56,7 +56,7 @@ tile(job, 0, threads=2, cores=1, slides=slides, jobs=jobs, archive=archive, work
      clock=MemoryClock())
 services = app.services
 assert all((services.slides, services.work, services.jobs, services.events, services.queue, services.archive))
-stored = sum(archive.holding(job).tiles_by_depth.values())
+stored = sum(archive.staged_stats(job).tiles_by_depth.values())
 print(json.dumps({"stored": stored, "loaded": sorted({name.split(".")[0] for name in sys.modules})}))
 """
 
@@ -69,7 +69,7 @@ def test_worker_that_copies_a_chunk_loads_no_codecs_and_no_pydantic(tmp_path: Pa
         pyramid = plan_pyramid(
             read_ifds(file, size_bytes=len(data)), size_bytes=len(data), tile_size=None, base_only=False
         )
-    plan, records = cut(pyramid, chunk_bytes=1 << 20)
+    plan, records = build_plan(pyramid, chunk_bytes=1 << 20)
     assert plan.chunks[0].kind == "copy"
     (tmp_path / "head").write_bytes(dump_plan(plan))
     (tmp_path / "records").write_bytes(records)

@@ -26,8 +26,8 @@ from chalicelib.core.web.slide_ids import mark_of
 from chalicelib.entrypoints.http import tile_responses as pieces
 from chalicelib.ports.archive import ImageFacts, Tile
 from infra.api import Handler
-from tests.patience import PATIENCE_SECONDS
 from tests.slides import Slide, write
+from tests.timeouts import TIMEOUT_SECONDS
 from tests.world import DATABASE, SESSION, STORE, World
 
 ROOT = Path(__file__).parent.parent.parent
@@ -248,7 +248,7 @@ def test_what_stands_under_an_exact_address_is_kept_and_under_others_asked_for(
 
     assert caching(exact(job)) == WEEK
     assert caching(view_of(job)) == caching(f"{STORE}-{job.image}") == "public, no-cache"
-    world.settings = replace(world.settings, open_reads=False)
+    world.settings = replace(world.settings, allow_anonymous_local_reads=False)
     assert caching(exact(job)) == "private, max-age=604800, immutable"
     assert caching(view_of(job)) == "private, no-cache"
 
@@ -356,7 +356,7 @@ def test_a_tile_that_api_gateway_would_not_carry_is_refused_with_what_to_do(
     stored = world.memory_archive.tiles[DATABASE, job.image]
     stored["tqqq.jpg"] = Tile("tqqq.jpg", 4, large, tile_id("tqqq.jpg", large))
     answer = call("GET", f"/slides/{exact(job)}/0/0_0.jpg")
-    assert (answer.status_code, answer.json_body["code"]) == (413, "answer_too_large")
+    assert (answer.status_code, answer.json_body["code"]) == (413, "response_too_large")
     assert "has 4400001 bytes; a response has at most 4400000" in answer.json_body["detail"]
     assert "tile_size" in answer.json_body["hint"]
     theirs = call("GET", f"/tile/{STORE}/{job.image}/tqqq.jpg")
@@ -391,7 +391,7 @@ def test_a_name_that_is_none_of_slideatlas_is_not_looked_for(call: Call, job: Jo
 
 
 def test_reading_needs_a_token_at_every_door(world: World, call: Call, job: Job) -> None:
-    world.settings = replace(world.settings, open_reads=False)
+    world.settings = replace(world.settings, allow_anonymous_local_reads=False)
     here = view_of(job)
     for path in (
         *(path.format(here) for path in PATHS), f"/slides/{here}", f"/slides/{here}.dzi", f"/iiif/{here}",
@@ -424,7 +424,7 @@ def test_over_http_a_head_says_nothing_of_a_body_and_the_connection_goes_on(job:
     config = Config.create(chalice_app=app.app, app_name="slidehook", lambda_timeout=30, lambda_memory_size=512)
     server = LocalDevServer(app.app, config, "127.0.0.1", 0, handler_cls=Handler).server
     Thread(target=server.serve_forever, daemon=True).start()
-    connection = HTTPConnection(*server.server_address[:2], timeout=PATIENCE_SECONDS)
+    connection = HTTPConnection(*server.server_address[:2], timeout=TIMEOUT_SECONDS)
     try:
         for method in ("HEAD", "GET", "HEAD", "GET"):
             connection.request(method, f"/slides/{view_of(job)}_files/9/4_3.jpg")
@@ -470,7 +470,7 @@ archive.add_session("s", collection="c")
 facts = ImageFacts(file_name="a.svs", width_px=300, height_px=200, tile_size_px=64, levels=4)
 archive.add_view(view, session="s", image=image, image_store=store, facts=facts)
 archive.tiles["tiles", image] = {"tqqq.jpg": Tile("tqqq.jpg", 4, b"jpeg", tile_id("tqqq.jpg", b"jpeg"))}
-app.services = SimpleNamespace(archive=archive, settings=replace(app.services.settings, open_reads=True))
+app.services = SimpleNamespace(archive=archive, settings=replace(app.services.settings, allow_anonymous_local_reads=True))
 paths = [f"/slides/{view}/0/0_0.jpg", f"/slides/{view}_files/9/0_0.jpg",
          f"/iiif/{view}/0,0,64,64/64,64/0/default.jpg", f"/tile/{store}/{image}/tqqq.jpg"]
 with Client(app.app) as client:

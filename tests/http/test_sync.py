@@ -58,12 +58,12 @@ def test_new_slides_are_submitted_and_a_second_run_submits_nothing(world: World,
     world.put(slide(9), "liver/other.svs")
     first = synced(world, call)
     assert (first["state"], counts(first)) == ("done", {"added": 3, "ignored": 1})
-    assert [(each["key"], each["outcome"]) for each in first["noteworthy"]] == [
+    assert [(each["key"], each["outcome"]) for each in first["highlights"]] == [
         (f"lung/{number}.svs", "added") for number in range(3)
     ]
     jobs = {job.id: job for job in world.memory_jobs._jobs.values()}
     assert {job.state for job in jobs.values()} == {State.DONE}
-    assert {each["job"] for each in first["noteworthy"]} == set(jobs)
+    assert {each["job"] for each in first["highlights"]} == set(jobs)
     second = synced(world, call)
     assert (second["id"], second["run"], counts(second)) == (first["id"], 2, {"present": 3, "ignored": 1})
     assert {job.id: job for job in world.memory_jobs._jobs.values()} == jobs
@@ -89,9 +89,9 @@ def test_changed_slides_are_replaced_and_gone_ones_told(world: World, call: Call
     world.memory_slides.delete(BUCKET, "lung/2.svs")
     found = synced(world, call)
     assert counts(found) == {"present": 1, "replaced": 1, "missing": 1}
-    told = {each["key"]: each for each in found["noteworthy"]}
-    assert told["lung/1.svs"]["outcome"] == "replaced"
-    gone = world.memory_jobs.get(told["lung/2.svs"]["job"])
+    recorded = {each["key"]: each for each in found["highlights"]}
+    assert recorded["lung/1.svs"]["outcome"] == "replaced"
+    gone = world.memory_jobs.get(recorded["lung/2.svs"]["job"])
     assert gone is not None
     assert world.memory_archive.shows(gone)
     assert counts(synced(world, call)) == {"present": 2, "missing": 1}
@@ -113,8 +113,8 @@ def test_one_broken_file_stops_nobody_and_is_told_each_time(world: World, call: 
     assert counts(synced(world, call)) == {"failed": 1, "added": 2}
     found = synced(world, call)
     assert counts(found) == {"failed": 2, "present": 1}
-    told = {each["key"]: (each["code"], each["job"] is None) for each in found["noteworthy"]}
-    assert told == {"lung/a.svs": ("not_a_tiff", True), "lung/b.svs": ("truncated", False)}
+    recorded = {each["key"]: (each["code"], each["job"] is None) for each in found["highlights"]}
+    assert recorded == {"lung/a.svs": ("not_a_tiff", True), "lung/b.svs": ("truncated", False)}
     assert len(world.memory_jobs._jobs) == 2
 
 
@@ -122,7 +122,7 @@ def test_what_was_taken_out_or_cancelled_stays_so(world: World, call: Call) -> N
     for number in range(2):
         world.put(slide(number), f"lung/{number}.svs")
     first = synced(world, call)
-    view = world.memory_jobs.get(first["noteworthy"][0]["job"]).published.view  # type: ignore[union-attr]
+    view = world.memory_jobs.get(first["highlights"][0]["job"]).published.view  # type: ignore[union-attr]
     call("POST", "/hooks/remove", {"session": SESSION, "views": [view]})
     world.put(slide(5), "lung/2.svs")
     job = world.submit("lung/2.svs")
@@ -151,7 +151,7 @@ def test_a_slide_that_was_published_otherwise_from_the_same_bytes_is_present(wor
 def test_options_are_those_of_each_slide(world: World, call: Call) -> None:
     world.put(slide(), "lung/a.svs")
     found = synced(world, call, base_only=True)
-    job = world.memory_jobs.get(found["noteworthy"][0]["job"])
+    job = world.memory_jobs.get(found["highlights"][0]["job"])
     assert job is not None
     assert job.options.base_only
 
@@ -187,7 +187,7 @@ def test_what_has_no_slides_name_and_names_no_place_is_ignored(world: World, cal
 
 
 def test_a_lost_event_is_made_up_for_by_the_schedule(world: World, call: Call) -> None:
-    world.settings = replace(world.settings, sync_seconds=3600.0)
+    world.settings = replace(world.settings, sync_interval_seconds=3600.0)
     world.put(slide(1), f"{FOLDER}a.svs")
     world.put(slide(2), "direct/by-its-uploader.svs")
     world.put(slide(3), "nowhere.svs")
@@ -208,8 +208,8 @@ def test_a_lost_event_is_made_up_for_by_the_schedule(world: World, call: Call) -
     world.run()
     (found,) = json.loads(call("GET", "/syncs").body)["syncs"]
     assert (found["run"], counts(found)) == (2, {"present": 1, "added": 1, "failed": 2, "ignored": 1})
-    assert {each["code"] for each in found["noteworthy"] if each["outcome"] == "failed"} == {
-        "key_names_no_session", "session_not_in_collection",
+    assert {each["code"] for each in found["highlights"] if each["outcome"] == "failed"} == {
+        "invalid_object_key", "session_not_in_collection",
     }  # fmt: skip
 
 
@@ -221,7 +221,7 @@ def test_a_session_without_objects_is_looked_at_for_missing_slides(world: World,
 
 
 def test_a_prefix_without_anything_ends_at_once(world: World, call: Call) -> None:
-    world.settings = replace(world.settings, sync_seconds=0.0)
+    world.settings = replace(world.settings, sync_interval_seconds=0.0)
     code, begun = sync(call, "empty/")
     world.run()
     found = status(call, begun["id"])
@@ -399,6 +399,6 @@ def test_a_bucket_that_is_not_there_ends_the_sync_with_the_reason(world: World, 
     world.run()
     found = status(call, answer.json_body["id"])
     assert (found["state"], counts(found)) == ("done", {"failed": 1})
-    (entry,) = found["noteworthy"]
+    (entry,) = found["highlights"]
     assert (entry["key"], entry["code"]) == ("lung/", "no_such_source")
     assert "nowhere" in entry["message"]

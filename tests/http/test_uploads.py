@@ -69,8 +69,8 @@ def test_an_upload_with_parts_missing_is_not_completed_and_can_go_on(world: Worl
 def test_of_many_missing_parts_the_first_are_named(call: Call) -> None:
     size = 12 * PART_BYTES
     upload = begun(call, size_bytes=size)
-    told = call("POST", "/uploads/complete", named(upload, size_bytes=size)).json_body["detail"]
-    assert told == "of the upload's 12 parts 12 are missing: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and more"
+    recorded = call("POST", "/uploads/complete", named(upload, size_bytes=size)).json_body["detail"]
+    assert recorded == "of the upload's 12 parts 12 are missing: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and more"
 
 
 def test_an_upload_that_was_given_up_is_gone(world: World, call: Call) -> None:

@@ -11,7 +11,7 @@ from chalicelib.core.ids import tile_id
 from chalicelib.core.jobs.backoff import GRACE_SECONDS, LATE_SECONDS
 from chalicelib.core.jobs.model import Job, State
 from chalicelib.ports.archive import Tile
-from chalicelib.steps.verify import conclude
+from chalicelib.steps.verify import finish_verification
 from tests.slides import Slide, write
 from tests.world import DATABASE, SESSION, World
 
@@ -245,7 +245,9 @@ def test_conclude_of_an_ended_verification_changes_nothing(world: World, call: C
     begun = verified(world, call, slide)
     ended = world.memory_jobs.get(begun["id"])
     assert ended is not None
-    conclude(ended, jobs=world.memory_jobs, archive=world.memory_archive, queue=world.memory_queue, clock=world.clock)
+    finish_verification(
+        ended, jobs=world.memory_jobs, archive=world.memory_archive, queue=world.memory_queue, clock=world.clock
+    )
     assert world.memory_jobs.get(begun["id"]) == ended
 
 

@@ -12,10 +12,10 @@ import pytest
 from infra.barrier import Barriers, matches
 from infra.provision import Clients, provision
 from infra.pump import Worker, event_sources
-from tests.patience import PATIENCE_SECONDS, eventually
+from tests.timeouts import TIMEOUT_SECONDS, eventually
 
-CHUNK = json.dumps({"do": "tile", "job": "a", "attempt": 1, "chunk": 3})
-PLAN = json.dumps({"do": "plan", "job": "a", "attempt": 1, "chunk": None})
+CHUNK = json.dumps({"step": "tile", "job": "a", "attempt": 1, "chunk": 3})
+PLAN = json.dumps({"step": "plan", "job": "a", "attempt": 1, "chunk": None})
 
 
 @pytest.mark.parametrize(
@@ -23,9 +23,9 @@ PLAN = json.dumps({"do": "plan", "job": "a", "attempt": 1, "chunk": None})
     [
         ({}, CHUNK, True),
         ({}, "not JSON", True),
-        ({"do": "tile"}, CHUNK, True),
-        ({"do": "tile"}, PLAN, False),
-        ({"do": "tile"}, '["tile"]', False),
+        ({"step": "tile"}, CHUNK, True),
+        ({"step": "tile"}, PLAN, False),
+        ({"step": "tile"}, '["tile"]', False),
         ({"job": "a"}, PLAN, True),
         ({"job": "b"}, PLAN, False),
         ({"from_chunk": 3}, CHUNK, True),
@@ -74,7 +74,7 @@ def worker(clients: Clients, tmp_path: Path) -> Iterator[Callable[..., None]]:
 
 def test_worker_waits_at_a_barrier_until_it_is_removed(worker: Callable[..., None], tmp_path: Path) -> None:
     barrier = tmp_path / "chunk.json"
-    barrier.write_text('{"do": "tile"}')
+    barrier.write_text('{"step": "tile"}')
     called: list[str] = []
     done = threading.Event()
     worker(CHUNK, lambda body: (called.append(body), done.set()))
@@ -82,7 +82,7 @@ def test_worker_waits_at_a_barrier_until_it_is_removed(worker: Callable[..., Non
     assert waiting.read_text() == CHUNK
     assert called == []
     barrier.unlink()
-    assert done.wait(PATIENCE_SECONDS)
+    assert done.wait(TIMEOUT_SECONDS)
     assert called == [CHUNK]
     assert not waiting.exists()
 

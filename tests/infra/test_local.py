@@ -22,7 +22,7 @@ from infra.client import Stack, summary
 from infra.local import System
 from infra.mongod import PORT_FILE, kept_port
 from infra.package import ROOT
-from tests.patience import eventually
+from tests.timeouts import eventually
 
 
 def python(folder: Path, code: str, *, name: str = "worker 1") -> Child:
@@ -317,8 +317,8 @@ def test_mongodb_keeps_its_port_while_nobody_else_takes_it(tmp_path: Path) -> No
 
 
 def test_settings_of_the_user_go_before_those_of_a_local_run() -> None:
-    environment = {"SLIDEHOOK_OPEN_READS": "false", "SLIDEHOOK_TOKENS": "", "HOME": "/"}
-    assert local.chosen_parameters(environment) == {"OpenReads": "false"}
+    environment = {"SLIDEHOOK_ALLOW_ANONYMOUS_LOCAL_READS": "false", "SLIDEHOOK_TOKENS": "", "HOME": "/"}
+    assert local.chosen_parameters(environment) == {"AllowAnonymousLocalReads": "false"}
 
 
 def test_damaged_tiles_and_the_way_to_the_slide_are_in_the_summary() -> None:

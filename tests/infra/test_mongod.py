@@ -16,11 +16,11 @@ from infra import mongod
 from infra.children import LOOPBACK, LocalError, free_port
 from infra.package import ROOT
 
-PATIENCE_SECONDS = 60
+TIMEOUT_SECONDS = 60
 
 
 def eventually(look: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not look():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -203,7 +203,7 @@ def test_the_api_takes_no_more_requests_than_it_is_set_to(template: dict[str, An
     (limit,) = template["Resources"]["RestAPI"]["Properties"]["MethodSettings"]
     assert (limit["ResourcePath"], limit["HttpMethod"]) == ("/*", "*")
     assert limit["ThrottlingRateLimit"] == {"Ref": "RequestsPerSecond"}
-    assert limit["ThrottlingBurstLimit"] == {"Ref": "RequestsAtOnce"}
+    assert limit["ThrottlingBurstLimit"] == {"Ref": "ThrottlingBurstLimit"}
 
 
 def test_the_template_keeps_sam_from_adding_an_unthrottled_stage(resources: dict[str, Any]) -> None:
@@ -247,7 +247,7 @@ def test_secrets_are_parameters_that_are_not_echoed(template: dict[str, Any]) ->
         assert template["Globals"]["Function"]["Environment"]["Variables"][name] == {"Ref": parameter}
         assert template["Parameters"][parameter]["NoEcho"] is True
     assert "Default" not in template["Parameters"]["MongoUri"]
-    assert template["Parameters"]["OpenReads"]["Default"] == "false"
+    assert template["Parameters"]["AllowAnonymousLocalReads"]["Default"] == "false"
 
 
 SECRETS = {
@@ -314,8 +314,8 @@ def test_the_incoming_bucket_keeps_versions_and_work_files_expire(resources: dic
 
 def test_the_bucket_notifies_the_arrivals_queue_which_lets_only_that_bucket_in(resources: dict[str, Any]) -> None:
     bucket = resources["IncomingBucket"]
-    (told,) = bucket["Properties"]["NotificationConfiguration"]["QueueConfigurations"]
-    assert told == {"Event": "s3:ObjectCreated:*", "Queue": {"Fn::GetAtt": ["ArrivalsQueue", "Arn"]}}
+    (recorded,) = bucket["Properties"]["NotificationConfiguration"]["QueueConfigurations"]
+    assert recorded == {"Event": "s3:ObjectCreated:*", "Queue": {"Fn::GetAtt": ["ArrivalsQueue", "Arn"]}}
     assert bucket["DependsOn"] == ["ArrivalsQueuePolicy"]
     (statement,) = resources["ArrivalsQueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
     assert (statement["Action"], statement["Principal"]) == ("sqs:SendMessage", {"Service": "s3.amazonaws.com"})

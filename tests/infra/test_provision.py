@@ -122,9 +122,9 @@ def test_the_incoming_bucket_keeps_versions_and_tells_the_arrivals_queue(
 ) -> None:
     s3 = clients.s3
     assert s3.get_bucket_versioning(Bucket=INCOMING)["Status"] == "Enabled"
-    (told,) = s3.get_bucket_notification_configuration(Bucket=INCOMING)["QueueConfigurations"]
-    assert told["QueueArn"] == provisioned.queues["ArrivalsQueue"].arn
-    assert told["Events"] == ["s3:ObjectCreated:*"]
+    (recorded,) = s3.get_bucket_notification_configuration(Bucket=INCOMING)["QueueConfigurations"]
+    assert recorded["QueueArn"] == provisioned.queues["ArrivalsQueue"].arn
+    assert recorded["Events"] == ["s3:ObjectCreated:*"]
 
 
 def test_a_stored_object_is_announced_on_the_arrivals_queue(clients: Clients, provisioned: Provisioned) -> None:
@@ -179,7 +179,7 @@ def test_old_plans_and_unfinished_uploads_are_forgotten(clients: Clients, provis
 
 
 def test_the_environment_names_what_was_made(clients: Clients) -> None:
-    made = provision(clients, parameters={"MongoUri": "mongodb://db/", "OpenReads": "true"})
+    made = provision(clients, parameters={"MongoUri": "mongodb://db/", "AllowAnonymousLocalReads": "true"})
     assert made.environment == {
         "MALLOC_ARENA_MAX": "1",
         "MALLOC_MMAP_THRESHOLD_": "33554432",
@@ -199,7 +199,7 @@ def test_the_environment_names_what_was_made(clients: Clients) -> None:
         "SLIDEHOOK_WEBHOOK_SECRETS": "",
         "SLIDEHOOK_SESSION_KEY": "",
         "SLIDEHOOK_CORS_ORIGINS": "",
-        "SLIDEHOOK_OPEN_READS": "true",
+        "SLIDEHOOK_ALLOW_ANONYMOUS_LOCAL_READS": "true",
         "SLIDEHOOK_CALLBACK_SECRETS": "",
         "SLIDEHOOK_CALLBACK_URLS": "",
         "SLIDEHOOK_CHUNK_BYTES": "33554432",

@@ -15,7 +15,7 @@ import pytest
 from infra import template
 from infra.provision import Clients, provision
 from infra.pump import Context, EventSource, Held, event_sources, handle, poll_once, receive, scheduled_event, succeeded
-from tests.patience import PATIENCE_SECONDS
+from tests.timeouts import TIMEOUT_SECONDS
 
 BATCH = 10
 
@@ -225,7 +225,7 @@ def test_a_message_stays_hidden_for_as_long_as_its_function_runs(
 
     def function(event: Any, _context: Any) -> None:
         (record,) = event["Records"]
-        assert renewed.wait(PATIENCE_SECONDS)
+        assert renewed.wait(TIMEOUT_SECONDS)
         assert renewals[0] == {"Id": "0", "ReceiptHandle": record["receiptHandle"], "VisibilityTimeout": 30}
         assert left_in(queue, clients) == ["hidden"]
 
@@ -246,7 +246,7 @@ def test_a_function_that_outlives_its_timeout_ends_the_worker(clients: Clients) 
     ended = threading.Event()
 
     def function(_event: Any, _context: Any) -> None:
-        assert ended.wait(PATIENCE_SECONDS)
+        assert ended.wait(TIMEOUT_SECONDS)
 
     queue = source(clients, function)
     impatient = replace(queue, settings=replace(queue.settings, timeout_seconds=0))

@@ -4,9 +4,9 @@ import asyncio
 import threading
 
 from infra.run_ministack import Doorbell
-from tests.patience import PATIENCE_SECONDS
+from tests.timeouts import TIMEOUT_SECONDS
 
-LONG_SECONDS = 2.0 * PATIENCE_SECONDS
+LONG_SECONDS = 2.0 * TIMEOUT_SECONDS
 
 
 def slept_until_rung(doorbell: Doorbell, polls: int) -> None:

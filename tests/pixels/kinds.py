@@ -38,8 +38,8 @@ from tests.pixels.writer import (
 )
 from tests.slides import APERIO, Pixels
 
-PASSTHROUGH, CROP, ANEW, MADE = "passthrough", "lossless-crop", "re-encoded", "made"
-LETTERS = {"p": PASSTHROUGH, "c": CROP, "r": ANEW, "m": MADE}
+PASSTHROUGH, CROP, ANEW, DOWNSAMPLED = "passthrough", "lossless-crop", "re-encoded", "downsampled"
+LETTERS = {"p": PASSTHROUGH, "c": CROP, "r": ANEW, "m": DOWNSAMPLED}
 SIZE = (1100, 750)  # of which no tile is a divisor; halved 275 x 188 and 138 x 94, both rounded up
 COLOUR, BLACK_IS_ZERO, WHITE_IS_ZERO, PALETTE, YCBCR = 2, 1, 0, 3, 6
 REDUCED = {SUBFILE_TYPE: (LONG, [1])}
@@ -48,14 +48,15 @@ NONE, LZW, JPEG, DEFLATE, OLD_DEFLATE, PACKBITS, ZSTD, WEBP = 1, 5, 7, 8, 32946,
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """`made` has a letter for each published level, finest first: (p)assthrough, lossless-(c)rop, (r)e-encoded, (m)ade.
+    """`method` has a letter for each published level, finest first: (p)assthrough, lossless-(c)rop, (r)e-encoded,
+    and m for downsampled.
     `images` names the image of the file, in the order of tifffile's pages with SubIFDs behind their parent, of each
     level that the file holds. `truth` turns what tifffile reads of it into RGB. `coarse_colour` says that JPEG tiles
     keep colour at a part of their resolution. OpenSlide opens no strips, no classic big endian files, and JPEG 2000 from
     Aperio only."""
 
     build: Callable[[], bytes]
-    made: str
+    method: str
     images: Mapping[int, int] = field(default_factory=lambda: {0: 0, 1: 1, 2: 2})
     options: Mapping[str, Any] = field(default_factory=dict)
     truth: Callable[[Any], Pixels] | None = None
@@ -86,12 +87,12 @@ def slide(
     )
 
 
-def kind(way: Way, made: str, **options: Any) -> Kind:
+def kind(way: Way, method: str, **options: Any) -> Kind:
     """Return a kind whose file is the plain pyramid of a way of storing."""
     size, numbers, down = options.pop("size", SIZE), options.pop("numbers", (0, 1, 2)), options.pop("down", False)
-    options.setdefault("images", {number: index for index, number in enumerate(numbers) if made[number] != "m"})
+    options.setdefault("images", {number: index for index, number in enumerate(numbers) if method[number] != "m"})
     options.setdefault("opened_by_openslide", way.tile is not None and way.order == "<")
-    return Kind(build=lambda: slide(way, size=size, numbers=numbers, down=down), made=made, **options)
+    return Kind(build=lambda: slide(way, size=size, numbers=numbers, down=down), method=method, **options)
 
 
 def alone(way: Way, **options: Any) -> Kind:
@@ -263,31 +264,31 @@ def lost_tiles() -> bytes:
 LEVEL_KINDS = {
     "BigTIFF": Kind(
         build=lambda: slide(ycbcr(**TABLES), big=True),
-        made="pppm",
+        method="pppm",
         coarse_colour=True,
     ),
-    "BigTIFF big endian, OME with SubIFDs": Kind(build=ome, made="pppm"),
-    "levels upside down": Kind(build=levels_upside_down, made="pppm", images={0: 2, 1: 1, 2: 0}),
-    "levels of other tiles": Kind(build=levels_of_other_tiles, made="pmm", images={0: 0}),
-    "levels of other tiles in SubIFDs": Kind(build=lambda: levels_of_other_tiles(inside=True), made="prr"),
-    "strips in SubIFDs": Kind(build=lambda: strips_inside(plain_strips()), made="rrrm", opened_by_openslide=False),
+    "BigTIFF big endian, OME with SubIFDs": Kind(build=ome, method="pppm"),
+    "levels upside down": Kind(build=levels_upside_down, method="pppm", images={0: 2, 1: 1, 2: 0}),
+    "levels of other tiles": Kind(build=levels_of_other_tiles, method="pmm", images={0: 0}),
+    "levels of other tiles in SubIFDs": Kind(build=lambda: levels_of_other_tiles(inside=True), method="prr"),
+    "strips in SubIFDs": Kind(build=lambda: strips_inside(plain_strips()), method="rrrm", opened_by_openslide=False),
     "strips of JPEG in SubIFDs": Kind(
-        build=lambda: strips_inside(ycbcr("444", tile=None, rows=2**32 - 1)), made="rrrm", opened_by_openslide=False
+        build=lambda: strips_inside(ycbcr("444", tile=None, rows=2**32 - 1)), method="rrrm", opened_by_openslide=False
     ),
-    "no halving": Kind(build=no_halving, made="pmpm", images={0: 0, 2: 2}),
+    "no halving": Kind(build=no_halving, method="pmpm", images={0: 0, 2: 2}),
     "Aperio RGB": Kind(
         build=lambda: aperio(rgb(tile=(240, 240), **TABLES)),
-        made="pmpmp",
+        method="pmpmp",
         images={0: 0, 2: 2, 4: 3},
     ),
     "Aperio YCbCr": Kind(
         build=lambda: aperio(ycbcr("422", tile=(240, 240), **TABLES)),
-        made="pmpmp",
+        method="pmpmp",
         images={0: 0, 2: 2, 4: 3},
         coarse_colour=True,
     ),
-    "Philips": Kind(build=philips, made="pppm", sparse=PHILIPS_SPARSE, coarse_colour=True),
-    "a coarser level has lost tiles": Kind(build=lost_tiles, made="pmpm", images={0: 0, 2: 2}),
+    "Philips": Kind(build=philips, method="pppm", sparse=PHILIPS_SPARSE, coarse_colour=True),
+    "a coarser level has lost tiles": Kind(build=lost_tiles, method="pmpm", images={0: 0, 2: 2}),
 }
 
 

@@ -43,51 +43,51 @@ def places(data: bytes) -> dict[str, list[int]]:
     return found
 
 
-def flipped(data: bytes, dice: random.Random) -> bytes:
+def flipped(data: bytes, jitter: random.Random) -> bytes:
     """Flip a few bits anywhere."""
     changed = bytearray(data)
-    for _ in range(dice.randint(1, 20)):
-        changed[dice.randrange(len(changed))] ^= 1 << dice.randrange(8)
+    for _ in range(jitter.randint(1, 20)):
+        changed[jitter.randrange(len(changed))] ^= 1 << jitter.randrange(8)
     return bytes(changed)
 
 
-def flipped_directory(data: bytes, dice: random.Random) -> bytes:
+def flipped_directory(data: bytes, jitter: random.Random) -> bytes:
     """Flip a few bits of directories."""
     changed, entries = bytearray(data), places(data)["entries"]
-    for _ in range(dice.randint(1, 4)):
-        changed[dice.choice(entries)] ^= 1 << dice.randrange(8)
+    for _ in range(jitter.randint(1, 4)):
+        changed[jitter.choice(entries)] ^= 1 << jitter.randrange(8)
     return bytes(changed)
 
 
-def flipped_tiles(data: bytes, dice: random.Random) -> bytes:
+def flipped_tiles(data: bytes, jitter: random.Random) -> bytes:
     """Damage the beginning of a few tiles."""
     changed = bytearray(data)
-    for _ in range(dice.randint(1, 3)):
-        at = dice.choice(places(data)["tiles"]) + dice.randrange(40)
-        changed[min(at, len(changed) - 1)] = dice.randrange(256)
+    for _ in range(jitter.randint(1, 3)):
+        at = jitter.choice(places(data)["tiles"]) + jitter.randrange(40)
+        changed[min(at, len(changed) - 1)] = jitter.randrange(256)
     return bytes(changed)
 
 
-def truncated(data: bytes, dice: random.Random) -> bytes:
+def truncated(data: bytes, jitter: random.Random) -> bytes:
     """Cut the file anywhere."""
-    return data[: dice.randrange(len(data))]
+    return data[: jitter.randrange(len(data))]
 
 
-def absurd(data: bytes, dice: random.Random) -> bytes:
+def absurd(data: bytes, jitter: random.Random) -> bytes:
     """Put an absurd number where a count, an offset or a size stands."""
     changed = bytearray(data)
-    at = dice.choice(places(data)["tables"])
-    value = dice.choice([0, 1, (1 << 31) - 1, (1 << 32) - 1, len(data), len(data) + 1, HUGE, HUGE - 1])
-    packed = struct.pack("<Q", value)[: dice.choice([2, 4, 8])]
+    at = jitter.choice(places(data)["tables"])
+    value = jitter.choice([0, 1, (1 << 31) - 1, (1 << 32) - 1, len(data), len(data) + 1, HUGE, HUGE - 1])
+    packed = struct.pack("<Q", value)[: jitter.choice([2, 4, 8])]
     changed[at : at + len(packed)] = packed
     return bytes(changed[: len(data)])
 
 
-def shuffled(data: bytes, dice: random.Random) -> bytes:
+def shuffled(data: bytes, jitter: random.Random) -> bytes:
     """Copy a piece of the file over another place."""
     changed = bytearray(data)
-    size = dice.randint(4, 4000)
-    source, target = (dice.randrange(max(1, len(data) - size)) for _ in range(2))
+    size = jitter.randint(4, 4000)
+    source, target = (jitter.randrange(max(1, len(data) - size)) for _ in range(2))
     changed[target : target + size] = data[source : source + size]
     return bytes(changed[: len(data)])
 
@@ -99,10 +99,10 @@ DAMAGE: tuple[Callable[[bytes, random.Random], bytes], ...] = (
 
 def mangled(seed: int) -> tuple[str, bytes]:
     """Return the name and the bytes of one damaged slide."""
-    dice = random.Random(seed)
+    jitter = random.Random(seed)
     slides = sound()
-    kind, damage = dice.randrange(len(slides)), dice.choice(DAMAGE)
-    return f"{damage.__name__} {kind} {seed}", damage(slides[kind], dice)
+    kind, damage = jitter.randrange(len(slides)), jitter.choice(DAMAGE)
+    return f"{damage.__name__} {kind} {seed}", damage(slides[kind], jitter)
 
 
 def _huge_jpeg() -> bytes:

@@ -141,8 +141,8 @@ def inverted(pixels: Pixels) -> Samples:
 
 def wide(pixels: Pixels) -> Samples:
     """16 bits that are no multiple of 257, so that rounding and cutting off differ."""
-    dice = np.random.default_rng(1)
-    noise = dice.integers(-128, 129, pixels.shape)
+    jitter = np.random.default_rng(1)
+    noise = jitter.integers(-128, 129, pixels.shape)
     return np.clip(pixels.astype(np.int64) * 257 + noise, 0, 65535).astype(np.uint16)
 
 
@@ -294,10 +294,10 @@ def _marked(marker: int, body: bytes) -> bytes:
 def scene(width_px: int, height_px: int, seed: int = 0) -> Pixels:
     """Return a picture with smooth colours, hard edges and saturated patches."""
     pixels = picture(width_px, height_px, seed).copy()
-    dice = np.random.default_rng(seed)
+    jitter = np.random.default_rng(seed)
     primaries = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255), (0, 0, 0), (255, 255, 255)]
     for index in range(width_px * height_px // 30_000):
-        top, left = dice.integers(0, height_px), dice.integers(0, width_px)
+        top, left = jitter.integers(0, height_px), jitter.integers(0, width_px)
         pixels[top : top + 40, left : left + 40] = primaries[index % len(primaries)]
     return pixels
 

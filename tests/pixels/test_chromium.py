@@ -16,8 +16,8 @@ import tifffile
 from chalice.test import Client
 
 from chalicelib.core.geometry import tile_name
-from tests.patience import PATIENCE_SECONDS
 from tests.slides import Slide, write
+from tests.timeouts import TIMEOUT_SECONDS
 from tests.world import STORE, World
 
 FLAGS = (
@@ -99,7 +99,7 @@ def browser() -> str:
 
 def dumped(url: str, profile: Path) -> str:
     command = [browser(), *FLAGS, f"--user-data-dir={profile}", "--virtual-time-budget=20000", "--dump-dom", url]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
     assert ended.returncode == 0, ended.stderr[-2000:]
     return ended.stdout
 

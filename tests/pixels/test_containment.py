@@ -89,7 +89,7 @@ def assert_only_green(world: World) -> None:
 def assert_published(data: bytes, truth: Pixels, letters: str, **options: object) -> Job:
     """Assert that a file publishes its slide, whose levels are made as the letters say, and nothing else."""
     found = Published(data, **options)
-    assert found.made == [LETTERS[letter] for letter in letters]
+    assert found.method == [LETTERS[letter] for letter in letters]
     assert_only_green(found.world)
     for number in range(len(letters)):
         pixels = found.level(number)

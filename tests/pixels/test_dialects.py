@@ -108,9 +108,9 @@ def hold(found: Pixels, truth: Pixels, *, coarse: bool) -> None:
 
 def hold_to_source(reader: Reader, name: str, number: int, found: Pixels) -> None:
     """Hold a level to what is stored of it, and, if it was copied, to the file as tifffile reads it."""
-    coarse = name in COARSE or reader.published.made[number] != PASSTHROUGH
+    coarse = name in COARSE or reader.published.method[number] != PASSTHROUGH
     hold(found, reader.published.level(number), coarse=coarse)
-    if reader.published.made[number] == PASSTHROUGH:
+    if reader.published.method[number] == PASSTHROUGH:
         truth = source_level(SLIDES[name](), number)
         hold(cut_to(found, truth), cut_to(truth, found), coarse=coarse)
 
@@ -190,7 +190,7 @@ def test_levels_from_our_own_tiles_are_those_that_are_stored(reader: Reader, nam
                 canvas[row * side : (row + 1) * side, column * side : (column + 1) * side] = reader.tile(path)
         canvas = canvas[: level["height_px"], : level["width_px"]]
         assert np.array_equal(canvas, reader.published.level(level["level"]))
-        if reader.published.made[level["level"]] == PASSTHROUGH:
+        if reader.published.method[level["level"]] == PASSTHROUGH:
             truth = source_level(SLIDES[name](), level["level"])
             assert np.array_equal(cut_to(canvas, truth), truth)
 
@@ -208,6 +208,6 @@ def test_a_browsers_decoder_sees_a_cut_tile_as_it_sees_the_whole_one(monkeypatch
 def test_the_slide_that_is_rounded_down_lacks_what_readers_count(monkeypatch: pytest.MonkeyPatch) -> None:
     data = SLIDES["rounded down"]()
     reader = Reader(data, monkeypatch)
-    assert reader.published.made[:3] == [PASSTHROUGH] * 3
+    assert reader.published.method[:3] == [PASSTHROUGH] * 3
     assert source_level(data, 2).shape[:2] == (179, 250)
     assert (reader.published.job.levels[2].height_px, reader.published.job.levels[2].width_px) == (180, 251)

@@ -23,7 +23,7 @@ from PIL import Image
 
 from chalicelib.core.geometry import tile_address, tile_name
 from chalicelib.core.jobs.model import Job, State
-from tests.pixels.kinds import ANEW, CROP, KINDS, LETTERS, MADE, PASSTHROUGH, REFUSED, file_of, ycbcr
+from tests.pixels.kinds import ANEW, CROP, DOWNSAMPLED, KINDS, LETTERS, PASSTHROUGH, REFUSED, file_of, ycbcr
 from tests.pixels.kinds import slide as slide_of
 from tests.pixels.kinds import truths as read_by_tifffile
 from tests.pixels.measures import bias, difference, luma, psnr, ssim
@@ -76,7 +76,7 @@ class Published:
 
     @property
     def made(self) -> list[str]:
-        return [level.made for level in self.job.levels]
+        return [level.method for level in self.job.levels]
 
     def level(self, number: int, decode: Callable[[bytes], Pixels] = by_imagecodecs, fill: int = 0) -> Pixels:
         """Return a level joined from its tiles; places without one are of grey `fill`."""
@@ -94,7 +94,7 @@ class Published:
 
     def chroma(self) -> str:
         """Return how the tiles that are encoded here keep colour, from the sampling factors of one of them."""
-        number = next(level.level for level in self.job.levels if level.made in (ANEW, MADE))
+        number = next(level.level for level in self.job.levels if level.method in (ANEW, DOWNSAMPLED))
         jpeg = next(jpeg for _, _, jpeg in self.places(number))
         width, height, _, chroma = simplejpeg.decode_jpeg_header(jpeg)
         assert width == height == self.job.tile_size_px
@@ -136,7 +136,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 def test_each_level_comes_to_be_in_the_best_way_its_storage_allows(kind: str) -> None:
     found = published(kind)
-    assert found.made == [LETTERS[letter] for letter in KINDS[kind].made]
+    assert found.method == [LETTERS[letter] for letter in KINDS[kind].method]
     assert found.job.tiles_bad == 0
     for level in found.job.levels:
         size = found.job.tile_size_px
@@ -155,7 +155,7 @@ def test_each_stored_level_has_the_pixels_that_tifffile_reads(kind: str) -> None
         for column, row in KINDS[kind].sparse.get(number, ()):
             side = found.job.tile_size_px
             truth[row * side : (row + 1) * side, column * side : (column + 1) * side] = 0
-        made = {PASSTHROUGH: hold_copied, CROP: hold_cut, ANEW: hold_anew}[level.made]
+        made = {PASSTHROUGH: hold_copied, CROP: hold_cut, ANEW: hold_anew}[level.method]
         made(found, number, truth, coarse_colour=KINDS[kind].coarse_colour)
 
 
@@ -199,7 +199,7 @@ def test_each_made_level_is_a_box_filter_of_the_next_finer_one(kind: str) -> Non
     truths = read_by_tifffile(kind)
     truth = truths[0]
     for number, level in enumerate(found.job.levels):
-        if level.made != MADE:
+        if level.method != DOWNSAMPLED:
             truth = truths[number][: level.height_px, : level.width_px]
             continue
         truth = box(truth)
@@ -216,7 +216,7 @@ def test_each_made_level_is_a_box_filter_of_the_next_finer_one(kind: str) -> Non
 def test_what_is_encoded_here_is_white_beyond_the_slide(kind: str) -> None:
     found = published(kind)
     size = found.job.tile_size_px
-    for level in (each for each in found.job.levels if each.made in (ANEW, MADE)):
+    for level in (each for each in found.job.levels if each.method in (ANEW, DOWNSAMPLED)):
         for column, row, jpeg in found.places(level.level):
             # A JPEG's blocks ring, and colour reaches 16 px and, interpolated, one more.
             right = -(-min(size, level.width_px - column * size) // 16) * 16 + 1
@@ -241,7 +241,7 @@ def test_each_stored_level_has_the_pixels_that_openslide_shows(kind: str, tmp_pa
             truth = np.asarray(Image.alpha_composite(Image.new("RGBA", size, "white"), shown).convert("RGB"))
             pixels = found.level(number, by_pillow, fill=255)
             truth = cut_to(truth, pixels)
-            if found.job.levels[number].made == PASSTHROUGH:
+            if found.job.levels[number].method == PASSTHROUGH:
                 assert difference(cut_to(pixels, truth), truth).max() == 0
             else:
                 assert psnr(pixels, truth) > psnr(found.reencoded(number, truth), truth) - SPREAD_LOSS_DB
@@ -267,8 +267,8 @@ def test_tiles_of_another_size_hold_the_same_pixels(source: str, tile_size: int)
     found, own = Published(data, tile_size=tile_size), Published(data)
     assert found.job.tile_size_px == tile_size
     for number in range(3):
-        assert found.job.levels[number].made == RETILED[source, tile_size]
-        made = {PASSTHROUGH: hold_copied, CROP: hold_cut, ANEW: hold_anew}[found.job.levels[number].made]
+        assert found.job.levels[number].method == RETILED[source, tile_size]
+        made = {PASSTHROUGH: hold_copied, CROP: hold_cut, ANEW: hold_anew}[found.job.levels[number].method]
         # The file's own tiles are held to tifffile above.
         made(found, number, own.level(number), coarse_colour=source != "512")
 
@@ -286,7 +286,7 @@ def test_tiles_are_the_same_however_the_work_is_cut(kind: str) -> None:
 def test_a_copied_tile_keeps_its_scan_to_the_byte(kind: str) -> None:
     found = published(kind)
     data = file_of(kind)
-    for level in (each for each in found.job.levels if each.made == PASSTHROUGH):
+    for level in (each for each in found.job.levels if each.method == PASSTHROUGH):
         for _, _, jpeg in found.places(level.level):
             assert jpeg[jpeg.index(b"\xff\xda") :] in data
 

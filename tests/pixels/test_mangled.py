@@ -52,7 +52,7 @@ def whole(world: World, job: Job) -> None:
         assert frame_of(jpeg).width_px == frame_of(jpeg).height_px == size
         level, _, _ = tile_address(name, levels=job.depth)
         # The scan of a copied tile is not looked at: a viewer shows as much of it as any viewer of the file.
-        if job.levels[level].made not in ("passthrough", "lossless-crop"):
+        if job.levels[level].method not in ("passthrough", "lossless-crop"):
             assert simplejpeg.decode_jpeg(jpeg).shape[:2] == (size, size)
 
 

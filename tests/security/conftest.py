@@ -43,7 +43,7 @@ def world(open_world: World) -> World:
     ]
     open_world.settings = replace(
         open_world.settings,
-        open_reads=False,
+        allow_anonymous_local_reads=False,
         tokens=tokens_of(json.dumps(tokens)),
         webhook_secrets=secrets_of(json.dumps(secrets)),
     )

@@ -149,7 +149,7 @@ def test_slides_of_others_are_not_there_under_any_address(
 
 def test_what_lies_beside_slides_of_others_is_not_there(world: World, call: Call, foreign: dict[str, Any]) -> None:
     image = foreign["result"]["image"]
-    refused_as_if_not_there(call, "GET", f"/beside/{STORE}/{image}/label", None, "mine-read", image, NOWHERE)
+    refused_as_if_not_there(call, "GET", f"/associated/{STORE}/{image}/label", None, "mine-read", image, NOWHERE)
 
 
 def test_whose_an_image_is_is_looked_up_once_a_minute_if_it_is_ones_own(

@@ -46,7 +46,7 @@ def is_inert(answer: Any) -> None:
         ("GET", "/collections/%3Cscript%3E", None),
         ("GET", f"/tile/{STORE}/{'a' * 24}/%3Cscript%3E", None),
         ("GET", f"/tile?img={'a' * 24}&db={STORE}&name=%3Cscript%3E", None),
-        ("GET", f"/beside/{STORE}/{'a' * 24}/%3Cscript%3E", None),
+        ("GET", f"/associated/{STORE}/{'a' * 24}/%3Cscript%3E", None),
     ],
 )
 def test_script_in_any_field_comes_back_as_text_in_json(
@@ -106,8 +106,8 @@ def test_static_files_are_those_of_the_page_only(world: World, call: Call, name:
 def test_tiles_are_asked_for_by_ids_only(world: World, call: Call, part: str) -> None:
     for path in (
         f"/tile/{part}/{'a' * 24}/t.jpg", f"/tile/{STORE}/{part}/t.jpg", f"/tile/{STORE}/{'a' * 24}/{part}",
-        f"/tile?db={part}&img={part}&name={part}", f"/thumb?db={STORE}&img={part}", f"/beside/{STORE}/{part}/label",
-        f"/beside/{STORE}/{'a' * 24}/{part}", f"/tile?db[$ne]=&img[$ne]=&name[$ne]={part}",
+        f"/tile?db={part}&img={part}&name={part}", f"/thumb?db={STORE}&img={part}", f"/associated/{STORE}/{part}/label",
+        f"/associated/{STORE}/{'a' * 24}/{part}", f"/tile?db[$ne]=&img[$ne]=&name[$ne]={part}",
     ):  # fmt: skip
         answer = call("GET", path)
         assert answer.status_code in (403, 404), path

@@ -9,12 +9,12 @@ from playwright.sync_api import expect, sync_playwright
 
 from chalicelib.entrypoints import pages
 from chalicelib.entrypoints.http.call import Call as Request
-from tests.patience import PATIENCE_SECONDS
 from tests.pixels.test_chromium import browser
 from tests.security.conftest import UPLOAD, Call, publish
+from tests.timeouts import TIMEOUT_SECONDS
 from tests.world import BUCKET, COLLECTION, SESSION, World
 
-PATIENCE_MS = 1000 * PATIENCE_SECONDS
+PATIENCE_MS = 1000 * TIMEOUT_SECONDS
 # What a user does, and what a script that got into the page would try.
 HAND = """
 const typing = setInterval(() => {

@@ -53,7 +53,7 @@ RULES: dict[tuple[str, str], str] = {
     ("GET", "/tile"): "read",
     ("GET", "/tile/{image_store}/{image}/{name}"): "read",
     ("GET", "/thumb"): "read",
-    ("GET", "/beside/{image_store}/{image}/{name}"): "read",
+    ("GET", "/associated/{image_store}/{image}/{name}"): "read",
     ("GET", "/collections/{collection}"): "read",
     ("GET", "/sessions/{session}"): "read",
     ("GET", "/sessions/{session}/slides"): "read",
@@ -179,7 +179,7 @@ def test_token_without_the_bearer_scheme_is_refused(world: World, call: Call, sc
 
 
 def test_loopback_is_decided_by_source_address_and_host_together(world: World, call: Call) -> None:
-    world.settings = replace(world.settings, open_reads=True)
+    world.settings = replace(world.settings, allow_anonymous_local_reads=True)
     assert call("GET", "/jobs", token=None).status_code == 200
     assert call("GET", "/jobs", token=None, Host="slides.example.org").status_code == 401
     assert call("GET", "/jobs", token=None, Host="127.0.0.1.example.org").status_code == 401
@@ -193,7 +193,7 @@ def test_loopback_is_decided_by_source_address_and_host_together(world: World, c
 def test_open_reads_do_not_apply_to_requests_from_other_machines(
     world: World, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.settings = replace(world.settings, open_reads=True)
+    world.settings = replace(world.settings, allow_anonymous_local_reads=True)
     monkeypatch.setattr(LambdaEventConverter, "LOCAL_SOURCE_IP", "203.0.113.7")
     for headers in ({}, {"X_Forwarded_For": "127.0.0.1"}, {"Host": "127.0.0.1"}):
         assert call("GET", "/jobs", token=None, **headers).status_code == 401

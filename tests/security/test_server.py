@@ -6,14 +6,14 @@ import socket
 import pytest
 
 from infra.api import HOST, Handler
-from tests.patience import PATIENCE_SECONDS
 from tests.security.conftest import UPLOAD, Call, publish
+from tests.timeouts import TIMEOUT_SECONDS
 from tests.world import STORE, World
 
 
 def send(port: int, request: bytes) -> tuple[int, dict[str, str], bytes]:
     """Send bytes as they are; return status, headers and body of the answer."""
-    with socket.create_connection((HOST, port), timeout=PATIENCE_SECONDS) as connection:
+    with socket.create_connection((HOST, port), timeout=TIMEOUT_SECONDS) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
@@ -83,7 +83,7 @@ def test_who_sends_a_body_too_slowly_is_hung_up_on_and_others_are_served(
 ) -> None:
     assert Handler.timeout == 30
     monkeypatch.setattr(Handler, "timeout", 0.3)
-    with socket.create_connection((HOST, port), timeout=PATIENCE_SECONDS) as slow:
+    with socket.create_connection((HOST, port), timeout=TIMEOUT_SECONDS) as slow:
         slow.sendall(b"POST /hooks/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n{")
         assert get(port, "/health")[0] == 200
         assert slow.recv(1000) == b""

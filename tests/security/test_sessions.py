@@ -57,8 +57,8 @@ def test_a_session_may_what_its_token_may(world: World, call: Call) -> None:
             world, call, UPLOAD | {"collection": "0000000000000000000c0002", "session": "0000000000000000000e0002"}
         )
         assert call("GET", f"/jobs/{job['id']}", token=None, Cookie=sealed).status_code == status
-    told = call("GET", "/sign-in", token=None, Cookie=cookie_of(sign_in(call, "mine-read"))).json_body
-    assert told == {"name": "mine-read", "scopes": ["read"], "collections": ["0000000000000000000c0001"]}
+    recorded = call("GET", "/sign-in", token=None, Cookie=cookie_of(sign_in(call, "mine-read"))).json_body
+    assert recorded == {"name": "mine-read", "scopes": ["read"], "collections": ["0000000000000000000c0001"]}
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "Admin", None, 7, ["admin"], {"$ne": ""}, "\ud800"])
@@ -177,7 +177,7 @@ def test_tokens_cannot_be_tried_out_without_end(world: World, call: Call, monkey
     refused = sign_in(call)  # not even the right one is told apart now
     assert (refused.status_code, refused.json_body["code"], refused.headers["Retry-After"]) == (
         429,
-        "too_many_tries",
+        "rate_limited",
         "60",
     )
     monkeypatch.setattr(LambdaEventConverter, "LOCAL_SOURCE_IP", "203.0.113.8")

@@ -41,8 +41,8 @@ def test_link_signs_in_with_a_session_as_a_token_does(world: World, call: Call) 
     assert first == cookie_of(sign_in(call))
     assert attributes == ["Path=/", f"Max-Age={SESSION_SECONDS}", "HttpOnly", "SameSite=Strict"]
     assert (answer.headers["Cache-Control"], answer.headers["Referrer-Policy"]) == ("no-store", "no-referrer")
-    told = call("GET", "/sign-in", token=None, Cookie=cookie_of(answer)).json_body
-    assert told == {"name": "admin", "scopes": ["admin"], "collections": None}
+    recorded = call("GET", "/sign-in", token=None, Cookie=cookie_of(answer)).json_body
+    assert recorded == {"name": "admin", "scopes": ["admin"], "collections": None}
 
 
 def test_link_names_where_it_leads_and_until_when(world: World, call: Call) -> None:
@@ -103,8 +103,8 @@ def test_session_cannot_make_a_link(world: World, call: Call) -> None:
 
 def test_service_keeps_the_hash_of_a_code_only(world: World, call: Call) -> None:
     code = code_of(make_link(call, Idempotency_Key="one"))
-    assert list(world.memory_doorbook._codes) == [token_hash(code)]
-    assert code not in repr(vars(world.memory_doorbook)) + repr(vars(world.memory_answers))
+    assert list(world.memory_access_records._codes) == [token_hash(code)]
+    assert code not in repr(vars(world.memory_access_records)) + repr(vars(world.memory_answers))
     assert make_link(call, Idempotency_Key="one") != f"/sign-in/links/{code}"
 
 
@@ -177,7 +177,7 @@ def test_code_that_was_not_made_signs_nobody_in(world: World, call: Call, code: 
 
 def test_hash_of_a_code_is_not_a_code(world: World, call: Call) -> None:
     link = make_link(call)
-    (kept,) = world.memory_doorbook._codes
+    (kept,) = world.memory_access_records._codes
     assert open_link(call, f"/sign-in/links/{kept}").status_code == 410
     assert open_link(call, link).status_code == 303
 

@@ -185,10 +185,10 @@ def test_a_receipt_that_cannot_be_kept_is_no_answer(
     def away(*_: object, **__: object) -> None:
         raise AwsUnavailableError("DynamoDB did not answer")
 
-    keep = world.memory_doorbook.keep
-    monkeypatch.setattr(world.memory_doorbook, "keep", away)
+    keep = world.memory_access_records.keep
+    monkeypatch.setattr(world.memory_access_records, "keep", away)
     assert deliver(UPLOAD).status_code == 503
-    monkeypatch.setattr(world.memory_doorbook, "keep", keep)
+    monkeypatch.setattr(world.memory_access_records, "keep", keep)
     assert deliver(UPLOAD).status_code == 202
 
 

@@ -16,7 +16,7 @@ from chalicelib.cli.progress import progress_bar
 from tests.simulation import story
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.shrink import shortest
-from tests.simulation.story import Story, Violation, told
+from tests.simulation.story import Story, Violation, recorded
 
 MUTANT_HISTORIES = 500
 # Every one of these is to be seen in a thousand histories: a fault that never strikes proves nothing.
@@ -52,7 +52,7 @@ def _many(first: int, seeds: int, cores: int) -> int:
             seen.update(found)
             if is_violated:
                 pool.terminate()
-                history, violation = told(seed)
+                history, violation = recorded(seed)
                 assert violation is not None
                 _tell(seed, history, violation)
                 return 1
@@ -66,12 +66,12 @@ def _many(first: int, seeds: int, cores: int) -> int:
 
 
 def _seen(seed: int) -> tuple[int, Counter[str], bool]:
-    history, violation = told(seed)
+    history, violation = recorded(seed)
     return seed, history.machine.seen, violation is not None
 
 
 def _one(seed: int) -> int:
-    history, violation = told(seed)
+    history, violation = recorded(seed)
     print("\n".join(history.machine.log))
     if violation is None:
         print(f"seed {seed}: no violation")
@@ -85,12 +85,12 @@ def _tell(seed: int, history: Story, violation: Violation) -> None:
     kind = _kind(violation)
 
     def fails(given: list[int]) -> bool:
-        found = told(given=given)[1]
+        found = recorded(given=given)[1]
         return found is not None and _kind(found) == kind
 
     print(f"\nseed {seed}: {violation}\nlooking for the shortest history that shows it ...", flush=True)
     made = shortest(history.choices.made, fails)
-    short, found = told(given=made)
+    short, found = recorded(given=made)
     print("\n".join(short.machine.log))
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     print(f"\nviolation: {found or violation}")
@@ -118,7 +118,7 @@ def _unmasked(name: str) -> tuple[str, str | None]:
     """Return the name of a guard, and which seed shows that it is switched off."""
     for seed in range(MUTANT_HISTORIES):
         with MUTANTS[name]():
-            violation = told(seed)[1]
+            violation = recorded(seed)[1]
         if violation is not None:
             return name, f"found by seed {seed}: {str(violation)[:100]}"
     return name, None

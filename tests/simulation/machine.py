@@ -318,12 +318,12 @@ class Queue:
     def send(self, messages: Sequence[Message]) -> None:
         machine = self._machine
         for message in messages:
-            machine.give_way(f"queue.send {message.do} {message.chunk if message.chunk is not None else ''}")
+            machine.give_way(f"queue.send {message.step} {message.chunk if message.chunk is not None else ''}")
             if machine.choices.chance(machine.faults.refused):
                 machine.note("refused", "queue.send")
                 raise AwsUnavailableError("SQS asks for patience")
-            queue = "chunks" if message.do == "tile" else "jobs"
-            body = {"do": message.do, "job": message.job, "attempt": message.attempt, "chunk": message.chunk}
+            queue = "chunks" if message.step == "tile" else "jobs"
+            body = {"step": message.step, "job": message.job, "attempt": message.attempt, "chunk": message.chunk}
             if message.delivery is not None:
                 body["delivery"] = message.delivery
             machine.post(queue, json.dumps(body), delay=message.delay_seconds)

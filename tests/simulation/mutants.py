@@ -18,7 +18,7 @@ from chalicelib.core.jobs.model import ChunkRecord, Job, State
 from chalicelib.core.jobs.source import Source
 from chalicelib.entrypoints import consumers
 from chalicelib.ports.archive import Tile
-from chalicelib.steps import cleanup as settle
+from chalicelib.steps import cleanup as cleanup_steps
 from chalicelib.steps import control, finish, rescue
 from chalicelib.steps import plan as planning
 from chalicelib.steps import tile as tiling
@@ -130,7 +130,7 @@ def a_sweep_asked_for_meanwhile_is_forgotten() -> AbstractContextManager[Any]:
     def move(self: Any, was: Job, now: Job) -> bool:
         stored = self.get(was.id)
         if stored is not None and not stored.is_live and not now.is_live:
-            self._jobs[was.id] = replace(stored, sweep_at=was.sweep_at)
+            self._jobs[was.id] = replace(stored, cleanup_at=was.cleanup_at)
         return real(self, was, now)
 
     return patch.object(memory.MemoryJobs, "move", move)
@@ -143,7 +143,7 @@ def nobody_rescues() -> AbstractContextManager[Any]:
 def the_sweeper_looks_once() -> AbstractContextManager[Any]:
     real = moves.discarding
     return patch.object(
-        settle, "discarding", lambda job, **look: replace(real(job, **look), sweep_at=None, discarded=())
+        cleanup_steps, "discarding", lambda job, **look: replace(real(job, **look), cleanup_at=None, discarded=())
     )
 
 
@@ -218,8 +218,8 @@ def newer_bytes_wait_for_an_event() -> AbstractContextManager[Any]:
 
 
 def what_a_forced_job_made_before_is_forgotten() -> AbstractContextManager[Any]:
-    real = moves.swept
-    return patch.object(settle, "swept", lambda job, **_: real(job))
+    real = moves.cleaned_up
+    return patch.object(cleanup_steps, "cleaned_up", lambda job, **_: real(job))
 
 
 def the_sweeper_is_told_after_the_removal() -> AbstractContextManager[Any]:

@@ -89,7 +89,7 @@ FAULTS = {
 }  # fmt: skip
 
 # What a job may fail for in a history, beside what its bytes are to blame for.
-REASONS = frozenset({"no_progress", "source_gone", "source_changed", "newer_generation", "no_such_source"})
+REASONS = frozenset({"retries_exhausted", "source_gone", "source_changed", "newer_generation", "no_such_source"})
 
 
 class Violation(AssertionError):  # noqa: N818 - it is not an error of the program that finds it
@@ -192,7 +192,7 @@ class Story:
         self.settings = Settings(
             source_buckets=frozenset({BUCKET}), incoming_bucket=BUCKET, work_bucket="work", jobs_table="jobs",
             jobs_queue="jobs", chunks_queue="chunks", mongo_uri="mongodb://nowhere", admin_db="slideatlas",
-            token_hashes=frozenset(), open_reads=True, chunk_bytes=CHUNK_BYTES, threads=1, cores=1,
+            token_hashes=frozenset(), allow_anonymous_local_reads=True, chunk_bytes=CHUNK_BYTES, threads=1, cores=1,
             region="us-east-1", aws_endpoint=None,
             callback_secrets=(bytes(24),), callback_urls={"verify": OVERSEER},
         )  # fmt: skip
@@ -215,7 +215,7 @@ class Story:
         self._habit, self._is_overtaking = HABITS[kind], kind == OVERTAKING
 
     @property
-    def dice(self) -> float:
+    def jitter(self) -> float:
         return (0.1, 0.5, 0.9)[self.choices.pick((1, 1, 1))]
 
     def clock_until(self, remaining_millis: Callable[[], int]) -> Clock:
@@ -524,15 +524,15 @@ class Story:
 
     def _hear(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
         """What reaches a receiver: of something that happened, which it wanted to know, and always under one id."""
-        told = json.loads(body)["data"]
-        outcome = (told["id"], told["attempt"], told["state"], url)
+        recorded = json.loads(body)["data"]
+        outcome = (recorded["id"], recorded["attempt"], recorded["state"], url)
         message_id = headers["webhook-id"]
         self.machine.seen["heard again"] += outcome in self._heard
         if self._heard.setdefault(outcome, message_id) != message_id:
             self._misheard = f"two ids for one outcome: {outcome} was told as {self._heard[outcome]} and {message_id}"
         elif list(self._heard.values()).count(message_id) != 1:
             self._misheard = f"one id for two outcomes: {message_id}"
-        job = self.memory_jobs.get(told["id"])
+        job = self.memory_jobs.get(recorded["id"])
         assert job is not None
         if outcome not in self._wanted_outcomes(job):
             self._misheard = f"a receiver heard what did not happen, or what it did not want to know: {outcome}"
@@ -608,7 +608,7 @@ class Story:
             raise Violation(f"job {job.id} failed without a reason")
         is_sound = reference(_versions()[job.source.etag]) is not None if job.source.etag in _versions() else True
         allowed = job.error.code in REASONS or not is_sound
-        if job.error.code == "no_progress":
+        if job.error.code == "retries_exhausted":
             allowed = any(job.id in body for body in self.machine.buried)
         # Who submits a slide again that was taken out goes on with the tiles that are still there.
         if job.error.code == "verification_failed":
@@ -728,12 +728,14 @@ class Story:
         stored = self.memory_jobs._jobs.values()
         pending = any(each.state == "pending" for each in self.memory_deliveries._deliveries.values())
         busy = self.machine.actors or self.machine.letters or self.memory_jobs._notices or pending
-        return not busy and all(not job.is_live and job.sweep_at is None for job in stored)
+        return not busy and all(not job.is_live and job.cleanup_at is None for job in stored)
 
     def _unrest(self) -> str:
         stored = self.memory_jobs._jobs.values()
         jobs = [
-            f"{job.id} {job.state} sweep {job.sweep_at}" for job in stored if job.is_live or job.sweep_at is not None
+            f"{job.id} {job.state} cleanup {job.cleanup_at}"
+            for job in stored
+            if job.is_live or job.cleanup_at is not None
         ]
         pending = [each.id for each in self.memory_deliveries._deliveries.values() if each.state == "pending"]
         pending_notifications = list(self.memory_jobs._notices)
@@ -830,7 +832,7 @@ def warm() -> None:
         reference(version)
 
 
-def told(seed: int | None = None, given: list[int] | None = None, **options: Any) -> tuple[Story, Violation | None]:
+def recorded(seed: int | None = None, given: list[int] | None = None, **options: Any) -> tuple[Story, Violation | None]:
     """Run one history; return it, and what did not hold."""
     story = Story(Choices(seed, given or ()), **options)
     try:
@@ -842,4 +844,4 @@ def told(seed: int | None = None, given: list[int] | None = None, **options: Any
     return story, None
 
 
-__all__ = ["FAULTS", "Options", "Story", "Violation", "told"]
+__all__ = ["FAULTS", "Options", "Story", "Violation", "recorded"]

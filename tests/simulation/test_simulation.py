@@ -10,12 +10,12 @@ import sys
 import pytest
 
 from tests.effort import first_of
-from tests.patience import PATIENCE_SECONDS
 from tests.simulation import __main__ as command
 from tests.simulation.choices import Choices
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.shrink import shortest
-from tests.simulation.story import FAULTS, reference, slides, told
+from tests.simulation.story import FAULTS, recorded, reference, slides
+from tests.timeouts import TIMEOUT_SECONDS
 
 # Guards that many histories do without.
 FOUND_LATE = (
@@ -31,21 +31,21 @@ FOUND_LATE = (
 @pytest.mark.parametrize("first", first_of(range(0, 200, 25), 2))
 def test_whatever_goes_wrong_every_slide_ends_published_exactly_or_failed_with_a_reason(first: int) -> None:
     for seed in range(first, first + 25):
-        _, violation = told(seed)
+        _, violation = recorded(seed)
         assert violation is None, seed
 
 
 def test_without_faults_everything_ends_as_well() -> None:
     for seed in range(20):
-        history, violation = told(seed, faults=())
+        history, violation = recorded(seed, faults=())
         assert violation is None, seed
         assert not set(history.machine.seen) & {"killed", "asleep", "refused", "answer lost", "dead letter"}
 
 
 def test_a_seed_tells_the_same_history_again() -> None:
-    one, other = told(7)[0], told(7)[0]
+    one, other = recorded(7)[0], recorded(7)[0]
     assert one.machine.log == other.machine.log
-    replayed, _ = told(given=one.choices.made)
+    replayed, _ = recorded(given=one.choices.made)
     assert replayed.machine.log == one.machine.log
 
 
@@ -53,7 +53,7 @@ def test_a_seed_tells_the_same_history_again() -> None:
 def test_a_guard_that_is_switched_off_is_found(name: str) -> None:
     for seed in range(500):
         with MUTANTS[name]():
-            if told(seed)[1] is not None:
+            if recorded(seed)[1] is not None:
                 return
     pytest.fail(f"nobody notices when this guard is off: {name}")
 
@@ -69,7 +69,7 @@ def test_mutant_leaves_the_reference_tiles_as_they_are(name: str) -> None:
 def test_each_kind_of_fault_strikes() -> None:
     wanted = {name.replace("_", " ") for name in FAULTS}
     for seed in range(60):
-        wanted -= {kind for kind, times in told(seed)[0].machine.seen.items() if times}
+        wanted -= {kind for kind, times in recorded(seed)[0].machine.seen.items() if times}
         if not wanted:
             return
     pytest.fail(f"never seen: {wanted}")
@@ -77,10 +77,12 @@ def test_each_kind_of_fault_strikes() -> None:
 
 def test_a_violation_is_told_by_its_shortest_history() -> None:
     with MUTANTS["session entry once"]():
-        seed = next(seed for seed in range(100) if told(seed)[1] is not None)
-        history, _ = told(seed)
-        made = shortest(history.choices.made, lambda given: told(given=given)[1] is not None, seconds=PATIENCE_SECONDS)
-        short, violation = told(given=made)
+        seed = next(seed for seed in range(100) if recorded(seed)[1] is not None)
+        history, _ = recorded(seed)
+        made = shortest(
+            history.choices.made, lambda given: recorded(given=given)[1] is not None, seconds=TIMEOUT_SECONDS
+        )
+        short, violation = recorded(given=made)
     assert violation is not None
     assert "twice" in str(violation)
     assert len(made) < len(history.choices.made) / 2
@@ -93,7 +95,7 @@ def test_whatever_is_seen_first_is_told_however_many_cores_look_for_it(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["make simulate", "--seeds", "40", "--cores", cores])
     with MUTANTS["session entry once"]():
-        seed = next(seed for seed in range(40) if told(seed)[1] is not None)
+        seed = next(seed for seed in range(40) if recorded(seed)[1] is not None)
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
             assert command.main() == 1

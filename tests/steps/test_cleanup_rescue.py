@@ -8,13 +8,13 @@ import pytest
 from chalicelib.adapters.memory import MemoryClock
 from chalicelib.core.errors import (
     MongoUnavailableError,
-    NoProgressError,
-    NotTiledError,
+    PlanExpiredError,
+    RetriesExhaustedError,
     SlidehookError,
     SourceChangedError,
     SourceGoneError,
+    UnsupportedError,
     VerificationError,
-    WorkLostError,
 )
 from chalicelib.core.jobs.backoff import GRACE_SECONDS, LATE_SECONDS, MAX_RESCUES
 from chalicelib.core.jobs.model import Job, Problem, State
@@ -22,7 +22,7 @@ from chalicelib.core.plan.messages import Message
 from chalicelib.core.timestamps import instant
 from chalicelib.entrypoints.http.schemas.jobs import job_document
 from chalicelib.steps.cleanup import BATCH as SWEEPS
-from chalicelib.steps.cleanup import KEEP_SECONDS, due_for_sweep, settle, sweep
+from chalicelib.steps.cleanup import KEEP_SECONDS, clean_up, due_for_cleanup, end_with_error
 from chalicelib.steps.cleanup import RESERVE_SECONDS as SWEEP_RESERVE_SECONDS
 from chalicelib.steps.control import recreate_session
 from chalicelib.steps.finish import finish
@@ -57,19 +57,19 @@ ALL = ("jobs", "archive", "clock")
 
 def test_a_permanent_error_ends_the_job_and_clears_what_it_staged() -> None:
     world, job = tiling()
-    settle(job, NotTiledError("it is in strips"), **ports(world, *ALL))
+    end_with_error(job, UnsupportedError("it is in strips"), **ports(world, *ALL))
     ended = world.job(job)
     assert ended.error is not None
-    assert (ended.state, ended.error.code, ended.error.message) == (State.FAILED, "not_tiled", "it is in strips")
+    assert (ended.state, ended.error.code, ended.error.message) == (State.FAILED, "unsupported", "it is in strips")
     assert world.memory_archive.tiles == {}
     assert (ended.generation, ended.discarded) == (1, (0,))
 
 
 def test_what_a_transient_error_left_serves_the_next_attempt() -> None:
     world, job = tiling()
-    settle(job, MongoUnavailableError("away"), **ports(world, *ALL))
+    end_with_error(job, MongoUnavailableError("away"), **ports(world, *ALL))
     ended = world.job(job)
-    assert (ended.state, ended.sweep_at) == (State.FAILED, world.clock.now() + KEEP_SECONDS)
+    assert (ended.state, ended.cleanup_at) == (State.FAILED, world.clock.now() + KEEP_SECONDS)
     world.memory_queue.sent.clear()
     again = world.submit()
     assert (again.attempt, again.state, again.chunks_done) == (2, State.QUEUED, job.chunks_done)
@@ -82,7 +82,7 @@ def test_what_a_transient_error_left_serves_the_next_attempt() -> None:
 
 def test_what_nobody_comes_back_for_is_swept_and_looked_at_once_more() -> None:
     world, job = tiling()
-    settle(job, MongoUnavailableError("away"), **ports(world, *ALL))
+    end_with_error(job, MongoUnavailableError("away"), **ports(world, *ALL))
     world.minute()
     assert world.memory_archive.tiles != {}
     world.clock.advance(KEEP_SECONDS)
@@ -93,12 +93,12 @@ def test_what_nobody_comes_back_for_is_swept_and_looked_at_once_more() -> None:
     world.clock.advance(LATE_SECONDS)
     world.minute()
     assert world.memory_archive.tiles == {}
-    assert (world.job(job).discarded, world.job(job).sweep_at) == ((), None)
+    assert (world.job(job).discarded, world.job(job).cleanup_at) == ((), None)
 
 
 def test_an_attempt_that_begins_while_the_sweeper_is_at_it_loses_nothing() -> None:
     world, job = tiling()
-    settle(job, NotTiledError("x"), **ports(world, *ALL))
+    end_with_error(job, UnsupportedError("x"), **ports(world, *ALL))
     again = world.finish(world.submit())
     world.clock.advance(LATE_SECONDS)
     world.minute()
@@ -108,7 +108,7 @@ def test_an_attempt_that_begins_while_the_sweeper_is_at_it_loses_nothing() -> No
 
 def test_the_tiles_of_an_attempt_after_the_first_are_swept_as_well() -> None:
     world, job = tiling()
-    settle(job, NotTiledError("x"), **ports(world, *ALL))
+    end_with_error(job, UnsupportedError("x"), **ports(world, *ALL))
     again = world.finish(world.submit())
     world.put(write(Slide(width_px=300, height_px=200, seed=7)))
     newer = world.finish(world.submit())
@@ -121,13 +121,13 @@ def test_the_tiles_of_an_attempt_after_the_first_are_swept_as_well() -> None:
 
 def test_what_a_worker_of_an_earlier_attempt_leaves_is_swept_also_where_the_next_one_went_well() -> None:
     world, job = tiling()
-    settle(job, NotTiledError("x"), **ports(world, *ALL))
+    end_with_error(job, UnsupportedError("x"), **ports(world, *ALL))
     again = world.finish(world.submit())
     world.memory_archive.stage(job)  # of the first attempt, late
     world.clock.advance(LATE_SECONDS)
     world.minute()
     assert list(world.memory_archive.tiles) == [(DATABASE, again.image)]
-    assert (world.job(again).discarded, world.job(again).sweep_at) == ((), None)
+    assert (world.job(again).discarded, world.job(again).cleanup_at) == ((), None)
 
 
 def test_a_slide_for_a_named_image_that_another_one_has_taken_can_be_submitted_again() -> None:
@@ -150,27 +150,27 @@ def test_what_readers_see_is_never_swept() -> None:
     world.clock.advance(LATE_SECONDS)
     world.minute()
     assert len(world.tiles(done)) == done.tiles_total
-    assert world.job(done).sweep_at is None
+    assert world.job(done).cleanup_at is None
 
 
 def test_settling_and_sweeping_leave_alone_what_is_not_theirs() -> None:
     world, job = tiling()
-    sweep(job, **ports(world, *ALL))
+    clean_up(job, **ports(world, *ALL))
     done = world.finish(job)
-    settle(done, NotTiledError("x"), **ports(world, *ALL))
+    end_with_error(done, UnsupportedError("x"), **ports(world, *ALL))
     assert world.job(done) == done
     # Somebody else was faster: what `settle` was told of the job is old.
-    settle(job, NotTiledError("x"), **ports(world, *ALL))
+    end_with_error(job, UnsupportedError("x"), **ports(world, *ALL))
     assert world.job(done) == done
     assert len(world.tiles(done)) == done.tiles_total
 
 
 def test_a_sweeper_that_was_overtaken_drops_nothing() -> None:
     world, job = tiling()
-    settle(job, MongoUnavailableError("away"), **ports(world, *ALL))
-    seen = replace(world.job(job), sweep_at=world.clock.now())
+    end_with_error(job, MongoUnavailableError("away"), **ports(world, *ALL))
+    seen = replace(world.job(job), cleanup_at=world.clock.now())
     world.submit()
-    sweep(seen, **ports(world, *ALL))
+    clean_up(seen, **ports(world, *ALL))
     assert world.memory_archive.tiles != {}
 
 
@@ -183,7 +183,7 @@ def test_a_job_whose_messages_were_lost_is_sent_on_its_way_again(state: str) -> 
     for _ in range(steps):
         world.deliver(world.memory_queue.sent.pop(0))
     if state == "finishing":
-        while any(message.do == "tile" for message in world.memory_queue.sent):
+        while any(message.step == "tile" for message in world.memory_queue.sent):
             world.deliver(world.memory_queue.sent.pop(0))
     if state == "planning":
         from chalicelib.core.jobs.model import planning
@@ -202,14 +202,14 @@ def test_a_job_in_finishing_is_finished_again() -> None:
     from chalicelib.core.jobs.model import finishing
 
     world, job = tiling()
-    while any(message.do == "tile" for message in world.memory_queue.sent):
+    while any(message.step == "tile" for message in world.memory_queue.sent):
         world.deliver(world.memory_queue.sent.pop(0))
     stored = world.job(job)
     assert world.memory_jobs.move(stored, finishing(stored, bad_tiles=(), now=world.clock.now()))
     world.memory_queue.sent.clear()
     world.clock.advance(91)
     world.minute()
-    assert world.memory_queue.sent == [Message(do="finish", job=job.id, attempt=1)]
+    assert world.memory_queue.sent == [Message(step="finish", job=job.id, attempt=1)]
     assert world.finish(job).state is State.DONE
 
 
@@ -228,7 +228,7 @@ def test_patience_grows_with_every_rescue_and_ends_with_the_last_error() -> None
         world.minute()
     ended = world.job(job)
     assert ended.error is not None
-    assert (ended.state, ended.error.code) == (State.FAILED, "no_progress")
+    assert (ended.state, ended.error.code) == (State.FAILED, "retries_exhausted")
     assert "64 tries; the last error was: MongoDB is away" in ended.error.message
 
 
@@ -256,8 +256,8 @@ def test_a_new_silent_job_is_rescued_although_thousands_of_troubled_ones_are_sil
 
 def test_a_slide_is_swept_although_hundreds_before_it_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
     world, job = tiling()
-    settle(job, MongoUnavailableError("away"), **ports(world, *ALL))
-    of_many(world, State.FAILED, 3 * SWEEPS, sweep_at=1.0)
+    end_with_error(job, MongoUnavailableError("away"), **ports(world, *ALL))
+    of_many(world, State.FAILED, 3 * SWEEPS, cleanup_at=1.0)
     real, last = world.memory_archive.discard, world.memory_archive
 
     def away(each: Job, generation: int) -> bool:
@@ -273,17 +273,17 @@ def test_a_slide_is_swept_although_hundreds_before_it_cannot_be(monkeypatch: pyt
     world.clock.advance(KEEP_SECONDS)
     world.minute()
     assert world.memory_archive.tiles == {}
-    assert sum(each.sweep_at == 1.0 for each in world.memory_jobs._all()) == 3 * SWEEPS
+    assert sum(each.cleanup_at == 1.0 for each in world.memory_jobs._all()) == 3 * SWEEPS
 
 
 def test_the_sweeper_leaves_time_for_what_comes_after() -> None:
     world = World()
-    of_many(world, State.FAILED, 3 * SWEEPS, sweep_at=1.0)
+    of_many(world, State.FAILED, 3 * SWEEPS, cleanup_at=1.0)
     clock = MemoryClock(world.clock.now(), remaining_seconds=SWEEP_RESERVE_SECONDS + 9.5)
-    for _ in due_for_sweep(jobs=world.jobs, clock=clock):
+    for _ in due_for_cleanup(jobs=world.jobs, clock=clock):
         clock.advance(1)
     assert clock.remaining == SWEEP_RESERVE_SECONDS - 0.5
-    assert len(list(due_for_sweep(jobs=world.jobs, clock=world.clock))) == 3 * SWEEPS
+    assert len(list(due_for_cleanup(jobs=world.jobs, clock=world.clock))) == 3 * SWEEPS
 
 
 def test_the_states_take_turns() -> None:
@@ -312,7 +312,7 @@ def test_no_more_silent_jobs_are_looked_at_than_there_is_time_for(most: int) -> 
 
 def test_rescue_gives_up_without_a_known_error_as_well() -> None:
     world, job = tiling()
-    with pytest.raises(NoProgressError, match=r"no progress in 64 tries$"):
+    with pytest.raises(RetriesExhaustedError, match=r"no progress in 64 tries$"):
         rescue(replace(job, rescues=MAX_RESCUES), **ports(world, "jobs", "work", "queue", "clock"))
 
 
@@ -327,29 +327,30 @@ def test_two_rescuers_send_once() -> None:
 def test_a_lost_plan_ends_the_job_and_the_next_attempt_plans_anew() -> None:
     world, job = tiling()
     world.memory_work.objects.clear()
-    with pytest.raises(WorkLostError):
+    with pytest.raises(PlanExpiredError):
         rescue(job, **ports(world, "jobs", "work", "queue", "clock"))
     ended = world.finish(job)
     assert ended.error is not None
-    assert (ended.state, ended.error.code) == (State.FAILED, "work_lost")
+    assert (ended.state, ended.error.code) == (State.FAILED, "plan_expired")
     assert world.finish(world.submit()).state is State.DONE
 
 
 def test_giving_up_names_the_step_and_what_is_known_of_the_reason() -> None:
     _, job = tiling()
-    silent = given_up(job, Message(do="tile", job=job.id, attempt=1, chunk=3))
-    assert str(silent).startswith("chunk 3 was tried as often as is allowed")
-    assert "died each time without a word" in str(silent)
+    silent = given_up(job, Message(step="tile", job=job.id, attempt=1, chunk=3))
+    assert str(silent).startswith("chunk 3 failed after the maximum number of retries")
+    assert "stopped each time without an error" in str(silent)
     known = given_up(
-        replace(job, trouble=Problem(code="c", message="m", hint="h")), Message(do="plan", job=job.id, attempt=1)
+        replace(job, last_transient_error=Problem(code="c", message="m", hint="h")),
+        Message(step="plan", job=job.id, attempt=1),
     )
-    assert str(known) == "the step 'plan' was tried as often as is allowed and given up: m (c)"
+    assert str(known) == "the step 'plan' failed after the maximum number of retries: m (c)"
 
 
 @pytest.mark.parametrize("harm", ["dropped", "altered", "doubled"])
 def test_tiles_that_are_not_what_was_written_are_not_published(harm: str) -> None:
     world, job = tiling()
-    while any(message.do == "tile" for message in world.memory_queue.sent):
+    while any(message.step == "tile" for message in world.memory_queue.sent):
         world.deliver(world.memory_queue.sent.pop(0))
     stored = world.memory_archive.tiles[DATABASE, job.staging()]
     name = next(iter(stored))
@@ -388,7 +389,7 @@ def test_steps_do_nothing_for_a_job_that_is_elsewhere() -> None:
 
 def test_a_chunk_of_an_attempt_that_is_over_changes_nothing() -> None:
     world, job = tiling()
-    settle(job, MongoUnavailableError("away"), **ports(world, *ALL))
+    end_with_error(job, MongoUnavailableError("away"), **ports(world, *ALL))
     missing = next(number for number in range(job.chunks_total) if number not in job.chunks_done)
     world.memory_queue.sent.clear()
     tile(job, missing, threads=3, cores=1, **ports(world, "slides", "jobs", "archive", "work", "queue", "clock"))
@@ -420,9 +421,11 @@ def test_the_status_document_says_where_a_job_stands() -> None:
         "bytes_per_second": round(job.bytes_done / 10, 1),
     }
     assert document["eta_seconds"] == round((29 - job.tiles_done) * 10 / job.tiles_done, 1)
-    assert (document["result"], document["error"], document["trouble"]) == (None, None, None)
-    troubled = job_document(replace(job, trouble=Problem(code="c", message="m", hint="h")), now=world.clock.now())
-    assert troubled["trouble"] == {"code": "c", "message": "m", "hint": "h"}
+    assert (document["result"], document["error"], document["last_transient_error"]) == (None, None, None)
+    troubled = job_document(
+        replace(job, last_transient_error=Problem(code="c", message="m", hint="h")), now=world.clock.now()
+    )
+    assert troubled["last_transient_error"] == {"code": "c", "message": "m", "hint": "h"}
     done = job_document(world.finish(job), now=world.clock.now())
     assert (done["state"], done["tiles"], done["eta_seconds"]) == ("done", {"done": 29, "total": 29}, None)
     result = done["result"]
@@ -452,12 +455,12 @@ def test_what_a_finisher_replaced_before_it_died_is_swept_although_its_job_fails
     first = world.finish(world.submit())
     world.clock.advance(LATE_SECONDS)
     world.minute()
-    assert world.job(first).sweep_at is None
+    assert world.job(first).cleanup_at is None
     world.put(write(Slide(width_px=300, height_px=200, seed=9)))
     job = world.submit()
     while world.job(job).state is not State.FINISHING:
         message = world.memory_queue.sent.pop(0)
-        if message.do == "finish":
+        if message.step == "finish":
             # It switches the view, and dies before it tells the sweeper of the first.
             world.memory_jobs.schedule_cleanup = _die  # type: ignore[method-assign]
             with pytest.raises(Died):
@@ -465,10 +468,10 @@ def test_what_a_finisher_replaced_before_it_died_is_swept_although_its_job_fails
             del world.memory_jobs.schedule_cleanup
         else:
             world.deliver(message)
-    settle(world.job(job), NoProgressError("given up"), **ports(world, *ALL))
-    sweep_at = world.job(first).sweep_at
-    assert sweep_at is not None
-    assert sweep_at >= world.clock.now() + GRACE_SECONDS
+    end_with_error(world.job(job), RetriesExhaustedError("given up"), **ports(world, *ALL))
+    cleanup_at = world.job(first).cleanup_at
+    assert cleanup_at is not None
+    assert cleanup_at >= world.clock.now() + GRACE_SECONDS
 
 
 def _die(*_: object, **__: object) -> None:
@@ -481,9 +484,9 @@ def test_who_finds_the_source_changed_after_another_began_to_publish_ends_nothin
     world.memory_archive.publish = _die  # type: ignore[method-assign]
     while world.job(job).state is not State.FINISHING:
         message = world.memory_queue.sent.pop(0)
-        with pytest.raises(Died) if message.do == "finish" else nullcontext():
+        with pytest.raises(Died) if message.step == "finish" else nullcontext():
             world.deliver(message)
     del world.memory_archive.publish
-    settle(world.job(job), error, **ports(world, *ALL))
+    end_with_error(world.job(job), error, **ports(world, *ALL))
     assert world.job(job).state is State.FINISHING
     assert world.finish(job).state is State.DONE

@@ -22,7 +22,7 @@ from chalicelib.core.jobs.source import Source
 from chalicelib.core.web.s3_notifications import Arrival
 from chalicelib.entrypoints.http.schemas.jobs import job_document
 from chalicelib.ports.jobs import Jobs
-from chalicelib.steps.cleanup import KEEP_SECONDS, cancel, settle
+from chalicelib.steps.cleanup import KEEP_SECONDS, cancel, end_with_error
 from chalicelib.steps.control import recreate_session, redrive, remove
 from chalicelib.steps.submit import retry, submit, submit_arrival
 from tests.slides import Slide, write
@@ -257,7 +257,9 @@ def test_a_retry_after_a_transient_failure_does_only_what_is_missing() -> None:
     world = world_with()
     job = tiling(world)
     stored = world.job(job).chunks_done
-    settle(world.job(job), MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    end_with_error(
+        world.job(job), MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock
+    )
     world.memory_queue.sent.clear()
     again = retried(world, job)
     assert (again.attempt, again.state, again.chunks_done) == (2, State.QUEUED, stored)
@@ -397,7 +399,7 @@ def test_a_redrive_takes_the_failed_jobs_of_a_kind_and_tells_which_it_could_not(
         world.put(SLIDE, f"{name}.svs")
     jobs = [world.submit(f"{name}.svs") for name in "abc"]
     for job in jobs[:2]:
-        settle(job, MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+        end_with_error(job, MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
     world.memory_slides.delete(BUCKET, "b.svs")
     asked: dict[str, Any] = {"codes": [MongoUnavailableError.code], "cursor": None, "jobs": world.jobs}
     elsewhere = redrive(lambda job_id: retried(world, world.job(jobs[0])), session="0" * 24, **asked)
@@ -411,7 +413,9 @@ def test_a_redrive_takes_the_failed_jobs_of_a_kind_and_tells_which_it_could_not(
 
 def test_a_redrive_ends_when_a_port_does_not_answer() -> None:
     world = world_with()
-    settle(world.submit(), MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    end_with_error(
+        world.submit(), MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock
+    )
 
     def away(_job: str) -> Job:
         raise MongoUnavailableError("still away")
@@ -429,7 +433,7 @@ def test_every_message_says_whose_it_is() -> None:
     job = world.submit()
     while world.memory_queue.sent:
         message = world.memory_queue.sent.pop(0)
-        groups.add((message.do, message.group))
+        groups.add((message.step, message.group))
         world.deliver(message)
     assert world.job(job).state is State.DONE
     assert groups == {(step, job.destination.collection) for step in ("plan", "tile", "finish")}

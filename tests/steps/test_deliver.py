@@ -20,8 +20,8 @@ from chalicelib.core.jobs.deliveries import (
 from chalicelib.core.jobs.model import MAX_SUBSCRIBERS, Job, State, Subscriber
 from chalicelib.core.plan.messages import Message
 from chalicelib.hooks.verify import VerifyParameters, verify
-from chalicelib.steps.cleanup import cancel, settle
-from chalicelib.steps.deliver import GRACE_SECONDS, announce, deliver, forgotten, overdue, replay
+from chalicelib.steps.cleanup import cancel, end_with_error
+from chalicelib.steps.deliver import GRACE_SECONDS, announce, deliver, due_deliveries, late_notifications, replay
 from chalicelib.steps.submit import retry
 from tests.slides import Slide, write
 from tests.world import Died, World
@@ -49,9 +49,9 @@ def announced(world: World, job: Job, attempt: int = 1) -> None:
     )  # fmt: skip
 
 
-def tried(world: World, delivery: Delivery, *, dice: float = 0.5) -> Delivery:
+def tried(world: World, delivery: Delivery, *, jitter: float = 0.5) -> Delivery:
     deliver(
-        delivery.job, delivery.id, callback_secrets=SECRETS, dice=dice,
+        delivery.job, delivery.id, callback_secrets=SECRETS, jitter=jitter,
         callbacks=world.callbacks, deliveries=world.deliveries, queue=world.queue, clock=world.clock,
     )  # fmt: skip
     found = world.memory_deliveries.get(delivery.job, delivery.id)
@@ -157,7 +157,9 @@ def test_every_kind_of_end_is_told() -> None:
         job.id, source_buckets=world.settings.source_buckets,
         slides=world.slides, jobs=world.jobs, archive=world.archive, queue=world.queue, clock=world.clock,
     )  # fmt: skip
-    settle(world.job(job), MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
+    end_with_error(
+        world.job(job), MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock
+    )
     announced(world, job, 2)
     world.submit()
     world.put(write(Slide(width_px=300, height_px=200, seed=9)))  # and it ends superseded
@@ -189,7 +191,7 @@ def test_without_a_secret_nothing_is_told() -> None:
     world.run()
     assert (heard(world), world.memory_deliveries.of_job(job.id)) == ([], ())
     # A message that is left from when there was one.
-    assert world.deliver(Message(do="deliver", job=job.id, attempt=1, delivery="msg_1")) == []
+    assert world.deliver(Message(step="deliver", job=job.id, attempt=1, delivery="msg_1")) == []
     assert heard(world) == []
 
 
@@ -229,15 +231,15 @@ def test_the_timer_leaves_alone_what_somebody_is_at() -> None:
     world = world_with_callbacks()
     job = world.submit(callback_url=ONE)
     cancelled(world, job)
-    assert forgotten(jobs=world.jobs, clock=world.clock) == ()
+    assert late_notifications(jobs=world.jobs, clock=world.clock) == ()
     world.clock.advance(GRACE_SECONDS + 1)
-    assert forgotten(jobs=world.jobs, clock=world.clock) == (PendingNotification(job=job.id, attempt=1),)
+    assert late_notifications(jobs=world.jobs, clock=world.clock) == (PendingNotification(job=job.id, attempt=1),)
     announced(world, job)
-    assert forgotten(jobs=world.jobs, clock=world.clock) == ()
-    assert overdue(deliveries=world.deliveries, clock=world.clock) == []
+    assert late_notifications(jobs=world.jobs, clock=world.clock) == ()
+    assert due_deliveries(deliveries=world.deliveries, clock=world.clock) == []
     world.clock.advance(GRACE_SECONDS + 1)
-    (message,) = overdue(deliveries=world.deliveries, clock=world.clock)
-    assert (message.do, message.job) == ("deliver", job.id)
+    (message,) = due_deliveries(deliveries=world.deliveries, clock=world.clock)
+    assert (message.step, message.job) == ("deliver", job.id)
 
 
 def test_announcing_twice_makes_the_same_delivery_and_sends_no_second_message_once_it_is_tried() -> None:
@@ -312,7 +314,9 @@ def test_a_wait_that_no_queue_keeps_is_left_to_the_timer() -> None:
     assert tried(world, delivery).next_at == world.clock.now() + 3600
     assert world.memory_queue.sent == []
     world.clock.advance(3600 + GRACE_SECONDS + 1)
-    assert [message.delivery for message in overdue(deliveries=world.deliveries, clock=world.clock)] == [delivery.id]
+    assert [message.delivery for message in due_deliveries(deliveries=world.deliveries, clock=world.clock)] == [
+        delivery.id
+    ]
 
 
 def test_a_receiver_that_never_answers_well_is_given_up_after_three_days() -> None:
@@ -388,7 +392,7 @@ def test_without_time_for_a_call_none_is_begun() -> None:
 def test_what_is_not_there_is_not_delivered() -> None:
     world = world_with_callbacks()
     deliver(
-        "0" * 32, "msg_0", callback_secrets=SECRETS, dice=0.5,
+        "0" * 32, "msg_0", callback_secrets=SECRETS, jitter=0.5,
         callbacks=world.callbacks, deliveries=world.deliveries, queue=world.queue, clock=world.clock,
     )  # fmt: skip
     assert heard(world) == []

@@ -159,8 +159,8 @@ def test_a_slide_of_any_kind_is_published_with_the_pixels_of_its_file(kind: str,
     tiles, levels = world.tiles(job), list(read_levels(data))
     # Only the size of an image in strips says that it is a level, which does not prove it.
     proven = 1 if "strip" in kind else len(levels)
-    assert [level.made for level in job.levels[:proven]] == ["re-encoded"] * proven
-    assert all(level.made == "made" for level in job.levels[proven:])
+    assert [level.method for level in job.levels[:proven]] == ["re-encoded"] * proven
+    assert all(level.method == "downsampled" for level in job.levels[proven:])
     for number, expected in enumerate(levels):
         found = assembled(tiles, job, number)
         assert found.shape == expected.shape
@@ -201,7 +201,7 @@ def test_larger_jpeg_tiles_are_cut_to_the_very_same_pixels(
 ) -> None:
     data = jpeg_slide(width, height, colour, tables=tables)
     world, job = published(data, **({"tile_size": tile_size} if tile_size else {}))
-    assert [level.made for level in job.levels] == ["lossless-crop"] + ["made"] * (len(job.levels) - 1)
+    assert [level.method for level in job.levels] == ["lossless-crop"] + ["downsampled"] * (len(job.levels) - 1)
     (expected,) = read_levels(data)
     tiles = world.tiles(job)
     difference = np.abs(assembled(tiles, job, 0, imagecodecs.jpeg8_decode).astype(int) - expected).max(2)
@@ -221,7 +221,7 @@ def test_jpeg_tiles_that_cannot_be_cut_are_encoded_anew(width: int, height: int,
     data = jpeg_slide(width, height, colour, tables=True)
     world, job = published(data, tile_size=256)
     (expected,) = read_levels(data)
-    assert job.levels[0].made == "re-encoded"
+    assert job.levels[0].method == "re-encoded"
     assert psnr(assembled(world.tiles(job), job, 0), expected) > 38
 
 
@@ -232,7 +232,7 @@ def test_without_the_library_that_cuts_tiles_are_encoded_anew(monkeypatch: pytes
         _, job = published(jpeg_slide(256, 256, "rgb"), tile_size=128)
     finally:
         crop._library.cache_clear()
-    assert job.levels[0].made == "re-encoded"
+    assert job.levels[0].method == "re-encoded"
 
 
 def damaged(data: bytes, index: int) -> bytes:
@@ -258,7 +258,7 @@ def test_a_damaged_segment_is_white_and_listed_once_however_many_blocks_it_belon
 def test_larger_tiles_that_are_damaged_cost_all_their_pieces() -> None:
     data = damaged(jpeg_slide(128, 128, "ycbcr"), 2)
     world, job = published(data, tile_size=64)
-    assert (job.tiles_bad, job.levels[0].made) == (1, "lossless-crop")
+    assert (job.tiles_bad, job.levels[0].method) == (1, "lossless-crop")
     assert (assembled(world.tiles(job), job, 0)[:128, 256:384] == 255).all()
     world, job = published(data, tile_size=64, on_bad_tile="skip")
     assert len(world.tiles(job)) == job.tiles_total - 4

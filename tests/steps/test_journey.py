@@ -50,8 +50,8 @@ def published(**options: object) -> tuple[World, Job]:
 def test_a_slide_walks_from_the_call_to_its_readers() -> None:
     world, job = published()
     assert (job.state, job.attempt, job.error) == (State.DONE, 1, None)
-    assert [(level.level, level.tiles, level.made) for level in job.levels] == [
-        (0, 20, "passthrough"), (1, 6, "made"), (2, 2, "passthrough"), (3, 1, "made"),
+    assert [(level.level, level.tiles, level.method) for level in job.levels] == [
+        (0, 20, "passthrough"), (1, 6, "downsampled"), (2, 2, "passthrough"), (3, 1, "downsampled"),
     ]  # fmt: skip
     tiles = world.tiles(job)
     assert sorted(tile_address(name, levels=4) for name in tiles) == sorted(
@@ -94,12 +94,12 @@ def test_twenty_equal_calls_are_one_job_and_one_message() -> None:
     world = World()
     world.put(small())
     assert len({world.submit().id for _ in range(20)}) == 1
-    assert [message.do for message in world.memory_queue.sent] == ["plan"]
+    assert [message.step for message in world.memory_queue.sent] == ["plan"]
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.randoms(use_true_random=False))
-def test_messages_twice_and_in_any_order_end_in_the_same_tiles(dice: random.Random) -> None:
+def test_messages_twice_and_in_any_order_end_in_the_same_tiles(jitter: random.Random) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "BLOCK_LEVELS", 1)
         patch.setattr(chunks, "LATER_BLOCK_LEVELS", 1)
@@ -113,11 +113,11 @@ def test_messages_twice_and_in_any_order_end_in_the_same_tiles(dice: random.Rand
         for _ in range(2000):
             if not queue:
                 break
-            message = queue.pop(dice.randrange(len(queue)))
+            message = queue.pop(jitter.randrange(len(queue)))
             seen.append(message)
             assert world.deliver(message) == []
             if len(seen) < 60:
-                queue.append(dice.choice(seen))
+                queue.append(jitter.choice(seen))
         ended = world.finish(job)
     assert (ended.state, ended.tiles_done) == (State.DONE, 29)
     assert world.tiles(ended) == reference
@@ -249,7 +249,7 @@ def test_the_older_of_two_versions_never_wins_even_if_it_finishes_last() -> None
     held: list[Message] = []
     while queue:
         message = queue.pop(0)
-        if message.do == "finish":
+        if message.step == "finish":
             held.append(message)
         else:
             world.deliver(message)
@@ -276,7 +276,7 @@ def test_of_two_jobs_for_one_image_the_later_submitted_wins() -> None:
     held = []
     while queue:
         message = queue.pop(0)
-        if message.do == "finish":
+        if message.step == "finish":
             held.append(message)
         else:
             world.deliver(message)
@@ -296,8 +296,8 @@ def test_time_that_runs_out_is_tried_again_and_nothing_is_done_twice() -> None:
     message = world.memory_queue.sent[0]
     assert world.deliver(message, seconds=4.0) == ["message-0"]
     noted = world.job(job)
-    assert noted.trouble is not None
-    assert (noted.trouble.code, noted.chunks_done) == ("out_of_time", frozenset())
+    assert noted.last_transient_error is not None
+    assert (noted.last_transient_error.code, noted.chunks_done) == ("out_of_time", frozenset())
     assert world.memory_queue.delayed == [("arn:aws:sqs:us-east-1:000000000000:slidehook-chunks", "receipt-0", 2)]
     assert world.finish(job).state is State.DONE
 

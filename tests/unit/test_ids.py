@@ -19,9 +19,9 @@ def test_a_tile_id_tells_name_and_bytes() -> None:
 
 
 @given(st.lists(st.binary(min_size=12, max_size=12)), st.randoms(use_true_random=False))
-def test_the_digest_of_a_set_of_tiles_does_not_depend_on_order_or_chunks(ids: list[bytes], dice: object) -> None:
+def test_the_digest_of_a_set_of_tiles_does_not_depend_on_order_or_chunks(ids: list[bytes], jitter: object) -> None:
     shuffled = ids[:]
-    dice.shuffle(shuffled)  # type: ignore[attr-defined]
+    jitter.shuffle(shuffled)  # type: ignore[attr-defined]
     assert digest_sum(shuffled) == digest_sum(ids)
     half = len(ids) // 2
     assert (digest_sum(ids[:half]) + digest_sum(ids[half:])) % (1 << 96) == digest_sum(ids)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.adapters.aws import patience
+from chalicelib.adapters.aws import translate_transient_errors
 from chalicelib.adapters.dynamodb.items import Item, attribute, attributes, dataclass_of
 from chalicelib.core.ids import content_id
 from chalicelib.core.jobs.deliveries import Delivery
@@ -34,10 +34,10 @@ class DeliveryTable(Table):
             Item={**_delivery_key(delivery), **_delivery_item(delivery), "write_token": token},
             ConditionExpression="attribute_not_exists(pk)",
         )
-        return delivery if outcome.made or outcome.item.get("write_token") == token else _delivery(outcome.item)
+        return delivery if outcome.written or outcome.item.get("write_token") == token else _delivery(outcome.item)
 
     def get(self, job: str, delivery: str) -> Delivery | None:
-        with patience(f"delivery {delivery}"):
+        with translate_transient_errors(f"delivery {delivery}"):
             answer = self._client.get_item(
                 TableName=self._table, Key=job_key(job, f"{DELIVERY_PREFIX}{delivery}"), ConsistentRead=True
             )
@@ -51,11 +51,11 @@ class DeliveryTable(Table):
         change.set("write_token", token)
         change.where_equal(version=was.version)
         outcome = self._write(f"delivery {was.id}", "update_item", Key=_delivery_key(was), **change.request())
-        return outcome.made or outcome.item.get("write_token") == token
+        return outcome.written or outcome.item.get("write_token") == token
 
     def of_job(self, job: str) -> tuple[Delivery, ...]:
         first = job_key(job, DELIVERY_PREFIX)
-        with patience(f"the deliveries of job {job}"):
+        with translate_transient_errors(f"the deliveries of job {job}"):
             pages = self._client.get_paginator("query").paginate(
                 TableName=self._table,
                 KeyConditionExpression="pk = :job AND begins_with(sk, :deliveries)",
@@ -67,7 +67,7 @@ class DeliveryTable(Table):
 
     def due(self, *, before: float, limit: int) -> tuple[Delivery, ...]:
         query = index_query("sweep", PENDING, "sweep_at < :until", before)
-        with patience("the deliveries that are due"):
+        with translate_transient_errors("the deliveries that are due"):
             answer = self._client.query(TableName=self._table, Limit=limit, **query)
         return tuple(_delivery(item) for item in answer["Items"])
 
@@ -78,7 +78,7 @@ class DeliveryTable(Table):
         self._write(f"a callback of {scope}", "delete_item", Key=_callback_key(scope, url))
 
     def is_disabled(self, scope: str, url: str) -> bool:
-        with patience(f"a callback of {scope}"):
+        with translate_transient_errors(f"a callback of {scope}"):
             answer = self._client.get_item(TableName=self._table, Key=_callback_key(scope, url), ConsistentRead=True)
         return "Item" in answer
 

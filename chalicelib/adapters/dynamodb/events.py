@@ -4,7 +4,7 @@ import secrets
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.adapters.aws import patience
+from chalicelib.adapters.aws import translate_transient_errors
 from chalicelib.adapters.cursors import checked_event_place, event_place
 from chalicelib.adapters.dynamodb.items import Item, attribute, attributes, dataclass_of
 from chalicelib.core.jobs.events import Event
@@ -31,7 +31,7 @@ class EventTable:
         # The place is drawn before the request: sent twice, it is one line.
         place = event_place(event.at, next(self._number), self._token)
         expires_at = attribute(int(event.at + KEEP_SECONDS))
-        with patience(f"a line of job {event.job}"):
+        with translate_transient_errors(f"a line of job {event.job}"):
             self._client.put_item(
                 TableName=self._table,
                 Item={**_key(event.job, place), **attributes(event), "expires_at": expires_at},
@@ -55,7 +55,7 @@ class EventTable:
         last = _place(newest[-1])
         while older := self._query(job_id, "", until=last, ScanIndexForward=True, Limit=MOST_IN_A_BATCH, **keys):
             deletes: Any = [{"DeleteRequest": {"Key": {"pk": item["pk"], "sk": item["sk"]}}} for item in older]
-            with patience(f"the lines of job {job_id}"):
+            with translate_transient_errors(f"the lines of job {job_id}"):
                 self._client.batch_write_item(RequestItems={self._table: deletes})
 
     def _query(self, job_id: str, behind: str, *, until: str = END, **options: Any) -> tuple[Item, ...]:
@@ -71,7 +71,7 @@ class EventTable:
         found: tuple[Item, ...] = ()
         limit = options["Limit"]
         while True:
-            with patience(f"the lines of job {job_id}"):
+            with translate_transient_errors(f"the lines of job {job_id}"):
                 answer: Any = self._client.query(TableName=self._table, **request)
             found += tuple(item for item in answer["Items"] if item["sk"] not in (first["sk"], last["sk"]))
             start = answer.get("LastEvaluatedKey")

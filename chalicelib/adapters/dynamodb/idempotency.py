@@ -34,7 +34,7 @@ class IdempotencyTable(Table):
             ExpressionAttributeValues={":now": attribute(now)},
         )  # fmt: skip
         # A reservation whose answer was lost is ours.
-        return None if outcome.made or outcome.item.get("write_token") == token else _promise(outcome.item)
+        return None if outcome.written or outcome.item.get("write_token") == token else _promise(outcome.item)
 
     def keep(self, key: str, call: str, answer: StoredResponse, *, now: float) -> None:
         until = now + KEEP_ANSWERS_SECONDS

@@ -1,5 +1,9 @@
-"""Values as DynamoDB keeps them. Numbers go as text and come back as what the field's type says: a float's shortest
-text is exact, so an instant is the same after the journey."""
+"""Dataclasses as DynamoDB items. Numbers are stored as their shortest exact text and are read as the type of the
+field, so an instant does not change.
+
+Items of earlier versions have other names for some attributes and values. They are read under both names until
+`slidehook migrate` has rewritten them.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
@@ -13,9 +17,38 @@ Value = TypeVar("Value")
 Attribute = dict[str, Any]
 Item = dict[str, Attribute]
 
+# Field name -> its attribute name, where they differ: the key attribute of an index cannot be renamed.
+STORED_NAMES: Mapping[str, str] = {"cleanup_at": "sweep_at"}
+# Field name -> its attribute name in items of schema version 1.
+EARLIER_NAMES: Mapping[str, str] = {
+    "request_id": "asked_by",
+    "entrypoint": "door",
+    "last_transient_error": "trouble",
+    "highlights": "noteworthy",
+    "method": "made",
+    "cleaned_attempt": "swept_attempt",
+}
+# Values of schema version 1 -> values of literal fields.
+EARLIER_VALUES: Mapping[str, str] = {
+    "made": "downsampled",
+    "again": "requeued",
+    "trouble": "transient_error",
+    "swept": "cleaned_up",
+}
+# Error codes of schema version 1 -> error codes.
+EARLIER_CODES: Mapping[str, str] = {
+    "callbacks_off": "callbacks_disabled",
+    "too_many_tries": "rate_limited",
+    "work_lost": "plan_expired",
+    "no_progress": "retries_exhausted",
+    "key_names_no_session": "invalid_object_key",
+    "answer_too_large": "response_too_large",
+    "inspection_time": "inspection_timeout",
+}
+
 
 def attribute(value: object) -> Attribute:
-    """Return a value as an attribute. Nothing (None) and empty tuples and sets have none."""
+    """Return a value as an attribute. None and empty tuples and sets are not stored."""
     match value:
         case bool():
             return {"BOOL": value}
@@ -32,15 +65,29 @@ def attribute(value: object) -> Attribute:
     return {"M": attributes(value)}
 
 
+def stored_name(field: str) -> str:
+    """Return the attribute name of a field."""
+    return STORED_NAMES.get(field, field)
+
+
 def attributes(value: Any) -> Item:
-    """Return a dataclass as attributes by field; what is empty is left out, its default stands for it."""
-    found = {field.name: getattr(value, field.name) for field in fields(value)}
+    """Return a dataclass as attributes by field. Empty values are omitted: the field's default stands for them."""
+    found = {stored_name(field.name): getattr(value, field.name) for field in fields(value)}
     return {name: attribute(each) for name, each in found.items() if each is not None and each not in ((), frozenset())}
 
 
 def dataclass_of(kind: Callable[..., Value], item: Mapping[str, Attribute]) -> Value:
-    """Return the dataclass that `attributes` made the item of. Attributes of other names are passed over."""
-    return kind(**{name: _value(hint, item[name]) for name, hint in _hints(kind).items() if name in item})
+    """Return the dataclass of an item that `attributes` wrote, in this version or an earlier one.
+
+    Attributes of other names are ignored.
+    """
+    found = {}
+    for name, hint in _hints(kind).items():
+        stored = item.get(stored_name(name)) or item.get(EARLIER_NAMES.get(name, ""))
+        if stored is not None:
+            value = _value(hint, stored)
+            found[name] = EARLIER_CODES.get(value, value) if name == "code" else value
+    return kind(**found)
 
 
 @cache
@@ -51,12 +98,12 @@ def _hints(kind: Callable[..., object]) -> dict[str, Any]:
 def _value(kind: Any, stored: Attribute) -> Any:
     (value,) = stored.values()
     origin, arguments = get_origin(kind), get_args(kind)
-    if origin is UnionType:  # what may be None is not stored then
+    if origin is UnionType:  # None is not stored
         return _value(arguments[0], stored)
     if origin is tuple:
         return tuple(_value(arguments[0], each) for each in value)
     if origin is frozenset:
         return frozenset(arguments[0](each) for each in value)
     if origin is Literal:
-        return value
+        return value if value in arguments else EARLIER_VALUES.get(value, value)
     return dataclass_of(kind, value) if isinstance(kind, type) and is_dataclass(kind) else kind(value)

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.adapters.aws import patience
-from chalicelib.adapters.dynamodb.items import Item, attribute, attributes, dataclass_of
+from chalicelib.adapters.aws import translate_transient_errors
+from chalicelib.adapters.dynamodb.items import Item, attribute, attributes, dataclass_of, stored_name
 from chalicelib.core.jobs.deliveries import PendingNotification
 from chalicelib.core.jobs.filter import searched
 from chalicelib.core.jobs.model import ENDED, LIVE, ChunkRecord, Job, Problem, State, Subscriber
@@ -25,7 +25,7 @@ from chalicelib.adapters.dynamodb.table import Change, index_query, job_key, new
 
 PROGRESS = ("chunks_done", "tiles_done", "bytes_done", "tiles_bad")
 
-KEPT_FIELDS = frozenset({field.name for field in fields(Job)} | {"gsi_sweep"})
+KEPT_FIELDS = frozenset({stored_name(field.name) for field in fields(Job)} | {"gsi_sweep"})
 
 
 class JobTable(JobListings):
@@ -45,10 +45,10 @@ class JobTable(JobListings):
             outcome = self._write_both(f"job {job.id}", {"Put": put}, _notice_item(job))
         else:
             outcome = self._write(f"job {job.id}", "put_item", **put)
-        return job if outcome.made or outcome.item.get("write_token") == token else job_of(outcome.item)
+        return job if outcome.written or outcome.item.get("write_token") == token else job_of(outcome.item)
 
     def get(self, job_id: str) -> Job | None:
-        with patience(f"job {job_id}"):
+        with translate_transient_errors(f"job {job_id}"):
             answer = self._client.get_item(TableName=self._table, Key=job_key(job_id), ConsistentRead=True)
         return job_of(answer["Item"]) if "Item" in answer else None
 
@@ -61,7 +61,7 @@ class JobTable(JobListings):
         change.where_equal(state=was.state, attempt=was.attempt, generation=was.generation)
         if not was.is_live and not now.is_live:
             # Between two looks of the sweeper somebody may have asked for another one: that is not forgotten.
-            change.where_equal(sweep_at=was.sweep_at)
+            change.where_equal(sweep_at=was.cleanup_at)
         ends = self._leaves_notices and was.is_live and not now.is_live
         return self._apply(now.id, change, _notice_item(now) if ends else None)
 
@@ -76,11 +76,11 @@ class JobTable(JobListings):
 
     def pending_notifications(self, *, before: float, limit: int) -> tuple[PendingNotification, ...]:
         query = index_query("sweep", PENDING_NOTIFICATION, "sweep_at < :until", before)
-        with patience("the outcomes that were not told"):
+        with translate_transient_errors("the outcomes that were not told"):
             answer = self._client.query(TableName=self._table, Limit=limit, **query)
         return tuple(_notice(item) for item in answer["Items"])
 
-    def told(self, notice: PendingNotification, *, subscribers: int) -> None:
+    def acknowledge(self, notice: PendingNotification, *, subscribers: int) -> None:
         self._write(
             f"the notice of job {notice.job}",
             "delete_item",
@@ -129,7 +129,7 @@ class JobTable(JobListings):
         if stored is None or stored.generation != job.generation:
             return ()
         first = job_key(job.id, _chunk_key(job.generation))
-        with patience(f"the chunks of job {job.id}"):
+        with translate_transient_errors(f"the chunks of job {job.id}"):
             pages = self._client.get_paginator("query").paginate(
                 TableName=self._table,
                 KeyConditionExpression="pk = :job AND begins_with(sk, :chunks)",
@@ -140,9 +140,9 @@ class JobTable(JobListings):
         # A record without its number in the done set is of a worker that died in between, or of an earlier plan.
         return tuple(record for record in records if record.number in stored.chunks_done)
 
-    def record_transient_error(self, job: Job, trouble: Problem) -> None:
+    def record_transient_error(self, job: Job, error: Problem) -> None:
         change = Change()
-        change.set("trouble", attribute(trouble))
+        change.set("last_transient_error", attribute(error))
         change.where_equal(attempt=job.attempt)
         change.where_state_in(LIVE)
         self._apply(job.id, change)
@@ -172,7 +172,7 @@ class JobTable(JobListings):
             outcome = self._write(f"job {job_id}", "update_item", **update)
         else:
             outcome = self._write_both(f"job {job_id}", {"Update": update}, notice)
-        return outcome.made or outcome.item.get("write_token") == token
+        return outcome.written or outcome.item.get("write_token") == token
 
 
 # What shares the sparse index of the sweeper with the jobs, under values of its own.
@@ -213,7 +213,7 @@ def _job_item(job: Job) -> Item:
     item["searched"] = attribute(searched(job))
     if job.destination.session:  # an index's key is never empty
         item["gsi_session"] = attribute(job.destination.session)
-    if job.sweep_at is not None:
+    if job.cleanup_at is not None:
         item["gsi_sweep"] = attribute("due")
     return item
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.adapters.aws import patience
+from chalicelib.adapters.aws import translate_transient_errors
 from chalicelib.adapters.cursors import (
     LATEST,
     THE_END,
@@ -71,7 +71,7 @@ class JobListings(Table):
         while counted < most:
             if start is not None:
                 request["ExclusiveStartKey"] = start
-            with patience(f"the number of jobs that are {state}"):
+            with translate_transient_errors(f"the number of jobs that are {state}"):
                 answer = self._client.query(**request, Limit=most - counted)
             counted += answer["Count"]
             start = answer.get("LastEvaluatedKey")
@@ -91,7 +91,7 @@ class JobListings(Table):
     def due_for_cleanup(self, *, now: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
         query = index_query("sweep", "due", "sweep_at <= :until", now)
         sweeps = Listing("sweep", "due", "sweep_at")
-        start = None if after is None else _start(sweeps, Place(after.sweep_at or 0.0, after.id))
+        start = None if after is None else _start(sweeps, Place(after.cleanup_at or 0.0, after.id))
         return self._query(query, newest_first=False, limit=limit, start=start)
 
     def _query(self, query: Any, *, newest_first: bool, limit: int, start: Any = None) -> tuple[Job, ...]:
@@ -101,7 +101,7 @@ class JobListings(Table):
         while True:
             if start is not None:
                 request["ExclusiveStartKey"] = start
-            with patience(f"the listing {query['IndexName']}"):
+            with translate_transient_errors(f"the listing {query['IndexName']}"):
                 answer = self._client.query(**request)
             found += tuple(job_of(item) for item in answer["Items"])
             start = answer.get("LastEvaluatedKey")
@@ -132,7 +132,7 @@ class _Reader:
         self._at_once = min(2 * self._at_once, MOST_AT_ONCE)
         if self._looked_at is not None:
             request["ExclusiveStartKey"] = _start(self.listing, self._looked_at)
-        with patience(f"the listing {self.listing.index}"):
+        with translate_transient_errors(f"the listing {self.listing.index}"):
             answer = self._table._client.query(TableName=self._table._table, ScanIndexForward=False, **request)
         self.jobs.extend(job_of(item) for item in answer["Items"])
         last: Any = answer.get("LastEvaluatedKey")

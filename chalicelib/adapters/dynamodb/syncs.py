@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.adapters.aws import patience
+from chalicelib.adapters.aws import translate_transient_errors
 from chalicelib.adapters.dynamodb.items import Item, attribute, attributes, dataclass_of
 from chalicelib.core.jobs.sync import Entry, Sync
 
@@ -30,10 +30,10 @@ class SyncTable(Table):
             Item={**_sync_key(sync.id), **_sync_item(sync), "write_token": token},
             ConditionExpression="attribute_not_exists(pk)",
         )
-        return sync if outcome.made or outcome.item.get("write_token") == token else _sync(outcome.item)
+        return sync if outcome.written or outcome.item.get("write_token") == token else _sync(outcome.item)
 
     def get(self, sync_id: str) -> Sync | None:
-        with patience(f"sync {sync_id}"):
+        with translate_transient_errors(f"sync {sync_id}"):
             answer = self._client.get_item(TableName=self._table, Key=_sync_key(sync_id), ConsistentRead=True)
         return _sync(answer["Item"]) if "Item" in answer else None
 
@@ -45,7 +45,7 @@ class SyncTable(Table):
         change.set("write_token", token)
         change.where_equal(run=was.run, pages=was.pages, ended_at=was.ended_at)
         outcome = self._write(f"sync {was.id}", "update_item", Key=_sync_key(was.id), **change.request())
-        return outcome.made or outcome.item.get("write_token") == token
+        return outcome.written or outcome.item.get("write_token") == token
 
     def put_page(self, sync: Sync, entries: Sequence[Entry]) -> None:
         self._write(
@@ -59,7 +59,7 @@ class SyncTable(Table):
         )
 
     def page(self, sync: Sync, number: int) -> tuple[Entry, ...]:
-        with patience(f"page {number} of sync {sync.id}"):
+        with translate_transient_errors(f"page {number} of sync {sync.id}"):
             answer = self._client.get_item(
                 TableName=self._table, Key=_sync_key(sync.id, _page_key(sync, number)), ConsistentRead=True
             )
@@ -68,7 +68,7 @@ class SyncTable(Table):
 
     def latest(self, *, live: bool, limit: int) -> tuple[Sync, ...]:
         query = index_query("by_state", _sync_state(live=live))
-        with patience("the listing of syncs"):
+        with translate_transient_errors("the listing of syncs"):
             answer = self._client.query(TableName=self._table, ScanIndexForward=False, Limit=limit, **query)
         return tuple(_sync(item) for item in answer["Items"])
 

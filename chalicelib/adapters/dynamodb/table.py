@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from chalicelib.adapters.aws import busy, patience
-from chalicelib.adapters.dynamodb.items import Attribute, Item, attribute
+from chalicelib.adapters.aws import busy, translate_transient_errors
+from chalicelib.adapters.dynamodb.items import EARLIER_NAMES, Attribute, Item, attribute
 from chalicelib.core.jobs.model import State
 
 if TYPE_CHECKING:
@@ -23,9 +23,10 @@ PATIENT_REASONS = frozenset({"TransactionConflict", "ThrottlingError", "Provisio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteOutcome:
-    """Whether a conditional write was made, and the item: as it was asked for then, else as it stands ({}: none)."""
+    """The outcome of a conditional write. `item` is the item after the write, or, if the condition failed, the stored
+    item ({}: none)."""
 
-    made: bool
+    written: bool
     item: Item
 
 
@@ -45,7 +46,9 @@ class Change:
         return f"#{name}"
 
     def set(self, name: str, value: Attribute | None) -> None:
-        """Write an attribute; None takes it away."""
+        """Write an attribute, or remove it if `value` is None. Its name of schema version 1 is removed as well."""
+        if name in EARLIER_NAMES:
+            self._removes.append(self._name(EARLIER_NAMES[name]))
         if value is None:
             self._removes.append(self._name(name))
             return
@@ -92,7 +95,7 @@ class Table:
 
     def _write(self, what: str, operation: str, **request: Any) -> "WriteOutcome":
         try:
-            with patience(what):
+            with translate_transient_errors(what):
                 answer = getattr(self._client, operation)(
                     TableName=self._table, ReturnValuesOnConditionCheckFailure="ALL_OLD", **request
                 )
@@ -100,8 +103,8 @@ class Table:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
             refused: Any = error.response
-            return WriteOutcome(made=False, item=refused.get("Item", {}))
-        return WriteOutcome(made=True, item=answer.get("Attributes", {}))
+            return WriteOutcome(written=False, item=refused.get("Item", {}))
+        return WriteOutcome(written=True, item=answer.get("Attributes", {}))
 
     def _write_both(self, what: str, conditional: dict[str, dict[str, Any]], beside: Item) -> "WriteOutcome":
         """Make one conditional write and put another item, both or none."""
@@ -111,7 +114,7 @@ class Table:
             {"Put": {"TableName": self._table, "Item": beside}},
         ]
         try:
-            with patience(what):
+            with translate_transient_errors(what):
                 self._client.transact_write_items(TransactItems=writes)
         except ClientError as error:
             if error.response["Error"]["Code"] != "TransactionCanceledException":
@@ -119,11 +122,11 @@ class Table:
             cancelled: Any = error.response
             reasons = cancelled.get("CancellationReasons") or [{}]
             if reasons[0].get("Code") == "ConditionalCheckFailed":
-                return WriteOutcome(made=False, item=reasons[0].get("Item", {}))
+                return WriteOutcome(written=False, item=reasons[0].get("Item", {}))
             if any(reason.get("Code") in PATIENT_REASONS for reason in reasons):
                 raise busy(error, what) from error
             raise
-        return WriteOutcome(made=True, item={})
+        return WriteOutcome(written=True, item={})
 
 
 def new_token() -> Attribute:

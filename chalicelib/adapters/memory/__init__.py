@@ -6,6 +6,7 @@ Where a real adapter writes several times in one call, so does its likeness here
 
 from typing import TYPE_CHECKING
 
+from chalicelib.adapters.memory.access_records import MemoryAccessRecords
 from chalicelib.adapters.memory.archive import MemoryArchive, MemoryImage, MemoryTrace, MemoryView
 from chalicelib.adapters.memory.before import BeforeWrite
 from chalicelib.adapters.memory.callbacks import MemoryCallbacks, MemoryDeliveries
@@ -14,13 +15,13 @@ from chalicelib.adapters.memory.events import MemoryEvents
 from chalicelib.adapters.memory.idempotency import MemoryIdempotencyStore
 from chalicelib.adapters.memory.jobs import MemoryJobs
 from chalicelib.adapters.memory.queue import MemoryQueue
-from chalicelib.adapters.memory.receipts import MemoryDoorbook
 from chalicelib.adapters.memory.slides import MemorySlides
 from chalicelib.adapters.memory.syncs import MemorySyncs
 from chalicelib.adapters.memory.uploads import MemoryUploads
 from chalicelib.adapters.memory.work import MemoryWork
 
 if TYPE_CHECKING:
+    from chalicelib.ports.access_records import AccessRecords
     from chalicelib.ports.archive import Archive
     from chalicelib.ports.callbacks import Callbacks
     from chalicelib.ports.clock import Clock
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from chalicelib.ports.idempotency import IdempotencyStore
     from chalicelib.ports.jobs import Jobs
     from chalicelib.ports.queue import Queue
-    from chalicelib.ports.receipts import Doorbook
     from chalicelib.ports.slides import Slides
     from chalicelib.ports.syncs import Syncs
     from chalicelib.ports.uploads import Uploads
@@ -68,4 +68,4 @@ if TYPE_CHECKING:  # signatures are held to the ports here, behaviour by tests/c
     _CALLBACKS: Callbacks = MemoryCallbacks()
     _SYNCS: Syncs = MemorySyncs()
     _ARCHIVE: Archive = MemoryArchive()
-    _DOORBOOK: Doorbook = MemoryDoorbook()
+    _ACCESS_RECORDS: AccessRecords = MemoryAccessRecords()

@@ -149,7 +149,7 @@ class MemoryArchive:
         if refused:
             raise TileConflictError(f"two contents for tile {refused[0]} of job {job.id}")
 
-    def holding(self, job: Job, expected: CollectionStats | None = None) -> CollectionStats:
+    def staged_stats(self, job: Job, expected: CollectionStats | None = None) -> CollectionStats:
         is_renamed = job.destination.mongo_collection is not None and self._is_renamed(job, expected)
         return self._held(job, job.image if is_renamed else job.staging())
 

@@ -31,8 +31,8 @@ class MemoryIdempotencyStore:
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None and kept.promise == IdempotencyRecord(call=call):
-                told = replace(answer, headers=tuple(sorted(answer.headers)))
-                self._kept[key] = _Kept(IdempotencyRecord(call=call, answer=told), now + KEEP_ANSWERS_SECONDS)
+                recorded = replace(answer, headers=tuple(sorted(answer.headers)))
+                self._kept[key] = _Kept(IdempotencyRecord(call=call, answer=recorded), now + KEEP_ANSWERS_SECONDS)
 
     def forget(self, key: str, call: str) -> None:
         with self._lock:

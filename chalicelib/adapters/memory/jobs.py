@@ -43,7 +43,7 @@ class MemoryJobs:
             if stored is None or _standing(stored) != _standing(was):
                 return False
             # Between two looks of the sweeper somebody may have asked for another one: that is not forgotten.
-            if not was.is_live and not now.is_live and stored.sweep_at != was.sweep_at:
+            if not was.is_live and not now.is_live and stored.cleanup_at != was.cleanup_at:
                 return False
             if was.is_live and not now.is_live:
                 self._leave_notice(now)
@@ -78,8 +78,8 @@ class MemoryJobs:
             found = [(at, notice) for notice, (at, _) in self._notices.items() if at < before]
         return tuple(notice for _, notice in sorted(found, key=lambda each: each[0])[:limit])
 
-    def told(self, notice: PendingNotification, *, subscribers: int) -> None:
-        self._before_write("told")
+    def acknowledge(self, notice: PendingNotification, *, subscribers: int) -> None:
+        self._before_write("acknowledge")
         with self._lock:
             if notice in self._notices and self._notices[notice][1] <= subscribers:
                 del self._notices[notice]
@@ -116,10 +116,12 @@ class MemoryJobs:
             places = [(job.id, job.generation, number) for number in sorted(stored.chunks_done)]
             return tuple(self._records[place][1] for place in places if place in self._records)
 
-    def record_transient_error(self, job: Job, trouble: Problem) -> None:
-        self._before_write("note trouble")
+    def record_transient_error(self, job: Job, error: Problem) -> None:
+        self._before_write("record transient error")
         self._change(
-            job.id, lambda stored: stored.is_live and stored.attempt == job.attempt, {"trouble": shortened(trouble)}
+            job.id,
+            lambda stored: stored.is_live and stored.attempt == job.attempt,
+            {"last_transient_error": shortened(error)},
         )
 
     def count_rescue(self, job: Job, *, now: float) -> bool:
@@ -133,7 +135,7 @@ class MemoryJobs:
 
     def schedule_cleanup(self, job_id: str, at: float) -> None:
         self._before_write("schedule sweep")
-        self._change(job_id, lambda stored: not stored.is_live and (stored.sweep_at or 0.0) < at, {"sweep_at": at})
+        self._change(job_id, lambda stored: not stored.is_live and (stored.cleanup_at or 0.0) < at, {"cleanup_at": at})
 
     def _change(self, job_id: str, condition: Callable[[Job], bool], changes: dict[str, object]) -> bool:
         with self._lock:
@@ -171,8 +173,8 @@ class MemoryJobs:
         return tuple(found[place] for place in sorted(place for place in found if place > behind)[:limit])
 
     def due_for_cleanup(self, *, now: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
-        behind = (after.sweep_at or 0.0, after.id) if after is not None else (float("-inf"), "")
-        due = [(job.sweep_at, job.id) for job in self._all() if job.sweep_at is not None and job.sweep_at <= now]
+        behind = (after.cleanup_at or 0.0, after.id) if after is not None else (float("-inf"), "")
+        due = [(job.cleanup_at, job.id) for job in self._all() if job.cleanup_at is not None and job.cleanup_at <= now]
         return tuple(self._jobs[job_id] for at, job_id in sorted(due) if (at, job_id) > behind)[:limit]
 
     def _all(self) -> tuple[Job, ...]:
@@ -183,8 +185,11 @@ class MemoryJobs:
 def _kept(job: Job, **changes: object) -> Job:
     """Return a job as it is stored, with changes: messages are kept up to MESSAGE_LIMIT letters."""
     history = tuple(replace(each, error=shortened(each.error)) if each.error else each for each in job.history)
-    trouble, error = job.trouble and shortened(job.trouble), job.error and shortened(job.error)
-    return replace(job, trouble=trouble, error=error, history=history, **changes)  # type: ignore[arg-type]
+    errors = {
+        name: error and shortened(error)
+        for name, error in (("error", job.error), ("last_transient_error", job.last_transient_error))
+    }
+    return replace(job, **errors, history=history, **changes)  # type: ignore[arg-type]
 
 
 def _standing(job: Job) -> tuple[State, int, int]:

@@ -1,6 +1,6 @@
 """What the steps leave for one another, as a dictionary."""
 
-from chalicelib.core.errors import WorkLostError
+from chalicelib.core.errors import PlanExpiredError
 
 
 class MemoryWork:
@@ -16,7 +16,7 @@ class MemoryWork:
         if start < 0 or (stop is not None and stop <= start):
             raise ValueError(f"bytes {start} to {stop} of the work object {key}")
         if key not in self.objects:
-            raise WorkLostError(f"the work object {key} is gone")
+            raise PlanExpiredError(f"the work object {key} is gone")
         data = self.objects[key]
         if start >= len(data) and (start, stop) != (0, None):
             raise ValueError(f"bytes {start} to {stop} of the work object {key}, which has {len(data)}")

@@ -65,7 +65,7 @@ class MongoGenerations(MongoConnection):
         if error.details.get("writeConcernErrors"):
             raise MongoUnavailableError("MongoDB did not acknowledge the tiles by a majority") from error
 
-    def holding(self, job: Job, expected: CollectionStats | None = None) -> CollectionStats:
+    def staged_stats(self, job: Job, expected: CollectionStats | None = None) -> CollectionStats:
         database = self._store(job.destination.database)
         with translate_transient_errors(f"the tiles of job {job.id}"):
             target = job.destination.mongo_collection

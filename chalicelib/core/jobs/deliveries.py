@@ -110,20 +110,20 @@ def outcome_of(job: Job, attempt: int) -> Attempt | None:
     return next((each for each in job.history if each.attempt == attempt), None)
 
 
-def new_deliveries(job: Job, told: Attempt, *, hook_url: str | None, now: float) -> tuple[Delivery, ...]:
+def new_deliveries(job: Job, recorded: Attempt, *, hook_url: str | None, now: float) -> tuple[Delivery, ...]:
     """Return the deliveries of an outcome: one for the hook's URL and each that the job's callers gave in time."""
-    scopes = {each.url: job.id for each in job.subscribers if each.since <= told.attempt}
+    scopes = {each.url: job.id for each in job.subscribers if each.since <= recorded.attempt}
     if hook_url is not None:
         scopes[hook_url] = job.hook
     return tuple(
         Delivery(
-            id=delivery_id(job.id, told.attempt, told.outcome, url),
+            id=delivery_id(job.id, recorded.attempt, recorded.outcome, url),
             job=job.id,
-            attempt=told.attempt,
-            outcome=told.outcome,
+            attempt=recorded.attempt,
+            outcome=recorded.outcome,
             url=url,
             scope=scope,
-            body=event(job, told),
+            body=event(job, recorded),
             created_at=now,
             expires_at=int(now + KEEP_SECONDS),
             next_at=now,
@@ -132,16 +132,16 @@ def new_deliveries(job: Job, told: Attempt, *, hook_url: str | None, now: float)
     )
 
 
-def event(job: Job, told: Attempt) -> str:
+def event(job: Job, recorded: Attempt) -> str:
     """Return the body that tells of an outcome, as JSON: what the status says, without its long lists."""
-    is_last = job.attempt == told.attempt
-    shown = job.published if is_last and told.outcome is State.DONE else None
-    found = job.findings if is_last and told.outcome is State.DONE else None
+    is_last = job.attempt == recorded.attempt
+    shown = job.published if is_last and recorded.outcome is State.DONE else None
+    found = job.findings if is_last and recorded.outcome is State.DONE else None
     data = {
         "id": job.id,
         "hook": job.hook,
-        "state": told.outcome.value,
-        "attempt": told.attempt,
+        "state": recorded.outcome.value,
+        "attempt": recorded.attempt,
         "source": {
             "bucket": job.source.bucket,
             "key": job.source.key,
@@ -149,10 +149,12 @@ def event(job: Job, told: Attempt) -> str:
             "size_bytes": job.source.size_bytes,
         },
         "destination": {"collection": job.destination.collection, "session": job.destination.session},
-        "started_at": instant(told.started_at),
-        "ended_at": instant(told.ended_at),
-        "error": _problem(told.error),
-        "tiles": {"total": job.tiles_total, "bad": job.tiles_bad} if told.outcome is State.DONE and is_last else None,
+        "started_at": instant(recorded.started_at),
+        "ended_at": instant(recorded.ended_at),
+        "error": _problem(recorded.error),
+        "tiles": {"total": job.tiles_total, "bad": job.tiles_bad}
+        if recorded.outcome is State.DONE and is_last
+        else None,
         "result": None
         if shown is None
         else {
@@ -160,7 +162,7 @@ def event(job: Job, told: Attempt) -> str:
             "view": shown.view,
             "image_store": shown.image_store,
             "database": shown.database,
-            "thumbnail": f"/thumb?img={shown.image}&db={shown.image_store}",
+            "thumbnail": job.thumbnail_url,
         },
         "verification": None
         if found is None or job.verifies is None
@@ -174,7 +176,7 @@ def event(job: Job, told: Attempt) -> str:
         },
         "links": {"self": f"/jobs/{job.id}", "deliveries": f"/jobs/{job.id}/deliveries"},
     }
-    whole = {"type": f"job.{told.outcome.value}", "timestamp": instant(told.ended_at), "data": data}
+    whole = {"type": f"job.{recorded.outcome.value}", "timestamp": instant(recorded.ended_at), "data": data}
     return json.dumps(whole, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -239,7 +241,7 @@ def begun(delivery: Delivery, *, now: float) -> Delivery:
 NO_WORD = "whoever made this try died before it could say how it went"
 
 
-def answered(delivery: Delivery, answer: Answer, *, now: float, dice: float) -> Delivery:
+def answered(delivery: Delivery, answer: Answer, *, now: float, jitter: float) -> Delivery:
     """Return a begun delivery after its receiver's answer. `dice` lies in [0, 1)."""
     began = now if delivery.begun_at is None else delivery.begun_at
     took = max(0, round(1000 * (now - began)))
@@ -250,7 +252,7 @@ def answered(delivery: Delivery, answer: Answer, *, now: float, dice: float) -> 
         return _ended(delivery, "disabled", made, now=now)
     if delivery.tries >= MAX_TRIES:
         return _ended(delivery, "failed", made, now=now)
-    wait = wait_seconds(delivery.tries, retry_after=retry_after_seconds(answer.retry_after, now=now), dice=dice)
+    wait = wait_seconds(delivery.tries, retry_after=retry_after_seconds(answer.retry_after, now=now), jitter=jitter)
     return replace(
         delivery,
         version=delivery.version + 1,
@@ -301,11 +303,11 @@ def _logged(delivery: Delivery, made: Try | None) -> tuple[Try, ...]:
 # -- schedule ----------------------------------------------------------------------------------------------------------
 
 
-def wait_seconds(tries: int, *, retry_after: float = 0.0, dice: float) -> float:
+def wait_seconds(tries: int, *, retry_after: float = 0.0, jitter: float) -> float:
     """Return how long to wait after so many tries: as the schedule says, a tenth more or less so that not all come
     back together, or as long as the receiver asks for."""
     planned = SCHEDULE_SECONDS[min(tries, len(SCHEDULE_SECONDS)) - 1]
-    return max(planned * (1 - JITTER + 2 * JITTER * dice), min(retry_after, LONGEST_WAIT_SECONDS))
+    return max(planned * (1 - JITTER + 2 * JITTER * jitter), min(retry_after, LONGEST_WAIT_SECONDS))
 
 
 def retry_after_seconds(text: str | None, *, now: float) -> float:

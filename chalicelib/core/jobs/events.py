@@ -1,20 +1,20 @@
-"""What happens to a job, as lines: each change of its item is one, and says who made it and who asked for it.
+"""The events of a job. Each change of a job is an event, with the worker that made it and the request that caused it.
 
-| line       | told when                                                                                  |
-|------------|--------------------------------------------------------------------------------------------|
-| submitted  | the job is new                                                                             |
-| again      | its next attempt begins: submitted again, retried, by force, or to repair what was spoilt   |
-| planning   | the file's header is about to be read                                                      |
-| planned    | levels, chunks, tiles and bytes are known                                                  |
-| chunk      | a chunk is done: its tiles, bytes and seconds; `chunks` counts those done so far            |
-| trouble    | a transient error was met; it is tried again                                               |
-| rescued    | it was silent, and was sent its messages again                                             |
-| finishing  | all chunks are done                                                                        |
-| published, verified, failed, cancelled, superseded | the attempt has ended                              |
-| swept      | what it had staged is given up and dropped                                                  |
+| event           | recorded when                                                                  |
+|-----------------|--------------------------------------------------------------------------------|
+| submitted       | the job is new                                                                 |
+| requeued        | the next attempt starts: submitted again, retried, forced, or a repair         |
+| planning        | a worker starts to read the header of the file                                 |
+| planned         | levels, chunks, tiles and bytes are known                                      |
+| chunk           | a chunk is done: its tiles, bytes and seconds; `chunks` counts all done chunks |
+| transient_error | a transient error occurred; the step is retried                                |
+| rescued         | the job was silent, and its messages were sent again                           |
+| finishing       | all chunks are done                                                            |
+| published, verified, failed, cancelled, superseded | the attempt has ended                       |
+| cleaned_up      | a generation was discarded and its tiles are deleted                           |
 
-So that a job's lines stay few, a slide of very many chunks tells of every n-th, and an error that all chunks meet is
-told for some of them.
+The number of events is limited. A slide with many chunks records every n-th chunk, and an error that all chunks meet
+is recorded for some of them.
 """
 
 from dataclasses import dataclass
@@ -22,31 +22,31 @@ from typing import Literal, get_args
 
 from chalicelib.core.jobs.model import ENDED, ChunkRecord, Job, Problem, State
 
-Happening = Literal[
-    "submitted", "again", "planning", "planned", "chunk", "trouble", "rescued", "finishing",
-    "published", "verified", "failed", "cancelled", "superseded", "swept",
+EventName = Literal[
+    "submitted", "requeued", "planning", "planned", "chunk", "transient_error", "rescued", "finishing",
+    "published", "verified", "failed", "cancelled", "superseded", "cleaned_up",
 ]  # fmt: skip
-HAPPENINGS = frozenset(get_args(Happening))
+EVENT_NAMES = frozenset(get_args(EventName))
 
-# So many of a job's lines are kept: the newest.
+# The newest events of a job are kept, up to this number.
 MAX_EVENTS = 1000
 MAX_MESSAGE = 500
-CHUNK_LINES = 500
-TROUBLED_CHUNKS = 100
+MAX_CHUNK_EVENTS = 500
+MAX_ERROR_EVENTS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One line. `worker` is the function instance that did it; `asked_by` the request, arrival or sync that it goes
-    back to, and `door` where that came in."""
+    """An event. `worker` is the function instance that made the change, `request_id` the request, S3 event or sync that
+    caused it, and `entrypoint` the handler that received it."""
 
     job: str
     at: float
     attempt: int
-    event: Happening
+    event: EventName
     worker: str = ""
-    asked_by: str | None = None
-    door: str | None = None
+    request_id: str | None = None
+    entrypoint: str | None = None
     chunk: int | None = None
     chunks: int | None = None
     levels: int | None = None
@@ -59,81 +59,85 @@ class Event:
     hint: str | None = None
 
 
-def of_new(job: Job, *, at: float) -> Event:
-    """Return the line of a job that is new. One that was refused on its arrival has ended at once."""
-    return _of_end(job, at=at) if job.state in ENDED else _line(job, "submitted", at=at)
+def new_job_event(job: Job, *, at: float) -> Event:
+    """Return the event of a new job. A job that was refused when it was submitted has already ended."""
+    return _end_event(job, at=at) if job.state in ENDED else _event(job, "submitted", at=at)
 
 
-def of_move(was: Job, now: Job, *, at: float) -> Event | None:
-    """Return the line of a move; None for those that nobody has to know of."""
+def move_event(was: Job, now: Job, *, at: float) -> Event | None:
+    """Return the event of a state move; None if the move is not recorded."""
     if now.attempt > was.attempt:
-        anew = ", from the beginning" if now.generation > was.generation else ""
-        return _line(now, "again", at=at, message=f"after {was.state}{anew}")
+        restart = ", from the beginning" if now.generation > was.generation else ""
+        return _event(now, "requeued", at=at, message=f"after {was.state}{restart}")
     if was.state in ENDED:
         if now.generation == was.generation:
             return None
-        return _line(now, "swept", at=at, message=f"what generation {was.generation} had staged is dropped")
+        return _event(
+            now, "cleaned_up", at=at, message=f"the staged tiles of generation {was.generation} are discarded"
+        )
     match now.state:
         case State.PLANNING:
-            return _line(now, "planning", at=at)
+            return _event(now, "planning", at=at)
         case State.TILING:
-            return _line(
+            return _event(
                 now, "planned", at=at, levels=len(now.levels), chunks=now.chunks_total, tiles=now.tiles_total,
                 source_bytes=now.bytes_total, seconds=now.updated_at - was.updated_at,
             )  # fmt: skip
         case State.FINISHING:
-            return _line(now, "finishing", at=at, tiles_bad=now.tiles_bad or None)
-    return _of_end(now, at=at)
+            return _event(now, "finishing", at=at, tiles_bad=now.tiles_bad or None)
+    return _end_event(now, at=at)
 
 
-def of_chunk(job: Job, record: ChunkRecord, *, at: float) -> Event | None:
-    """Return the line of a chunk that is done, if this one is told; `job` is the job after it."""
+def chunk_event(job: Job, record: ChunkRecord, *, at: float) -> Event | None:
+    """Return the event of a finished chunk, None if this one is not recorded. `job` is the job after it."""
     done = len(job.chunks_done)
-    if done % _stride(job, CHUNK_LINES) and not job.all_chunks_done:
+    if done % _stride(job, MAX_CHUNK_EVENTS) and not job.all_chunks_done:
         return None
-    return _line(
+    return _event(
         job, "chunk", at=at, chunk=record.number, chunks=done, tiles=record.tiles,
         tiles_bad=record.tiles_bad or None, source_bytes=record.source_bytes, seconds=record.seconds,
     )  # fmt: skip
 
 
-def of_trouble(job: Job, trouble: Problem, *, chunk: int | None, at: float) -> Event | None:
-    """Return the line of a transient error, if this one is told; `job` is the job before it."""
-    is_known = job.trouble is not None and job.trouble.code == trouble.code
-    if is_known and chunk is not None and chunk % _stride(job, TROUBLED_CHUNKS):
+def transient_error_event(job: Job, error: Problem, *, chunk: int | None, at: float) -> Event | None:
+    """Return the event of a transient error, None if this one is not recorded. `job` is the job before it."""
+    is_known = job.last_transient_error is not None and job.last_transient_error.code == error.code
+    if is_known and chunk is not None and chunk % _stride(job, MAX_ERROR_EVENTS):
         return None
-    return _line(job, "trouble", at=at, chunk=chunk, **_said(trouble))
+    return _event(job, "transient_error", at=at, chunk=chunk, **_problem_fields(error))
 
 
-def of_rescue(job: Job, *, at: float) -> Event:
-    """Return the line of a rescue; `job` is the job before it."""
-    return _line(job, "rescued", at=at, message=f"{job.state} and silent: sent again, for the {job.rescues + 1}. time")
+def rescue_event(job: Job, *, at: float) -> Event:
+    """Return the event of a rescue. `job` is the job before it."""
+    return _event(
+        job, "rescued", at=at, message=f"silent in state {job.state}: messages sent again ({job.rescues + 1})"
+    )
 
 
-def _of_end(job: Job, *, at: float) -> Event:
+def _end_event(job: Job, *, at: float) -> Event:
     seconds = at - job.started_at
     if job.state is State.DONE and job.findings is not None:
         kinds = ("missing", "altered", "doubled", "unexpected")
-        told = ", ".join(f"{count} {kind}" for kind in kinds if (count := getattr(job.findings, kind)))
-        return _line(job, "verified", at=at, tiles=job.tiles_total, seconds=seconds, message=told or "intact")
+        counts = ", ".join(f"{count} {kind}" for kind in kinds if (count := getattr(job.findings, kind)))
+        return _event(job, "verified", at=at, tiles=job.tiles_total, seconds=seconds, message=counts or "intact")
     if job.state is State.DONE:
-        return _line(job, "published", at=at, tiles=job.tiles_total, tiles_bad=job.tiles_bad or None, seconds=seconds)
-    event: Happening = "failed"
+        return _event(job, "published", at=at, tiles=job.tiles_total, tiles_bad=job.tiles_bad or None, seconds=seconds)
+    event: EventName = "failed"
     if job.state is not State.FAILED:
         event = "cancelled" if job.state is State.CANCELLED else "superseded"
-    return _line(job, event, at=at, seconds=seconds, **_said(job.error))
+    return _event(job, event, at=at, seconds=seconds, **_problem_fields(job.error))
 
 
-def _line(job: Job, event: Happening, *, at: float, **facts: object) -> Event:
+def _event(job: Job, event: EventName, *, at: float, **facts: object) -> Event:
     return Event(job=job.id, at=at, attempt=job.attempt, event=event, **facts)  # type: ignore[arg-type]
 
 
-def _said(problem: Problem | None) -> dict[str, str]:
+def _problem_fields(problem: Problem | None) -> dict[str, str]:
     if problem is None:
         return {}
     return {"code": problem.code, "message": problem.message[:MAX_MESSAGE], "hint": problem.hint[:MAX_MESSAGE]}
 
 
 def _stride(job: Job, most: int) -> int:
-    """Return of how many chunks one is told, so that at most so many are."""
+    """Return n so that at most `most` chunks are recorded if every n-th is."""
     return max(1, -(-job.chunks_total // most))

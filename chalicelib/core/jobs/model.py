@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
 
-from chalicelib.core.errors import NoProgressError, NotFoundError, SlidehookError, TooManySubscribersError
+from chalicelib.core.errors import NotFoundError, RetriesExhaustedError, SlidehookError, TooManySubscribersError
 from chalicelib.core.geometry import level_count
 from chalicelib.core.ids import content_id, object_id
 from chalicelib.core.jobs.backoff import LATE_SECONDS
@@ -31,6 +31,8 @@ from chalicelib.core.jobs.source import Source
 from chalicelib.core.jobs.verification import MAX_FAULTS, Findings, Target, TileFault
 
 OnBadTile = Literal["fail", "skip", "blank"]
+# How the tiles of a level are published (core.plan.pyramid).
+Method = Literal["passthrough", "lossless-crop", "re-encoded", "downsampled"]
 
 
 class State(StrEnum):
@@ -130,7 +132,7 @@ class LevelSummary:
     rows: int
     tiles: int
     sparse: int
-    made: Literal["passthrough", "lossless-crop", "re-encoded", "made"]
+    method: Method
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,8 +198,8 @@ class Subscriber:
 class Job:
     """One slide on its way. `chunks_done` is a set, so a chunk finished twice is done once; `generation` counts the
     places its tiles were written to: one that was given to the sweeper (`discarded`, the last time after
-    `swept_attempt`) is never written again. A job that `verifies` another one's tiles writes none, and ends with
-    `findings`. `asked_by` is the request, arrival or sync that its attempt goes back to. `subscribers` are told of its
+    `cleaned_attempt`) is never written again. A job that `verifies` another one's tiles writes none, and ends with
+    `findings`. `request_id` is the request, event or sync that caused the attempt. `subscribers` are told of its
     ends; they are no part of what it is."""
 
     id: str
@@ -226,16 +228,16 @@ class Job:
     slide: SlideSummary = field(default_factory=SlideSummary)
     tiling_at: float | None = None
     rescues: int = 0
-    trouble: Problem | None = None
+    last_transient_error: Problem | None = None
     error: Problem | None = None
     history: tuple[Attempt, ...] = ()
     published: Published | None = None
-    sweep_at: float | None = None
+    cleanup_at: float | None = None
     discarded: tuple[int, ...] = ()
-    swept_attempt: int = 0
+    cleaned_attempt: int = 0
     verifies: Target | None = None
     findings: Findings | None = None
-    asked_by: str | None = None
+    request_id: str | None = None
     subscribers: tuple[Subscriber, ...] = ()
 
     @property
@@ -250,6 +252,13 @@ class Job:
     def depth(self) -> int:
         """How many levels the complete quadtree has. Known once the job is planned."""
         return level_count(self.levels[0].columns, self.levels[0].rows, 1)
+
+    @property
+    def thumbnail_url(self) -> str | None:
+        """The URL of the coarsest tile; None if nothing is published, or no published level has a single tile."""
+        if self.published is None or (self.levels and self.levels[-1].tiles > 1):
+            return None
+        return f"/thumb?img={self.published.image}&db={self.published.image_store}"
 
     @property
     def order(self) -> str:
@@ -318,14 +327,14 @@ def new_job(hook: str, source: Source, destination: Destination, options: Option
     )
 
 
-def known(job_id: str, job: Job | None) -> Job:
+def require_found(job_id: str, job: Job | None) -> Job:
     """Return what was looked up as `job_id`. Raises NotFoundError."""
     if job is None:
         raise NotFoundError(f"there is no job {job_id:.64}", hint="Check the id; jobs are listed at /jobs.")
     return job
 
 
-def is_told(job: Job, url: str) -> bool:
+def has_subscriber(job: Job, url: str) -> bool:
     """Tell whether a URL is among the job's subscribers. Raises TooManySubscribersError if it is not and cannot be."""
     if any(each.url == url for each in job.subscribers):
         return True
@@ -429,16 +438,16 @@ def found_in(records: tuple[ChunkRecord, ...], *, documents: int) -> Findings:
     )
 
 
-def failed(job: Job, error: Problem, *, now: float, sweep_at: float | None) -> Job:
-    return _ended(job, State.FAILED, error, now=now, sweep_at=sweep_at)
+def failed(job: Job, error: Problem, *, now: float, cleanup_at: float | None) -> Job:
+    return _ended(job, State.FAILED, error, now=now, cleanup_at=cleanup_at)
 
 
-def superseded(job: Job, error: Problem, *, now: float, sweep_at: float) -> Job:
-    return _ended(job, State.SUPERSEDED, error, now=now, sweep_at=sweep_at)
+def superseded(job: Job, error: Problem, *, now: float, cleanup_at: float) -> Job:
+    return _ended(job, State.SUPERSEDED, error, now=now, cleanup_at=cleanup_at)
 
 
-def cancelled(job: Job, *, now: float, sweep_at: float) -> Job:
-    return _ended(job, State.CANCELLED, None, now=now, sweep_at=sweep_at)
+def cancelled(job: Job, *, now: float, cleanup_at: float) -> Job:
+    return _ended(job, State.CANCELLED, None, now=now, cleanup_at=cleanup_at)
 
 
 def _ended(job: Job, state: State, error: Problem | None, *, now: float, **changes: object) -> Job:
@@ -448,9 +457,9 @@ def _ended(job: Job, state: State, error: Problem | None, *, now: float, **chang
     # it was, a late worker may stage again what has become a named image, and beginning this attempt took the second
     # look at the leftovers of an earlier one off.
     if job.verifies is not None:
-        changes["sweep_at"] = None  # it has staged nothing
-    elif changes.get("sweep_at") is None:
-        changes["sweep_at"] = now + LATE_SECONDS
+        changes["cleanup_at"] = None  # it has staged nothing
+    elif changes.get("cleanup_at") is None:
+        changes["cleanup_at"] = now + LATE_SECONDS
     return _moved(job, state, error=error, ended_at=now, updated_at=now, history=history, **changes)
 
 
@@ -486,11 +495,11 @@ def next_attempt(
         ended_at=None,
         tiling_at=None,
         rescues=0,
-        trouble=None,
+        last_transient_error=None,
         error=None,
         bad_tiles=(),
         published=None,
-        sweep_at=None,
+        cleanup_at=None,
         verifies=verifies,
         findings=None,
     )
@@ -498,13 +507,13 @@ def next_attempt(
 
 def discarding(job: Job, *, look_again_at: float) -> Job:
     """Return an ended job whose generation is given to the sweeper: whatever comes next writes to a new place."""
-    return _moved(_elsewhere(job), job.state, swept_attempt=job.attempt, sweep_at=look_again_at)
+    return _moved(_elsewhere(job), job.state, cleaned_attempt=job.attempt, cleanup_at=look_again_at)
 
 
 def _is_of_no_use(job: Job) -> bool:
     """Tell whether what an ended job has staged is complete and still nothing to go on with: what was staged for a
     named image may have become that image, and be gone with it; what was refused when complete would be again."""
-    was_refused = job.state is not State.DONE and job.error is not None and job.error.code != NoProgressError.code
+    was_refused = job.state is not State.DONE and job.error is not None and job.error.code != RetriesExhaustedError.code
     return job.all_chunks_done and (job.destination.mongo_collection is not None or was_refused)
 
 
@@ -522,15 +531,15 @@ def _elsewhere(job: Job) -> Job:
     )
 
 
-def swept(job: Job, *, kept: tuple[int, ...] = ()) -> Job:
+def cleaned_up(job: Job, *, kept: tuple[int, ...] = ()) -> Job:
     """Return an ended job of which nothing is left to sweep but the generations `kept`: readers see them, and who
     replaces them asks the sweeper to come back."""
-    return _moved(job, job.state, discarded=kept, sweep_at=None)
+    return _moved(job, job.state, discarded=kept, cleanup_at=None)
 
 
 def abandoned(job: Job) -> tuple[int, ...]:
     """Return the generations of a job that nobody writes to any more, and that the sweeper has left for good."""
-    if job.is_live or job.sweep_at is not None or job.verifies is not None:
+    if job.is_live or job.cleanup_at is not None or job.verifies is not None:
         return ()
     # What was staged for a named image has become that image: under its own name there is nothing to go on with.
     is_named = job.state is State.DONE and job.destination.mongo_collection is not None

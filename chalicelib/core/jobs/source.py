@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from chalicelib.core.errors import UnplacedKeyError
+from chalicelib.core.errors import InvalidObjectKeyError
 from chalicelib.core.ids import object_id
 
 # Uploads of the command line. It submits them itself, with its own options, so their events start nothing.
@@ -69,12 +69,12 @@ def is_named_like_a_slide(key: str) -> bool:
     return key.lower().endswith(SLIDE_SUFFIXES)
 
 
-def is_meant(key: str) -> bool:
+def is_publishable(key: str) -> bool:
     """Tell whether an object is there to be published where its key says: it is named like a slide, or lies where a
     session is named. Of all else nobody said so; folders are no objects."""
     try:
         destination_of_key(key)
-    except UnplacedKeyError:
+    except InvalidObjectKeyError:
         return is_named_like_a_slide(key)
     return True
 
@@ -85,9 +85,11 @@ def is_direct(key: str) -> bool:
 
 
 def destination_of_key(key: str) -> tuple[str, str]:
-    """Return (collection id, session id) that the key's folders name, below `direct/` as well. Raises UnplacedKeyError
-    if they do not."""
+    """Return (collection id, session id) that the folders of the key name, also below `direct/`.
+
+    Raises InvalidObjectKeyError if the key does not name them.
+    """
     folders = key.removeprefix(DIRECT_PREFIX).split("/")[:-1]
     if len(folders) < 2 or not all(OBJECT_ID.fullmatch(folder) for folder in folders[:2]) or key.endswith("/"):
-        raise UnplacedKeyError(f"the key {key!r} names no collection and session")
+        raise InvalidObjectKeyError(f"the key {key!r} names no collection and session")
     return folders[0], folders[1]

@@ -7,17 +7,17 @@ or was cancelled or taken out on purpose is only told.
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from chalicelib.core.errors import NotFoundError, UnplacedKeyError
+from chalicelib.core.errors import InvalidObjectKeyError, NotFoundError
 from chalicelib.core.ids import content_id
 from chalicelib.core.jobs.model import Destination, Job, Options, State, job_id
-from chalicelib.core.jobs.source import Source, destination_of_key, is_direct, is_meant, is_named_like_a_slide
+from chalicelib.core.jobs.source import Source, destination_of_key, is_direct, is_named_like_a_slide, is_publishable
 
 # present: readers see these bytes. running: its job is live. added, replaced: submitted now; before, readers saw
 # nothing, or other bytes. removed: it was published, and taken out. failed: its job did, or it was refused. cancelled:
 # its job was. missing: readers see a slide whose object is gone. ignored: no slide.
 Outcome = Literal["present", "running", "added", "replaced", "removed", "failed", "cancelled", "missing", "ignored"]
-NOTEWORTHY = frozenset({"added", "replaced", "failed", "missing"})
-MAX_NOTEWORTHY = 100
+HIGHLIGHTED = frozenset({"added", "replaced", "failed", "missing"})
+MAX_HIGHLIGHTS = 100
 MAX_SESSIONS = 1000
 MAX_MESSAGE = 300
 
@@ -73,7 +73,7 @@ class Sync:
     session: int = 0
     view: int = 0
     counts: Counts = field(default_factory=Counts)
-    noteworthy: tuple[Entry, ...] = ()
+    highlights: tuple[Entry, ...] = ()
 
     @property
     def is_live(self) -> bool:
@@ -99,7 +99,7 @@ def new_sync(bucket: str, prefix: str, place: Destination | None, options: Optio
     )
 
 
-def known_sync(sync_id: str, sync: Sync | None) -> Sync:
+def require_found_sync(sync_id: str, sync: Sync | None) -> Sync:
     """Return what was looked up as `sync_id`. Raises NotFoundError."""
     if sync is None:
         raise NotFoundError(f"there is no sync {sync_id:.64}", hint="Check the id; the latest are listed at /syncs.")
@@ -120,7 +120,7 @@ def is_slide(sync: Sync, key: str) -> bool:
     """
     if is_direct(key) and not is_direct(sync.prefix):
         return False
-    return is_meant(key) if sync.place is None else is_named_like_a_slide(key)
+    return is_publishable(key) if sync.place is None else is_named_like_a_slide(key)
 
 
 def place_of(sync: Sync, key: str) -> Destination:
@@ -129,7 +129,7 @@ def place_of(sync: Sync, key: str) -> Destination:
         return sync.place
     try:
         collection, session = destination_of_key(key)
-    except UnplacedKeyError:
+    except InvalidObjectKeyError:
         collection = session = ""
     return Destination(collection=collection, session=session, image_store="", database="")
 
@@ -161,12 +161,12 @@ def advanced(sync: Sync, entries: tuple[Entry, ...], *, now: float, **where: obj
     counts = {name: getattr(sync.counts, name) for name in Counts.__slots__}
     for entry in entries:
         counts[entry.outcome] += 1
-    noteworthy = (*sync.noteworthy, *(entry for entry in entries if entry.outcome in NOTEWORTHY))
+    highlights = (*sync.highlights, *(entry for entry in entries if entry.outcome in HIGHLIGHTED))
     return replace(
         sync,
         pages=sync.pages + 1,
         counts=Counts(**counts),
-        noteworthy=noteworthy[:MAX_NOTEWORTHY],
+        highlights=highlights[:MAX_HIGHLIGHTS],
         updated_at=now,
         **where,  # type: ignore[arg-type]
     )

@@ -7,14 +7,14 @@ from chalicelib.core.imaging import lossless_crop as crop
 from chalicelib.core.jobs.model import Options, SlideSummary
 from chalicelib.core.plan.associated import pictures_of
 from chalicelib.core.plan.beside import Beside
-from chalicelib.core.plan.decode_check import probe
+from chalicelib.core.plan.decode_check import check_decoding
 from chalicelib.core.plan.pyramid import Pyramid, plan_pyramid
 from chalicelib.core.tiff.directory import read_ifds
 from chalicelib.core.tiff.metadata.facts import slide_facts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
+class Analysis:
     """The pyramid that the options ask for, what else is known of the slide, and what is published beside it."""
 
     pyramid: Pyramid
@@ -22,7 +22,7 @@ class Survey:
     beside: Beside
 
 
-def survey(stream: BinaryIO, *, size_bytes: int, options: Options) -> Survey:
+def analyze(stream: BinaryIO, *, size_bytes: int, options: Options) -> Analysis:
     """Return what there is to know of the slide in `stream`, a TIFF of `size_bytes`.
 
     Raises SlideError for what cannot be published; errors of the stream itself pass through.
@@ -41,7 +41,7 @@ def survey(stream: BinaryIO, *, size_bytes: int, options: Options) -> Survey:
         stream.seek(start)
         return stream.read(stop - start)
 
-    probe(pyramid, read, size_bytes=size_bytes)
+    check_decoding(pyramid, read, size_bytes=size_bytes)
     base = pyramid.levels[0].ifd
     assert base is not None
     facts = slide_facts(ifds, base, width_px=pyramid.width_px, height_px=pyramid.height_px)
@@ -54,4 +54,4 @@ def survey(stream: BinaryIO, *, size_bytes: int, options: Options) -> Survey:
         icc_profile_bytes=len(facts.icc_profile),
         associated=tuple(name for name, _ in beside.pictures),
     )
-    return Survey(pyramid=pyramid, slide=summary, beside=beside)
+    return Analysis(pyramid=pyramid, slide=summary, beside=beside)

@@ -20,7 +20,8 @@ from typing import Any, Literal, NamedTuple
 
 from chalicelib.core.geometry import Grid, level_grid
 from chalicelib.core.imaging.encoding import Storage, dump_storage, load_storage, storage_of
-from chalicelib.core.plan.pyramid import Level, Made, Pyramid, inside
+from chalicelib.core.jobs.model import Method
+from chalicelib.core.plan.pyramid import Level, Pyramid, inside
 from chalicelib.core.tiff.directory import Ifd
 
 Kind = Literal["copy", "crop", "make"]
@@ -61,8 +62,8 @@ class Chunk:
 
     `source_bytes` is what it reads of the source, `tiles` what it publishes. A `make` chunk covers the block
     (`column`, `row`) of `1 << block_levels` tiles a side of `level` (as wide as the level with `full_width`: strips);
-    it publishes the block with `encodes`, and makes the `made_levels` next coarser levels. With `from_pixels` its input
-    are halved tiles that the stage before left behind, with `hands_on` it leaves its own.
+    it publishes the block with `encodes`, and the next `downsampled_levels` coarser levels. With `from_pixels` its
+    input are the halved tiles of the stage before, with `hands_on` it stores its own for the next stage.
     """
 
     number: int
@@ -76,7 +77,7 @@ class Chunk:
     column: int = 0
     row: int = 0
     block_levels: int = 0
-    made_levels: int = 0
+    downsampled_levels: int = 0
     full_width: bool = False
     encodes: bool = False
     from_pixels: bool = False
@@ -93,7 +94,7 @@ class PlannedLevel:
     height_px: int
     tiles: int
     sparse: int
-    made: Made
+    method: Method
     storage: Storage | None
 
     @property
@@ -149,7 +150,7 @@ class _Cutter:
         )
 
 
-def cut(pyramid: Pyramid, *, chunk_bytes: int, blank: bytes = b"") -> tuple[Plan, bytes]:
+def build_plan(pyramid: Pyramid, *, chunk_bytes: int, blank: bytes = b"") -> tuple[Plan, bytes]:
     """Return the plan of a pyramid and its packed tile records. The same pyramid gives the same bytes.
 
     `chunk_bytes` is how much of the source one chunk reads, at most: a single larger tile is one chunk, and a `make`
@@ -157,8 +158,8 @@ def cut(pyramid: Pyramid, *, chunk_bytes: int, blank: bytes = b"") -> tuple[Plan
     CorruptTileError for damaged JPEG tables.
     """
     cutter = _Cutter([], [])
-    for kind, made in (("copy", "passthrough"), ("crop", "lossless-crop")):
-        _cut_runs(cutter, kind, [level for level in pyramid.levels if level.made == made], chunk_bytes)  # type: ignore[arg-type]
+    for kind, method in (("copy", "passthrough"), ("crop", "lossless-crop")):
+        _cut_runs(cutter, kind, [level for level in pyramid.levels if level.method == method], chunk_bytes)  # type: ignore[arg-type]
     for level in pyramid.levels:
         if level.ifd is not None:
             _cut_blocks(cutter, pyramid, level, level.ifd, chunk_bytes)
@@ -181,7 +182,7 @@ def _planned(level: Level) -> PlannedLevel:
         height_px=level.height_px,
         tiles=level.tiles,
         sparse=level.sparse,
-        made=level.made,
+        method=level.method,
         storage=storage_of(level.ifd) if level.ifd else None,
     )
 
@@ -260,11 +261,11 @@ def _cut_blocks(cutter: _Cutter, pyramid: Pyramid, source: Level, ifd: Ifd, chun
 
     coarser = pyramid.levels[source.level + 1 :]
     missing = next((index for index, level in enumerate(coarser) if level.ifd is not None), len(coarser))
-    encodes = source.made == "re-encoded"
+    encodes = source.method == "re-encoded"
     level, stage = source.level, 0
     while missing or (encodes and stage == 0):
         shape = _shape(source, ifd, chunk_bytes) if stage == 0 else _Shape(LATER_BLOCK_LEVELS, full_width=False)
-        made_levels = min(missing, shape.levels)
+        downsampled_levels = min(missing, shape.levels)
         records = _blocks(source, ifd, shape) if stage == 0 else {}
         none = np.empty(0, LAYOUT)
         grid = level_grid(pyramid.width_px, pyramid.height_px, pyramid.tile_size_px, level)
@@ -276,20 +277,20 @@ def _cut_blocks(cutter: _Cutter, pyramid: Pyramid, source: Level, ifd: Ifd, chun
                 kind="make",
                 tiles=sum(
                     _tiles_inside(pyramid, level + step, column, row, shape, step)
-                    for step in (*own, *range(1, made_levels + 1))
+                    for step in (*own, *range(1, downsampled_levels + 1))
                 ),
                 level=level,
                 column=column,
                 row=row,
                 block_levels=shape.levels,
-                made_levels=made_levels,
+                downsampled_levels=downsampled_levels,
                 full_width=shape.full_width,
                 encodes=bool(own),
                 from_pixels=stage > 0,
-                hands_on=missing > made_levels,
+                hands_on=missing > downsampled_levels,
             )
-        missing -= made_levels
-        level += made_levels
+        missing -= downsampled_levels
+        level += downsampled_levels
         stage += 1
 
 
@@ -395,14 +396,24 @@ def dump_plan(plan: Plan) -> bytes:
 
 
 def load_plan(head: bytes) -> Plan:
-    """Return the plan of a head that `dump_plan` wrote."""
+    """Return the plan of a head that `dump_plan` wrote, in this version or an earlier one."""
     fields = json.loads(head)
     levels = tuple(
-        PlannedLevel(**{**level, "storage": load_storage(level["storage"]) if level["storage"] else None})
+        PlannedLevel(**_renamed({**level, "storage": load_storage(level["storage"]) if level["storage"] else None}))
         for level in fields["levels"]
     )
-    chunks = tuple(Chunk(**chunk) for chunk in fields["chunks"])
+    chunks = tuple(Chunk(**_renamed(chunk)) for chunk in fields["chunks"])
     return Plan(**{**fields, "levels": levels, "chunks": chunks, "blank": base64.b64decode(fields["blank"])})
+
+
+# Names and values in plans of earlier versions. A plan outlives a deployment in the middle of its job.
+EARLIER_NAMES = {"made": "method", "made_levels": "downsampled_levels"}
+
+
+def _renamed(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        EARLIER_NAMES.get(name, name): "downsampled" if value == "made" else value for name, value in fields.items()
+    }
 
 
 def _fields(value: object) -> dict[str, object]:

@@ -13,7 +13,7 @@ from chalicelib.core.tiff.directory import Ifd
 LOOKS = 3
 
 
-def probe(pyramid: Pyramid, read: Callable[[int, int], bytes], *, size_bytes: int) -> None:
+def check_decoding(pyramid: Pyramid, read: Callable[[int, int], bytes], *, size_bytes: int) -> None:
     """Decode the first stored piece of the base; if it fails, the middle and the last one, since one may be damaged.
 
     `read(start, stop)` gives bytes of the file. Raises UnsupportedError if none of them can be decoded.

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from chalicelib.core.jobs.model import Job, LevelSummary, State
-from chalicelib.core.plan.analysis import Survey
-from chalicelib.core.plan.chunks import cut
+from chalicelib.core.plan.analysis import Analysis
+from chalicelib.core.plan.chunks import build_plan
 from chalicelib.core.plan.progress_map import Cost
 from chalicelib.core.plan.pyramid import Level, Pyramid
 from chalicelib.core.plan.read_windows import WINDOW_BYTES
@@ -35,10 +35,10 @@ class Estimate:
     dollars: float
 
 
-def described(survey: Survey, *, size_bytes: int, chunk_bytes: int) -> dict[str, object]:
+def described(analyze: Analysis, *, size_bytes: int, chunk_bytes: int) -> dict[str, object]:
     """Return how a slide of `size_bytes` would be published, ready for JSON."""
-    pyramid, slide = survey.pyramid, survey.slide
-    plan, _ = cut(pyramid, chunk_bytes=chunk_bytes)
+    pyramid, slide = analyze.pyramid, analyze.slide
+    plan, _ = build_plan(pyramid, chunk_bytes=chunk_bytes)
     estimate = estimated(pyramid, chunks=len(plan.chunks), source_bytes=plan.source_bytes)
     return {
         "size_bytes": size_bytes,
@@ -76,7 +76,7 @@ def _level(level: Level) -> dict[str, object]:
         "tiles": level.tiles,
         "sparse": level.sparse,
         "size_bytes": level.size_bytes,
-        "made": level.made,
+        "method": level.method,
         "stored": None
         if ifd is None
         else {
@@ -121,9 +121,9 @@ def _worked(levels: Iterable[Level | LevelSummary], tile_size_px: int) -> float:
         "passthrough": COPIED_PER_SECOND,
         "lossless-crop": CUT_PER_SECOND,
         "re-encoded": ENCODED_PER_SECOND,
-        "made": ENCODED_PER_SECOND,
+        "downsampled": ENCODED_PER_SECOND,
     }
-    return sum(level.tiles * _area(tile_size_px) / rates[level.made] for level in levels)
+    return sum(level.tiles * _area(tile_size_px) / rates[level.method] for level in levels)
 
 
 def _dollars(worker_seconds: float, *, chunks: int, source_bytes: int) -> float:

@@ -1,4 +1,4 @@
-"""What one step asks another to do, and where it finds what was left for it."""
+"""Messages between steps, and the keys of the objects that a step leaves in the work bucket for another."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,15 +11,17 @@ Step = Literal["plan", "tile", "finish", "sync", "deliver"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """`plan` or `finish` a job, or `tile` one chunk of it; or go on with a `sync`, whose id stands for a job's and
-    whose run for the attempt; or `deliver` what is told of an attempt's end. For an attempt that is over the others ask
-    for nothing. `delay_seconds` is how long the queue keeps it first, up to 15 minutes.
+    """A message that runs one step.
 
-    `group` is whose it is (a collection; empty: nobody's): a queue is fair among groups, so that a slide of one is not
-    kept waiting by the bulk import of another. A message that was received does not know it any more.
+    `plan` and `finish` belong to a job, `tile` to a chunk of it. `sync` continues a sync: `job` is then the id of the
+    sync and `attempt` its run. `deliver` sends a callback. A message of an attempt that has ended is dropped, except
+    `deliver`. The queue delays the message by `delay_seconds`, up to 15 minutes.
+
+    `group` is the collection of the job, or empty. SQS serves groups fairly, so that the bulk import of one collection
+    does not delay a slide of another. A received message has no group.
     """
 
-    do: Step
+    step: Step
     job: str
     attempt: int
     chunk: int | None = None
@@ -28,21 +30,21 @@ class Message:
     delay_seconds: int = field(default=0, compare=False)
 
 
-def ask(job: Job, do: Step, chunk: int | None = None) -> Message:
-    """Return the message that asks for a step of the job's attempt."""
-    return Message(do=do, job=job.id, attempt=job.attempt, chunk=chunk, group=job.destination.collection)
+def step_message(job: Job, step: Step, chunk: int | None = None) -> Message:
+    """Return the message that runs a step of the job's current attempt."""
+    return Message(step=step, job=job.id, attempt=job.attempt, chunk=chunk, group=job.destination.collection)
 
 
-# SQS keeps none for longer.
+# The maximum delay of SQS.
 LONGEST_DELAY_SECONDS = 900
 
 
 def messages_for(job: Job, plan: Plan) -> list[Message]:
-    """Return the messages that bring a tiling job forward from here: its ready chunks, or `finish`."""
+    """Return the next messages of a tiling job: one for each ready chunk, or `finish` if all are done."""
     ready = plan.ready(job.chunks_done)
     if not ready:
-        return [ask(job, "finish")]
-    return [ask(job, "tile", chunk.number) for chunk in ready]
+        return [step_message(job, "finish")]
+    return [step_message(job, "tile", chunk.number) for chunk in ready]
 
 
 def plan_key(job: Job, plan_digest: str) -> str:

@@ -26,7 +26,7 @@ ENTRY = [("chunk", "<u4"), ("cell", "<u4"), ("tiles", "<u4")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LevelFill:
+class LevelProgress:
     """A level of the map: `columns` x `rows` tiles, of which a cell holds a square of `side`. `tiles_done` counts
     those that are published by now. `cells` has one text a row of cells, one character a cell."""
 
@@ -47,11 +47,11 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fill:
+class ProgressMap:
     """A job's map. `bad` are the first of its damaged tiles, and `faults` the first that a verification found wrong, as
     far as it has come; `cost` is what that took."""
 
-    levels: tuple[LevelFill, ...]
+    levels: tuple[LevelProgress, ...]
     cost: Cost
     bad: tuple[BadTile, ...] = ()
     faults: tuple[TileFault, ...] = ()
@@ -73,7 +73,7 @@ def coverage(plan: Plan, records: bytes) -> bytes:
     return b"".join(np.ascontiguousarray(each).tobytes() for each in counted)
 
 
-def filled(plan: Plan, packed: bytes, done: Set[int]) -> tuple[LevelFill, ...]:
+def filled(plan: Plan, packed: bytes, done: Set[int]) -> tuple[LevelProgress, ...]:
     """Return the map of a plan whose `coverage` is known, once the chunks `done` are done."""
     import numpy as np
 
@@ -88,7 +88,7 @@ def filled(plan: Plan, packed: bytes, done: Set[int]) -> tuple[LevelFill, ...]:
     tenths = np.where(ready == 0, int(NONE_DONE), np.where(ready == total, int(ALL_DONE), tenths))
     text = np.where(total == 0, NO_TILES, tenths.astype(np.uint8).astype("U1"))
     return tuple(
-        LevelFill(
+        LevelProgress(
             level=level.level,
             columns=grid.columns,
             rows=grid.rows,
@@ -100,12 +100,12 @@ def filled(plan: Plan, packed: bytes, done: Set[int]) -> tuple[LevelFill, ...]:
     )
 
 
-def even(levels: Sequence[LevelSummary], *, is_done: bool) -> tuple[LevelFill, ...]:
+def uniform_map(levels: Sequence[LevelSummary], *, is_done: bool) -> tuple[LevelProgress, ...]:
     """Return the map of a job whose plan is not there, or not any more: nothing of it is done, or all."""
     sides = [(level, cell_side(level.columns, level.rows)) for level in levels]
     mark = ALL_DONE if is_done else NONE_DONE
     return tuple(
-        LevelFill(
+        LevelProgress(
             level=level.level,
             columns=level.columns,
             rows=level.rows,
@@ -147,7 +147,7 @@ def _of_block(chunk: Chunk, cells: _Cells) -> Entries:
     import numpy as np
 
     found = []
-    for step in range(0 if chunk.encodes else 1, chunk.made_levels + 1):
+    for step in range(0 if chunk.encodes else 1, chunk.downsampled_levels + 1):
         index = chunk.level + step
         _, grid, side, first = cells.levels[index]
         length = 1 << max(0, chunk.block_levels - step)

@@ -8,7 +8,6 @@ the next finer level where the file has none, or none that can be trusted.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from chalicelib.core.errors import (
     LimitError,
@@ -16,7 +15,7 @@ from chalicelib.core.errors import (
     UnsupportedError,
 )
 from chalicelib.core.geometry import Grid, level_count, level_grid
-from chalicelib.core.jobs.model import OnBadTile
+from chalicelib.core.jobs.model import Method, OnBadTile
 from chalicelib.core.plan.slide_images import slide_images
 from chalicelib.core.tiff.directory import (
     COMPRESSION_JPEG,
@@ -25,8 +24,6 @@ from chalicelib.core.tiff.directory import (
     PHOTOMETRIC_YCBCR,
     Ifd,
 )
-
-Made = Literal["passthrough", "lossless-crop", "re-encoded", "made"]
 
 MIN_TILE_SIZE_PX, MAX_TILE_SIZE_PX, TILE_SIZE_STEP_PX = 64, 4096, 16
 DEFAULT_TILE_SIZE_PX = 256
@@ -50,7 +47,7 @@ class Level:
     level: int
     grid: Grid
     ifd: Ifd | None
-    made: Made
+    method: Method
     tiles: int
     sparse: int
     size_bytes: int
@@ -173,7 +170,7 @@ def _own_tile_size(base: Ifd) -> int:
 
 def _level(number: int, grid: Grid, ifd: Ifd | None, size_bytes: int, *, can_crop: bool) -> Level:
     if ifd is None:
-        return Level(level=number, grid=grid, ifd=None, made="made", tiles=grid.tiles, sparse=0, size_bytes=0)
+        return Level(level=number, grid=grid, ifd=None, method="downsampled", tiles=grid.tiles, sparse=0, size_bytes=0)
     made = _way(ifd, grid.tile_size_px, can_crop=can_crop)
     beyond = used_bytes = 0
     for _, _, _, index in segments_of(ifd, grid):  # not kept: a slide has hundreds of thousands of them
@@ -185,7 +182,7 @@ def _level(number: int, grid: Grid, ifd: Ifd | None, size_bytes: int, *, can_cro
         level=number,
         grid=grid,
         ifd=ifd,
-        made=made,
+        method=made,
         tiles=grid.tiles - sparse,
         sparse=sparse,
         size_bytes=used_bytes,
@@ -193,7 +190,7 @@ def _level(number: int, grid: Grid, ifd: Ifd | None, size_bytes: int, *, can_cro
     )
 
 
-def _way(ifd: Ifd, tile_size_px: int, *, can_crop: bool) -> Made:
+def _way(ifd: Ifd, tile_size_px: int, *, can_crop: bool) -> Method:
     """Return how a stored image is published in tiles of `tile_size_px`."""
     is_jpeg = ifd.compression == COMPRESSION_JPEG and PASSED.get(ifd.photometric) == ifd.samples and ifd.bits == 8
     if not (is_jpeg and ifd.is_tiled and (ifd.planes == 1)):
@@ -217,11 +214,11 @@ def _is_worse_than_made(level: Level, finer: Sequence[Level]) -> bool:
     )
     if level.beyond or lacks_grid:
         return True
-    if level.made == "re-encoded":
+    if level.method == "re-encoded":
         return any(not level.ifd.byte_counts[index] for _, _, _, index in segments_of(level.ifd, level.grid))
     source = next(each for each in reversed(finer) if each.ifd is not None)
     assert source.ifd is not None
-    if source.made == "re-encoded":
+    if source.method == "re-encoded":
         return level.sparse > 0
     blank = sparse_tiles(source.grid, source.ifd)
     side = 1 << (level.level - source.level)

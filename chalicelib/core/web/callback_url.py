@@ -26,7 +26,7 @@ _URL = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class ParsedCallbackUrl:
     """A URL taken apart: `host` is a name or an address without brackets, `target` is what is asked for there."""
 
     scheme: str
@@ -45,7 +45,7 @@ class Endpoint:
         return f"{self.scheme}://{self.host_header}"
 
 
-def parse_endpoint(url: str, *, loopback: bool) -> Endpoint:
+def parse_callback_url(url: str, *, loopback: bool) -> ParsedCallbackUrl:
     """Return the parts of a URL that may be called. With `loopback` also http to this very machine may be.
 
     Raises ValueError with what is wrong, which never repeats the URL.
@@ -75,7 +75,7 @@ def parse_endpoint(url: str, *, loopback: bool) -> Endpoint:
     port = DEFAULT_PORTS[scheme] if port is None else port
     if port != DEFAULT_PORTS[scheme] and port < FIRST_USER_PORT:
         raise ValueError(f"must have port {DEFAULT_PORTS[scheme]}, or one from {FIRST_USER_PORT}")
-    return Endpoint(scheme, host, port, (path or "/") + (f"?{query}" if query else ""))
+    return ParsedCallbackUrl(scheme, host, port, (path or "/") + (f"?{query}" if query else ""))
 
 
 def _check_host(host: str, *, loopback: bool) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
-from chalicelib.core.jobs.source import is_direct, is_meant
+from chalicelib.core.jobs.source import is_direct, is_publishable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ def arrivals(body: Mapping[str, Any]) -> tuple[Arrival, ...]:
     if records is None or not all("s3" in record for record in records):
         raise ValueError("the message is no S3 event notification")
     created = (_arrival(record) for record in records if str(record.get("eventName", "")).startswith("ObjectCreated"))
-    return tuple(arrival for arrival in created if is_meant(arrival.key) and not is_direct(arrival.key))
+    return tuple(arrival for arrival in created if is_publishable(arrival.key) and not is_direct(arrival.key))
 
 
 def _arrival(record: Mapping[str, Any]) -> Arrival:

@@ -26,7 +26,7 @@ LEVEL, PLACE = re.compile(NUMBER), re.compile(rf"{NUMBER}_{NUMBER}\.jpg")
 REGION, SIZE = re.compile(",".join([NUMBER] * 4)), re.compile(f"{NUMBER},{NUMBER}")
 
 
-class NoSuchPieceError(ValueError):
+class NoSuchTileError(ValueError):
     """The slide has nothing there, or the dialect does not promise it: with a sentence that says which."""
 
 
@@ -90,16 +90,16 @@ class PyramidShape:
     def tile(self, level: int, column: int, row: int) -> TileRequest:
         """Return a tile as it is stored. Raises NoSuchPieceError outside the published levels."""
         if level >= self.published:
-            raise NoSuchPieceError(f"the slide has {self.published} levels; there is no level {level}")
+            raise NoSuchTileError(f"the slide has {self.published} levels; there is no level {level}")
         grid = self.grid(level)
         if not (column < grid.columns and row < grid.rows):
-            raise NoSuchPieceError(
+            raise NoSuchTileError(
                 f"level {level} has {grid.columns} x {grid.rows} tiles; there is no tile ({column}, {row})"
             )
         try:
             return TileRequest(name=tile_name(level, column, row, levels=self.depth))
         except ValueError as error:  # somebody else's image, with fewer levels than it needs
-            raise NoSuchPieceError(str(error)) from error
+            raise NoSuchTileError(str(error)) from error
 
     def cut_tile(self, level: int, column: int, row: int) -> TileRequest:
         """Return a tile cut to the level's size; beyond the root, the root halved. Raises NoSuchPieceError."""
@@ -122,7 +122,7 @@ class PyramidShape:
 # -- ours --------------------------------------------------------------------------------------------------------------
 
 
-def our_piece(shape: PyramidShape, level: str, place: str) -> TileRequest:
+def slidehook_tile(shape: PyramidShape, level: str, place: str) -> TileRequest:
     """Return the tile at `level`/`column_row.jpg`, whole. Raises NoSuchPieceError."""
     return shape.tile(*_numbers(level, place))
 
@@ -130,7 +130,7 @@ def our_piece(shape: PyramidShape, level: str, place: str) -> TileRequest:
 def _numbers(level: str, place: str) -> tuple[int, int, int]:
     found = PLACE.fullmatch(place)
     if found is None or not LEVEL.fullmatch(level):
-        raise NoSuchPieceError("a tile is addressed as level/column_row.jpg, for instance 0/3_5.jpg")
+        raise NoSuchTileError("a tile is addressed as level/column_row.jpg, for instance 0/3_5.jpg")
     return int(level), int(found[1]), int(found[2])
 
 
@@ -142,12 +142,12 @@ def dzi_last_level(shape: PyramidShape) -> int:
     return (max(shape.width_px, shape.height_px) - 1).bit_length()
 
 
-def dzi_piece(shape: PyramidShape, level: str, place: str) -> TileRequest:
+def dzi_tile(shape: PyramidShape, level: str, place: str) -> TileRequest:
     """Return the tile at `level`/`column_row.jpg` as DZI numbers levels. Raises NoSuchPieceError."""
     number, column, row = _numbers(level, place)
     last = dzi_last_level(shape)
     if number > last:
-        raise NoSuchPieceError(f"the last level of this DZI is {last}; there is no level {number}")
+        raise NoSuchTileError(f"the last level of this DZI is {last}; there is no level {number}")
     return shape.cut_tile(last - number, column, row)
 
 
@@ -155,7 +155,7 @@ def dzi_document(shape: PyramidShape, tiles_url: str) -> str:
     """Return the descriptor. `tiles_url` is where the tiles of exactly this generation are; readers that do not look
     at it ask beside the descriptor. Raises NoSuchPieceError for a slide that a DZI cannot describe."""
     if not shape.is_complete:
-        raise NoSuchPieceError(
+        raise NoSuchTileError(
             f"of this slide {shape.published} of {shape.depth} levels were published (base_only); a DZI promises all"
         )
     return (
@@ -202,7 +202,7 @@ def _full_sizes(shape: PyramidShape) -> list[tuple[int, int]]:
     return [root, *(size for size in halved if max(size) >= SMALLEST_SIZE_PX)]
 
 
-def iiif_piece(shape: PyramidShape, region: str, size: str) -> TileRequest:
+def iiif_tile(shape: PyramidShape, region: str, size: str) -> TileRequest:
     """Return what answers `region` at `size`: a tile, or the whole slide at a size that info.json lists. `max` is the
     largest there is. Raises NoSuchPieceError for anything else."""
     x, y, width, height = _region(shape, unquote(region))
@@ -221,7 +221,7 @@ def iiif_piece(shape: PyramidShape, region: str, size: str) -> TileRequest:
         piece = shape.cut_tile(level, column, row)
         if (piece.width_px, piece.height_px) == wanted:
             return piece
-    raise NoSuchPieceError(
+    raise NoSuchTileError(
         f"{unquote(region):.40}/{unquote(size):.20} is neither a tile of this slide nor a size that its info.json lists"
     )
 
@@ -231,7 +231,7 @@ def _region(shape: PyramidShape, text: str) -> tuple[int, int, int, int]:
         return 0, 0, shape.width_px, shape.height_px
     found = REGION.fullmatch(text)
     if found is None:
-        raise NoSuchPieceError(f"{text:.40} is no region: full, or x,y,w,h in pixels")
+        raise NoSuchTileError(f"{text:.40} is no region: full, or x,y,w,h in pixels")
     x, y, width, height = (int(number) for number in found.groups())
     return x, y, width, height
 
@@ -247,5 +247,5 @@ def _size(text: str, most: tuple[int, int]) -> tuple[int, int]:
         return most
     found = SIZE.fullmatch(text)
     if found is None:
-        raise NoSuchPieceError(f"{text:.20} is no size that is answered: max, or w,h in pixels")
+        raise NoSuchTileError(f"{text:.20} is no size that is answered: max, or w,h in pixels")
     return int(found[1]), int(found[2])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from chalicelib.core.imaging.raster import Pixels
 
 
-def excerpt(jpeg: bytes, piece: TileRequest) -> bytes:
+def render_tile(jpeg: bytes, piece: TileRequest) -> bytes:
     """Return the piece of a stored tile as JPEG. Raises CorruptTileError if the tile cannot be read."""
     if piece.whole:
         return jpeg

@@ -12,8 +12,8 @@ from chalice.app import Request
 
 from chalicelib.core.errors import (
     ForbiddenError,
+    RateLimitedError,
     SignatureError,
-    TooManyTriesError,
     UnauthorizedError,
 )
 from chalicelib.core.standard_webhooks import HEADERS, Signed, signed_in, signer
@@ -55,7 +55,12 @@ def authorize(request: Request, services: Services, scope: Scope, *, by_collecti
     Requests to read from this machine need no token if the settings say so. Raises UnauthorizedError, ForbiddenError.
     """
     caller = _bearer(request, services)
-    if caller is None and scope is Scope.READ and services.settings.open_reads and is_loopback(request):
+    if (
+        caller is None
+        and scope is Scope.READ
+        and services.settings.allow_anonymous_local_reads
+        and is_loopback(request)
+    ):
         return EVERYONE
     caller = _require_caller(caller)
     require_scope(caller, scope)
@@ -168,11 +173,11 @@ def is_loopback(request: Request) -> bool:
 
 
 def count_try(request: Request, services: Services) -> None:
-    """Count an attempt to sign in, successful or not. Raises TooManyTriesError for too many in a minute."""
+    """Count an attempt to sign in, successful or not. Raises RateLimitedError for too many in a minute."""
     source = str((request.context.get("identity") or {}).get("sourceIp") or "unknown")
     who = hashlib.sha256(_network(source).encode()).hexdigest()[:32]
-    if services.doorbook.count_try(who, now=services.clock.now()) > TRIES_A_MINUTE:
-        raise TooManyTriesError(f"more than {TRIES_A_MINUTE} attempts to sign in within a minute")
+    if services.access_records.count_try(who, now=services.clock.now()) > TRIES_A_MINUTE:
+        raise RateLimitedError(f"more than {TRIES_A_MINUTE} attempts to sign in within a minute")
 
 
 def _network(source: str) -> str:

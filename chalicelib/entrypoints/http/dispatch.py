@@ -11,7 +11,7 @@ from typing import Any
 
 from chalice.app import CaseInsensitiveMapping, Request, Response
 
-from chalicelib.adapters.request_context import errand
+from chalicelib.adapters.request_context import request_context
 from chalicelib.core.errors import ForbiddenError, SlidehookError
 from chalicelib.core.standard_webhooks import Signed
 from chalicelib.core.web.auth import Caller, Scope
@@ -47,7 +47,7 @@ def dispatch(route: Route, request: Request, services: Services, arguments: dict
             logger.exception("%s failed", handler.__name__)
             return problem(SlidehookError("the service failed to respond"), status=500)
 
-    with errand(request_id, handler.__name__):
+    with request_context(request_id, handler.__name__):
         try:
             response = run_once(request, services, run)
         except SlidehookError as error:

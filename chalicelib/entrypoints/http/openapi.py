@@ -71,23 +71,25 @@ TAGS = {
 
 
 def show_document(call: Call) -> Response:
-    body, tag = _written(open_reads=call.services.settings.open_reads)
+    body, tag = _written(allow_anonymous_local_reads=call.services.settings.allow_anonymous_local_reads)
     return conditional_json(call.request, body, tag, headers={"Cache-Control": "no-cache"})
 
 
 @cache
-def _written(*, open_reads: bool) -> tuple[dict[str, Any], str]:
-    body = document(open_reads=open_reads)
+def _written(*, allow_anonymous_local_reads: bool) -> tuple[dict[str, Any], str]:
+    body = document(allow_anonymous_local_reads=allow_anonymous_local_reads)
     return body, f'W/"{hashlib.sha256(json.dumps(body).encode()).hexdigest()[:32]}"'
 
 
-def document(found: tuple[Operation, ...] | None = None, *, open_reads: bool = False) -> dict[str, Any]:
-    """Return the document of these operations (all if omitted) as JSON; `open_reads` is that of the settings."""
+def document(
+    found: tuple[Operation, ...] | None = None, *, allow_anonymous_local_reads: bool = False
+) -> dict[str, Any]:
+    """Return the document of these operations (default: all) as JSON; `allow_anonymous_local_reads` is the setting."""
     found = operations() if found is None else found
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
     for operation in found:
         described = paths[operation.path][operation.method.lower()] = _operation(operation)
-        if open_reads and operation.route.access is Access.READ:
+        if allow_anonymous_local_reads and operation.route.access is Access.READ:
             described["security"] = [{}, {"token": []}]
     return {
         "openapi": "3.1.0",

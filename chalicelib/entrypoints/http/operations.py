@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from chalicelib.core.errors import (
-    CallbacksOffError,
+    CallbacksDisabledError,
     ForbiddenError,
     InvalidRequestError,
     KeyInUseError,
@@ -30,7 +30,7 @@ from chalicelib.hooks.base import Hook
 from chalicelib.hooks.registry import hooks
 
 # Errors of every hook.
-HOOK_ERRORS = (*BODY, ReplayedError, CallbacksOffError, TooManySubscribersError)
+HOOK_ERRORS = (*BODY, ReplayedError, CallbacksDisabledError, TooManySubscribersError)
 RESULTS: dict[object, type[BaseModel]] = {Job: JobDocument, Sync: SyncDocument}
 
 

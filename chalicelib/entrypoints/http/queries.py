@@ -95,7 +95,7 @@ class ListQuery(Query):
 class EventsQuery(Query):
     """A page of the events of a job."""
 
-    after: Cursor | None = Field(default=None, description="`after` of the previous page")
+    cursor: Cursor | None = Field(default=None, description="`next` of the previous page")
     limit: Annotated[int, Field(ge=1, le=MAX_EVENTS), BeforeValidator(_whole)] = Field(
         default=MAX_EVENTS, description="maximum number of events in a page"
     )

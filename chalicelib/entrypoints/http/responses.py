@@ -7,7 +7,6 @@ from typing import Any
 from chalice.app import Request, Response
 
 from chalicelib.core.errors import (
-    AnswerTooLargeError,
     BadAddressError,
     BodyTooLargeError,
     BucketNotAllowedError,
@@ -19,8 +18,9 @@ from chalicelib.core.errors import (
     NoSuchCollectionError,
     NoSuchSessionError,
     NotFoundError,
+    RateLimitedError,
+    ResponseTooLargeError,
     SlidehookError,
-    TooManyTriesError,
     TransientError,
     UnauthorizedError,
     UnsupportedMediaError,
@@ -37,7 +37,7 @@ PROBLEM_TYPE = "application/problem+json"
 
 # The nearest base class of an error decides. Every other error of a slide or a destination is 422.
 STATUS: dict[type[SlidehookError], int] = {
-    AnswerTooLargeError: 413,
+    ResponseTooLargeError: 413,
     BadAddressError: 400,
     BodyTooLargeError: 413,
     BucketNotAllowedError: 403,
@@ -46,7 +46,7 @@ STATUS: dict[type[SlidehookError], int] = {
     MethodNotAllowedError: 405,
     NotFoundError: 404,
     SlidehookError: 422,
-    TooManyTriesError: 429,
+    RateLimitedError: 429,
     TransientError: 503,
     UnauthorizedError: 401,
     UnsupportedMediaError: 415,
@@ -74,7 +74,7 @@ def problem(error: SlidehookError, *, status: int | None = None) -> Response:
     headers: Headers = {"Content-Type": PROBLEM_TYPE}
     if status == STATUS[UnauthorizedError]:
         headers["WWW-Authenticate"] = "Bearer"
-    if status == STATUS[TooManyTriesError]:
+    if status == STATUS[RateLimitedError]:
         headers["Retry-After"] = str(TRY_AGAIN_SECONDS)
     if status == STATUS[TransientError]:
         headers["Retry-After"] = str(RETRY_SECONDS)

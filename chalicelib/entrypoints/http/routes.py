@@ -14,24 +14,24 @@ from typing import TYPE_CHECKING, Any
 from chalice.app import Response
 
 from chalicelib.core.errors import (
-    AnswerTooLargeError,
     BadAddressError,
     BodyTooLargeError,
-    CallbacksOffError,
+    CallbacksDisabledError,
     ConflictError,
     DestinationError,
     ForbiddenError,
     InvalidRequestError,
     LimitError,
-    NoProgressError,
     NotCancellableError,
     NotFoundError,
     NotRetryableError,
+    RateLimitedError,
+    ResponseTooLargeError,
+    RetriesExhaustedError,
     SlideError,
     SlidehookError,
     SourceError,
     StagingError,
-    TooManyTriesError,
     UnauthorizedError,
     UnsupportedMediaError,
 )
@@ -161,7 +161,7 @@ INVALID = (InvalidRequestError,)
 MISSING = (NotFoundError,)
 BODY = (InvalidRequestError, BodyTooLargeError, UnsupportedMediaError)
 SUBMIT_ERRORS = (SourceError, DestinationError, SlideError)
-RETRY_ERRORS = (NotFoundError, NotRetryableError, *SUBMIT_ERRORS, StagingError, NoProgressError)
+RETRY_ERRORS = (NotFoundError, NotRetryableError, *SUBMIT_ERRORS, StagingError, RetriesExhaustedError)
 READ, SUBMIT, ADMIN, PUBLIC = Access.READ, Access.SUBMIT, Access.ADMIN, Access.PUBLIC
 
 
@@ -221,7 +221,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/jobs/{job_id}/deliveries/{delivery}/replay", SUBMIT, lambda: deliveries.replay_delivery,
         lambda: Spec(
             summary="Send a callback delivery again", responses={202: schemas.deliveries.DeliveryDocument},
-            errors=(NotFoundError, ConflictError, CallbacksOffError), response_headers={202: ("Location",)}),
+            errors=(NotFoundError, ConflictError, CallbacksDisabledError), response_headers={202: ("Location",)}),
         group="jobs"),
     Route("GET", "/orphans", ADMIN, lambda: jobs.show_orphans, lambda: Spec(
         summary="List collections that ended jobs left in MongoDB", responses={200: schemas.job_lists.OrphanList},
@@ -256,7 +256,7 @@ ROUTES: tuple[Route, ...] = (
         group="tiles"),
     Route("GET", "/thumb", READ, lambda: tiles.show_thumbnail, lambda: _tile(
         "Get the thumbnail of an image: its smallest tile", query=queries.ThumbnailQuery), group="tiles"),
-    Route("GET", "/beside/{image_store}/{image}/{name}", READ, lambda: tiles.show_associated, lambda: Spec(
+    Route("GET", "/associated/{image_store}/{image}/{name}", READ, lambda: tiles.show_associated, lambda: Spec(
         summary="Get an associated image or the ICC profile of a slide",
         responses={200: (JPEG, "application/octet-stream")}, errors=MISSING), group="tiles"),
     # -- slides
@@ -265,7 +265,7 @@ ROUTES: tuple[Route, ...] = (
         {200: (schemas.slides.SlideDescription, "application/xml")}, NotFoundError), group="slides"),
     Route("GET", "/slides/{slide}/{level}/{tile}", READ, lambda: slides.show_slide_tile, lambda: _cached(
         "Get a tile by Slidehook's levels, or by DZI's (`_files`)", {200: JPEG}, NotFoundError,
-        AnswerTooLargeError), group="slides"),
+        ResponseTooLargeError), group="slides"),
     Route("GET", "/iiif/{slide}", READ, lambda: slides.redirect_to_info, lambda: Spec(
         summary="IIIF: redirect to info.json", responses={303: None}, errors=MISSING,
         response_headers={303: ("Location",)}), group="slides"),
@@ -273,7 +273,7 @@ ROUTES: tuple[Route, ...] = (
         "IIIF: get the image information", {200: "application/json"}, NotFoundError), group="slides"),
     Route("GET", "/iiif/{slide}/{region}/{size}/{rotation}/{picture}", READ, lambda: slides.show_region,
         lambda: _cached("IIIF: get a tile, or the full slide at a listed size", {200: JPEG}, NotFoundError,
-            BadAddressError, AnswerTooLargeError), group="slides"),
+            BadAddressError, ResponseTooLargeError), group="slides"),
     # -- catalogue
     Route("GET", "/collections", READ, lambda: catalogue.list_collections, lambda: Spec(
         summary="List collections with their sessions", responses={200: schemas.catalogue.CollectionList}),
@@ -311,7 +311,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/sign-in", PUBLIC, lambda: sign_in.sign_in, lambda: Spec(
         summary="Sign a browser in with a token or with the code of a link", responses={200: schemas.service.SignedIn},
         body=schemas.service.SignInParameters, response_headers={200: ("Set-Cookie",)},
-        errors=(*BODY, TooManyTriesError, ForbiddenError, UnauthorizedError)), group="service"),
+        errors=(*BODY, RateLimitedError, ForbiddenError, UnauthorizedError)), group="service"),
     Route("POST", "/sign-in/links", Access.TOKEN, lambda: sign_in.create_link, lambda: Spec(
         summary="Create a link that signs one browser in", responses={201: schemas.service.SignInLink}),
         group="service"),

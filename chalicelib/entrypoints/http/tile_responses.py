@@ -6,10 +6,10 @@ therefore decided by an index, without reading the tile.
 
 from chalice.app import Request, Response
 
-from chalicelib.core.errors import AnswerTooLargeError, CorruptTileError, NotFoundError
+from chalicelib.core.errors import CorruptTileError, NotFoundError, ResponseTooLargeError
 from chalicelib.core.ids import tile_id
 from chalicelib.core.web.tile_protocols import TileRequest
-from chalicelib.core.web.tile_render import excerpt
+from chalicelib.core.web.tile_render import render_tile
 from chalicelib.entrypoints.http.responses import Headers
 from chalicelib.services import Services
 
@@ -22,7 +22,7 @@ CACHE_SECONDS = 7 * 24 * 3600
 
 def cache_control_of(services: Services, *, immutable: bool) -> str:
     """Return the Cache-Control of a response whose URL always has the same content (`immutable`), or may change."""
-    who = "public" if services.settings.open_reads else "private"
+    who = "public" if services.settings.allow_anonymous_local_reads else "private"
     return f"{who}, max-age={CACHE_SECONDS}, immutable" if immutable else f"{who}, no-cache"
 
 
@@ -31,7 +31,7 @@ def tile_response(
 ) -> Response | None:
     """Return a tile, or a part of it, as a response; None if there is no such tile.
 
-    Raises AnswerTooLargeError, and NotFoundError for a tile that is damaged in MongoDB.
+    Raises ResponseTooLargeError, and NotFoundError for a tile that is damaged in MongoDB.
     """
     headers: Headers = {"Content-Type": "image/jpeg", "Cache-Control": cache_control}
     known = str(request.headers.get("if-none-match", ""))
@@ -46,11 +46,11 @@ def tile_response(
     if known.strip() == "*" or tag in known:  # a tile that another program stored, with another id
         return Response(body=b"", status_code=304, headers=headers)
     try:
-        body = excerpt(jpeg, requested)
+        body = render_tile(jpeg, requested)
     except CorruptTileError as error:
         raise NotFoundError(f"tile {requested.name} of image {image} is damaged: {error}") from error
     if len(body) > MAX_RESPONSE_BYTES:
-        raise AnswerTooLargeError(
+        raise ResponseTooLargeError(
             f"tile {requested.name} of image {image} has {len(body)} bytes; a response has at most {MAX_RESPONSE_BYTES}"
         )
     return Response(body=body, status_code=200, headers=headers)

@@ -143,16 +143,16 @@ function tell(action, answers, name, refused) {
 
 /** Retry failed jobs by the code of their error, all of them, page after page. `failed` are those that are seen. */
 export async function redrive(failed, session) {
-  const codes = new Map([["no_progress", 0]]);
+  const codes = new Map([["retries_exhausted", 0]]);
   for (const job of failed) if (job.error) codes.set(job.error.code, (codes.get(job.error.code) || 0) + 1);
-  const boxes = [...codes].map(([code, seen]) => [code, h("input", { type: "checkbox", checked: code === "no_progress" || codes.size === 2 }), seen]);
+  const boxes = [...codes].map(([code, seen]) => [code, h("input", { type: "checkbox", checked: code === "retries_exhausted" || codes.size === 2 }), seen]);
   const answer = await confirm({
     title: session ? "Redrive failed jobs of this session?" : "Redrive all failed jobs?",
     yes: "Redrive",
     read: () => boxes.filter(([, box]) => box.checked).map(([code]) => code),
     body: [
       h("p", null, "All failed jobs that ended with one of these errors are queued again, also those that are not on this page. They do only what is missing."),
-      h("div", { class: "list" }, boxes.map(([code, box, seen]) => h("label", { class: "row" }, box, h("code", null, code), seen ? h("span", { class: "quiet" }, `${seen} on this page`) : code === "no_progress" && h("span", { class: "quiet" }, "given up after too many tries")))),
+      h("div", { class: "list" }, boxes.map(([code, box, seen]) => h("label", { class: "row" }, box, h("code", null, code), seen ? h("span", { class: "quiet" }, `${seen} on this page`) : code === "retries_exhausted" && h("span", { class: "quiet" }, "given up after too many tries")))),
     ],
   });
   if (!answer || !answer.length) return false;

@@ -6,7 +6,7 @@ import { pageAddress } from "./shell.js";
 
 export const STATES = ["queued", "planning", "tiling", "finishing", "done", "failed", "cancelled", "superseded"];
 export const LIVE = new Set(STATES.slice(0, 4));
-export const HOW = { passthrough: "copied as stored", "lossless-crop": "cut without loss", "re-encoded": "encoded anew", made: "made from the finer level" };
+export const HOW = { passthrough: "copied as stored", "lossless-crop": "cut without loss", "re-encoded": "encoded anew", downsampled: "made from the finer level" };
 const MEANING = {
   queued: "waits for a worker", planning: "its header is being read", tiling: "its tiles are being stored", finishing: "is being counted and published",
   done: "readers see it", failed: "ended with an error", cancelled: "was cancelled", superseded: "a newer job took its place",
@@ -89,7 +89,7 @@ export function pictureOf(job) {
 
 /** Return what went wrong, as it is kept: a sentence, and what to do. */
 export function troubleOf(job) {
-  const trouble = job.error || job.trouble;
+  const trouble = job.error || job.last_transient_error;
   if (!trouble) return null;
   return h("p", { class: `trouble small anywhere ${job.error ? "bad" : "warn"}` },
     h("strong", null, job.error ? "" : "Tried again: "), `${sentence(trouble.message)} `, h("span", { class: "quiet" }, trouble.hint));

@@ -9,11 +9,11 @@ import { preview } from "./preview.js";
 import { pyramid } from "./pyramid.js";
 import { askForToken, barred, complain, notice, onWho, pageAddress, say, shell } from "./shell.js";
 
-const LINES = 300;
+const LINES = 300, EVENTS_PAGE = 500;
 const HAPPENED = {
-  submitted: "submitted", again: "queued again", planning: "a worker is reading its header", planned: "planned", chunk: "a chunk is done", trouble: "an error, to be tried again",
+  submitted: "submitted", requeued: "queued again", planning: "a worker is reading its header", planned: "planned", chunk: "a chunk is done", transient_error: "an error, to be tried again",
   rescued: "its messages were sent again", finishing: "all chunks are done", published: "readers see it", verified: "verified", failed: "failed",
-  cancelled: "cancelled", superseded: "superseded", swept: "leftovers were swept",
+  cancelled: "cancelled", superseded: "superseded", cleaned_up: "staged tiles were discarded",
 };
 
 const main = document.getElementById("main");
@@ -30,7 +30,7 @@ const wide = h("div", { class: "wide" }, parts.progress, parts.pyramid, parts.ve
 show(main, main.querySelector(".notices"), head, trouble, h("div", { class: "columns" }, wide, parts.facts));
 ghosts();
 
-let job = null, filled = null, lines = [], after = null, deliveries = null, place = null, logProblem = null;
+let job = null, filled = null, lines = [], next = null, deliveries = null, place = null, logProblem = null;
 let upload = null; // of a verification: the job whose slide it looks at
 
 const looking = poll(look, { every: 2000, onstate });
@@ -68,10 +68,10 @@ async function readLog(signal) {
   try {
     let page;
     do {
-      page = await get(`${job.links.events}${after ? `?after=${encodeURIComponent(after)}` : ""}`, { signal });
+      page = await get(`${job.links.events}?limit=${EVENTS_PAGE}${next ? `&cursor=${encodeURIComponent(next)}` : ""}`, { signal });
       lines = [...lines, ...page.events].slice(-LINES);
-      after = page.after || after;
-    } while (page.more && page.events.length);
+      next = page.next || next;
+    } while (page.events.length === EVENTS_PAGE);
     logProblem = null;
   } catch (error) {
     if (error.name === "AbortError") throw error;
@@ -134,7 +134,7 @@ function drawHead() {
       Object.entries(ACTIONS).filter(([, action]) => !action.apart && action.takes(job)).map(([name, action]) => h("button", { type: "button", class: action.danger ? "danger" : null, ...barred(action.needs), onclick: () => act(name) }, action.label)),
       job.result && h("a", { class: "button main", href: viewerPage(job) }, "View")),
   );
-  const problem = job.error || job.trouble;
+  const problem = job.error || job.last_transient_error;
   show(trouble, isFaulty(job) && drawFaulty(), problem && h("div", { class: `notice ${job.error ? (job.state === "superseded" ? "warn" : "bad") : "warn"}` },
     h("div", null, h("strong", null, job.error ? "" : "Trying again after an error: "), `${sentence(problem.message)} `, problem.hint, " ", h("code", { class: "small" }, problem.code))));
 }
@@ -196,10 +196,10 @@ function drawPyramid() {
         const share = done.has(level.level) ? done.get(level.level) / Math.max(1, level.tiles) : 0;
         return h("tr", null, h("th", { scope: "row" }, level.level), h("td", null, `${number(level.width_px)} × ${number(level.height_px)}`),
           h("td", null, `${level.columns} × ${level.rows}`, level.sparse > 0 && h("span", { class: "quiet small" }, ` (${number(level.sparse)} left out by the file)`)),
-          h("td", null, done.has(level.level) ? `${share >= 1 ? 100 : Math.floor(100 * share)} %` : "–"), h("td", null, HOW[level.made] || level.made));
+          h("td", null, done.has(level.level) ? `${share >= 1 ? 100 : Math.floor(100 * share)} %` : "–"), h("td", null, HOW[level.method] || level.method));
       }))),
     bad.count > 0 && h("details", { class: "bad-tiles" }, h("summary", null, h("strong", null, count(bad.count, "damaged tile")), h("span", { class: "quiet" }, job.options.on_bad_tile === "skip" ? " left out" : " shown blank")),
-      h("ul", { class: "small" }, bad.listed.map((tile) => h("li", { class: "anywhere" }, `level ${tile.level}, column ${tile.column}, row ${tile.row}, byte ${number(tile.offset)}: ${tile.reason}`)), bad.count > bad.listed.length && h("li", { class: "quiet" }, `and ${number(bad.count - bad.listed.length)} more`))),
+      h("ul", { class: "small" }, bad.items.map((tile) => h("li", { class: "anywhere" }, `level ${tile.level}, column ${tile.column}, row ${tile.row}, byte ${number(tile.offset)}: ${tile.reason}`)), bad.count > bad.items.length && h("li", { class: "quiet" }, `and ${number(bad.count - bad.items.length)} more`))),
   ];
 }
 
@@ -218,7 +218,7 @@ function drawVerification() {
 
 function drawAttempts() {
   const past = [...job.attempts].reverse();
-  const now = isLive(job) && { attempt: job.attempt, started_at: job.started_at, ended_at: null, outcome: job.state, error: job.trouble };
+  const now = isLive(job) && { attempt: job.attempt, started_at: job.started_at, ended_at: null, outcome: job.state, error: job.last_transient_error };
   return [
     h("h2", null, job.attempts.length + (now ? 1 : 0) > 1 ? "Attempts" : "Attempt"),
     h("ol", { class: "timeline" }, [now, ...past].filter(Boolean).map((each) => h("li", { class: each.outcome === "done" && isFaulty(job) && each.attempt === job.attempt ? "done faulty" : each.outcome, "data-key": `attempt ${each.attempt}` },
@@ -237,7 +237,7 @@ function drawLog() {
     h("div", { class: "head" }, h("h2", null, "Log"), h("a", { class: "small", href: address(job.links.events) }, "as JSON")),
     logProblem && h("p", { class: "small flaw" }, `The log cannot be read just now: ${logProblem.message}`),
     lines.length
-      ? h("ul", { class: "lines small", "aria-label": "Log", tabindex: "0" }, lines.map((line, at) => h("li", { class: ["failed", "trouble"].includes(line.event) ? "flaw" : null, "data-key": `${line.at} ${line.event} ${line.chunk ?? ""} ${at}` },
+      ? h("ul", { class: "lines small", "aria-label": "Log", tabindex: "0" }, lines.map((line, at) => h("li", { class: ["failed", "transient_error"].includes(line.event) ? "flaw" : null, "data-key": `${line.at} ${line.event} ${line.chunk ?? ""} ${at}` },
           clock(line.at), h("span", { class: "anywhere" }, told(line)))))
       : !logProblem && h("p", { class: "quiet small" }, "No log is kept of this job."),
   ];

@@ -58,7 +58,7 @@ function described(text, found, job) {
     mpp: found.mpp_x,
     magnification: found.magnification,
     vendor: found.vendor,
-    icc: profileBytes ? { bytes: profileBytes, href: address(`/beside/${store}/${image}/icc`) } : null,
+    icc: profileBytes ? { bytes: profileBytes, href: address(`/associated/${store}/${image}/icc`) } : null,
     job: found.job || job?.id || null,
     session: job?.destination.session || null,
     depth: levelCount(width, height, tileSize),

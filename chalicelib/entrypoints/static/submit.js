@@ -302,7 +302,7 @@ function drawRow(row) {
 
 /** Return how far the job of a card is, or how it ended. */
 function outcome({ job, already }) {
-  const problem = job.error || job.trouble;
+  const problem = job.error || job.last_transient_error;
   return [
     h("div", { class: "row" },
       job.state === "done" ? h("strong", { class: "sound" }, already ? "Published already: nothing had to be done." : "Published") : stateOf(job),
@@ -354,7 +354,7 @@ function preview(found, open) {
     h("p", { class: "small quiet" }, [slide.vendor, slide.magnification && `${slide.magnification} ×`, slide.mpp_x && `${slide.mpp_x} µm per pixel`, `tiles of ${found.tile_size_px} px`, found.associated.length && `beside it: ${found.associated.join(", ")}`].filter(Boolean).join(" · ")),
     h("table", { class: "levels number" }, h("caption", { class: "unseen" }, "Levels, finest first"),
       h("thead", null, h("tr", null, ["Level", "Pixels", "Tiles", "Stored as", "How"].map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", null, levels.map((level) => h("tr", null, h("th", { scope: "row" }, level.level), h("td", null, `${number(level.width_px)} × ${number(level.height_px)}`), h("td", null, number(level.tiles)), h("td", null, level.stored ? level.stored.compression : "–"), h("td", null, HOW[level.made] || level.made, level.beyond_end > 0 && h("span", { class: "flaw" }, ` (${level.beyond_end} beyond the file's end)`)))))),
+      h("tbody", null, levels.map((level) => h("tr", null, h("th", { scope: "row" }, level.level), h("td", null, `${number(level.width_px)} × ${number(level.height_px)}`), h("td", null, number(level.tiles)), h("td", null, level.stored ? level.stored.compression : "–"), h("td", null, HOW[level.method] || level.method, level.beyond_end > 0 && h("span", { class: "flaw" }, ` (${level.beyond_end} beyond the file's end)`)))))),
     h("p", { class: "small quiet" }, `${seconds(estimate.worker_seconds)} of worker time. The cost is that of AWS, without MongoDB.`));
 }
 

@@ -41,7 +41,7 @@ def tile(
     `threads` read and write at once, `cores` of them decode and encode.
     Harmless to repeat, at any moment and beside itself: the same bytes go under the same ids. Raises SourceError if
     the object is not what was pinned, CorruptTileError for a damaged tile if the job is not to survive one,
-    OutOfTimeError, TileConflictError, WorkLostError.
+    OutOfTimeError, TileConflictError, PlanExpiredError.
     """
     if job.state is not State.TILING:
         return
@@ -51,51 +51,51 @@ def tile(
         _forward(job, plan, number, queue)
         return
     begun_at = clock.now()
-    hand = ChunkContext(job, plan, plan.chunks[number], threads, cores, slides, archive, work, clock)
-    _work_through(hand)
+    context = ChunkContext(job, plan, plan.chunks[number], threads, cores, slides, archive, work, clock)
+    _work_through(context)
     # Only after the database acknowledged every tile the chunk is marked: a crash in between repeats the tiles.
     record = ChunkRecord(
         number=number,
-        tiles=len(hand.ids),
-        source_bytes=hand.chunk.source_bytes,
-        digest=digest_sum(hand.ids),
+        tiles=len(context.ids),
+        source_bytes=context.chunk.source_bytes,
+        digest=digest_sum(context.ids),
         ended_at=(ended_at := clock.now()),
         seconds=ended_at - begun_at,
-        tiles_bad=len(hand.bad),
-        skipped=tuple(hand.skipped) if any(hand.skipped) else (),
-        bad_tiles=tuple(sorted(hand.bad, key=lambda bad: (bad.level, bad.row, bad.column))[:MAX_BAD_TILES]),
-        **_faults(hand),
+        tiles_bad=len(context.bad),
+        skipped=tuple(context.skipped) if any(context.skipped) else (),
+        bad_tiles=tuple(sorted(context.bad, key=lambda bad: (bad.level, bad.row, bad.column))[:MAX_BAD_TILES]),
+        **_faults(context),
     )
     after = jobs.finish_chunk(job, record)
     if after is not None:
         _forward(after, plan, number, queue)
 
 
-def _faults(hand: ChunkContext) -> dict[str, Any]:
+def _faults(context: ChunkContext) -> dict[str, Any]:
     """What the record of a verification's chunk says more."""
-    if not hand.faults:
+    if not context.faults:
         return {}
-    kinds = [found.fault for found in hand.faults]
+    kinds = [found.fault for found in context.faults]
     return {
         **{kind: kinds.count(kind) for kind in FAULTS},
-        "surplus": sum(found.documents - 1 for found in hand.faults if found.fault == "doubled"),
-        "faults": tuple(sorted(hand.faults, key=lambda found: (found.level, found.row, found.column))[:MAX_FAULTS]),
+        "surplus": sum(found.documents - 1 for found in context.faults if found.fault == "doubled"),
+        "faults": tuple(sorted(context.faults, key=lambda found: (found.level, found.row, found.column))[:MAX_FAULTS]),
     }
 
 
-def _work_through(hand: ChunkContext) -> None:
-    if hand.chunk.kind == "copy":
-        copy(hand)
+def _work_through(context: ChunkContext) -> None:
+    if context.chunk.kind == "copy":
+        copy(context)
         return
     # Codecs and numpy are paid for by those who decode only.
-    if hand.chunk.kind == "crop":
-        from chalicelib.steps.tile.cut import cut
+    if context.chunk.kind == "crop":
+        from chalicelib.steps.tile.crop import crop
 
-        cut(hand)
+        crop(context)
     else:
         from chalicelib.steps.tile.make import make
 
-        make(hand)
+        make(context)
 
 
 def _forward(job: Job, plan: Plan, number: int, queue: Queue) -> None:

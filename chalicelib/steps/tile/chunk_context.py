@@ -108,7 +108,7 @@ class ChunkContext:
         found = self.archive.stored(self.job.destination.database, image, [tile.name for tile in tiles])
         for tile in tiles:
             level, column, row = tile_address(tile.name, levels=self.plan.depth)
-            is_exact = self.level(level).made in ("passthrough", "lossless-crop")
+            is_exact = self.level(level).method in ("passthrough", "lossless-crop")
             documents = found.get(tile.name, ())
             if fault := judge(tile.name, tile.id, documents, is_exact=is_exact):
                 self.faults.append(

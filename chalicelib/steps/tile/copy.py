@@ -10,25 +10,25 @@ from chalicelib.ports.archive import Tile
 from chalicelib.steps.tile.chunk_context import ChunkContext
 
 
-def copy(hand: ChunkContext) -> None:
+def copy(context: ChunkContext) -> None:
     """Store the chunk's tiles as they are in the file, each a JPEG file of its own."""
-    found, unreadable = hand.windows()
+    found, unreadable = context.windows()
     lost: list[Tile] = []
     for record, reason in unreadable:
-        lost += _stand_in(hand, record, reason)
-    hand.write(lost)
-    window_copy = _WindowCopy(hand)
-    hand.spread(window_copy.copy, found)
+        lost += _stand_in(context, record, reason)
+    context.write(lost)
+    window_copy = _WindowCopy(context)
+    context.spread(window_copy.copy, found)
 
 
 class _WindowCopy:
     """Copies windows on several threads, so that reading, completing and inserting go on side by side."""
 
-    def __init__(self, hand: ChunkContext) -> None:
-        self._hand = hand
+    def __init__(self, context: ChunkContext) -> None:
+        self._hand = context
         self._splicers = {
             level.level: Splicer(level.storage.prefix, (level.storage.tile_width_px, level.storage.tile_height_px))
-            for level in hand.plan.levels
+            for level in context.plan.levels
             if level.storage is not None
         }
         # One thread completes tiles while the others wait for the network. Each tile's hash lets go of the interpreter:
@@ -54,6 +54,6 @@ class _WindowCopy:
         return tiles
 
 
-def _stand_in(hand: ChunkContext, record: TileRecord, reason: str) -> list[Tile]:
-    hand.note_bad(record, reason)
-    return hand.stand_in(record.level, record.column, record.row)
+def _stand_in(context: ChunkContext, record: TileRecord, reason: str) -> list[Tile]:
+    context.note_bad(record, reason)
+    return context.stand_in(record.level, record.column, record.row)

@@ -22,14 +22,14 @@ from chalicelib.steps.tile.chunk_context import BATCH_BYTES, ChunkContext
 Place = tuple[int, int]
 
 
-def make(hand: ChunkContext) -> None:
+def make(context: ChunkContext) -> None:
     """Make and store the chunk's tiles."""
-    _Making(hand).run()
+    _Making(context).run()
 
 
 @dataclass(slots=True)
 class _Making:
-    hand: ChunkContext
+    context: ChunkContext
     stored: dict[Place, dict[int, bytes]] = field(default_factory=dict)
     records: dict[Place, TileRecord] = field(default_factory=dict)
     kept: dict[Place, Pixels | None] = field(default_factory=dict)
@@ -39,11 +39,11 @@ class _Making:
     splicer: Splicer | None = None
 
     def run(self) -> None:
-        chunk = self.hand.chunk
+        chunk = self.context.chunk
         source = self._source()
         fast = self._is_halved_by_its_decoder(source)
         first = chunk.level + 1 if chunk.from_pixels or fast else chunk.level
-        parts = [self._part(level, source) for level in range(first, chunk.level + chunk.made_levels + 1)]
+        parts = [self._part(level, source) for level in range(first, chunk.level + chunk.downsampled_levels + 1)]
         bands = Bands(parts, self._publish, self._spread, self._hand_on if chunk.hands_on else None)
         if not chunk.from_pixels:
             self._read()
@@ -62,17 +62,19 @@ class _Making:
 
     def _source(self) -> PlannedLevel:
         """The stored level that everything here is made from, by this chunk or the stages before it."""
-        return [level for level in self.hand.plan.levels[: self.hand.chunk.level + 1] if level.storage is not None][-1]
+        return [
+            level for level in self.context.plan.levels[: self.context.chunk.level + 1] if level.storage is not None
+        ][-1]
 
     def _is_halved_by_its_decoder(self, source: PlannedLevel) -> bool:
         """Whether the stored tiles are those of the published grid, and are only needed at half size."""
-        chunk, storage, size = self.hand.chunk, source.storage, self.hand.plan.tile_size_px
+        chunk, storage, size = self.context.chunk, source.storage, self.context.plan.tile_size_px
         assert storage is not None
         same = storage.tile_width_px == storage.tile_height_px == size and storage.is_tiled
         return not chunk.encodes and not chunk.from_pixels and storage.is_jpeg and same
 
     def _part(self, level: int, source: PlannedLevel) -> Part:
-        chunk, plan = self.hand.chunk, self.hand.plan
+        chunk, plan = self.context.chunk, self.context.plan
         step, grid = level - chunk.level, plan.grid(level)
         width, height = source.content_px
         above = level - source.level
@@ -83,12 +85,12 @@ class _Making:
         return Part(level=level, column=column, row=chunk.row * side, columns=columns, grid=grid, content=content)
 
     def _rows(self, block: Part) -> range:
-        side = 1 << self.hand.chunk.block_levels
+        side = 1 << self.context.chunk.block_levels
         return range(block.row, min(block.grid.rows, block.row + side))
 
     def _spread(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
         """Decode or encode on all cores of the worker. More threads than cores would only contend."""
-        return self.hand.spread(function, items, threads=min(self.hand.threads, self.hand.cores))
+        return self.context.spread(function, items, threads=min(self.context.threads, self.context.cores))
 
     def _completing(self, storage: Storage) -> Splicer:
         """What completes the level's JPEG tiles."""
@@ -99,42 +101,42 @@ class _Making:
     # -- what comes in -----------------------------------------------------------------------------------------------
 
     def _read(self) -> None:
-        hand = self.hand
+        context = self.context
 
         def read(window: Window) -> list[tuple[TileRecord, bytes]]:
-            view = hand.read(window)
+            view = context.read(window)
             return [
                 (record, bytes(view[record.offset - window.start :][: record.size_bytes])) for record in window.records
             ]
 
-        found, unreadable = hand.windows()
-        for part in hand.spread(read, found):
+        found, unreadable = context.windows()
+        for part in context.spread(read, found):
             for record, data in part:
                 self.stored.setdefault((record.column, record.row), {})[record.plane] = data
                 self.records[record.column, record.row] = record
-        for record, reason in unreadable if hand.chunk.encodes else ():  # else the chunk that copies them says so
+        for record, reason in unreadable if context.chunk.encodes else ():  # else the chunk that copies them says so
             self._note_bad(record, reason)
 
     def _note_bad(self, record: TileRecord, reason: str) -> None:
         """Keep a damaged segment once: it may belong to several blocks, and is listed by that of its first pixel."""
-        chunk, storage = self.hand.chunk, self.hand.storage(record.level)
-        side_px = self.hand.plan.tile_size_px << chunk.block_levels
+        chunk, storage = self.context.chunk, self.context.storage(record.level)
+        side_px = self.context.plan.tile_size_px << chunk.block_levels
         column = 0 if chunk.full_width else record.column * storage.tile_width_px // side_px
         if (column, record.row * storage.tile_height_px // side_px) == (chunk.column, chunk.row):
-            self.hand.note_bad(record, reason)
+            self.context.note_bad(record, reason)
 
     def _fill_from_pixels(self, block: Part, row: int, target: Pixels) -> None:
         half = block.grid.tile_size_px // 2
 
         def fetch(column: int) -> None:
-            raw = self.hand.work.get(pixels_key(self.hand.job, block.level, column, row))
+            raw = self.context.work.get(pixels_key(self.context.job, block.level, column, row))
             at = (column - block.column) * half
             target[:, at : at + half] = pixels_of(raw, half)
 
-        self.hand.spread(fetch, range(block.column, block.column + block.columns))
+        self.context.spread(fetch, range(block.column, block.column + block.columns))
 
     def _fill_halved(self, block: Part, row: int, target: Pixels) -> None:
-        size, storage = block.grid.tile_size_px, self.hand.storage(block.level)
+        size, storage = block.grid.tile_size_px, self.context.storage(block.level)
         half = size // 2
 
         def decode(column: int) -> None:
@@ -160,7 +162,7 @@ class _Making:
 
     def _band(self, block: Part, row: int) -> Pixels:
         """Return one row of tiles, joined from the segments that it crosses; white where there are none."""
-        size, storage = block.grid.tile_size_px, self.hand.storage(block.level)
+        size, storage = block.grid.tile_size_px, self.context.storage(block.level)
         band = white(size, block.columns * size)
         left, top = block.column * size, row * size
 
@@ -192,7 +194,7 @@ class _Making:
         planes = self.stored.pop(place, {})
         if not planes:
             return None
-        if not self.hand.chunk.encodes and not _is_whole(storage, planes[0]):
+        if not self.context.chunk.encodes and not _is_whole(storage, planes[0]):
             return None  # the chunk that cuts it says so
         try:
             if len(planes) < storage.planes:
@@ -206,12 +208,12 @@ class _Making:
     # -- what goes out -----------------------------------------------------------------------------------------------
 
     def _publish(self, level: int, column: int, row: int, pixels: Pixels, inside: tuple[int, int]) -> None:
-        hand = self.hand
-        if level == hand.chunk.level and not hand.chunk.encodes:
+        context = self.context
+        if level == context.chunk.level and not context.chunk.encodes:
             return  # it was only needed to be halved
-        hand.check_time()
+        context.check_time()
         chroma = self._source().storage.chroma  # type: ignore[union-attr]
-        made = hand.named(level, column, row, encoded(pixels, inside, chroma))
+        made = context.named(level, column, row, encoded(pixels, inside, chroma))
         with self.lock:
             self.pending.append(made)
             self.pending_bytes += len(made.jpeg)
@@ -221,11 +223,11 @@ class _Making:
         self._flush(batch)
 
     def _flush(self, batch: list[Tile]) -> None:
-        self.hand.write(batch)
+        self.context.write(batch)
 
     def _hand_on(self, column: int, row: int, half: Pixels) -> None:
-        level = self.hand.chunk.level + self.hand.chunk.made_levels
-        self.hand.work.put(pixels_key(self.hand.job, level, column, row), pixel_bytes(half))
+        level = self.context.chunk.level + self.context.chunk.downsampled_levels
+        self.context.work.put(pixels_key(self.context.job, level, column, row), pixel_bytes(half))
 
 
 def _is_whole(storage: Storage, stored: bytes) -> bool:

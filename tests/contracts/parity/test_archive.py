@@ -140,8 +140,10 @@ class ArchivesAlike(Alike[ArchiveBench]):
         self.write(job=job, generation=job.generation, names=list(NAMES), breaks=None)
 
     @rule(job=known, expects=st.booleans())
-    def holding(self, job: Job, expects: bool) -> None:
-        self._ask(job, lambda bench: bench.archive.holding(self._at(bench, job), _complete(job) if expects else None))
+    def staged_stats(self, job: Job, expects: bool) -> None:
+        self._ask(
+            job, lambda bench: bench.archive.staged_stats(self._at(bench, job), _complete(job) if expects else None)
+        )
 
     # -- publishing
 
@@ -184,7 +186,7 @@ class ArchivesAlike(Alike[ArchiveBench]):
         here = self._at(bench, job)
         held = {"all": _complete(job), "what is held": None, None: None}[verified]
         if verified == "what is held":
-            held = bench.archive.holding(here)
+            held = bench.archive.staged_stats(here)
         return bench.archive.publish(here, facts, now=2000.0, verified=held)
 
     def _look_at_indexes(self) -> None:
@@ -290,8 +292,8 @@ class ArchivesAlike(Alike[ArchiveBench]):
             self.both(lambda bench, image=image: self._look_at_image(bench, image))
         for job in self._jobs.values():
             self.what_readers_see_of(job=job)
-            self.holding(job=job, expects=False)
-            self.holding(job=job, expects=True)
+            self.staged_stats(job=job, expects=False)
+            self.staged_stats(job=job, expects=True)
 
     def _look_at_image(self, bench: ArchiveBench, image: str) -> object:
         archive, database = bench.archive, bench.database

@@ -102,7 +102,7 @@ class DeliveriesAlike(Alike[Deliveries]):
         """Begin a try; without an answer, die in it."""
         now = instant(was.job, was.url, moment)
         trying = self._move(was, begun(was, now=now))
-        return trying if answer is None else self._move(trying, answered(trying, answer, now=now + 1, dice=0.5))
+        return trying if answer is None else self._move(trying, answered(trying, answer, now=now + 1, jitter=0.5))
 
     @rule(target=known, was=known, answer=st.none() | answers, moment=moments)
     def try_it_as_it_is(self, was: Delivery, answer: Answer | None, moment: int) -> Delivery:

@@ -21,7 +21,7 @@ LATER = (0.0, 1.0, CALL_SECONDS - 0.5, CALL_SECONDS, KEEP_ANSWERS_SECONDS, KEEP_
 
 keys, calls = st.sampled_from(KEYS), st.sampled_from(CALLS)
 instants = st.sampled_from([NOW + each for each in LATER])
-told = st.sampled_from(
+recorded = st.sampled_from(
     [TOLD, StoredResponse(status=404, body=""), StoredResponse(status=200, body="{}", headers=(("X", ""),))]
 )
 
@@ -31,14 +31,16 @@ class AnswersAlike(Alike[IdempotencyStore]):
     def begin(self, key: str, call: str, now: float) -> None:
         self.both(lambda answers: answers.begin(key, call, now=now))
 
-    @rule(key=keys, call=calls, told=told, now=instants)
-    def keep(self, key: str, call: str, told: StoredResponse, now: float) -> None:
-        self.both(lambda answers: answers.keep(key, call, told, now=now))
+    @rule(key=keys, call=calls, recorded=recorded, now=instants)
+    def keep(self, key: str, call: str, recorded: StoredResponse, now: float) -> None:
+        self.both(lambda answers: answers.keep(key, call, recorded, now=now))
 
-    @rule(key=keys, call=calls, told=told, now=instants, later=st.sampled_from(LATER))
-    def make_a_call_and_repeat_it(self, key: str, call: str, told: StoredResponse, now: float, later: float) -> None:
+    @rule(key=keys, call=calls, recorded=recorded, now=instants, later=st.sampled_from(LATER))
+    def make_a_call_and_repeat_it(
+        self, key: str, call: str, recorded: StoredResponse, now: float, later: float
+    ) -> None:
         self.begin(key=key, call=call, now=now)
-        self.keep(key=key, call=call, told=told, now=now)
+        self.keep(key=key, call=call, recorded=recorded, now=now)
         self.begin(key=key, call=call, now=now + later)
 
     @rule(key=keys, call=calls)

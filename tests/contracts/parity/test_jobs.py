@@ -27,7 +27,7 @@ numbers = st.integers(0, 3)
 moments = st.integers(0, 9)
 limits = st.integers(1, 4)
 states = st.sampled_from(State)
-troubles = st.sampled_from(
+problems = st.sampled_from(
     [
         Problem(code="mongodb_unavailable", message="it is away", hint="wait"),
         Problem(code="storage_busy", message="", hint=""),
@@ -53,7 +53,7 @@ changes: st.SearchStrategy[Mapping[str, Any]] = st.fixed_dictionaries(
         "attempt": st.integers(1, 3),
         "generation": st.integers(0, 2),
         "updated_at": moments,
-        "sweep_at": st.none() | moments,
+        "cleanup_at": st.none() | moments,
         "ended_at": st.none() | moments,
         "rescues": st.integers(0, 2),
         "chunks_done": st.frozensets(numbers),
@@ -61,8 +61,8 @@ changes: st.SearchStrategy[Mapping[str, Any]] = st.fixed_dictionaries(
         "bytes_done": numbers,
         "tiles_bad": numbers,
         "bad_tiles": st.sampled_from([(), (BAD,)]),
-        "trouble": st.none() | troubles,
-        "error": st.none() | troubles,
+        "last_transient_error": st.none() | problems,
+        "error": st.none() | problems,
         "history": st.sampled_from([(), (TOLD,)]),
         "discarded": st.sampled_from([(), (0,), (0, 1)]),
     },
@@ -148,9 +148,9 @@ class JobsAlike(Alike[Jobs]):
     def chunk_records(self, was: Job) -> None:
         self.both(lambda jobs: jobs.chunk_records(was))
 
-    @rule(was=known, trouble=troubles)
-    def record_transient_error(self, was: Job, trouble: Problem) -> None:
-        self.both(lambda jobs: jobs.record_transient_error(was, trouble))
+    @rule(was=known, problem=problems)
+    def record_transient_error(self, was: Job, problem: Problem) -> None:
+        self.both(lambda jobs: jobs.record_transient_error(was, problem))
 
     @rule(was=known, moment=moments)
     def count_rescue(self, was: Job, moment: int) -> None:
@@ -187,7 +187,7 @@ class JobsAlike(Alike[Jobs]):
     def just_silent_and_just_due(self, was: Job) -> None:
         here = self.both(lambda jobs: jobs.get(was.id)) or was
         self.both(lambda jobs: jobs.silent(here.state, before=here.updated_at, limit=9))
-        self.both(lambda jobs: jobs.due_for_cleanup(now=here.sweep_at or 0.0, limit=9))
+        self.both(lambda jobs: jobs.due_for_cleanup(now=here.cleanup_at or 0.0, limit=9))
 
     @rule(now=instants(), limit=limits)
     def due_for_cleanup(self, now: float, limit: int) -> None:

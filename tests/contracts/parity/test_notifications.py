@@ -38,11 +38,11 @@ class NoticesAlike(Alike[Jobs]):
     @initialize(target=known)
     def one_job_of_each_kind(self) -> Any:
         made = zip(KEYS, (State.QUEUED, State.TILING, State.FAILED), strict=True)
-        return multiple(*(self.create(key=key, state=state, told=[]) for key, state in made))
+        return multiple(*(self.create(key=key, state=state, recorded=[]) for key, state in made))
 
-    @rule(target=known, key=keys, state=states, told=st.lists(subscribers, max_size=2))
-    def create(self, key: str, state: State, told: list[Subscriber]) -> Job:
-        job = self._standing(a_job(key, subscribers=tuple(told)), state, 1)
+    @rule(target=known, key=keys, state=states, recorded=st.lists(subscribers, max_size=2))
+    def create(self, key: str, state: State, recorded: list[Subscriber]) -> Job:
+        job = self._standing(a_job(key, subscribers=tuple(recorded)), state, 1)
         return self.both(lambda jobs: jobs.create(job))
 
     @rule(target=known, was=known)
@@ -95,7 +95,7 @@ class NoticesAlike(Alike[Jobs]):
         here = self._here(was)
         self.subscribe(was=self._move(here, State.DONE, here.attempt), subscriber=subscriber)
         self.pending_notifications(before=EVER, limit=9)
-        self.told(key=here.source.key, attempt=here.attempt, known=len(self._here(was).subscribers) + others)
+        self.acknowledge(key=here.source.key, attempt=here.attempt, known=len(self._here(was).subscribers) + others)
         self.pending_notifications(before=EVER, limit=9)
 
     @rule(before=st.builds(end, keys, attempts), limit=limits)
@@ -108,9 +108,9 @@ class NoticesAlike(Alike[Jobs]):
         self.pending_notifications(before=here.ended_at or here.updated_at, limit=9)
 
     @rule(key=keys, attempt=attempts, known=st.integers(0, 4))
-    def told(self, key: str, attempt: int, known: int) -> None:
+    def recorded(self, key: str, attempt: int, known: int) -> None:
         notice = PendingNotification(job=a_job(key).id, attempt=attempt)
-        self.both(lambda jobs: jobs.told(notice, subscribers=known))
+        self.both(lambda jobs: jobs.acknowledge(notice, subscribers=known))
 
     def teardown(self) -> None:
         for key in KEYS:
@@ -118,7 +118,7 @@ class NoticesAlike(Alike[Jobs]):
         # For whom a notice waits is seen only by taking it away.
         for known in range(6):
             for notice in self.both(lambda jobs: jobs.pending_notifications(before=EVER, limit=99)):
-                self.both(lambda jobs, notice=notice, known=known: jobs.told(notice, subscribers=known))
+                self.both(lambda jobs, notice=notice, known=known: jobs.acknowledge(notice, subscribers=known))
 
 
 @few_or_all("examples", 4, 12)

@@ -24,8 +24,8 @@ names = st.fixed_dictionaries(
         "group": st.sampled_from(["", "a" * 24, "b" * 24]),
     }
 )
-others = st.builds(lambda do, to: Message(do=do, **to), st.sampled_from(["plan", "finish", "sync"]), names)
-chunks = st.builds(lambda chunk, to: Message(do="tile", chunk=chunk, **to), st.integers(0, 3), names)
+others = st.builds(lambda do, to: Message(step=do, **to), st.sampled_from(["plan", "finish", "sync"]), names)
+chunks = st.builds(lambda chunk, to: Message(step="tile", chunk=chunk, **to), st.integers(0, 3), names)
 
 
 @dataclass(frozen=True)

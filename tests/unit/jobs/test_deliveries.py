@@ -39,6 +39,7 @@ from chalicelib.core.jobs.deliveries import (
 )
 from chalicelib.core.jobs.model import (
     Job,
+    LevelSummary,
     Problem,
     Published,
     State,
@@ -63,15 +64,15 @@ URL = "https://example.org/hook"
 
 def a_delivery(**changes: Any) -> Delivery:
     job = ended()
-    told = outcome_of(job, 1)
-    assert told is not None
-    (made,) = new_deliveries(job, told, hook_url=None, now=1000.0)
+    recorded = outcome_of(job, 1)
+    assert recorded is not None
+    (made,) = new_deliveries(job, recorded, hook_url=None, now=1000.0)
     return replace(made, **changes)
 
 
 def ended(**changes: Any) -> Job:
     job = a_tiling_job(subscribers=(Subscriber(URL, 1),), started_at=900.0, **changes)
-    return cancelled(job, now=999.5, sweep_at=999.5)
+    return cancelled(job, now=999.5, cleanup_at=999.5)
 
 
 # -- signature ---------------------------------------------------------------------------------------------------------
@@ -161,12 +162,12 @@ def test_the_id_is_that_of_job_attempt_outcome_and_url() -> None:
 def test_who_subscribed_in_time_is_told_and_the_hooks_receiver_too() -> None:
     early, late = Subscriber(URL, 1), Subscriber("https://late.example/", 2)
     job = replace(ended(), subscribers=(early, late))
-    told = outcome_of(job, 1)
-    assert told is not None
-    made = new_deliveries(job, told, hook_url="https://hook.example/", now=5.0)
+    recorded = outcome_of(job, 1)
+    assert recorded is not None
+    made = new_deliveries(job, recorded, hook_url="https://hook.example/", now=5.0)
     assert [(each.url, each.scope) for each in made] == [(URL, job.id), ("https://hook.example/", "upload")]
     assert {(each.state, each.next_at, each.expires_at) for each in made} == {("pending", 5.0, int(5 + KEEP_SECONDS))}
-    (once,) = new_deliveries(job, told, hook_url=URL, now=5.0)
+    (once,) = new_deliveries(job, recorded, hook_url=URL, now=5.0)
     assert once.scope == "upload"
     assert outcome_of(job, 2) is None
 
@@ -175,9 +176,9 @@ def test_a_done_job_is_told_with_what_readers_see() -> None:
     job = finishing(a_tiling_job(started_at=900.0, tiles_bad=1), bad_tiles=(), now=950.0)
     shown = Published(image="1" * 24, view="2" * 24, image_store="3" * 24, database="tiles")
     job = done(job, shown, now=999.5)
-    told = json.loads(event(job, job.history[0]))
-    assert (told["type"], told["timestamp"]) == ("job.done", "1970-01-01T00:16:39.500Z")
-    data = told["data"]
+    recorded = json.loads(event(job, job.history[0]))
+    assert (recorded["type"], recorded["timestamp"]) == ("job.done", "1970-01-01T00:16:39.500Z")
+    data = recorded["data"]
     assert (data["id"], data["hook"], data["state"], data["attempt"]) == (job.id, "upload", "done", 1)
     assert data["source"] == {"bucket": "slides", "key": "slide.svs", "etag": '"one"', "size_bytes": 4096}
     assert data["tiles"] == {"total": 30, "bad": 1}
@@ -187,8 +188,20 @@ def test_a_done_job_is_told_with_what_readers_see() -> None:
     assert data["links"] == {"self": f"/jobs/{job.id}", "deliveries": f"/jobs/{job.id}/deliveries"}
 
 
+def test_callback_of_a_slide_without_thumbnail_has_null_in_its_place() -> None:
+    job = a_tiling_job(started_at=900.0)
+    coarsest = LevelSummary(
+        level=0, width_px=300, height_px=200, columns=2, rows=1, tiles=2, sparse=0, method="passthrough"
+    )
+    job = finishing(replace(job, levels=(coarsest,)), bad_tiles=(), now=950.0)
+    job = done(job, Published(image="1" * 24, view="2" * 24, image_store="3" * 24, database="tiles"), now=999.5)
+    assert json.loads(event(job, job.history[0]))["data"]["result"]["thumbnail"] is None
+
+
 def test_a_failed_job_is_told_with_its_reason_also_when_it_runs_again_by_now() -> None:
-    job = failed(a_tiling_job(), Problem(code="truncated", message="it ends", hint="Again."), now=999.5, sweep_at=None)
+    job = failed(
+        a_tiling_job(), Problem(code="truncated", message="it ends", hint="Again."), now=999.5, cleanup_at=None
+    )
     again = next_attempt(job, job.source, now=1001.0)
     for stands in (job, again):
         data = json.loads(event(stands, job.history[0]))["data"]
@@ -212,7 +225,7 @@ def test_an_answer_of_2xx_is_the_end() -> None:
     trying = begun(a_delivery(), now=1000.0)
     assert (trying.state, trying.tries, trying.next_at) == ("pending", 1, 1000.0 + SILENT_TRY_SECONDS)
     for status in (200, 204, 299):
-        after = answered(trying, Answer(status=status), now=1000.25, dice=0.5)
+        after = answered(trying, Answer(status=status), now=1000.25, jitter=0.5)
         assert (after.state, after.next_at) == ("delivered", None)
         assert after.log == (Try(at=1000.0, milliseconds=250, status=status),)
         assert not is_due(after, now=1e9)
@@ -221,7 +234,7 @@ def test_an_answer_of_2xx_is_the_end() -> None:
 @pytest.mark.parametrize("status", [101, 199, 301, 302, 307, 308, 304, 400, 401, 404, 429, 500, 503, None])
 def test_whatever_else_is_answered_is_tried_again(status: int | None) -> None:
     error = "no connection" if status is None else None
-    after = answered(begun(a_delivery(), now=1000.0), Answer(status=status, error=error), now=1001.0, dice=0.5)
+    after = answered(begun(a_delivery(), now=1000.0), Answer(status=status, error=error), now=1001.0, jitter=0.5)
     assert (after.state, after.next_at, after.begun_at) == ("pending", 1006.0, None)
     assert after.log == (Try(at=1000.0, milliseconds=1000, status=status, error=error),)
     assert is_due(after, now=1006.0)
@@ -229,7 +242,7 @@ def test_whatever_else_is_answered_is_tried_again(status: int | None) -> None:
 
 
 def test_who_is_gone_is_not_asked_again() -> None:
-    after = answered(begun(a_delivery(), now=1000.0), Answer(status=410), now=1001.0, dice=0.5)
+    after = answered(begun(a_delivery(), now=1000.0), Answer(status=410), now=1001.0, jitter=0.5)
     assert (after.state, after.next_at) == ("disabled", None)
     assert disabled(a_delivery(), now=1.0).state == "disabled"
 
@@ -239,7 +252,7 @@ def test_ten_tries_in_three_days_are_enough() -> None:
     waits = []
     for _ in range(MAX_TRIES):
         trying = begun(delivery, now=now)
-        delivery = answered(trying, Answer(status=500), now=now, dice=0.5)
+        delivery = answered(trying, Answer(status=500), now=now, jitter=0.5)
         if delivery.next_at is not None:
             waits.append(delivery.next_at - now)
             now = delivery.next_at
@@ -271,29 +284,29 @@ def test_a_replay_begins_the_schedule_again_under_the_same_id() -> None:
             True,
             21,
         )
-        assert not answered(begun(again, now=9000.0), Answer(status=500), now=9000.0, dice=0.0).by_hand
+        assert not answered(begun(again, now=9000.0), Answer(status=500), now=9000.0, jitter=0.0).by_hand
 
 
 def test_the_log_keeps_the_last_tries() -> None:
     tries = tuple(Try(at=float(number), milliseconds=1, status=500) for number in range(MAX_LOG))
-    after = answered(begun(a_delivery(log=tries), now=1000.0), Answer(status=204), now=1000.0, dice=0.0)
+    after = answered(begun(a_delivery(log=tries), now=1000.0), Answer(status=204), now=1000.0, jitter=0.0)
     assert after.log == (*tries[1:], Try(at=1000.0, milliseconds=0, status=204))
 
 
 # -- schedule ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("dice", "seconds"), [(0.0, 270.0), (0.5, 300.0), (1.0, 330.0)])
-def test_not_all_come_back_together(dice: float, seconds: float) -> None:
-    assert wait_seconds(2, dice=dice) == pytest.approx(seconds)
+@pytest.mark.parametrize(("jitter", "seconds"), [(0.0, 270.0), (0.5, 300.0), (1.0, 330.0)])
+def test_not_all_come_back_together(jitter: float, seconds: float) -> None:
+    assert wait_seconds(2, jitter=jitter) == pytest.approx(seconds)
 
 
 def test_a_receiver_that_asks_for_patience_gets_it_up_to_a_day_and_never_less_than_planned() -> None:
-    assert wait_seconds(1, retry_after=120.0, dice=0.5) == 120.0
-    assert wait_seconds(2, retry_after=1.0, dice=0.5) == pytest.approx(300.0)
-    assert wait_seconds(1, retry_after=1e9, dice=0.5) == LONGEST_WAIT_SECONDS
+    assert wait_seconds(1, retry_after=120.0, jitter=0.5) == 120.0
+    assert wait_seconds(2, retry_after=1.0, jitter=0.5) == pytest.approx(300.0)
+    assert wait_seconds(1, retry_after=1e9, jitter=0.5) == LONGEST_WAIT_SECONDS
     trying = begun(a_delivery(), now=1000.0)
-    assert answered(trying, Answer(status=503, retry_after="60"), now=1001.0, dice=0.5).next_at == 1061.0
+    assert answered(trying, Answer(status=503, retry_after="60"), now=1001.0, jitter=0.5).next_at == 1061.0
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,10 @@ from chalicelib.core.plan.messages import Message, messages_for, pixels_key, pla
 SOURCE = Source(bucket="b", key="f/a.svs", etag='"1"', size_bytes=10, last_modified_at=1000.0)
 PLACE = Destination(collection="c" * 24, session="5" * 24, image_store="1" * 24, database="slides")
 LEVELS = (
-    LevelSummary(level=0, width_px=2220, height_px=2967, columns=10, rows=13, tiles=130, sparse=0, made="passthrough"),
-    LevelSummary(level=1, width_px=1110, height_px=1484, columns=5, rows=7, tiles=35, sparse=0, made="made"),
+    LevelSummary(
+        level=0, width_px=2220, height_px=2967, columns=10, rows=13, tiles=130, sparse=0, method="passthrough"
+    ),
+    LevelSummary(level=1, width_px=1110, height_px=1484, columns=5, rows=7, tiles=35, sparse=0, method="downsampled"),
 )
 ERROR = Problem(code="x", message="m", hint="h")
 
@@ -98,22 +100,32 @@ def test_all_chunks_are_done_when_the_set_is_complete_and_not_before() -> None:
 
 
 ENDINGS = [
-    lambda job: moves.failed(job, ERROR, now=9.0, sweep_at=9.0),
-    lambda job: moves.superseded(job, ERROR, now=9.0, sweep_at=9.0),
-    lambda job: moves.cancelled(job, now=9.0, sweep_at=9.0),
+    lambda job: moves.failed(job, ERROR, now=9.0, cleanup_at=9.0),
+    lambda job: moves.superseded(job, ERROR, now=9.0, cleanup_at=9.0),
+    lambda job: moves.cancelled(job, now=9.0, cleanup_at=9.0),
 ]
 
 
 @pytest.mark.parametrize("end", ENDINGS)
 def test_an_ended_job_starts_its_next_attempt_clean_and_keeps_its_history(end: object) -> None:
     running = replace(
-        tiling(moves.planning(queued(), now=6.0)), chunks_done=frozenset({1}), tiles_done=35, rescues=3, trouble=ERROR
+        tiling(moves.planning(queued(), now=6.0)),
+        chunks_done=frozenset({1}),
+        tiles_done=35,
+        rescues=3,
+        last_transient_error=ERROR,
     )
     ended = end(running)  # type: ignore[operator]
     newer = replace(SOURCE, last_modified_at=2000.0)
     again = moves.next_attempt(ended, newer, now=20.0)
     assert (again.state, again.attempt, again.submitted_at, again.source) == (State.QUEUED, 2, 20.0, newer)
-    assert (again.error, again.ended_at, again.sweep_at, again.rescues, again.trouble) == (None, None, None, 0, None)
+    assert (again.error, again.ended_at, again.cleanup_at, again.rescues, again.last_transient_error) == (
+        None,
+        None,
+        None,
+        0,
+        None,
+    )
     assert len(again.history) == 1
     # Under the same plan what is done stays done; under another one it is done anew.
     assert tiling(moves.planning(again, now=21.0)).chunks_done == frozenset({1})
@@ -122,7 +134,7 @@ def test_an_ended_job_starts_its_next_attempt_clean_and_keeps_its_history(end: o
 
 
 def test_an_attempt_in_another_database_has_nothing_to_go_on_with() -> None:
-    ended = moves.failed(tiling(moves.planning(queued(), now=6.0)), ERROR, now=9.0, sweep_at=None)
+    ended = moves.failed(tiling(moves.planning(queued(), now=6.0)), ERROR, now=9.0, cleanup_at=None)
     elsewhere = replace(ended.destination, database="another")
     again = moves.next_attempt(ended, SOURCE, now=10.0, destination=elsewhere)
     assert (again.destination, again.plan_digest, again.chunks_done) == (elsewhere, None, frozenset())
@@ -132,16 +144,16 @@ def test_an_attempt_in_another_database_has_nothing_to_go_on_with() -> None:
 def test_history_is_bounded() -> None:
     job = queued()
     for _ in range(30):
-        job = moves.next_attempt(moves.failed(job, ERROR, now=9.0, sweep_at=None), SOURCE, now=10.0)
+        job = moves.next_attempt(moves.failed(job, ERROR, now=9.0, cleanup_at=None), SOURCE, now=10.0)
     assert (len(job.history), job.history[-1].attempt, job.attempt) == (20, 30, 31)
 
 
 def test_a_generation_given_up_is_never_written_again() -> None:
     ended = moves.failed(
-        replace(tiling(moves.planning(queued(), now=6.0)), chunks_done=frozenset({1})), ERROR, now=9.0, sweep_at=9.0
+        replace(tiling(moves.planning(queued(), now=6.0)), chunks_done=frozenset({1})), ERROR, now=9.0, cleanup_at=9.0
     )
     given_up = moves.discarding(ended, look_again_at=99.0)
-    assert (given_up.generation, given_up.discarded, given_up.chunks_done, given_up.sweep_at) == (
+    assert (given_up.generation, given_up.discarded, given_up.chunks_done, given_up.cleanup_at) == (
         1,
         (0,),
         frozenset(),
@@ -151,8 +163,8 @@ def test_a_generation_given_up_is_never_written_again() -> None:
     assert given_up.staging(0) == ended.staging()
     twice = moves.discarding(given_up, look_again_at=100.0)
     assert (twice.generation, twice.discarded) == (2, (0, 1))
-    assert moves.swept(given_up).discarded == ()
-    assert moves.swept(given_up).sweep_at is None
+    assert moves.cleaned_up(given_up).discarded == ()
+    assert moves.cleaned_up(given_up).cleanup_at is None
 
 
 def test_the_image_is_the_staging_unless_the_caller_named_one() -> None:
@@ -212,7 +224,7 @@ def test_a_move_is_made_if_the_table_has_it_and_never_otherwise(state: State, ta
 
 def test_cancelling_is_refused_once_readers_may_have_been_switched() -> None:
     with pytest.raises(IllegalMoveError):
-        moves.cancelled(in_state(State.FINISHING), now=1.0, sweep_at=1.0)
+        moves.cancelled(in_state(State.FINISHING), now=1.0, cleanup_at=1.0)
     assert frozenset(State) == LIVE | ENDED
     assert {state for state in State if in_state(state).is_live} == LIVE
     assert not LIVE & ENDED
@@ -240,10 +252,10 @@ def test_messages_bring_a_job_on_from_where_it_is() -> None:
     def sent(*done: int) -> list[Message]:
         return messages_for(replace(job, chunks_done=frozenset(done)), plan)
 
-    assert sent() == [Message(do="tile", job=job.id, attempt=3, chunk=number) for number in (0, 1)]
-    assert sent(1) == [Message(do="tile", job=job.id, attempt=3, chunk=0)]
-    assert sent(0, 1) == [Message(do="tile", job=job.id, attempt=3, chunk=2)]
-    assert sent(0, 1, 2) == [Message(do="finish", job=job.id, attempt=3)]
+    assert sent() == [Message(step="tile", job=job.id, attempt=3, chunk=number) for number in (0, 1)]
+    assert sent(1) == [Message(step="tile", job=job.id, attempt=3, chunk=0)]
+    assert sent(0, 1) == [Message(step="tile", job=job.id, attempt=3, chunk=2)]
+    assert sent(0, 1, 2) == [Message(step="finish", job=job.id, attempt=3)]
 
 
 def test_what_is_left_for_other_steps_is_named_by_its_content() -> None:
@@ -254,12 +266,12 @@ def test_what_is_left_for_other_steps_is_named_by_its_content() -> None:
 
 
 def test_waiting_grows_with_jitter_up_to_a_limit() -> None:
-    assert [retry_after_seconds(receives, dice=0.5) for receives in (1, 2, 3, 20)] == [2.0, 4.0, 8.0, 150.0]
-    assert retry_after_seconds(1, dice=0.0) == 1.0
+    assert [retry_after_seconds(receives, jitter=0.5) for receives in (1, 2, 3, 20)] == [2.0, 4.0, 8.0, 150.0]
+    assert retry_after_seconds(1, jitter=0.0) == 1.0
     assert [silence_seconds(rescues) for rescues in (0, 1, 2, 50)] == [90.0, 180.0, 360.0, 3600.0]
 
 
 def test_of_an_endless_message_the_beginning_is_kept() -> None:
-    told = Problem(code="internal", message="ä" * 2001, hint="Look.")
-    assert moves.shortened(told) == Problem(code="internal", message="ä" * 1999 + "…", hint="Look.")
-    assert moves.shortened(replace(told, message="ä" * 2000)).message == "ä" * 2000
+    recorded = Problem(code="internal", message="ä" * 2001, hint="Look.")
+    assert moves.shortened(recorded) == Problem(code="internal", message="ä" * 1999 + "…", hint="Look.")
+    assert moves.shortened(replace(recorded, message="ä" * 2000)).message == "ä" * 2000

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from chalicelib.core.errors import UnplacedKeyError
+from chalicelib.core.errors import InvalidObjectKeyError
 from chalicelib.core.jobs.source import Source, destination_of_key, is_direct, parse_s3_url
 from chalicelib.core.web.s3_notifications import arrivals
 
@@ -40,7 +40,7 @@ def test_the_folders_of_a_key_say_collection_and_session() -> None:
     "key", ["a.svs", f"{C}/a.svs", f"{C}/session/a.svs", f"x/{S}/a.svs", f"{C}/{S}", f"{C}/{S}/", f"{C[:-1]}/{S}/a"]
 )
 def test_a_key_that_names_no_session_is_refused(key: str) -> None:
-    with pytest.raises(UnplacedKeyError, match="names no collection and session"):
+    with pytest.raises(InvalidObjectKeyError, match="names no collection and session"):
         destination_of_key(key)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.core.plan import chunks
-from chalicelib.core.plan.chunks import Plan, TileRecord, cut, dump_plan, load_plan, plan_digest, unpack_records
+from chalicelib.core.plan.chunks import Plan, TileRecord, build_plan, dump_plan, load_plan, plan_digest, unpack_records
 from chalicelib.core.plan.pyramid import Pyramid, plan_pyramid
 from chalicelib.core.plan.read_windows import GAP_BYTES, WINDOW_BYTES, windows
 from chalicelib.core.tiff.directory import read_ifds
@@ -23,7 +23,7 @@ def made_tiles(plan: Plan) -> Counter[tuple[int, int, int]]:
     """Return every tile that the make chunks cover, by following their blocks."""
     found: Counter[tuple[int, int, int]] = Counter()
     for chunk in plan.chunks:
-        for step in range(1, chunk.made_levels + 1):
+        for step in range(1, chunk.downsampled_levels + 1):
             side = 1 << (chunk.block_levels - step)
             grid = plan.grid(chunk.level + step)
             for row in range(chunk.row * side, min((chunk.row + 1) * side, grid.rows)):
@@ -44,7 +44,7 @@ def test_every_tile_of_every_level_is_in_one_chunk(
         patch.setattr(chunks, "BLOCK_LEVELS", block)
         patch.setattr(chunks, "LATER_BLOCK_LEVELS", later)
         pyramid = pyramid_of(Slide(width_px=width, height_px=height, levels=(0, *sorted(stored))))
-        plan, packed = cut(pyramid, chunk_bytes=chunk_bytes)
+        plan, packed = build_plan(pyramid, chunk_bytes=chunk_bytes)
     records = list(unpack_records(packed))
     copied = Counter(
         (record.level, record.column, record.row)
@@ -76,12 +76,12 @@ def test_every_tile_of_every_level_is_in_one_chunk(
 
 def test_chunks_are_bounded_by_tiles_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "MAX_CHUNK_TILES", 30)
-    plan, _ = cut(pyramid_of(Slide(), base_only=True), chunk_bytes=1 << 30)
+    plan, _ = build_plan(pyramid_of(Slide(), base_only=True), chunk_bytes=1 << 30)
     assert [chunk.tiles for chunk in plan.chunks] == [30, 30, 28]
 
 
 def test_sparse_tiles_are_in_no_chunk() -> None:
-    plan, packed = cut(pyramid_of(Slide(sparse=frozenset({(0, 1, 1)})), base_only=True), chunk_bytes=1 << 30)
+    plan, packed = build_plan(pyramid_of(Slide(sparse=frozenset({(0, 1, 1)})), base_only=True), chunk_bytes=1 << 30)
     assert plan.tiles == 87
     assert (1, 1) not in {(record.column, record.row) for record in unpack_records(packed)}
 
@@ -89,7 +89,7 @@ def test_sparse_tiles_are_in_no_chunk() -> None:
 def test_a_stage_is_ready_when_the_one_before_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "BLOCK_LEVELS", 2)
     monkeypatch.setattr(chunks, "LATER_BLOCK_LEVELS", 1)
-    plan, _ = cut(pyramid_of(Slide()), chunk_bytes=1 << 30)
+    plan, _ = build_plan(pyramid_of(Slide()), chunk_bytes=1 << 30)
     assert [(chunk.stage, chunk.kind) for chunk in plan.chunks] == [
         (0, "copy"), *[(0, "make")] * 6, (1, "make"), (1, "make"), (2, "make"),
     ]  # fmt: skip
@@ -104,11 +104,20 @@ def test_a_stage_is_ready_when_the_one_before_is_complete(monkeypatch: pytest.Mo
 
 def test_the_same_pyramid_gives_the_same_plan_and_its_head_leads_back() -> None:
     pyramid = pyramid_of(Slide(levels=(0, 2), colour="rgb", tables=True))
-    plan, records = cut(pyramid, chunk_bytes=5000)
+    plan, records = build_plan(pyramid, chunk_bytes=5000)
     head = dump_plan(plan)
-    assert (dump_plan(cut(pyramid, chunk_bytes=5000)[0]), cut(pyramid, chunk_bytes=5000)[1]) == (head, records)
+    assert (dump_plan(build_plan(pyramid, chunk_bytes=5000)[0]), build_plan(pyramid, chunk_bytes=5000)[1]) == (
+        head,
+        records,
+    )
     assert load_plan(head) == plan
-    assert [level.made for level in plan.levels] == ["passthrough", "made", "passthrough", "made", "made"]
+    assert [level.method for level in plan.levels] == [
+        "passthrough",
+        "downsampled",
+        "passthrough",
+        "downsampled",
+        "downsampled",
+    ]
     assert [level.storage is None for level in plan.levels] == [False, True, False, True, True]
     digests = {plan_digest(head, records), plan_digest(head, records + b"x"), plan_digest(head + b" ", records)}
     assert len(digests) == 3
@@ -118,19 +127,21 @@ def test_the_same_pyramid_gives_the_same_plan_and_its_head_leads_back() -> None:
     ("colour", "subsampling"), [("ycbcr", "420"), ("ycbcr444", "444"), ("rgb", "444"), ("grey", "444")]
 )
 def test_made_tiles_keep_the_chroma_of_their_source(colour: str, subsampling: str) -> None:
-    plan, _ = cut(pyramid_of(Slide(colour=colour)), chunk_bytes=1 << 30)
+    plan, _ = build_plan(pyramid_of(Slide(colour=colour)), chunk_bytes=1 << 30)
     assert plan.levels[0].storage is not None
     assert plan.levels[0].storage.chroma == subsampling
 
 
 def test_the_size_of_what_is_stored_is_known_beside_that_of_the_level() -> None:
-    plan, _ = cut(pyramid_of(Slide(width_px=701, height_px=501, levels=(0, 1), floor=True)), chunk_bytes=1 << 30)
+    plan, _ = build_plan(pyramid_of(Slide(width_px=701, height_px=501, levels=(0, 1), floor=True)), chunk_bytes=1 << 30)
     stored = plan.levels[1]
     assert (stored.width_px, stored.height_px, stored.content_px) == (351, 251, (350, 250))
 
 
 def test_padding_of_a_stored_level_is_no_content() -> None:
-    plan, _ = cut(pyramid_of(Slide(width_px=640, height_px=512, levels=(0, 2), padded=True)), chunk_bytes=1 << 30)
+    plan, _ = build_plan(
+        pyramid_of(Slide(width_px=640, height_px=512, levels=(0, 2), padded=True)), chunk_bytes=1 << 30
+    )
     stored = plan.levels[2]
     assert (stored.width_px, stored.height_px, stored.content_px) == (160, 128, (160, 128))
 
@@ -169,5 +180,5 @@ def test_a_window_bridges_small_gaps_and_stops_at_wide_ones_and_at_its_bound() -
 def test_blocks_of_large_tiles_are_small_because_their_tiles_are_held_in_memory(
     chunk_bytes: int, block_levels: int
 ) -> None:
-    plan, _ = cut(pyramid_of(Slide(colour="ycbcr444")), chunk_bytes=chunk_bytes)
+    plan, _ = build_plan(pyramid_of(Slide(colour="ycbcr444")), chunk_bytes=chunk_bytes)
     assert {chunk.block_levels for chunk in plan.chunks if chunk.kind == "make" and chunk.stage == 0} == {block_levels}

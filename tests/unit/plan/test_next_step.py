@@ -17,12 +17,12 @@ def job(**fields: object) -> Job:
     return replace(new_job("upload", SOURCE, PLACE, Options(), now=1.0), **fields)  # type: ignore[arg-type]
 
 
-def message(do: str, chunk: int | None = None) -> Message:
-    return Message(do=do, job="j", attempt=1, chunk=chunk)  # type: ignore[arg-type]
+def message(verb: str, chunk: int | None = None) -> Message:
+    return Message(step=verb, job="j", attempt=1, chunk=chunk)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("do", "chunk", "verifies", "step"),
+    ("verb", "chunk", "verifies", "step"),
     [
         ("plan", None, None, "plan"),
         ("plan", None, "image", "plan"),
@@ -33,9 +33,9 @@ def message(do: str, chunk: int | None = None) -> Message:
     ],
 )
 def test_step_of_message_follows_from_its_verb_and_job(
-    do: str, chunk: int | None, verifies: str | None, step: str
+    verb: str, chunk: int | None, verifies: str | None, step: str
 ) -> None:
-    assert step_of(message(do, chunk), job(verifies=verifies)) == step
+    assert step_of(message(verb, chunk), job(verifies=verifies)) == step
 
 
 def test_plan_is_pending_until_the_job_is_tiling() -> None:

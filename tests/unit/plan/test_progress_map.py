@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from chalicelib.core.jobs.model import LevelSummary
 from chalicelib.core.plan import chunks
 from chalicelib.core.plan import progress_map as fills
-from chalicelib.core.plan.chunks import LAYOUT, Chunk, Plan, PlannedLevel, cut, unpack_records
-from chalicelib.core.plan.progress_map import ENTRY, cell_side, coverage, even, filled
+from chalicelib.core.plan.chunks import LAYOUT, Chunk, Plan, PlannedLevel, build_plan, unpack_records
+from chalicelib.core.plan.progress_map import ENTRY, cell_side, coverage, filled, uniform_map
 from chalicelib.core.plan.pyramid import plan_pyramid
 from chalicelib.core.tiff.directory import read_ifds
 from tests.slides import Slide, write
@@ -25,7 +25,7 @@ def planned(slide: Slide, *, chunk_bytes: int = 4000, **options: Any) -> tuple[P
     data = write(slide)
     ifds = read_ifds(io.BytesIO(data), size_bytes=len(data))
     asked = {"tile_size": None, "base_only": False} | options
-    return cut(plan_pyramid(ifds, size_bytes=len(data), **asked), chunk_bytes=chunk_bytes)
+    return build_plan(plan_pyramid(ifds, size_bytes=len(data), **asked), chunk_bytes=chunk_bytes)
 
 
 def tiles_by_chunk(packed: bytes) -> Counter[int]:
@@ -41,7 +41,7 @@ def tiles_by_chunk(packed: bytes) -> Counter[int]:
     st.integers(1, 16), st.integers(1, 50), st.randoms(),
 )  # fmt: skip
 def test_each_cell_tells_how_many_of_its_tiles_the_done_chunks_publish(
-    width: int, height: int, stored: set[int], block: int, chunk_bytes: int, cells: int, piece: int, dice: Any
+    width: int, height: int, stored: set[int], block: int, chunk_bytes: int, cells: int, piece: int, jitter: Any
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "BLOCK_LEVELS", block)
@@ -50,7 +50,7 @@ def test_each_cell_tells_how_many_of_its_tiles_the_done_chunks_publish(
         plan, records = planned(
             Slide(width_px=width, height_px=height, levels=(0, *sorted(stored))), chunk_bytes=chunk_bytes
         )
-        done = {chunk.number for chunk in plan.chunks if dice.random() < 0.5}
+        done = {chunk.number for chunk in plan.chunks if jitter.random() < 0.5}
         found = filled(plan, coverage(plan, records), done)
     ready: Counter[tuple[int, int, int]] = Counter()
     for chunk in plan.chunks:
@@ -90,7 +90,7 @@ def test_what_each_chunk_covers_is_what_it_publishes(slide: Slide, options: dict
 def test_strips_are_covered_as_wide_as_the_level() -> None:
     chunk = Chunk(
         number=0, stage=0, kind="make", first=0, last=0, source_bytes=0, tiles=0,
-        level=0, column=0, row=0, block_levels=1, made_levels=1, full_width=True, encodes=True,
+        level=0, column=0, row=0, block_levels=1, downsampled_levels=1, full_width=True, encodes=True,
     )  # fmt: skip
     plan = plan_of(columns=5, rows=4, chunks=(chunk,))
     found = filled(plan, coverage(plan, b""), {0})
@@ -120,8 +120,10 @@ def test_a_level_has_at_most_64_cells_a_side(columns: int, rows: int, side: int)
 
 
 def test_without_its_plan_a_job_is_told_to_be_done_or_not() -> None:
-    level = LevelSummary(level=0, width_px=4, height_px=4, columns=130, rows=2, tiles=260, sparse=0, made="passthrough")
-    (done,), (waiting,) = even([level], is_done=True), even([level], is_done=False)
+    level = LevelSummary(
+        level=0, width_px=4, height_px=4, columns=130, rows=2, tiles=260, sparse=0, method="passthrough"
+    )
+    (done,), (waiting,) = uniform_map([level], is_done=True), uniform_map([level], is_done=False)
     assert (done.tiles_done, waiting.tiles_done) == (260, 0)
     assert (done.cells, waiting.cells, done.side) == (("9" * 44,), ("0" * 44,), 3)
 
@@ -150,7 +152,7 @@ def plan_of(columns: int, rows: int, chunks: tuple[Chunk, ...]) -> Plan:
     levels = tuple(
         PlannedLevel(
             level=level, width_px=columns * 64 >> level, height_px=rows * 64 >> level, tiles=0, sparse=0,
-            made="passthrough", storage=None,
+            method="passthrough", storage=None,
         )
         for level in range(2)
     )  # fmt: skip

@@ -24,12 +24,12 @@ def plan(slide: Slide, *, tile_size: int | None = None, base_only: bool = False)
 
 
 def made(pyramid: Pyramid) -> list[str]:
-    return [level.made for level in pyramid.levels]
+    return [level.method for level in pyramid.levels]
 
 
 def test_levels_that_the_file_has_are_passed_through_and_the_others_made() -> None:
     pyramid = plan(Slide(levels=(0, 2)))
-    assert made(pyramid) == ["passthrough", "made", "passthrough", "made", "made"]
+    assert made(pyramid) == ["passthrough", "downsampled", "passthrough", "downsampled", "downsampled"]
     assert [level.tiles for level in pyramid.levels] == [88, 24, 6, 2, 1]
     assert (pyramid.depth, pyramid.tile_size_px) == (5, 64)
     assert (pyramid.levels[2].width_px, pyramid.levels[2].height_px) == (175, 125)
@@ -47,7 +47,7 @@ def test_sizes_may_be_rounded_either_way(slide: Slide) -> None:
 
 def test_padding_to_whole_tiles_is_not_published() -> None:
     pyramid = plan(Slide(width_px=640, height_px=512, levels=(0, 1, 2, 3), padded=True))
-    assert made(pyramid) == ["passthrough"] * 4 + ["made"]
+    assert made(pyramid) == ["passthrough"] * 4 + ["downsampled"]
     assert [(level.columns, level.rows) for level in pyramid.levels] == [(10, 8), (5, 4), (3, 2), (2, 1), (1, 1)]
 
 
@@ -67,7 +67,7 @@ def test_segments_of_separate_planes_come_plane_by_plane() -> None:
 def test_a_level_that_lacks_its_last_column_by_rounding_is_made_anew() -> None:
     # 258 halves to 129: three columns of 64. Rounded down twice, 258 >> 1 is 129 still, but 257 >> 1 is 128: two.
     pyramid = plan(Slide(width_px=257, height_px=256, levels=(0, 1), floor=True))
-    assert made(pyramid) == ["passthrough", "made", "made", "made"]
+    assert made(pyramid) == ["passthrough", "downsampled", "downsampled", "downsampled"]
     assert pyramid.levels[1].columns == 3
 
 
@@ -76,7 +76,7 @@ def test_associated_images_are_no_levels() -> None:
     ifds, size_bytes = ifds_of(slide)
     assert len(ifds) == 5
     pyramid = plan_pyramid(ifds, size_bytes=size_bytes, tile_size=None, base_only=False)
-    assert made(pyramid) == ["passthrough", "passthrough", "made", "made", "made"]
+    assert made(pyramid) == ["passthrough", "passthrough", "downsampled", "downsampled", "downsampled"]
 
 
 @pytest.mark.parametrize("change", [{"subfile_type": 9}, {"description": "Aperio Image Library v1\r\nmacro 350x250"}])
@@ -85,7 +85,7 @@ def test_a_tiled_image_that_calls_itself_a_label_or_macro_is_no_level(change: di
     pyramid = plan_pyramid(
         [ifds[0], replace(ifds[1], **change)], size_bytes=size_bytes, tile_size=None, base_only=False
     )
-    assert made(pyramid)[1] == "made"
+    assert made(pyramid)[1] == "downsampled"
 
 
 @pytest.mark.parametrize("words", ["Label-free SRS microscopy", "Zeiss macro scanner, 20x", "ImageJ=1.53\nmy label"])
@@ -121,7 +121,7 @@ def test_sparse_tiles_are_counted_and_not_published() -> None:
 
 def test_a_level_whose_tiles_are_all_left_out_is_made_so_that_the_thumbnail_exists() -> None:
     pyramid = plan(Slide(width_px=128, height_px=128, levels=(0, 1), sparse=frozenset({(1, 0, 0)})))
-    assert (made(pyramid), pyramid.levels[1].tiles) == (["passthrough", "made"], 1)
+    assert (made(pyramid), pyramid.levels[1].tiles) == (["passthrough", "downsampled"], 1)
 
 
 def test_a_coarser_level_that_leaves_out_what_the_finer_one_has_is_made_anew() -> None:
@@ -130,7 +130,7 @@ def test_a_coarser_level_that_leaves_out_what_the_finer_one_has_is_made_anew() -
     assert (made(pyramid)[1], pyramid.levels[1].sparse) == ("passthrough", 1)
     corrupt = consistent - {(0, 3, 3)}
     pyramid = plan(Slide(width_px=512, height_px=512, levels=(0, 1), sparse=frozenset(corrupt)))
-    assert (made(pyramid)[1], pyramid.levels[1].sparse) == ("made", 0)
+    assert (made(pyramid)[1], pyramid.levels[1].sparse) == ("downsampled", 0)
 
 
 def test_a_base_without_any_tile_is_refused() -> None:
@@ -170,7 +170,7 @@ def test_what_is_not_supported_is_refused_with_its_name_and_a_way_out(change: di
 @pytest.mark.parametrize("compression", ["lzw", "deflate", "none", 33005, "zstd"])
 def test_a_file_in_another_compression_is_encoded_anew(compression: str | int) -> None:
     pyramid = plan(Slide(compression=compression, colour="rgb", levels=(0, 1)))
-    assert made(pyramid) == ["re-encoded", "re-encoded", "made", "made", "made"]
+    assert made(pyramid) == ["re-encoded", "re-encoded", "downsampled", "downsampled", "downsampled"]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_another_tile_size_is_cut_without_loss_where_tiles_allow(
     count = ifd.segment_columns * ifd.segment_rows
     ifd = replace(ifd, offsets=array("Q", [8] * count), byte_counts=array("Q", [9] * count))
     pyramid = plan_pyramid([ifd], size_bytes=size_bytes, tile_size=wanted, base_only=True)
-    assert (pyramid.levels[0].made, pyramid.tile_size_px) == (way, wanted or 64)
+    assert (pyramid.levels[0].method, pyramid.tile_size_px) == (way, wanted or 64)
 
 
 @pytest.mark.parametrize(
@@ -206,9 +206,9 @@ def test_tiles_are_cut_between_the_blocks_that_jpeg_codes_together(change: dict,
     counts = array("Q", [9] * 3)
     ifd = replace(ifds[0], offsets=counts, byte_counts=counts, **change)
     pyramid = plan_pyramid([ifd], size_bytes=size_bytes, tile_size=80, base_only=True)
-    assert pyramid.levels[0].made == way
+    assert pyramid.levels[0].method == way
     cannot = plan_pyramid([ifd], size_bytes=size_bytes, tile_size=80, base_only=True, can_crop=False)
-    assert cannot.levels[0].made == "re-encoded"
+    assert cannot.levels[0].method == "re-encoded"
 
 
 @pytest.mark.parametrize(("width", "height"), [(32, 32), (66, 65), (4200, 4200)])
@@ -218,7 +218,7 @@ def test_tiles_of_a_size_that_no_viewer_wants_are_published_in_256_px(width: int
     count = ifd.segment_columns * ifd.segment_rows
     ifd = replace(ifd, offsets=array("Q", [8] * count), byte_counts=array("Q", [9] * count))
     pyramid = plan_pyramid([ifd], size_bytes=100, tile_size=None, base_only=True)
-    assert (pyramid.tile_size_px, pyramid.levels[0].made) == (256, "re-encoded")
+    assert (pyramid.tile_size_px, pyramid.levels[0].method) == (256, "re-encoded")
 
 
 def test_strips_are_published_in_tiles_of_256_px_and_their_levels_are_found() -> None:
@@ -230,10 +230,10 @@ def test_strips_are_published_in_tiles_of_256_px_and_their_levels_are_found() ->
     ifds = read_ifds(io.BytesIO(data), size_bytes=len(data))
     pyramid = plan_pyramid(ifds, size_bytes=len(data), tile_size=None, base_only=False)
     # Nothing but its size says that the second image is a level.
-    assert (made(pyramid), pyramid.tile_size_px) == (["re-encoded", "made", "made"], 256)
+    assert (made(pyramid), pyramid.tile_size_px) == (["re-encoded", "downsampled", "downsampled"], 256)
     described = replace(ifds[1], description="level=1 mag=10")
     pyramid = plan_pyramid([ifds[0], described], size_bytes=len(data), tile_size=None, base_only=False)
-    assert made(pyramid) == ["re-encoded", "re-encoded", "made"]
+    assert made(pyramid) == ["re-encoded", "re-encoded", "downsampled"]
     short = replace(ifds[0], offsets=ifds[0].offsets[:-1])
     with pytest.raises(TruncatedError, match="fewer strips than it has"):
         plan_pyramid([short], size_bytes=len(data), tile_size=None, base_only=False)
@@ -291,7 +291,7 @@ def test_tiles_beyond_the_end_of_the_file_are_bad_tiles_while_they_are_few() -> 
 def test_a_coarser_level_that_has_lost_tiles_is_made_anew() -> None:
     ifds, _ = ifds_of(Slide(levels=(0, 1)))
     lost = ends(ifds[1])[-1] - 1
-    assert made(plan_pyramid(ifds, size_bytes=lost, tile_size=None, base_only=False))[1] == "made"
+    assert made(plan_pyramid(ifds, size_bytes=lost, tile_size=None, base_only=False))[1] == "downsampled"
 
 
 def test_absurd_slides_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -213,7 +213,7 @@ def test_a_file_that_was_cut_short_is_refused_or_lacks_nothing_that_is_published
             continue
         # The macro's last strip is short, which is not published; or a few tiles are lost, and that is known.
         lost = [level.level for level in found.levels if level != whole.levels[level.level]]
-        assert all(found.levels[level].made == "made" or found.levels[level].beyond for level in lost)
+        assert all(found.levels[level].method == "downsampled" or found.levels[level].beyond for level in lost)
         assert lost or kind.get("associated")
 
 
@@ -309,8 +309,8 @@ def test_the_real_scan_has_five_levels_and_no_label() -> None:
     ifds = read_ifds(stream, size_bytes=len(data))
     assert stream.requests <= 8
     pyramid = plan_pyramid(ifds, size_bytes=len(data), tile_size=None, base_only=False)
-    assert [(level.columns, level.rows, level.made) for level in pyramid.levels] == [
-        (10, 13, "passthrough"), (5, 7, "made"), (3, 4, "made"), (2, 2, "made"), (1, 1, "made"),
+    assert [(level.columns, level.rows, level.method) for level in pyramid.levels] == [
+        (10, 13, "passthrough"), (5, 7, "downsampled"), (3, 4, "downsampled"), (2, 2, "downsampled"), (1, 1, "downsampled"),
     ]  # fmt: skip
     assert len(ifds) == 4
     assert pyramid.levels[0].ifd is ifds[0]

@@ -2,25 +2,25 @@
 
 import pytest
 
-from chalicelib.core.web.callback_url import LONGEST_URL, Endpoint, parse_endpoint, why_refused
+from chalicelib.core.web.callback_url import LONGEST_URL, ParsedCallbackUrl, parse_callback_url, why_refused
 
 
 @pytest.mark.parametrize(
     ("url", "endpoint"),
     [
-        ("https://example.org", Endpoint("https", "example.org", 443, "/")),
-        ("https://Example.ORG/a/b?c=d&e=%20", Endpoint("https", "example.org", 443, "/a/b?c=d&e=%20")),
-        ("HTTPS://example.org:443?a=b", Endpoint("https", "example.org", 443, "/?a=b")),
-        ("https://example.org:/a?b?c=d:e@f", Endpoint("https", "example.org", 443, "/a?b?c=d:e@f")),
-        ("https://example.org//a", Endpoint("https", "example.org", 443, "//a")),
-        ("https://hooks.example.org:8443/x", Endpoint("https", "hooks.example.org", 8443, "/x")),
-        ("https://xn--bcher-kva.example/?", Endpoint("https", "xn--bcher-kva.example", 443, "/")),
-        ("https://8.8.8.8/x", Endpoint("https", "8.8.8.8", 443, "/x")),
-        ("https://[2606:4700::1111]/x", Endpoint("https", "2606:4700::1111", 443, "/x")),
+        ("https://example.org", ParsedCallbackUrl("https", "example.org", 443, "/")),
+        ("https://Example.ORG/a/b?c=d&e=%20", ParsedCallbackUrl("https", "example.org", 443, "/a/b?c=d&e=%20")),
+        ("HTTPS://example.org:443?a=b", ParsedCallbackUrl("https", "example.org", 443, "/?a=b")),
+        ("https://example.org:/a?b?c=d:e@f", ParsedCallbackUrl("https", "example.org", 443, "/a?b?c=d:e@f")),
+        ("https://example.org//a", ParsedCallbackUrl("https", "example.org", 443, "//a")),
+        ("https://hooks.example.org:8443/x", ParsedCallbackUrl("https", "hooks.example.org", 8443, "/x")),
+        ("https://xn--bcher-kva.example/?", ParsedCallbackUrl("https", "xn--bcher-kva.example", 443, "/")),
+        ("https://8.8.8.8/x", ParsedCallbackUrl("https", "8.8.8.8", 443, "/x")),
+        ("https://[2606:4700::1111]/x", ParsedCallbackUrl("https", "2606:4700::1111", 443, "/x")),
     ],
 )
-def test_an_https_url_of_a_public_host_is_taken_apart(url: str, endpoint: Endpoint) -> None:
-    assert parse_endpoint(url, loopback=False) == endpoint
+def test_an_https_url_of_a_public_host_is_taken_apart(url: str, endpoint: ParsedCallbackUrl) -> None:
+    assert parse_callback_url(url, loopback=False) == endpoint
 
 
 @pytest.mark.parametrize(
@@ -80,28 +80,30 @@ def test_an_https_url_of_a_public_host_is_taken_apart(url: str, endpoint: Endpoi
 )
 def test_what_is_never_called_is_told_without_repeating_it(url: str, why: str) -> None:
     with pytest.raises(ValueError, match=why) as refused:
-        parse_endpoint(url, loopback=False)
+        parse_callback_url(url, loopback=False)
     assert "secret" not in str(refused.value)
     assert "evil" not in str(refused.value)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "localhost", "[::1]"])
 def test_this_machine_is_called_where_that_is_allowed_and_nothing_else_by_http(host: str) -> None:
-    assert parse_endpoint(f"http://{host}:8080/x", loopback=True).port == 8080
-    assert parse_endpoint(f"http://{host}/", loopback=True).port == 80
-    assert parse_endpoint(f"https://{host}/", loopback=True).scheme == "https"
+    assert parse_callback_url(f"http://{host}:8080/x", loopback=True).port == 8080
+    assert parse_callback_url(f"http://{host}/", loopback=True).port == 80
+    assert parse_callback_url(f"https://{host}/", loopback=True).scheme == "https"
     for url in ("http://example.org/", "http://10.0.0.1/", "http://[::ffff:10.0.0.1]/", "http://[::ffff:127.0.0.1]/"):
         with pytest.raises(ValueError, match="https"):
-            parse_endpoint(url, loopback=True)
+            parse_callback_url(url, loopback=True)
     with pytest.raises(ValueError, match="not public"):
-        parse_endpoint("https://10.0.0.1/", loopback=True)
+        parse_callback_url("https://10.0.0.1/", loopback=True)
 
 
 def test_a_host_header_has_a_port_only_where_it_says_something() -> None:
-    assert parse_endpoint("https://example.org/", loopback=False).host_header == "example.org"
-    assert parse_endpoint("https://example.org:8443/", loopback=False).host_header == "example.org:8443"
-    assert parse_endpoint("https://[2606:4700::1111]:8443/", loopback=False).origin == "https://[2606:4700::1111]:8443"
-    assert parse_endpoint("https://example.org/key?token=x", loopback=False).origin == "https://example.org"
+    assert parse_callback_url("https://example.org/", loopback=False).host_header == "example.org"
+    assert parse_callback_url("https://example.org:8443/", loopback=False).host_header == "example.org:8443"
+    assert (
+        parse_callback_url("https://[2606:4700::1111]:8443/", loopback=False).origin == "https://[2606:4700::1111]:8443"
+    )
+    assert parse_callback_url("https://example.org/key?token=x", loopback=False).origin == "https://example.org"
 
 
 def test_every_address_of_a_name_has_to_be_public() -> None:

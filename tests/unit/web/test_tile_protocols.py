@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from chalicelib.core.geometry import level_count, tile_address
 from chalicelib.core.web.tile_protocols import (
-    NoSuchPieceError,
+    NoSuchTileError,
     PyramidShape,
     TileRequest,
     dzi_document,
     dzi_last_level,
-    dzi_piece,
+    dzi_tile,
     iiif_document,
-    iiif_piece,
-    our_piece,
+    iiif_tile,
+    slidehook_tile,
 )
 
 TILE = bytes(range(12))
@@ -55,7 +55,7 @@ def test_every_tile_that_a_reader_of_dzi_computes_is_there_and_of_its_size(shape
     for number, (width, height) in enumerate(levels):
         columns, rows = ceil(width / side), ceil(height / side)
         for column, row in ((0, 0), (columns - 1, 0), (0, rows - 1), (columns - 1, rows - 1)):
-            piece = dzi_piece(shape, str(number), f"{column}_{row}.jpg")
+            piece = dzi_tile(shape, str(number), f"{column}_{row}.jpg")
             expected = min(side, width - column * side), min(side, height - row * side)
             assert (piece.width_px, piece.height_px) == expected
             assert piece.whole == (expected == (side, side))
@@ -64,10 +64,10 @@ def test_every_tile_that_a_reader_of_dzi_computes_is_there_and_of_its_size(shape
             if below_root <= 0:
                 assert tile_address(piece.name, levels=shape.depth) == (len(levels) - 1 - number, column, row)
         for beyond in (f"{columns}_0.jpg", f"0_{rows}.jpg"):
-            with pytest.raises(NoSuchPieceError):
-                dzi_piece(shape, str(number), beyond)
-    with pytest.raises(NoSuchPieceError, match=f"there is no level {len(levels)}"):
-        dzi_piece(shape, str(len(levels)), "0_0.jpg")
+            with pytest.raises(NoSuchTileError):
+                dzi_tile(shape, str(number), beyond)
+    with pytest.raises(NoSuchTileError, match=f"there is no level {len(levels)}"):
+        dzi_tile(shape, str(len(levels)), "0_0.jpg")
 
 
 @given(SHAPES)
@@ -82,26 +82,26 @@ def test_every_tile_that_a_reader_of_iiif_computes_is_there_and_of_its_size(shap
             x, y = n * side * factor, m * side * factor
             w, h = min(side * factor, info["width"] - x), min(side * factor, info["height"] - y)
             ws, hs = (w + factor - 1) // factor, (h + factor - 1) // factor
-            piece = iiif_piece(shape, f"{x},{y},{w},{h}", f"{ws},{hs}")
+            piece = iiif_tile(shape, f"{x},{y},{w},{h}", f"{ws},{hs}")
             assert (piece.width_px, piece.height_px, piece.halvings) == (ws, hs, 0)
             level, column, row = tile_address(piece.name, levels=shape.depth)
             # At the rim, a single pixel may be asked for in the same words at two levels. The finer one answers.
             assert level == factor.bit_length() - 1 or ws == 1 or hs == 1
             assert (column << level, row << level) == (n * factor, m * factor)
             if (w, h) == (info["width"], info["height"]):
-                assert iiif_piece(shape, "full", f"{ws},{hs}") == piece
+                assert iiif_tile(shape, "full", f"{ws},{hs}") == piece
     for size in info["sizes"]:
-        piece = iiif_piece(shape, "full", f"{size['width']},{size['height']}")
+        piece = iiif_tile(shape, "full", f"{size['width']},{size['height']}")
         assert (piece.width_px, piece.height_px) == (size["width"], size["height"])
     largest = info["sizes"][-1]
-    assert iiif_piece(shape, "full", "max") == iiif_piece(shape, "full", f"{largest['width']},{largest['height']}")
+    assert iiif_tile(shape, "full", "max") == iiif_tile(shape, "full", f"{largest['width']},{largest['height']}")
 
 
 @given(SHAPES)
 def test_our_own_tiles_are_whole(shape: PyramidShape) -> None:
     for level in range(shape.depth):
         grid = shape.grid(level)
-        piece = our_piece(shape, str(level), f"{grid.columns - 1}_{grid.rows - 1}.jpg")
+        piece = slidehook_tile(shape, str(level), f"{grid.columns - 1}_{grid.rows - 1}.jpg")
         assert (piece.whole, piece.halvings) == (True, 0)
         assert tile_address(piece.name, levels=shape.depth) == (level, grid.columns - 1, grid.rows - 1)
 
@@ -134,25 +134,25 @@ def test_the_real_scan_is_described_to_readers_of_iiif() -> None:
 def test_a_slide_of_which_only_the_base_was_published_has_its_tiles_and_no_sizes() -> None:
     info = iiif_document(BASE_ONLY, "https://here/iiif/slide")
     assert (info["sizes"], info["tiles"]) == ([], [{"width": 240, "height": 240, "scaleFactors": [1]}])
-    assert iiif_piece(BASE_ONLY, "0,0,240,240", "240,240") == iiif_piece(SCAN, "0,0,240,240", "max")
-    assert dzi_piece(BASE_ONLY, "12", "0_0.jpg").whole
-    with pytest.raises(NoSuchPieceError, match="1 of 5 levels were published"):
+    assert iiif_tile(BASE_ONLY, "0,0,240,240", "240,240") == iiif_tile(SCAN, "0,0,240,240", "max")
+    assert dzi_tile(BASE_ONLY, "12", "0_0.jpg").whole
+    with pytest.raises(NoSuchTileError, match="1 of 5 levels were published"):
         dzi_document(BASE_ONLY, "")
     for look in (
-        lambda: iiif_piece(BASE_ONLY, "full", "139,186"),
-        lambda: iiif_piece(BASE_ONLY, "full", "max"),
-        lambda: dzi_piece(BASE_ONLY, "11", "0_0.jpg"),
-        lambda: dzi_piece(BASE_ONLY, "0", "0_0.jpg"),
-        lambda: our_piece(BASE_ONLY, "1", "0_0.jpg"),
+        lambda: iiif_tile(BASE_ONLY, "full", "139,186"),
+        lambda: iiif_tile(BASE_ONLY, "full", "max"),
+        lambda: dzi_tile(BASE_ONLY, "11", "0_0.jpg"),
+        lambda: dzi_tile(BASE_ONLY, "0", "0_0.jpg"),
+        lambda: slidehook_tile(BASE_ONLY, "1", "0_0.jpg"),
     ):
-        with pytest.raises(NoSuchPieceError):
+        with pytest.raises(NoSuchTileError):
             look()
 
 
 def test_a_slide_of_one_tile_is_one_tile() -> None:
     piece = TileRequest(name="t.jpg", width_px=100, height_px=30, whole=False)
-    assert dzi_piece(ONE_TILE, "7", "0_0.jpg") == piece
-    assert iiif_piece(ONE_TILE, "full", "max") == iiif_piece(ONE_TILE, "0,0,100,30", "100,30") == piece
+    assert dzi_tile(ONE_TILE, "7", "0_0.jpg") == piece
+    assert iiif_tile(ONE_TILE, "full", "max") == iiif_tile(ONE_TILE, "0,0,100,30", "100,30") == piece
     assert iiif_document(ONE_TILE, "")["sizes"] == [{"width": 50, "height": 15}, {"width": 100, "height": 30}]
 
 
@@ -167,12 +167,12 @@ def test_a_slide_of_one_tile_is_one_tile() -> None:
     ],
 )  # fmt: skip
 def test_what_a_reader_of_iiif_was_not_promised_is_refused(region: str, size: str) -> None:
-    with pytest.raises(NoSuchPieceError):
-        iiif_piece(SCAN, region, size)
+    with pytest.raises(NoSuchTileError):
+        iiif_tile(SCAN, region, size)
 
 
 def test_commas_may_be_encoded() -> None:
-    assert iiif_piece(SCAN, "240%2C0%2C240%2C240", "240%2c240") == iiif_piece(SCAN, "240,0,240,240", "240,240")
+    assert iiif_tile(SCAN, "240%2C0%2C240%2C240", "240%2c240") == iiif_tile(SCAN, "240,0,240,240", "240,240")
 
 
 @pytest.mark.parametrize(
@@ -181,15 +181,15 @@ def test_commas_may_be_encoded() -> None:
      ("12", "0_0.jpg\n"), ("12", "9999999999_0.jpg"), ("\u0661", "0_0.jpg")],
 )  # fmt: skip
 def test_a_tile_has_one_spelling(level: str, place: str) -> None:
-    for number in (dzi_piece, our_piece):
-        with pytest.raises(NoSuchPieceError):
+    for number in (dzi_tile, slidehook_tile):
+        with pytest.raises(NoSuchTileError):
             number(SCAN, level, place)
 
 
 def test_an_image_of_somebody_else_with_too_few_levels_has_no_tile_that_cannot_be_named() -> None:
     shallow = replace(SCAN, depth=2, published=2)
-    with pytest.raises(NoSuchPieceError, match=r"no tile \(9, 12\) at level 0 of 2"):
-        our_piece(shallow, "0", "9_12.jpg")
+    with pytest.raises(NoSuchTileError, match=r"no tile \(9, 12\) at level 0 of 2"):
+        slidehook_tile(shallow, "0", "9_12.jpg")
 
 
 def test_a_tag_is_known_again_by_the_piece_it_was_given_for() -> None:

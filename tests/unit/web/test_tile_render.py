@@ -12,7 +12,7 @@ from chalicelib.core.imaging import lossless_crop as crop
 from chalicelib.core.imaging.jpeg import complete_tile, frame_of, tile_prefix
 from chalicelib.core.tiff.directory import PHOTOMETRIC_RGB, PHOTOMETRIC_YCBCR
 from chalicelib.core.web.tile_protocols import TileRequest
-from chalicelib.core.web.tile_render import excerpt
+from chalicelib.core.web.tile_render import render_tile
 from tests.pixels.measures import difference, psnr
 from tests.pixels.stored import halved
 from tests.slides import Colour, Pixels, jpeg_tile, picture
@@ -39,32 +39,32 @@ def cut_to(width: int, height: int) -> TileRequest:
 def test_a_cut_tile_has_the_pixels_of_the_whole_one(colour: Colour, size: tuple[int, int]) -> None:
     whole = tile(colour)
     width, height = size
-    assert np.array_equal(pixels(excerpt(whole, cut_to(*size))), pixels(whole)[:height, :width])
+    assert np.array_equal(pixels(render_tile(whole, cut_to(*size))), pixels(whole)[:height, :width])
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_colour_that_is_stored_coarsely_differs_a_little_in_the_last_column_and_row(size: tuple[int, int]) -> None:
     whole = tile("ycbcr")
     width, height = size
-    off = difference(pixels(excerpt(whole, cut_to(*size))), pixels(whole)[:height, :width])
+    off = difference(pixels(render_tile(whole, cut_to(*size))), pixels(whole)[:height, :width])
     assert off[:-1, :-1].max(initial=0) == 0
     assert off.max() <= 8
 
 
 def test_a_whole_tile_is_the_stored_one() -> None:
-    assert excerpt(b"whatever it is", TileRequest(name="t.jpg")) == b"whatever it is"
+    assert render_tile(b"whatever it is", TileRequest(name="t.jpg")) == b"whatever it is"
 
 
 def test_a_tile_that_somebody_else_has_cut_already_is_left_as_it_is() -> None:
     small = bytes(simplejpeg.encode_jpeg(picture(60, 87), 90, "RGB", "420"))
-    assert excerpt(small, cut_to(60, 87)) == small
-    assert pixels(excerpt(small, cut_to(50, 200))).shape == (87, 50, 3)
+    assert render_tile(small, cut_to(60, 87)) == small
+    assert pixels(render_tile(small, cut_to(50, 200))).shape == (87, 50, 3)
 
 
 def test_without_the_library_that_cuts_a_tile_is_encoded_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crop, "is_available", lambda: False)
     whole = tile("ycbcr")
-    found = excerpt(whole, cut_to(60, 87))
+    found = render_tile(whole, cut_to(60, 87))
     assert frame_of(found).sampling == ((1, 1), (1, 1), (1, 1))
     assert psnr(pixels(found), pixels(whole)[:87, :60]) > 38
 
@@ -76,7 +76,7 @@ def test_the_root_is_halved_as_often_as_wanted(times: int) -> None:
     piece = TileRequest(
         name="t.jpg", width_px=truth.shape[1], height_px=truth.shape[0], whole=False, halvings=times, inside_px=inside
     )
-    found = pixels(excerpt(whole, piece))
+    found = pixels(render_tile(whole, piece))
     assert found.shape == truth.shape
     # JPEG of a handful of pixels; what each halving rounds is at most one step.
     assert np.abs(found.astype(int) - truth).mean() < (12 if times > 3 else 4)
@@ -87,4 +87,4 @@ def test_a_damaged_tile_is_said_to_be_damaged(halvings: int) -> None:
     piece = TileRequest(name="t.jpg", width_px=10, height_px=10, whole=False, halvings=halvings, inside_px=(20, 20))
     for jpeg in (b"", b"no picture", tile("ycbcr")[:60]):
         with pytest.raises(CorruptTileError):
-            excerpt(jpeg, piece)
+            render_tile(jpeg, piece)

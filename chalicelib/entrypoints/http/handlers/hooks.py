@@ -13,8 +13,8 @@ from chalice.app import Response
 
 from chalicelib.core.errors import NotFoundError, ReplayedError
 from chalicelib.core.ids import content_id
-from chalicelib.core.jobs.model import Job, known
-from chalicelib.core.jobs.sync import Sync, known_sync
+from chalicelib.core.jobs.model import Job, require_found
+from chalicelib.core.jobs.sync import Sync, require_found_sync
 from chalicelib.core.standard_webhooks import Signed
 from chalicelib.entrypoints.callbacks import notify
 from chalicelib.entrypoints.http.auth import require_scope
@@ -24,7 +24,7 @@ from chalicelib.entrypoints.http.responses import POLL_SECONDS, body_of, json_re
 from chalicelib.entrypoints.http.schemas.syncs import sync_document
 from chalicelib.hooks.base import CALLBACK_FIELD, Hook, check_callback, validated
 from chalicelib.hooks.registry import hooks
-from chalicelib.ports.receipts import Receipt
+from chalicelib.ports.access_records import Receipt
 
 
 def call_hook(call: Call, name: str) -> Response:
@@ -40,13 +40,13 @@ def call_hook(call: Call, name: str) -> Response:
         signed_at=call.signed.signed_at,
         location="",
     )
-    stored = call.services.doorbook.receipt(receipt.key)
+    stored = call.services.access_records.receipt(receipt.key)
     if stored is not None:
         return _repeated(call, call.signed, stored, receipt)
     response = _run(call, hook)
     # Stored with the outcome: after a refusal, or a crash before this line, the sender tries again.
     location = str(response.headers.get("Location", ""))
-    call.services.doorbook.keep(replace(receipt, location=location), now=call.services.clock.now())
+    call.services.access_records.keep(replace(receipt, location=location), now=call.services.clock.now())
     return response
 
 
@@ -81,11 +81,11 @@ def _repeated(call: Call, signed: Signed, stored: Receipt, received: Receipt) ->
     services = call.services
     if stored.body != received.body:
         raise ReplayedError(f"another webhook with the id {signed.id} was accepted before")
-    if not services.doorbook.keep(replace(received, location=stored.location), now=services.clock.now()):
+    if not services.access_records.keep(replace(received, location=stored.location), now=services.clock.now()):
         raise ReplayedError(f"the webhook {signed.id} was accepted before")
     kind, _, found = stored.location.strip("/").partition("/")
     if kind == "jobs":
-        return job_accepted(call, known(found, services.jobs.get(found)))
+        return job_accepted(call, require_found(found, services.jobs.get(found)))
     if kind == "syncs":
-        return _sync_accepted(known_sync(found, services.syncs.get(found)))
+        return _sync_accepted(require_found_sync(found, services.syncs.get(found)))
     return json_response({"status": "done before"})

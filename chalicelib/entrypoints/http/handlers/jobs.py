@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 from chalice.app import Response
 
-from chalicelib.core.jobs.model import Job, State, known
+from chalicelib.core.jobs.model import Job, State, require_found
 from chalicelib.entrypoints.callbacks import notify
 from chalicelib.entrypoints.http.caching import etag, has_already, preferred_wait_seconds, wait_for_change
 from chalicelib.entrypoints.http.call import Call
@@ -48,7 +48,7 @@ def show_job(call: Call, job_id: str) -> Response:
 
 def show_events(call: Call, job_id: str, *, query: EventsQuery) -> Response:
     job = require_job(call, job_id)
-    page = call.services.events.list(job.id, after=query.after, limit=query.limit)
+    page = call.services.events.list(job.id, after=query.cursor, limit=query.limit)
     return json_response(events_document(job, page), headers=NO_STORE)
 
 
@@ -112,7 +112,7 @@ def count_jobs(call: Call) -> Response:
 def require_job(call: Call, job_id: str) -> Job:
     """Return a job that the caller may see. Raises NotFoundError, the same if the job does not exist."""
     stored = call.services.jobs.get(job_id) if JOB_ID.fullmatch(job_id) else None
-    return known(job_id, visible_job(call.caller, stored))
+    return require_found(job_id, visible_job(call.caller, stored))
 
 
 def job_accepted(call: Call, job: Job) -> Response:

@@ -11,14 +11,14 @@ from chalicelib.entrypoints.http.call import Call
 from chalicelib.entrypoints.http.handlers.jobs import require_job
 from chalicelib.entrypoints.http.responses import Headers
 from chalicelib.entrypoints.http.schemas.job_events import map_document
-from chalicelib.steps.progress_map import fill
+from chalicelib.steps.progress_map import build_map
 
 TILE_NAME = re.compile(r"t[qrst]{0,40}\.jpg")
 
 
 def show_map(call: Call, job_id: str) -> Response:
     job = require_job(call, job_id)
-    body = json.dumps(map_document(job, call.bind(fill)(job)), separators=(",", ":"))
+    body = json.dumps(map_document(job, call.bind(build_map)(job)), separators=(",", ":"))
     etag = f'"{hashlib.sha256(body.encode()).hexdigest()[:32]}"'
     headers: Headers = {"Content-Type": "application/json", "Cache-Control": "private, no-cache", "ETag": etag}
     if etag in str(call.request.headers.get("if-none-match", "")):

@@ -9,7 +9,7 @@ import secrets
 
 from chalice.app import Request, Response
 
-from chalicelib.core.errors import TooManyTriesError, UnauthorizedError
+from chalicelib.core.errors import RateLimitedError, UnauthorizedError
 from chalicelib.core.timestamps import instant
 from chalicelib.core.web.auth import (
     LINK_SECONDS,
@@ -80,7 +80,7 @@ def create_link(call: Call) -> Response:
     token = token_of(request, services)
     code = secrets.token_urlsafe(32)
     expires_at = services.clock.now() + LINK_SECONDS
-    services.doorbook.keep_code(token_hash(code), token.id, expires_at=expires_at)
+    services.access_records.keep_code(token_hash(code), token.id, expires_at=expires_at)
     link = {"url": f"{service_url(request, services)}/sign-in/links/{code}", "expires_at": instant(expires_at)}
     return json_response(link, status=201, headers={"Cache-Control": "no-store"})
 
@@ -92,7 +92,7 @@ def open_link(call: Call, code: str) -> Response:
         return _page(request, services, ASK_PAGE)
     try:
         count_try(request, services)
-    except TooManyTriesError:
+    except RateLimitedError:
         refused = _page(request, services, REFUSED_PAGE, status=429)
         refused.headers["Retry-After"] = str(TRY_AGAIN_SECONDS)
         return refused
@@ -122,7 +122,7 @@ def _signs_in_directly(request: Request) -> bool:
 
 def _redeemed(code: str, services: Services) -> Token | None:
     """Return the token of a code, once; None afterwards."""
-    token_id = services.doorbook.redeem_code(token_hash(code), now=services.clock.now())
+    token_id = services.access_records.redeem_code(token_hash(code), now=services.clock.now())
     return None if token_id is None else token_with_id(token_id, services.settings.known_tokens)
 
 

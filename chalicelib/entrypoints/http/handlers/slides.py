@@ -15,14 +15,14 @@ from chalice.app import Request, Response
 from chalicelib.core.errors import BadAddressError, NotFoundError
 from chalicelib.core.web.slide_ids import Address, exact_address, is_kept, mark_of, read_address
 from chalicelib.core.web.tile_protocols import (
-    NoSuchPieceError,
+    NoSuchTileError,
     PyramidShape,
     TileRequest,
     dzi_document,
-    dzi_piece,
+    dzi_tile,
     iiif_document,
-    iiif_piece,
-    our_piece,
+    iiif_tile,
+    slidehook_tile,
 )
 from chalicelib.entrypoints.http.call import Call
 from chalicelib.entrypoints.http.responses import Headers
@@ -80,7 +80,7 @@ def show_slide(call: Call, slide: str) -> Response:
 def show_slide_tile(call: Call, slide: str, level: str, tile: str) -> Response:
     """Return a tile by Slidehook's levels or, below `_files`, by those of DZI."""
     shown = _shown(call, slide.removesuffix(DZI_TILES), most_seconds_old=TILE_SECONDS)
-    number = dzi_piece if slide.endswith(DZI_TILES) else our_piece
+    number = dzi_tile if slide.endswith(DZI_TILES) else slidehook_tile
     with _or_not_found():
         requested = number(shown.shape, level, tile)
     return _tile(call, shown, requested)
@@ -105,8 +105,8 @@ def show_region(call: Call, slide: str, region: str, size: str, rotation: str, p
     if (rotation, picture) != ("0", "default.jpg"):
         raise BadAddressError(f"{rotation:.20}/{picture:.40} is not supported, only 0/default.jpg")
     try:
-        requested = iiif_piece(shown.shape, region, size)
-    except NoSuchPieceError as error:
+        requested = iiif_tile(shown.shape, region, size)
+    except NoSuchTileError as error:
         raise BadAddressError(str(error)) from error
     return _tile(call, shown, requested)
 
@@ -153,7 +153,7 @@ def _tile(call: Call, shown: Shown, requested: TileRequest) -> Response:
 def _or_not_found() -> Iterator[None]:
     try:
         yield
-    except NoSuchPieceError as error:
+    except NoSuchTileError as error:
         raise NotFoundError(str(error)) from error
 
 

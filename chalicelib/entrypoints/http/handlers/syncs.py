@@ -2,7 +2,7 @@
 
 from chalice.app import Response
 
-from chalicelib.core.jobs.sync import Sync, known_sync
+from chalicelib.core.jobs.sync import Sync, require_found_sync
 from chalicelib.core.web.auth import Caller, collection_of_key
 from chalicelib.entrypoints.http.call import Call
 from chalicelib.entrypoints.http.handlers.jobs import JOB_ID
@@ -23,7 +23,7 @@ def show_sync(call: Call, sync_id: str, *, query: SyncQuery) -> Response:
     """Return a sync and, if the query asks for one, a page of its report."""
     syncs = call.services.syncs
     stored = syncs.get(sync_id) if JOB_ID.fullmatch(sync_id) else None
-    found = known_sync(sync_id, stored if stored is not None and _is_visible(call.caller, stored) else None)
+    found = require_found_sync(sync_id, stored if stored is not None and _is_visible(call.caller, stored) else None)
     entries = None if query.page is None else syncs.page(found, query.page)
     headers = {"Retry-After": str(POLL_SECONDS)} if found.is_live else {}
     return json_response(sync_document(found, entries), headers={"Cache-Control": "no-store", **headers})

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from chalice.app import Response
 
-from chalicelib.core.errors import AnswerTooLargeError, NotFoundError
+from chalicelib.core.errors import NotFoundError, ResponseTooLargeError
 from chalicelib.core.jobs.source import OBJECT_ID
 from chalicelib.core.web.tile_protocols import TileRequest
 from chalicelib.entrypoints.http.call import Call
@@ -38,7 +38,7 @@ def show_tile(call: Call, image_store: str, image: str, name: str) -> Response:
                 tile = tile_response(
                     call.request, call.services, image_store, image, requested, cache_control=cache_control
                 )
-            except AnswerTooLargeError as error:
+            except ResponseTooLargeError as error:
                 return json_response({"error": str(error)}, status=413)
     return tile or json_response({"error": f"no tile {name:.40} of image {image:.40}"}, status=404)
 

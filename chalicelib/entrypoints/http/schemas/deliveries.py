@@ -2,7 +2,7 @@
 
 from chalicelib.core.jobs.deliveries import Delivery
 from chalicelib.core.timestamps import instant
-from chalicelib.core.web.callback_url import parse_endpoint
+from chalicelib.core.web.callback_url import parse_callback_url
 from chalicelib.hooks.base import Document
 from chalicelib.hooks.fields import At, Count, Id
 
@@ -44,7 +44,7 @@ def delivery_document(delivery: Delivery) -> dict[str, object]:
         "job": delivery.job,
         "attempt": delivery.attempt,
         "type": f"job.{delivery.outcome.value}",
-        "receiver": parse_endpoint(delivery.url, loopback=True).origin,
+        "receiver": parse_callback_url(delivery.url, loopback=True).origin,
         "state": delivery.state,
         "created_at": instant(delivery.created_at),
         "next_at": instant(delivery.next_at),

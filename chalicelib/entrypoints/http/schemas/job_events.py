@@ -5,12 +5,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from chalicelib.core.jobs.events import Happening
-from chalicelib.core.jobs.model import Job, State
-from chalicelib.core.plan.progress_map import Fill
+from chalicelib.core.jobs.events import EventName
+from chalicelib.core.jobs.model import Job, Method, State
+from chalicelib.core.plan.progress_map import ProgressMap
 from chalicelib.core.timestamps import instant
 from chalicelib.hooks.base import Document
-from chalicelib.hooks.fields import At, Count, Id, Method
+from chalicelib.hooks.fields import At, Count, Id
 from chalicelib.ports.events import EventPage
 
 
@@ -20,10 +20,10 @@ class EventDocument(Document):
     job: Id
     at: At
     attempt: Count
-    event: Happening
+    event: EventName
     worker: str = ""
-    asked_by: str = ""
-    door: str = ""
+    request_id: str = ""
+    entrypoint: str = ""
     chunk: Count = 0
     chunks: Count = 0
     levels: Count = 0
@@ -37,12 +37,15 @@ class EventDocument(Document):
 
 
 class JobEvents(Document):
-    """Events of a job, the newest last. `after` is the cursor of the next page; `more` says whether there is one."""
+    """Events of a job, the newest last.
+
+    A page with fewer events than `limit` is the last one. `next` is the cursor after its last event: events that occur
+    later can be read from there. It is null if the job has no events.
+    """
 
     job: Id
     events: list[EventDocument]
-    after: str | None
-    more: bool
+    next: str | None
     links: dict[str, str]
 
 
@@ -54,7 +57,7 @@ class MapLevel(Document):
     rows: Count
     side: Annotated[int, Field(ge=1)]
     tiles_done: Count
-    made: Method | None
+    method: Method | None
     cells: list[Annotated[str, Field(pattern=r"^[.0-9]*$")]]
 
 
@@ -93,22 +96,25 @@ def events_document(job: Job, page: EventPage) -> dict[str, object]:
     return {
         "job": job.id,
         "events": [{**fields, "at": instant(event.at)} for fields, event in zip(events, page.events, strict=True)],
-        "after": page.cursor,
-        "more": not page.is_end,
+        "next": page.cursor,
         "links": {"self": f"/jobs/{job.id}/events", "job": f"/jobs/{job.id}"},
     }
 
 
-def map_document(job: Job, fill: Fill) -> dict[str, object]:
+def map_document(job: Job, progress_map: ProgressMap) -> dict[str, object]:
     """Return a `MapDocument` as JSON.
 
     A cell is `.` if none of its tiles is published by the job, else a digit from `0` (none stored) to `9` (all stored).
     """
-    made = {level.level: level.made for level in job.levels}
+    methods = {level.level: level.method for level in job.levels}
     faults = [
-        {"level": fault.level, "column": fault.column, "row": fault.row, "reason": fault.fault} for fault in fill.faults
+        {"level": fault.level, "column": fault.column, "row": fault.row, "reason": fault.fault}
+        for fault in progress_map.faults
     ]
-    bad = [{"level": each.level, "column": each.column, "row": each.row, "reason": each.reason} for each in fill.bad]
+    bad = [
+        {"level": each.level, "column": each.column, "row": each.row, "reason": each.reason}
+        for each in progress_map.bad
+    ]
     return {
         "job": job.id,
         "state": job.state.value,
@@ -121,12 +127,15 @@ def map_document(job: Job, fill: Fill) -> dict[str, object]:
                 "rows": level.rows,
                 "side": level.side,
                 "tiles_done": level.tiles_done,
-                "made": made.get(level.level),
+                "method": methods.get(level.level),
                 "cells": list(level.cells),
             }
-            for level in fill.levels
+            for level in progress_map.levels
         ],
         "bad_tiles": bad + faults,
-        "cost": {"worker_seconds": round(fill.cost.worker_seconds, 1), "dollars": round(fill.cost.dollars, 6)},
+        "cost": {
+            "worker_seconds": round(progress_map.cost.worker_seconds, 1),
+            "dollars": round(progress_map.cost.dollars, 6),
+        },
         "links": {"job": f"/jobs/{job.id}", "tile": f"/jobs/{job.id}/tiles/{{name}}"},
     }

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from chalicelib.core.errors import NoProgressError
+from chalicelib.core.errors import RetriesExhaustedError
 from chalicelib.core.jobs.model import State
 from chalicelib.entrypoints.http.schemas.jobs import JobSummary
 from chalicelib.hooks.base import Document, Parameters
@@ -53,7 +53,10 @@ class RedriveParameters(Parameters):
     """Which failed jobs are retried. The default are the jobs whose messages ended in the dead-letter queue."""
 
     codes: list[Annotated[str, Field(max_length=64)]] = Field(
-        default=[NoProgressError.code], min_length=1, max_length=20, description="error codes of the jobs to retry"
+        default=[RetriesExhaustedError.code],
+        min_length=1,
+        max_length=20,
+        description="error codes of the jobs to retry",
     )
     session: ObjectIdText | None = Field(default=None, description="retry only jobs of this session")
     cursor: Annotated[str, Field(max_length=2000)] | None = Field(

@@ -93,7 +93,7 @@ class BadTileCount(Document):
 class BadTiles(BadTileCount):
     """The stored tiles that could not be read: their number, and the first of them."""
 
-    listed: list[BadTileDocument]
+    items: list[BadTileDocument]
 
 
 class AttemptDocument(Document):
@@ -163,13 +163,13 @@ class JobSummary(Document):
     rate: Rate
     eta_seconds: float | None
     bad_tiles: BadTileCount
-    asked_by: str | None
+    request_id: str | None
     submitted_at: At
     started_at: At
     updated_at: At
     ended_at: At | None
     error: JobError | None
-    trouble: JobError | None
+    last_transient_error: JobError | None
     slide: SlideSize | None
     result: ResultDocument | None
     verification: VerificationSummary | None
@@ -210,13 +210,13 @@ def job_summary(job: Job, *, now: float, has_subscriber: bool = False) -> dict[s
         },
         **_progress(job, now),
         "bad_tiles": {"count": job.tiles_bad},
-        "asked_by": job.asked_by,
+        "request_id": job.request_id,
         "submitted_at": instant(job.submitted_at),
         "started_at": instant(job.started_at),
         "updated_at": instant(job.updated_at),
         "ended_at": instant(job.ended_at),
         "error": _error(job.error),
-        "trouble": _error(job.trouble) if job.is_live else None,
+        "last_transient_error": _error(job.last_transient_error) if job.is_live else None,
         "slide": _slide_size(job),
         "result": _result(job),
         "verification": _verification(job),
@@ -251,13 +251,13 @@ def job_document(job: Job, *, now: float, has_subscriber: bool = False) -> dict[
                 "rows": level.rows,
                 "tiles": level.tiles,
                 "sparse": level.sparse,
-                "made": level.made,
+                "method": level.method,
             }
             for level in job.levels
         ],
         "bad_tiles": {
             "count": job.tiles_bad,
-            "listed": [
+            "items": [
                 {
                     "level": bad.level,
                     "column": bad.column,
@@ -347,15 +347,8 @@ def _result(job: Job) -> dict[str, str | None] | None:
         "view": published.view,
         "image_store": published.image_store,
         "database": published.database,
-        "thumbnail": _thumbnail(job),
+        "thumbnail": job.thumbnail_url,
     }
-
-
-def _thumbnail(job: Job) -> str | None:
-    """Return the URL of the coarsest tile; None if nothing is published, or no published level has a single tile."""
-    if job.published is None or (job.levels and job.levels[-1].tiles > 1):
-        return None
-    return f"/thumb?img={job.published.image}&db={job.published.image_store}"
 
 
 def _verification(job: Job) -> dict[str, object] | None:
@@ -401,7 +394,7 @@ def _links(job: Job, *, has_subscriber: bool) -> dict[str, str]:
         links["retry"] = f"/jobs/{job.id}/retry"
     if job.verifies is not None:
         links["verifies"] = f"/jobs/{job.verifies.job}"
-    thumbnail = _thumbnail(job)
+    thumbnail = job.thumbnail_url
     if thumbnail is not None:
         links["thumbnail"] = thumbnail
     return links

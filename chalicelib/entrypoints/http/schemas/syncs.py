@@ -45,7 +45,7 @@ class SyncDocument(Document):
     collection: ObjectId | None
     session: ObjectId | None
     counts: SyncCounts
-    noteworthy: list[EntryDocument]
+    highlights: list[EntryDocument]
     pages: Count
     entries: list[EntryDocument] = Field(default_factory=list)
     submitted_at: At
@@ -71,7 +71,7 @@ def sync_document(sync: Sync, entries: Sequence[Entry] | None = None) -> dict[st
         "collection": place.collection if place else None,
         "session": place.session if place else None,
         "counts": {name: getattr(sync.counts, name) for name in Counts.__slots__},
-        "noteworthy": [_entry(entry) for entry in sync.noteworthy],
+        "highlights": [_entry(entry) for entry in sync.highlights],
         "pages": sync.pages,
         **({} if entries is None else {"entries": [_entry(entry) for entry in entries]}),
         "submitted_at": instant(sync.submitted_at),

@@ -14,25 +14,25 @@ from chalicelib.steps.tile.chunk_context import ChunkContext
 TileRequest = tuple[int, int, Region]
 
 
-def cut(hand: ChunkContext) -> None:
+def crop(context: ChunkContext) -> None:
     """Store the pieces of the chunk's tiles that lie inside their level."""
 
     def cut_window(window: Window) -> None:
-        view = hand.read(window)
+        view = context.read(window)
         for record in window.records:
             start = record.offset - window.start
-            hand.write(_pieces(hand, record, view[start : start + record.size_bytes]))
+            context.write(_pieces(context, record, view[start : start + record.size_bytes]))
 
-    found, unreadable = hand.windows()
+    found, unreadable = context.windows()
     for record, reason in unreadable:
-        hand.write(_lost(hand, record, reason))
-    hand.spread(cut_window, found)
+        context.write(_lost(context, record, reason))
+    context.spread(cut_window, found)
 
 
-def _pieces(hand: ChunkContext, record: TileRecord, stored: memoryview) -> list[Tile]:
-    hand.check_time()
-    storage = hand.storage(record.level)
-    places = list(_places(hand, record))
+def _pieces(context: ChunkContext, record: TileRecord, stored: memoryview) -> list[Tile]:
+    context.check_time()
+    storage = context.storage(record.level)
+    places = list(_places(context, record))
     try:
         whole = Splicer(storage.prefix, (storage.tile_width_px, storage.tile_height_px)).complete(stored)
         parts = cut_jpeg(whole, [region for _, _, region in places])
@@ -40,13 +40,15 @@ def _pieces(hand: ChunkContext, record: TileRecord, stored: memoryview) -> list[
         own = Splicer(colour_prefix(whole))
         jpegs = [own.complete(part) for part in parts]
     except CorruptTileError as error:
-        return _lost(hand, record, str(error))
-    return [hand.named(record.level, column, row, jpeg) for (column, row, _), jpeg in zip(places, jpegs, strict=True)]
+        return _lost(context, record, str(error))
+    return [
+        context.named(record.level, column, row, jpeg) for (column, row, _), jpeg in zip(places, jpegs, strict=True)
+    ]
 
 
-def _places(hand: ChunkContext, record: TileRecord) -> Iterator[TileRequest]:
+def _places(context: ChunkContext, record: TileRecord) -> Iterator[TileRequest]:
     """Yield (column, row, region of the stored tile) of the published tiles that are cut from it."""
-    storage, size, grid = hand.storage(record.level), hand.plan.tile_size_px, hand.plan.grid(record.level)
+    storage, size, grid = context.storage(record.level), context.plan.tile_size_px, context.plan.grid(record.level)
     across, down = storage.tile_width_px // size, storage.tile_height_px // size
     for y in range(down):
         for x in range(across):
@@ -55,6 +57,6 @@ def _places(hand: ChunkContext, record: TileRecord) -> Iterator[TileRequest]:
                 yield column, row, (x * size, y * size, size, size)
 
 
-def _lost(hand: ChunkContext, record: TileRecord, reason: str) -> list[Tile]:
-    hand.note_bad(record, reason)
-    return [tile for column, row, _ in _places(hand, record) for tile in hand.stand_in(record.level, column, row)]
+def _lost(context: ChunkContext, record: TileRecord, reason: str) -> list[Tile]:
+    context.note_bad(record, reason)
+    return [tile for column, row, _ in _places(context, record) for tile in context.stand_in(record.level, column, row)]

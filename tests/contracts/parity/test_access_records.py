@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from chalicelib.adapters.dynamodb.receipts import DoorbookTable
-from chalicelib.adapters.memory import MemoryDoorbook
-from chalicelib.ports.receipts import Doorbook, Receipt
+from chalicelib.adapters.dynamodb.access_records import AccessRecordTable
+from chalicelib.adapters.memory import MemoryAccessRecords
+from chalicelib.ports.access_records import AccessRecords, Receipt
 from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, hold_beside
 from tests.effort import few_or_all
@@ -27,7 +27,7 @@ receipts = st.builds(
 )
 
 
-class DoorbooksAlike(Alike[Doorbook]):
+class AccessRecordsAlike(Alike[AccessRecords]):
     @rule(receipt=receipts, now=moments)
     def keep(self, receipt: Receipt, now: float) -> None:
         self.both(lambda book: book.keep(receipt, now=now))
@@ -62,10 +62,10 @@ class DoorbooksAlike(Alike[Doorbook]):
 def test_the_doors_books_in_memory_and_in_dynamodb_are_alike(aws: Any, examples: int) -> None:
     client, tables = aws("dynamodb"), count()
 
-    def beside() -> DoorbooksAlike:
-        machine, table = DoorbooksAlike(), f"book-{next(tables)}"
+    def beside() -> AccessRecordsAlike:
+        machine, table = AccessRecordsAlike(), f"book-{next(tables)}"
         create_jobs_table(client, table)
-        machine.memory, machine.real = MemoryDoorbook(), DoorbookTable(client, table)
+        machine.memory, machine.real = MemoryAccessRecords(), AccessRecordTable(client, table)
         return machine
 
     hold_beside(beside, examples=examples)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 # For everything that has to happen sooner or later. It is much more than a loaded machine needs.
-PATIENCE_SECONDS = 120
+TIMEOUT_SECONDS = 120
 
 
-def eventually(look: Callable[[], Any], *, what: str = "it", seconds: float = PATIENCE_SECONDS) -> Any:
+def eventually(look: Callable[[], Any], *, what: str = "it", seconds: float = TIMEOUT_SECONDS) -> Any:
     """Return the first true value that `look` returns. Fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:

@@ -3,11 +3,11 @@
 from collections import Counter
 from threading import RLock
 
-from chalicelib.ports.receipts import Receipt
+from chalicelib.ports.access_records import Receipt
 
 
-class MemoryDoorbook:
-    """ports.Doorbook as dictionaries."""
+class MemoryAccessRecords:
+    """ports.AccessRecords as dictionaries."""
 
     def __init__(self) -> None:
         self._lock = RLock()

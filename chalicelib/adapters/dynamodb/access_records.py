@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from chalicelib.adapters.aws import patience
+from chalicelib.adapters.aws import translate_transient_errors
 from chalicelib.adapters.dynamodb.items import Item, attribute, attributes, dataclass_of
-from chalicelib.ports.receipts import Receipt
+from chalicelib.ports.access_records import Receipt
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -22,15 +22,15 @@ KEEP_RECEIPT_SECONDS = 7 * 24 * 3600
 KEEP_TRIES_SECONDS = 600
 
 
-class DoorbookTable:
-    """ports.Doorbook over one DynamoDB table."""
+class AccessRecordTable:
+    """ports.AccessRecords over one DynamoDB table."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
 
     def receipt(self, key: str) -> Receipt | None:
-        with patience("the receipt of a webhook"):
+        with translate_transient_errors("the receipt of a webhook"):
             answer: Any = self._client.get_item(TableName=self._table, Key=_receipt_key(key), ConsistentRead=True)
         return dataclass_of(Receipt, answer["Item"]) if "Item" in answer else None
 
@@ -44,7 +44,7 @@ class DoorbookTable:
             "expires_at": attribute(int(now) + KEEP_RECEIPT_SECONDS),
         }
         try:
-            with patience("the receipt of a webhook"):
+            with translate_transient_errors("the receipt of a webhook"):
                 self._client.put_item(
                     TableName=self._table,
                     Item=item,
@@ -61,7 +61,7 @@ class DoorbookTable:
         return True
 
     def count_try(self, who: str, *, now: float) -> int:
-        with patience("the tries of a minute"):
+        with translate_transient_errors("the tries of a minute"):
             answer = self._client.update_item(
                 TableName=self._table,
                 Key={"pk": attribute(f"tries#{who}#{int(now // 60)}"), "sk": attribute("tries")},
@@ -78,14 +78,14 @@ class DoorbookTable:
             "valid_before": attribute(expires_at),
             "expires_at": attribute(int(expires_at) + 1),
         }
-        with patience("a sign-in code"):
+        with translate_transient_errors("a sign-in code"):
             self._client.put_item(TableName=self._table, Item=item)
 
     def redeem_code(self, code_sha256: str, *, now: float) -> str | None:
         # A write whose answer was lost is sent again by the SDK, and knows itself by its token.
         token = attribute(secrets.token_hex(8))
         try:
-            with patience("a sign-in code"):
+            with translate_transient_errors("a sign-in code"):
                 answer: Any = self._client.update_item(
                     TableName=self._table,
                     Key=_code_key(code_sha256),

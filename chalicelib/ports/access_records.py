@@ -15,7 +15,7 @@ class Receipt:
     location: str
 
 
-class Doorbook(Protocol):
+class AccessRecords(Protocol):
     """What the door remembers. Everything in it expires by itself."""
 
     def receipt(self, key: str) -> Receipt | None:
