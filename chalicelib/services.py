@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from chalicelib.adapters.dynamodb.deliveries import DeliveryTable
     from chalicelib.adapters.dynamodb.events import EventTable
     from chalicelib.adapters.dynamodb.idempotency import IdempotencyTable
+    from chalicelib.adapters.dynamodb.schema import TableSchema
     from chalicelib.adapters.dynamodb.syncs import SyncTable
     from chalicelib.adapters.event_recording import EventRecordingJobs
     from chalicelib.adapters.mongo.archive import MongoArchive
+    from chalicelib.adapters.mongo.schema import MongoSchema
     from chalicelib.adapters.s3 import S3Slides, S3Uploads, S3Work
     from chalicelib.adapters.sqs import JobQueues
 
@@ -52,7 +54,7 @@ class Services:
         from botocore.config import Config
 
         # Bounded waits: what does not answer in time is tried again by the queue, not by a hanging worker.
-        translate_transient_errors = Config(
+        bounded = Config(
             connect_timeout=min(3, seconds),
             read_timeout=seconds,
             retries={"mode": "standard", "total_max_attempts": tries},
@@ -63,7 +65,7 @@ class Services:
                 service,
                 region_name=self.settings.region,
                 endpoint_url=self.settings.aws_endpoint,
-                config=translate_transient_errors,
+                config=bounded,
             )
 
     @cached_property
@@ -147,6 +149,15 @@ class Services:
 
         return AccessRecordTable(self._dynamodb, self.settings.jobs_table)
 
+    @property
+    def schemas(self) -> tuple["TableSchema", "MongoSchema"]:
+        """The schemas of all stores, for `slidehook migrate`."""
+        from chalicelib.adapters.dynamodb.schema import TableSchema
+        from chalicelib.adapters.mongo.schema import MongoSchema
+
+        settings = self.settings
+        return TableSchema(self._dynamodb, settings.jobs_table), MongoSchema(self._mongo, settings.admin_db)
+
     @cached_property
     def _dynamodb(self) -> Any:
         return self._aws("dynamodb")
@@ -190,6 +201,11 @@ class Services:
             socketTimeoutMS=60000,
             appname="slidehook",
         )
+
+    def close(self) -> None:
+        """Close the connections to MongoDB. A function keeps them; a command closes them at its end."""
+        if "_mongo" in vars(self):
+            self._mongo.close()
 
     @cached_property
     def archive(self) -> "MongoArchive":

@@ -2,6 +2,7 @@
 
     slidehook --version
     slidehook upload -i slide.svs -c COLLECTION -s SESSION --wait
+    slidehook migrate --dry-run
     slidehook grant lab --scope read
 
 A subcommand is a row of COMMANDS: its module is imported when it is called, so the others cost nothing.
@@ -17,6 +18,7 @@ from chalicelib import __version__
 # Name: (module of chalicelib.cli whose `main` runs it, what it does).
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "upload": ("command", "upload slides and submit them, as ptif_upload.py does"),
+    "migrate": ("migrate", "change stored data of earlier versions to the format of this release"),
     "grant": ("grant", "create a bearer token or a webhook secret"),
 }
 

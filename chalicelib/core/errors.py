@@ -15,6 +15,8 @@
     │   ├── NotTiffError · TruncatedError · UnsupportedError · LimitError · CorruptTileError · TooManyBadTilesError
     ├── StagingError            the stored tiles are not the tiles of the plan
     │   ├── TileConflictError · VerificationError · PlanExpiredError
+    ├── SchemaError             the stored data
+    │   ├── SchemaTooNewError · MigrationConflictError
     ├── RetriesExhaustedError   the job failed after the maximum number of retries
     └── TransientError          a retry may succeed: throttling, network, failover
         ├── AwsUnavailableError · MongoUnavailableError · OutOfTimeError · InspectionTimeoutError
@@ -328,6 +330,21 @@ class PlanExpiredError(StagingError):
 class RetriesExhaustedError(SlidehookError):
     code = "retries_exhausted"
     hint = "Check the last error and the log, fix the cause, and submit the slide again."
+
+
+class SchemaError(SlidehookError):
+    code = "bad_schema"
+    hint = "Check the schema versions with `slidehook migrate --dry-run`."
+
+
+class SchemaTooNewError(SchemaError):
+    code = "schema_too_new"
+    hint = "A later release has written the data. Install that release or a newer one."
+
+
+class MigrationConflictError(SchemaError):
+    code = "migration_conflict"
+    hint = "Wait for the other migration to end, then run `slidehook migrate` again. It continues where it was stopped."
 
 
 class TransientError(SlidehookError):

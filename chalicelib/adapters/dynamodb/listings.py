@@ -6,7 +6,7 @@ Listings read sparse indexes: an item is in an index only while it carries that 
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from chalicelib.adapters.aws import translate_transient_errors
 from chalicelib.adapters.cursors import (
@@ -21,13 +21,10 @@ from chalicelib.adapters.cursors import (
     within,
 )
 from chalicelib.adapters.dynamodb.items import Item, attribute, dataclass_of
+from chalicelib.adapters.dynamodb.table import Table, index_query, job_key, shared_attribute
 from chalicelib.core.jobs.filter import EVERY_JOB, JobFilter
 from chalicelib.core.jobs.model import Job, State
 from chalicelib.ports.jobs import JobPage
-
-if TYPE_CHECKING:
-    pass
-from chalicelib.adapters.dynamodb.table import Table, index_query, job_key, shared_attribute
 
 # What one call of a listing looks at, at most, and how many items it asks for at a time.
 MOST_LOOKED_AT = 2000

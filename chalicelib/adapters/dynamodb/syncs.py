@@ -6,15 +6,12 @@ pk = sync#<id>  sk = sync                           the sync
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from chalicelib.adapters.aws import translate_transient_errors
 from chalicelib.adapters.dynamodb.items import Item, attribute, attributes, dataclass_of
-from chalicelib.core.jobs.sync import Entry, Sync
-
-if TYPE_CHECKING:
-    pass
 from chalicelib.adapters.dynamodb.table import Change, Table, index_query, new_token
+from chalicelib.core.jobs.sync import Entry, Sync
 
 KEEP_PAGES_SECONDS = 30 * 24 * 3600.0
 

@@ -55,6 +55,19 @@ class Change:
         self._values[f":{name}"] = value
         self._sets.append(f"{self._name(name)} = :{name}")
 
+    def replace(self, name: str, was: Attribute | None, now: Attribute | None) -> None:
+        """Write or remove an attribute, on the condition that its value is `was` (None: it does not exist)."""
+        placeholder = self._name(name)
+        if now is None:
+            self._removes.append(placeholder)
+        else:
+            self._values[f":{name}"] = now
+            self._sets.append(f"{placeholder} = :{name}")
+        if was is None:
+            self.where(f"attribute_not_exists({placeholder})", {})
+        else:
+            self.where(f"{placeholder} = :was_{name}", {f":was_{name}": was})
+
     def add(self, **values: Attribute) -> None:
         """Add numbers to numbers, and sets to sets."""
         for name, value in values.items():
