@@ -75,7 +75,7 @@ class Published:
         self.tiles = self.world.tiles(self.job)
 
     @property
-    def made(self) -> list[str]:
+    def method(self) -> list[str]:
         return [level.method for level in self.job.levels]
 
     def level(self, number: int, decode: Callable[[bytes], Pixels] = by_imagecodecs, fill: int = 0) -> Pixels:

@@ -108,7 +108,7 @@ class NoticesAlike(Alike[Jobs]):
         self.pending_notifications(before=here.ended_at or here.updated_at, limit=9)
 
     @rule(key=keys, attempt=attempts, known=st.integers(0, 4))
-    def recorded(self, key: str, attempt: int, known: int) -> None:
+    def acknowledge(self, key: str, attempt: int, known: int) -> None:
         notice = PendingNotification(job=a_job(key).id, attempt=attempt)
         self.both(lambda jobs: jobs.acknowledge(notice, subscribers=known))
 
