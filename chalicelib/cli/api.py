@@ -1,4 +1,4 @@
-"""Slidehook's API as the command line needs it."""
+"""A client of the HTTP API for the command line."""
 
 import json
 from dataclasses import dataclass, field
@@ -12,8 +12,8 @@ from chalicelib.core.web.authority import split_authority
 
 UNAUTHORIZED, FORBIDDEN, TOO_MANY, REDIRECT, SERVER_ERROR = 401, 403, 429, 300, 500
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-# POST is repeated too: the same call is the same job. A service may ask for a minute of patience, not for an hour.
-PATIENCE = urllib3.Retry(
+# POST is retried as well: the same request is the same job. A longer `Retry-After` than a minute is shortened.
+RETRIES = urllib3.Retry(
     total=5,
     connect=2,
     read=2,
@@ -26,7 +26,7 @@ PATIENCE = urllib3.Retry(
 
 
 def is_loopback(url: str) -> bool:
-    """Tell whether a URL leads to this machine."""
+    """Return whether the host of a URL is this machine."""
     try:
         host, _ = split_authority(urlsplit(url).netloc)
     except ValueError:
@@ -36,12 +36,12 @@ def is_loopback(url: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """A service at `url`, and the token it knows us by."""
+    """The API at `url`, with a bearer token."""
 
     url: str
     token: str = field(repr=False)
     pool: urllib3.PoolManager = field(
-        default_factory=lambda: urllib3.PoolManager(timeout=urllib3.Timeout(connect=5, read=30), retries=PATIENCE)
+        default_factory=lambda: urllib3.PoolManager(timeout=urllib3.Timeout(connect=5, read=30), retries=RETRIES)
     )
 
     def get(self, path: str) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class Api:
         return self._call("POST", path, body or {})
 
     def client_settings(self) -> dict[str, Any]:
-        """Return where slides are uploaded to."""
+        """Return the settings of the service for uploads."""
         return self.get("/client")
 
     def collection(self, collection: str) -> dict[str, Any]:
@@ -74,13 +74,14 @@ class Api:
             answer = self.pool.request(method, self.url + path, body=data, headers=headers, redirect=False)
         except urllib3.exceptions.HTTPError as error:
             raise SilentError(
-                f"{self.url} does not answer ({_reason(error)})", hint="Is the service running, and is --api right?"
+                f"{self.url} does not respond ({_reason(error)})",
+                hint="Check that the service runs and that --api is correct.",
             ) from error
         return _found(answer, self.url + path)
 
 
 def connect(url: str, token: str) -> Api:
-    """Return the API at `url`. Raises UsageError for what is no address, or no token; the token is not repeated."""
+    """Return the API at `url`. Raises UsageError for an invalid URL or token, without repeating the token."""
     try:
         parts = urlsplit(url)
         host, port = split_authority(parts.netloc)
@@ -88,15 +89,15 @@ def connect(url: str, token: str) -> Api:
     except ValueError:
         valid = False
     if not valid or parts.query or parts.fragment:
-        raise UsageError("the address of the service must look like https://host or http://127.0.0.1:8000")
+        raise UsageError("the URL of the service must look like https://host or http://127.0.0.1:8000")
     token = token.strip()
     if not (token.isascii() and token.isprintable()) or " " in token:
-        raise UsageError("the token holds characters that no token has")
+        raise UsageError("the token contains invalid characters")
     return Api(url.rstrip("/"), token)
 
 
 def _reason(error: Exception) -> str:
-    # urllib3 puts addresses of objects before the reason.
+    # The messages of urllib3 start with the repr of an object.
     return plain(getattr(error, "reason", None) or error).rsplit(": ", 1)[-1]
 
 
@@ -105,22 +106,27 @@ def _found(answer: urllib3.BaseHTTPResponse, url: str) -> dict[str, Any]:
         body = answer.json()
     except ValueError:
         body = None
-    ours = isinstance(body, dict) and (answer.status < REDIRECT or "code" in body)
+    is_slidehook = isinstance(body, dict) and (answer.status < REDIRECT or "code" in body)
     if answer.status == UNAUTHORIZED:
-        raise ServiceError("the service does not know this token", hint="Give another: --token or SLIDEHOOK_TOKEN.")
-    if not ours:
-        raise ServiceError(f"{url} answered {answer.status}", hint="Is it a Slidehook service, and is --api right?")
+        raise ServiceError(
+            "the service does not accept this token", hint="Use another one: --token or SLIDEHOOK_TOKEN."
+        )
+    if not is_slidehook:
+        raise ServiceError(
+            f"{url} responded with status {answer.status}", hint="Check that --api is the URL of a Slidehook service."
+        )
     if answer.status < REDIRECT:
         return dict(body)
     if answer.status == TOO_MANY or answer.status >= SERVER_ERROR:
         raise FaultError(
-            f"the service answered {answer.status}: {plain(body.get('detail', ''))}", hint=plain(body.get("hint", ""))
+            f"the service responded with status {answer.status}: {plain(body.get('detail', ''))}",
+            hint=plain(body.get("hint", "")),
         )
     raise SlideFailure(_sentence(body), code=plain(body["code"]), hint=plain(body.get("hint", "")))
 
 
 def _sentence(problem: dict[str, Any]) -> str:
-    """Return the fields that are wrong, each with what is wrong, else what the problem says of itself."""
+    """Return the invalid fields with their problems, or the detail of the problem."""
     fields = [each for each in problem.get("errors") or [] if isinstance(each, dict)]
     sentences = [
         f"{str(each.get('pointer', '')).lstrip('/') or 'the request'}: {each.get('detail')}" for each in fields

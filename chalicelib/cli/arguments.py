@@ -1,4 +1,4 @@
-"""The command line's options."""
+"""The options of the `upload` command."""
 
 import argparse
 import math
@@ -12,15 +12,15 @@ EXAMPLES = """\
 examples:
   ptif_upload.py -i slide.svs -c COLLECTION -s SESSION --wait
   ptif_upload.py -i s3://bucket/slides/a.svs -c COLLECTION -s SESSION
-  ptif_upload.py -i folder/ -c COLLECTION          (the session is named like the folder)
+  ptif_upload.py -i folder/ -c COLLECTION          (the session gets the name of the folder)
   ptif_upload.py -n -i slide.svs -c COLLECTION -s SESSION
 
 exit codes:
   0    everything was accepted (with --wait: is done; with --dry-run: would be accepted)
-  1    at least one slide was refused, failed, or (with --wait --timeout) is not done yet; the others went on
-  2    wrong usage: an option, an id, an input that does not exist, a question answered with no
-  3    the service or S3 does not answer, or does not know the token
-  130  interrupted; the same command again goes on where it was
+  1    at least one slide was refused, failed, or (with --wait --timeout) is not done yet; the others were processed
+  2    wrong usage: an option, an id, an input that does not exist, a confirmation that was declined
+  3    the service or S3 does not respond, or the token is not accepted
+  130  interrupted; run the same command again to continue
 
 COLLECTION and SESSION are ObjectIds. The service is found by --api, SLIDEHOOK_API, or .local/stack.json of a running
 `make run`; the token by --token, SLIDEHOOK_TOKEN, or the same file.
@@ -28,10 +28,10 @@ COLLECTION and SESSION are ObjectIds. The service is found by --api, SLIDEHOOK_A
 
 
 def parse(arguments: Sequence[str] | None, *, prog: str = "ptif_upload.py") -> argparse.Namespace:
-    """Return the options; exits with code 2 and a sentence if they are wrong."""
+    """Return the options. Exits with code 2 and a message if they are invalid."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Bring whole-slide images into SlideAtlas.",
+        description="Upload whole-slide images and publish them in SlideAtlas.",
         epilog=EXAMPLES.replace("ptif_upload.py", prog),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -39,55 +39,57 @@ def parse(arguments: Sequence[str] | None, *, prog: str = "ptif_upload.py") -> a
     add = parser.add_argument
     add("-i", "--input", required=True, help="a slide, a folder or .zip of slides, or s3://bucket/key")
     add("-c", "--collection", required=True, type=_object_id, help="id of the collection; it must exist")
-    add("-s", "--session", type=_object_id, help="id of a session of the collection; needed for a single slide")
+    add("-s", "--session", type=_object_id, help="id of a session of the collection; required for a single slide")
     add(
         "--bindir",
         metavar="DIR",
-        help="folder of vips or bfconvert, which convert what is no tiled TIFF before the upload",
+        help="folder of vips or bfconvert, which convert other files to a tiled TIFF before the upload",
     )
-    add("-t", "--tilesize", type=_tile_size, help="edge of the published tiles in pixels; the file's own if left out")
-    add(
-        "-m", "--mongo-collection", type=_object_id, help="id of an image to replace, atomically; a new one if left out"
-    )
+    add("-t", "--tilesize", type=_tile_size, help="tile size in pixels; default: the tile size of the file")
+    add("-m", "--mongo-collection", type=_object_id, help="id of an image to replace atomically; default: a new image")
     add("-b", "--base-only", action="store_true", help="publish the full resolution level only")
     add(
         "--on-bad-tile",
         choices=("blank", "skip", "fail"),
         default="blank",
-        help="what stands for a tile that cannot be read: a white one (blank), nothing (skip), or the job fails (fail)",
+        help="for a tile that cannot be read: a white tile (blank), no tile (skip), or failure (fail)",
     )
     add(
         "--associated",
         action="store_true",
-        help="publish label, macro and thumbnail beside the slide; they can show a patient's name",
+        help="publish label, macro and thumbnail images; they can show a patient's name",
     )
-    add("-n", "--dry-run", action="store_true", help="write nothing anywhere; show what would be done")
-    add("--recreate-session", action="store_true", help="first take all slides out of the session (asks; see --yes)")
-    add("--force", action="store_true", help="do it again, also when the slide is published already")
+    add("-n", "--dry-run", action="store_true", help="show what would be done, and change nothing")
+    add(
+        "--recreate-session",
+        action="store_true",
+        help="remove all slides from the session first (asks for confirmation; see --yes)",
+    )
+    add("--force", action="store_true", help="run the job again even if its slide is published")
     add("-o", "--overwrite", action="store_true", help="replace a slide of the same file name from another source")
-    add("-v", "--verbose", action="count", default=0, help="say more, each time it is given (-vv: requests)")
-    add("--callback-url", type=_callback_url, metavar="URL", help="https URL that is told of each end of the jobs")
-    add("--wait", action="store_true", help="follow the jobs to their end")
-    add("--timeout", type=_seconds, default=None, metavar="SECONDS", help="with --wait: how long at most")
-    add("--json", action="store_true", help="print one JSON document, and nothing else, to standard output")
-    add("--yes", action="store_true", help="answer yes to every question")
-    add("--api", metavar="URL", help="address of the service")
-    add("--token", help="bearer token; better given as SLIDEHOOK_TOKEN, where other users cannot see it")
+    add("-v", "--verbose", action="count", default=0, help="print more (-vv: requests)")
+    add("--callback-url", type=_callback_url, metavar="URL", help="https URL that receives a callback when a job ends")
+    add("--wait", action="store_true", help="wait until the jobs end")
+    add("--timeout", type=_seconds, default=None, metavar="SECONDS", help="with --wait: the longest time to wait")
+    add("--json", action="store_true", help="print one JSON document to standard output")
+    add("--yes", action="store_true", help="confirm without asking")
+    add("--api", metavar="URL", help="URL of the service")
+    add("--token", help="bearer token; SLIDEHOOK_TOKEN is safer, because other users cannot see it")
     options = parser.parse_args(arguments)
     if options.timeout is not None and not options.wait:
-        parser.error("--timeout goes with --wait")
+        parser.error("--timeout requires --wait")
     return options
 
 
 def _object_id(text: str) -> str:
     if not re.fullmatch(r"[0-9a-fA-F]{24}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no ObjectId: it has 24 hexadecimal digits")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an ObjectId of 24 hexadecimal digits")
     return text.lower()
 
 
 def _callback_url(text: str) -> str:
     try:
-        # Whether it may be on this machine is the service's to say.
+        # The service decides whether the URL may be on this machine.
         parse_callback_url(text, loopback=True)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"the URL {error}") from None
@@ -108,5 +110,5 @@ def _tile_size(text: str) -> int:
     try:
         return check_tile_size(int(text))
     except ValueError as error:
-        reason = str(error) if str(error).startswith("must") else "must be a whole number of pixels"
+        reason = str(error) if str(error).startswith("must") else "must be an integer of pixels"
         raise argparse.ArgumentTypeError(f"{text!r} {reason}") from error

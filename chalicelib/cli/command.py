@@ -1,4 +1,4 @@
-"""The command: what is asked for, done slide by slide. A bad slide is reported and does not stop the others."""
+"""The `upload` command. Slides are processed one by one; a slide that fails is reported and does not stop the rest."""
 
 import argparse
 import json
@@ -32,8 +32,8 @@ from chalicelib.cli.failures import (
     sentence,
 )
 from chalicelib.cli.follow import LABEL, follow
-from chalicelib.cli.inputs import Inputs, find_inputs, folders_of, key_of, opened, peeked, why_not_tiled
-from chalicelib.cli.preview import plan_text, preview, preview_object, why_not_published
+from chalicelib.cli.inputs import Inputs, conversion_reason, find_inputs, folders_of, key_of, opened, peeked
+from chalicelib.cli.preview import plan_text, preview, preview_object, unsupported_reason
 from chalicelib.cli.progress import progress_bar
 from chalicelib.cli.upload import Bucket, incoming_bucket, upload
 from chalicelib.config import find_service
@@ -45,7 +45,7 @@ NEW_SESSION = "<new session>"
 
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "ptif_upload.py") -> int:
-    """Run the command; return its exit code. `prog` is its name in messages."""
+    """Run the command and return its exit code. `prog` is the name of the program in messages."""
     options = parse(arguments, prog=prog)
     _log(options.verbose)
     command = Command(options)
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "ptif_upload.py"
     try:
         code = command.run()
     except (UsageError, SlideFailure) as error:
-        # Outside of any slide it is the collection or the session that was refused: nothing was begun.
+        # Outside of a slide, the collection or the session was refused. No slide has been uploaded.
         code, failure = WRONG_USAGE, error
     except ServiceError as error:
         code, failure = NO_SERVICE, error
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "ptif_upload.py"
         code, failure = WRONG_USAGE, UsageError(f"{options.input} cannot be read: {error.strerror or error}")
     except KeyboardInterrupt:
         code = INTERRUPTED
-        command.say("\n" + command.left_behind())
+        command.say("\n" + command.interruption())
     if failure is not None:
         print(f"{prog}: {sentence(failure)}", file=sys.stderr)
     command.print_result(code, failure)
@@ -70,14 +70,14 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "ptif_upload.py"
 
 
 def _log(verbosity: int) -> None:
-    """Let urllib3 tell of requests (not of their headers) at -vv; below that its warnings are our sentences."""
+    """Log the requests of urllib3, without headers, at -vv. Below that the command prints its own messages."""
     logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s")
     logging.getLogger("urllib3").setLevel(logging.DEBUG if verbosity >= 2 else logging.ERROR)
 
 
 @dataclass(slots=True)
 class Command:
-    """One run. `report` has an entry a slide, for the reader and for --json."""
+    """One run. `report` has an entry for each slide, which is printed as text or JSON."""
 
     options: argparse.Namespace
     report: list[dict[str, Any]] = field(default_factory=list)
@@ -92,11 +92,11 @@ class Command:
             folders = (Path.cwd(), *Path.cwd().parents, PROJECT)
             url, token = find_service(self.options.api, self.options.token, folders)
             if not url:
-                raise UsageError("no service: give --api, set SLIDEHOOK_API, or start one with `make run`")
+                raise UsageError("no service: use --api, set SLIDEHOOK_API, or start a local one with `make run`")
             self._api = connect(url, token)
             self.say(f"service {self._api.url}", at=1)
             if token and self._api.url.startswith("http:") and not is_loopback(self._api.url):
-                self.say("warning: the token travels unencrypted; use https")
+                self.say("warning: the token is sent unencrypted; use https")
         return self._api
 
     @property
@@ -106,7 +106,7 @@ class Command:
         return self._bucket
 
     def run(self) -> int:
-        """Do what the options say; return the exit code. Local mistakes are found before anything is asked for."""
+        """Run the command and return its exit code. Local errors are found before the first request."""
         options = self.options
         remote = options.input.startswith("s3://")
         if remote:
@@ -122,7 +122,7 @@ class Command:
         else:
             self.skipped = inputs.skipped
             for name in inputs.skipped:
-                self.say(f"skipped  {name}: no slide")
+                self.say(f"skipped  {name}: not a slide")
             self._each(inputs.members, lambda member: self._member(inputs, member, session, converter))
         if options.wait and not options.dry_run:
             self._wait()
@@ -131,7 +131,7 @@ class Command:
     # -- the session ---------------------------------------------------------------------------------------------------
 
     def _find_session(self, label: str | None) -> dict[str, Any]:
-        """Return the session to upload to: the one named, or the one of this label, made if there is none."""
+        """Return the session to upload to: --session, or the session with this label, which is created if necessary."""
         options = self.options
         collection = self.api.collection(options.collection)
         if options.session is not None:
@@ -139,33 +139,33 @@ class Command:
             if session["collection"] != options.collection:
                 raise UsageError(f"session {session['id']} does not belong to collection {options.collection}")
             return session
-        known = [each for each in collection["sessions"] if each["label"] == (label or "").strip()]
-        if known:
-            return {**known[0], "collection": options.collection}
+        existing = [each for each in collection["sessions"] if each["label"] == (label or "").strip()]
+        if existing:
+            return {**existing[0], "collection": options.collection}
         if options.dry_run:
             return {"id": None, "label": label, "collection": options.collection}
-        made = self.api.post(f"/collections/{options.collection}/sessions", {"label": label})
-        self.say(f"session {made['id']} ({label}) is new")
-        return made
+        created = self.api.post(f"/collections/{options.collection}/sessions", {"label": label})
+        self.say(f"session {created['id']} ({label}) is new")
+        return created
 
     def _recreate(self, session: dict[str, Any]) -> None:
-        """Take every slide out of the session, after a question."""
-        what = f"take all slides out of session {session['id'] or NEW_SESSION} ({session['label']})"
+        """Remove all slides from the session, after a confirmation."""
+        what = f"remove all slides from session {session['id'] or NEW_SESSION} ({session['label']})"
         if self.options.dry_run:
             self.say(f"would {what}")
             return
         if not self.options.yes:
             if not sys.stdin.isatty():
-                raise UsageError("--recreate-session needs --yes where nobody can be asked")
+                raise UsageError("--recreate-session requires --yes without a terminal")
             print(plain(f"Really {what}? [y/N] "), end="", file=sys.stderr, flush=True)
             if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-                raise UsageError("the answer was no; nothing was done")
+                raise UsageError("cancelled; no slide was removed")
         done = self.api.post(f"/sessions/{session['id']}/recreate")
-        self.say(f"{done['views_removed']} slides were taken out of session {session['id']}")
+        self.say(f"{done['views_removed']} slides were removed from session {session['id']}")
 
     @property
     def slide_options(self) -> Options:
-        """What the caller chose of how a slide is published."""
+        """The options of the slide that the caller chose."""
         options = self.options
         return Options(
             tile_size=options.tilesize,
@@ -181,12 +181,12 @@ class Command:
             try:
                 self.report.append({"input": plain(name), **handle(name)})
             except (SlideFailure, FaultError) as failure:
-                self._refused(name, failure)
+                self._reject(name, failure)
             except OSError as error:
                 reason = error.strerror or error
-                self._refused(name, SlideFailure(f"{name} cannot be read: {reason}", code="unreadable"))
+                self._reject(name, SlideFailure(f"{name} cannot be read: {reason}", code="unreadable"))
 
-    def _refused(self, name: str, failure: SlideFailure | FaultError) -> None:
+    def _reject(self, name: str, failure: SlideFailure | FaultError) -> None:
         self.report.append({"input": plain(name), "error": as_error(failure)})
         print(f"refused  {plain(name)}: {sentence(failure)}", file=sys.stderr)
 
@@ -200,9 +200,9 @@ class Command:
         self, inputs: Inputs, member: str, session: dict[str, Any], converter: Converter | None
     ) -> dict[str, Any]:
         with peeked(inputs, member) as (file, size_bytes):
-            # Who names a converter has it used for all that is no tiled TIFF; else the service does what it can.
-            reason = why_not_tiled(file, size_bytes)
-            refusal = why_not_published(file, size_bytes, self.slide_options)
+            # With --bindir, all files but tiled TIFFs are converted. Without, the service decides what it supports.
+            reason = conversion_reason(file, size_bytes)
+            refusal = unsupported_reason(file, size_bytes, self.slide_options)
             if reason is None or converter is None:
                 reason = refusal
             if reason is not None and converter is not None:
@@ -211,7 +211,7 @@ class Command:
                 raise SlideFailure(
                     reason,
                     code="not_a_tiled_tiff",
-                    hint="Give --bindir, a folder with vips or bfconvert, to convert it.",
+                    hint="Use --bindir with a folder that contains vips or bfconvert to convert it.",
                 )
             name = folders_of(member)[-1] if reason is None else f"{Path(folders_of(member)[-1]).stem}.ptif"
             key = key_of(member, name, self.options.collection, session["id"] or NEW_SESSION)
@@ -225,7 +225,7 @@ class Command:
         return {"source": source, "job": self._submit(source, session)}
 
     def _send(self, path: Path, key: str, converter: Converter | None) -> None:
-        """Bring a local file to the incoming bucket, converted first if there is a converter for it."""
+        """Upload a local file to the incoming bucket, after converting it if `converter` is given."""
         if converter is not None:
             with tempfile.TemporaryDirectory(prefix="slidehook-") as folder:
                 self.say(f"converting {path.name} with {converter.program}")
@@ -239,7 +239,7 @@ class Command:
         ):
             is_new = upload(path, self.bucket, key, reading=read.update, sending=sent.update)
         where = f"s3://{self.bucket.name}/{key}"
-        self.say(f"uploaded {where} ({size_bytes} bytes)" if is_new else f"{where} has these bytes already", at=1)
+        self.say(f"uploaded {where} ({size_bytes} bytes)" if is_new else f"{where} is already uploaded", at=1)
 
     def _submit(self, source: str, session: dict[str, Any]) -> dict[str, Any]:
         options = self.options
@@ -260,18 +260,18 @@ class Command:
         self.say(f"submitted {source}\n  {job['state']}, see {self._address(job)}")
         return job
 
-    # -- the end -------------------------------------------------------------------------------------------------------
+    # -- results -------------------------------------------------------------------------------------------------------
 
     def _wait(self) -> None:
-        """Follow every job that was submitted; what failed is told with its reason."""
+        """Wait for all submitted jobs, and print the error of each that failed."""
         timeout = self.options.timeout
         deadline = None if timeout is None else time.monotonic() + timeout
-        # Without a terminal there is no bar: then the states are told.
-        tell_at = 1 if sys.stderr.isatty() else 0
+        # Without a terminal there is no progress bar, so the states are printed.
+        verbosity = 1 if sys.stderr.isatty() else 0
         for entry in [entry for entry in self.report if "job" in entry]:
             try:
                 entry["job"] = job = follow(
-                    self.api, entry["job"], deadline=deadline, tell=lambda text: self.say(text, at=tell_at)
+                    self.api, entry["job"], deadline=deadline, say=lambda text: self.say(text, at=verbosity)
                 )
             except SlideFailure as failure:
                 entry["error"] = as_error(failure)
@@ -279,9 +279,9 @@ class Command:
                 continue
             if job["state"] not in ENDED:
                 print(f"waiting  {entry['input']}: still {job['state']} after {timeout:g} s;"
-                      f" the job goes on, see {self._address(job)}", file=sys.stderr)  # fmt: skip
+                      f" the job continues, see {self._address(job)}", file=sys.stderr)  # fmt: skip
             elif job["state"] != State.DONE:
-                error = job["error"] or {"message": "no reason was given", "code": job["state"], "hint": ""}
+                error = job["error"] or {"message": "no reason was recorded", "code": job["state"], "hint": ""}
                 print(plain(f"{job['state']}  {entry['input']}: {error['message']} ({error['code']}). {error['hint']}"
                             f" See {self._address(job)}"), file=sys.stderr)  # fmt: skip
 
@@ -290,18 +290,18 @@ class Command:
             return True
         return bool(self.options.wait and "job" in entry and entry["job"]["state"] != State.DONE)
 
-    def left_behind(self) -> str:
-        """Return what an interrupted run leaves, and how to go on."""
+    def interruption(self) -> str:
+        """Return the message of an interrupted run: its running jobs, and how to continue."""
         jobs = [entry["job"] for entry in self.report if "job" in entry]
-        going_on = [f"  {self._address(job)}" for job in jobs if job["state"] not in ENDED]
-        lines = ["These jobs go on by themselves; look at", *going_on] if going_on else []
-        return "\n".join(["interrupted; the same command again goes on where this one was.", *lines])
+        running = [f"  {self._address(job)}" for job in jobs if job["state"] not in ENDED]
+        lines = ["These jobs continue:", *running] if running else []
+        return "\n".join(["interrupted; run the same command again to continue.", *lines])
 
     def _address(self, job: dict[str, Any]) -> str:
         return plain(f"{self.api.url}/jobs/{job['id']}")
 
     def print_result(self, code: int, failure: Failure | None) -> None:
-        """Print what was done to standard output: one JSON document, or lines for a reader."""
+        """Print the results to standard output, as one JSON document or as text."""
         failed = sum(self._failed(entry) for entry in self.report)
         if self.options.json:
             session = self.session and {name: self.session.get(name) for name in ("id", "label", "collection")}
@@ -326,8 +326,8 @@ class Command:
             else:
                 good, bad = ("done", "not done") if self.options.wait else ("accepted", "refused")
             slides = sum(_bad_tiles(entry) > 0 for entry in self.report)
-            recorded = f"; {slides} with damaged tiles" if slides else ""
-            print(f"{len(self.report) - failed} {good}, {failed} {bad}{recorded}")
+            damaged = f"; {slides} with damaged tiles" if slides else ""
+            print(f"{len(self.report) - failed} {good}, {failed} {bad}{damaged}")
 
     def _plan_lines(self, entry: dict[str, Any]) -> list[str]:
         session = self.session or {}
@@ -341,9 +341,9 @@ class Command:
         ]
 
     def say(self, text: str, *, at: int = 0) -> None:
-        """Tell the user, on standard error, from this verbosity on."""
+        """Print a message on standard error, from this verbosity on."""
         if self.options.verbose >= at:
-            # tqdm's, for a bar may be on the line.
+            # A progress bar may be on the line.
             tqdm.write("\n".join(plain(line) for line in text.splitlines()), file=sys.stderr)
 
 
@@ -360,8 +360,10 @@ def _check_url(url: str) -> None:
 
 
 def _check_together(options: argparse.Namespace, inputs: Inputs | None) -> None:
-    """Raises UsageError for options that make no sense together, or for this input."""
+    """Raise UsageError for options that contradict each other or the input."""
     if options.session is None and (inputs is None or inputs.label is None):
-        raise UsageError("a single slide needs --session")
+        raise UsageError("a single slide requires --session")
     if options.mongo_collection is not None and inputs is not None and len(inputs.members) > 1:
-        raise UsageError(f"--mongo-collection names one image, and {options.input} holds {len(inputs.members)} slides")
+        raise UsageError(
+            f"--mongo-collection names one image, but {options.input} contains {len(inputs.members)} slides"
+        )

@@ -1,4 +1,4 @@
-"""Other programs that make a tiled TIFF of what is none: vips, or Bio-Formats' bfconvert."""
+"""External converters to tiled TIFF: vips, or bfconvert of Bio-Formats."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ LAST_LINES, LAST_BYTES = 5, 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Converter:
-    """A program that was found, and the edge of the tiles that it is asked to cut."""
+    """A converter and the tile size of its output."""
 
     program: Path
     tile_size_px: int
@@ -46,21 +46,24 @@ class Converter:
             )
 
     def convert(self, path: Path, folder: Path, *, within_seconds: float = CONVERT_SECONDS) -> Path:
-        """Return the tiled TIFF in `folder` that was made of a file. Raises SlideFailure with the program's words."""
+        """Convert a file to a tiled TIFF in `folder` and return its path.
+
+        Raises SlideFailure with the converter's output.
+        """
         target = folder / f"{path.stem}.ptif"
         # bfconvert chooses the format by the suffix, and keeps a pyramid in OME-TIFF only.
         written = folder / "converted.ome.tiff"
-        with tempfile.TemporaryFile() as said:
-            ended = _run(self._command(path.resolve(), written), said.fileno(), within_seconds, path.name)
-            size_bytes = said.seek(0, os.SEEK_END)
-            said.seek(max(0, size_bytes - LAST_BYTES))
-            last = said.read().decode(errors="replace").strip().splitlines()[-LAST_LINES:]
+        with tempfile.TemporaryFile() as output:
+            ended = _run(self._command(path.resolve(), written), output.fileno(), within_seconds, path.name)
+            size_bytes = output.seek(0, os.SEEK_END)
+            output.seek(max(0, size_bytes - LAST_BYTES))
+            last = output.read().decode(errors="replace").strip().splitlines()[-LAST_LINES:]
         if ended != 0 or not written.is_file():
             how = f"exit code {ended}" if ended else "no output file"
             raise SlideFailure(
-                f"{path.name}: {self.program.name} ended with {how}: {plain(' | '.join(last)) or 'it said nothing'}",
+                f"{path.name}: {self.program.name} ended with {how}: {plain(' | '.join(last)) or 'no output'}",
                 code="not_converted",
-                hint="Mend what the converter says, or convert the file by hand.",
+                hint="Fix what the converter reports, or convert the file manually.",
             )
         return written.rename(target)
 
@@ -83,9 +86,9 @@ def find_converter(folder: str, tile_size_px: int | None) -> Converter:
         program = Path(folder).expanduser().resolve() / name
         if program.is_file():
             if not os.access(program, os.X_OK):
-                raise UsageError(f"--bindir: {program} may not be run; make it executable")
+                raise UsageError(f"--bindir: {program} is not executable")
             return Converter(program=program, tile_size_px=tile_size_px or DEFAULT_TILE_SIZE_PX)
-    raise UsageError(f"--bindir: there is neither vips nor bfconvert in {folder}")
+    raise UsageError(f"--bindir: {folder} contains neither vips nor bfconvert")
 
 
 def _run(command: list[str], stderr: int, within_seconds: float, name: str) -> int:
@@ -97,7 +100,7 @@ def _run(command: list[str], stderr: int, within_seconds: float, name: str) -> i
         raise SlideFailure(
             f"{name}: {command[0]} did not start: {error.strerror}",
             code="not_converted",
-            hint="See whether it runs by itself.",
+            hint="Check that the program runs on its own.",
         ) from error
     try:
         return running.wait(within_seconds)
@@ -105,10 +108,10 @@ def _run(command: list[str], stderr: int, within_seconds: float, name: str) -> i
         raise SlideFailure(
             f"{name}: {command[0]} did not end within {within_seconds:g} s",
             code="not_converted",
-            hint="Convert the file by hand.",
+            hint="Convert the file manually.",
         ) from error
     finally:
-        # bfconvert is a script that starts another program: both have to go, also on Ctrl-C.
+        # bfconvert is a script that starts another program: both are ended, also on Ctrl-C.
         with contextlib.suppress(ProcessLookupError):
             if running.poll() is None:
                 os.killpg(running.pid, signal.SIGKILL)

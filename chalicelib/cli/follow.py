@@ -1,4 +1,4 @@
-"""Jobs followed to their end."""
+"""Follow a job until it ends."""
 
 import time
 from collections.abc import Callable
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 3.0
-# A service that is started anew is away for a while, and its jobs go on.
+# Jobs continue while the service restarts.
 SILENCE_SECONDS = 60.0
-LABEL = 40  # characters of a name beside a bar
+LABEL = 40  # characters of a name next to a progress bar
 
 
-def follow(api: Api, job: dict[str, Any], *, deadline: float | None, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Return the job's status document when it has ended, or when the deadline (of time.monotonic) has passed.
+def follow(api: Api, job: dict[str, Any], *, deadline: float | None, say: Callable[[str], None]) -> dict[str, Any]:
+    """Return the job when it has ended, or when the deadline (of `time.monotonic`) has passed.
 
-    `tell` is told of every new state. Raises SilentError or FaultError if the service stays away.
+    `say` is called with each new state. Raises SilentError or FaultError if the service is unavailable for a minute.
     """
     name = job["source"]["key"].rsplit("/", 1)[-1]
-    pause_seconds, silent_since, recorded = FIRST_PAUSE_SECONDS, None, ""
+    pause_seconds, silent_since, printed = FIRST_PAUSE_SECONDS, None, ""
     with progress_bar(label=plain(name)[:LABEL], unit="tile") as shown:
         while True:
-            if job["state"] != recorded:
-                recorded = job["state"]
-                tell(f"{name}: {recorded}")
+            if job["state"] != printed:
+                printed = job["state"]
+                say(f"{name}: {printed}")
             _show(shown, job)
             left_seconds = pause_seconds if deadline is None else deadline - time.monotonic()
             if job["state"] in ENDED or left_seconds <= 0:

@@ -1,4 +1,4 @@
-"""What an upload would do: the plan of the server, made here, of a file or of an object by a few range reads."""
+"""Preview of an upload: the plan that the service would make, for a local file or, by a few range reads, an object."""
 
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -14,12 +14,12 @@ from chalicelib.core.tiff.range_file import BlockStream
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-# As the service cuts its work unless it is told otherwise.
+# The default of the service.
 CHUNK_BYTES = 32 * 1024 * 1024
 
 
 def preview(file: BinaryIO, size_bytes: int, options: Options) -> dict[str, Any]:
-    """Return what would be published of a file. Raises SlideFailure if it would be refused."""
+    """Return the plan of a file as JSON. Raises SlideFailure if the service would refuse it."""
     try:
         file.seek(0)
         found = analyze(file, size_bytes=size_bytes, options=options)
@@ -28,8 +28,8 @@ def preview(file: BinaryIO, size_bytes: int, options: Options) -> dict[str, Any]
         raise SlideFailure(str(error), code=error.code, hint=error.advice) from error
 
 
-def why_not_published(file: BinaryIO, size_bytes: int, options: Options) -> str | None:
-    """Return why the service would refuse a file as it is, None if it would not, or if no converter could help.
+def unsupported_reason(file: BinaryIO, size_bytes: int, options: Options) -> str | None:
+    """Return why the service would refuse a file, None if it would accept it or a conversion would not help.
 
     Raises SlideFailure for a file that a converter must not touch: it could publish the label instead of the slide.
     """
@@ -48,7 +48,7 @@ def why_not_published(file: BinaryIO, size_bytes: int, options: Options) -> str 
 
 
 def preview_object(client: "S3Client", bucket: str, key: str, options: Options) -> dict[str, Any]:
-    """Return what would be published of an object."""
+    """Return the plan of an object as JSON. Raises SlideFailure as `preview` does."""
     try:
         head = client.head_object(Bucket=bucket, Key=key)
         size_bytes = head["ContentLength"]
@@ -63,42 +63,42 @@ def preview_object(client: "S3Client", bucket: str, key: str, options: Options) 
         raise SlideFailure(
             f"s3://{bucket}/{key} cannot be read: {plain(error)}",
             code="no_such_source",
-            hint="Check the key, and that your own AWS credentials may read it; the service has its own.",
+            hint="Check the key, and that your AWS credentials may read it. The service uses its own credentials.",
         ) from error
 
 
 def plan_text(plan: dict[str, Any]) -> list[str]:
-    """Return a plan in lines for a reader."""
+    """Return the lines that describe a plan."""
     if "converter" in plan:
-        return [f"  first converted by {plan['converter']} ({plan['reason']}); its levels are known after that"]
+        return [f"  converted by {plan['converter']} first ({plan['reason']}); this decides the levels"]
     pixels = f"{plan['width_px']} x {plan['height_px']} px in {plan['size_bytes']} bytes"
     lines = [f"  {pixels}: {plan['tiles']} tiles of {plan['tile_size_px']} px"]
     slide = plan["slide"]
-    known = [
+    facts = [
         f"{slide['mpp_x']:g} micrometres per pixel" if slide["mpp_x"] else "",
         f"{slide['magnification']:g} x" if slide["magnification"] else "",
         slide["vendor"] or "",
     ]
-    if any(known):
-        lines.append(f"  {', '.join(each for each in known if each)}")
+    if any(facts):
+        lines.append(f"  {', '.join(each for each in facts if each)}")
     lines += [_level_text(level) for level in plan["levels"]]
     if plan["associated"]:
-        lines.append(f"  {', '.join(plan['associated'])}: held back unless --associated is given")
+        lines.append(f"  {', '.join(plan['associated'])}: not published without --associated")
     estimate = plan["estimate"]
-    lines.append(f"  about {estimate['seconds']:g} s and {estimate['dollars']:.4f} USD at AWS (MongoDB not counted)")
+    lines.append(f"  about {estimate['seconds']:g} s and {estimate['dollars']:.4f} USD on AWS (without MongoDB)")
     return lines
 
 
-HOW = {"passthrough": "passed through", "lossless-crop": "cut without loss", "re-encoded": "encoded anew"}
+METHODS = {"passthrough": "copied", "lossless-crop": "lossless crop", "re-encoded": "re-encoded"}
 
 
 def _level_text(level: dict[str, Any]) -> str:
-    how = level["method"]
-    if how in HOW:
+    method = level["method"]
+    if method in METHODS:
         stored = level["stored"]
-        how = f"{level['size_bytes']} bytes, {stored['compression']} in {stored['kind']}, {HOW[how]}"
-    sparse = f", {level['sparse']} left out by the file" if level["sparse"] else ""
+        method = f"{level['size_bytes']} bytes, {stored['compression']} in {stored['kind']}, {METHODS[method]}"
+    sparse = f", {level['sparse']} not stored in the file" if level["sparse"] else ""
     return (
         f"  level {level['level']}: {level['width_px']} x {level['height_px']} px,"
-        f" {level['columns']} x {level['rows']}, {level['tiles']} tiles{sparse}, {how}"
+        f" {level['columns']} x {level['rows']}, {level['tiles']} tiles{sparse}, {method}"
     )

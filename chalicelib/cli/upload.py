@@ -1,4 +1,5 @@
-"""A local file into the incoming bucket: in parts, resumed where an earlier run stopped, never twice."""
+"""Upload a local file to the incoming bucket, in parts. An interrupted upload is resumed, and a complete one is not
+repeated."""
 
 import base64
 import hashlib
@@ -27,13 +28,13 @@ THREADS = 4
 READ_BYTES = 1024 * 1024
 NOT_FOUND = 404
 
-# Called with the number of bytes that are done, besides those of the calls before.
+# Called with the number of bytes since the previous call.
 Progress = Callable[[int], object]
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """The bucket that slides are brought to."""
+    """The incoming bucket."""
 
     name: str
     client: "S3Client"
@@ -41,7 +42,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A run of the file: `number` counts from 1."""
+    """A part of the file. `number` counts from 1."""
 
     number: int
     start: int
@@ -49,22 +50,22 @@ class Part:
 
 
 def incoming_bucket(settings: dict[str, Any]) -> Bucket:
-    """Return the bucket that the service names, under the user's own AWS credentials."""
+    """Return the bucket that the service names, with a client that uses the credentials of the user."""
     import boto3
     from botocore.session import Session
 
     endpoint = settings.get("aws_endpoint")
     session = Session()
     keys: dict[str, Any] = {}
-    with _told("the incoming bucket"):
+    with _translate_aws_errors("the incoming bucket"):
         if endpoint and is_loopback(endpoint):
-            # No emulator on this machine asks for the keys of a cloud machine, and to look for one takes seconds.
+            # An emulator does not need the credentials of an instance role, and the lookup takes seconds.
             session.get_component("credential_provider").remove("iam-role")
             if session.get_credentials() is None:
-                # It takes any key, but boto3 does not go without one.
+                # The emulator accepts any key; boto3 requires one.
                 keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        # Parts are sent with their MD5. With boto3's own checksums S3 would ask for those of the parts that an earlier
-        # run sent.
+        # Parts are sent with their MD5. With the checksums of boto3, S3 would require those of the parts of an earlier
+        # run as well.
         config = Config(
             connect_timeout=5,
             read_timeout=60,
@@ -76,17 +77,17 @@ def incoming_bucket(settings: dict[str, Any]) -> Bucket:
 
 
 def upload(path: Path, bucket: Bucket, key: str, *, reading: Progress, sending: Progress) -> bool:
-    """Bring the file to `key`; return False if the very same bytes are there already.
+    """Upload the file to `key`. Return False if the same bytes are already stored.
 
-    Parts that an interrupted run left are used again. Raises SlideFailure if the file changes meanwhile or S3 refuses
-    it, SilentError if S3 does not answer.
+    Parts of an interrupted run are reused. Raises SlideFailure if the file changes meanwhile or S3 refuses it, and
+    SilentError if S3 does not respond.
     """
     before = _state(path)
     size_bytes = path.stat().st_size
     if size_bytes == 0:
         raise SlideFailure(f"{path.name} is empty", code="empty_source")
     digest = file_digest(path, reading)
-    with _told(f"s3://{bucket.name}/{key}"):
+    with _translate_aws_errors(f"s3://{bucket.name}/{key}"):
         if _is_there(bucket, key, size_bytes, digest):
             sending(size_bytes)
             return False
@@ -109,10 +110,10 @@ def file_digest(path: Path, progress: Progress = lambda _: None) -> str:
 
 
 def parts_of(size_bytes: int, digest: str) -> list[Part]:
-    """Return the parts that a file of this size and digest is cut into: the same on every run.
+    """Return the parts of a file of this size and digest. They are the same on every run.
 
-    The size of the parts follows from the digest: S3 does not tell the metadata of an unfinished upload, but it tells
-    the sizes of its parts, so that those of another file under the same key do not pass for ours.
+    The part size depends on the digest. S3 does not return the metadata of an unfinished upload, but it returns the
+    sizes of its parts: so the parts of another file under the same key are recognized.
     """
     part_bytes = max(MIN_PART_BYTES, -(-size_bytes // MAX_PARTS)) + int(digest[:16], 16) % PART_VARIETY_BYTES
     starts = range(0, size_bytes, part_bytes)
@@ -142,7 +143,7 @@ def _upload_parts(
     path: Path, bucket: Bucket, key: str, digest: str, before: tuple[int, ...], progress: Progress
 ) -> None:
     parts = parts_of(path.stat().st_size, digest)
-    upload_id, known = _begun(parts, bucket, key, digest)
+    upload_id, known = _begin_or_resume(parts, bucket, key, digest)
 
     def send(part: Part) -> "CompletedPartTypeDef":
         data = _data(path, part)
@@ -164,7 +165,7 @@ def _upload_parts(
                 progress(futures[future].size_bytes)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-    # Before the object is complete: it must never stand under the digest of other bytes.
+    # Checked before the upload is completed: an object must not have the digest of other bytes.
     if _state(path) != before:
         bucket.client.abort_multipart_upload(Bucket=bucket.name, Key=key, UploadId=upload_id)
         raise _changed(path)
@@ -174,10 +175,12 @@ def _upload_parts(
     )  # fmt: skip
 
 
-def _begun(parts: list[Part], bucket: Bucket, key: str, digest: str) -> tuple[str, dict[int, tuple[int, str]]]:
-    """Return the multipart upload to go on with, and (size, ETag) of the parts that it has.
+def _begin_or_resume(
+    parts: list[Part], bucket: Bucket, key: str, digest: str
+) -> tuple[str, dict[int, tuple[int, str]]]:
+    """Return the id of a new or resumed multipart upload, and (size, ETag) of its stored parts.
 
-    Uploads of other files under this key are left alone, for somebody may be at it; the bucket forgets them in time.
+    Uploads of other files under this key are not changed: they may be active. The bucket's lifecycle rule aborts them.
     """
     pages = bucket.client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket.name, Prefix=key)
     sizes = {part.number: part.size_bytes for part in parts}
@@ -185,8 +188,8 @@ def _begun(parts: list[Part], bucket: Bucket, key: str, digest: str) -> tuple[st
         known = _parts_of_upload(bucket, key, each["UploadId"])
         if known and all(size_bytes == sizes.get(number) for number, (size_bytes, _) in known.items()):
             return each["UploadId"], known
-    begun = bucket.client.create_multipart_upload(Bucket=bucket.name, Key=key, Metadata={"sha256": digest})
-    return begun["UploadId"], {}
+    started = bucket.client.create_multipart_upload(Bucket=bucket.name, Key=key, Metadata={"sha256": digest})
+    return started["UploadId"], {}
 
 
 def _parts_of_upload(bucket: Bucket, key: str, upload_id: str) -> dict[int, tuple[int, str]]:
@@ -195,33 +198,37 @@ def _parts_of_upload(bucket: Bucket, key: str, upload_id: str) -> dict[int, tupl
 
 
 def _state(path: Path) -> tuple[int, ...]:
-    """Return what changes when somebody writes to the file, or puts another in its place."""
+    """Return values that change when the file is written or replaced."""
     found = path.stat()
     return found.st_size, found.st_mtime_ns, found.st_ino, found.st_dev
 
 
 def _changed(path: Path) -> SlideFailure:
     return SlideFailure(
-        f"{path.name} changed while it was uploaded", code="file_changed", hint="Run again when it is complete."
+        f"{path.name} changed while it was uploaded",
+        code="file_changed",
+        hint="Run the command again when the file is complete.",
     )
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Turn the errors of AWS into ours."""
+def _translate_aws_errors(what: str) -> Iterator[None]:
+    """Raise SlideFailure or SilentError for errors of boto3."""
     try:
         yield
     except ClientError as error:
         raise SlideFailure(
             f"S3 refused {what}: {plain(error)}",
             code="upload_refused",
-            hint="Check that your AWS credentials may write there. What was sent is kept: run again to go on.",
+            hint="Check that your AWS credentials allow it. Uploaded parts are kept: run the command again.",
         ) from error
     except (HTTPClientError, NoConnectionError) as error:
-        raise SilentError(f"S3 does not answer for {what}: {plain(error)}", hint="Run again to go on.") from error
+        raise SilentError(
+            f"S3 does not respond for {what}: {plain(error)}", hint="Run the command again to continue."
+        ) from error
     except (BotoCoreError, ValueError) as error:
         raise SilentError(
-            f"S3 cannot be asked for {what}: {plain(error)}", hint="Check your AWS credentials and settings."
+            f"S3 cannot be called for {what}: {plain(error)}", hint="Check your AWS credentials and settings."
         ) from error
 
 
@@ -235,7 +242,7 @@ def _data(path: Path, part: Part) -> bytes:
 
 
 def _md5(data: bytes) -> bytes:
-    """Return what S3 names a part after, and checks it against."""
+    """Return the MD5 digest. S3 checks a part against it and uses it as the ETag."""
     return hashlib.md5(data, usedforsecurity=False).digest()
 
 

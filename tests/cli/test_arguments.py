@@ -20,20 +20,20 @@ def test_help_names_every_option_and_exit_code(run):
 @pytest.mark.parametrize(
     ("wrong", "recorded"),
     [
-        (["-s", "e1"], "'e1' is no ObjectId: it has 24 hexadecimal digits"),
+        (["-s", "e1"], "'e1' is not an ObjectId of 24 hexadecimal digits"),
         (["-s", "z" * 24], "is no ObjectId"),
         (["-m", "1"], "is no ObjectId"),
         (["-t", "0"], "'0' must be a multiple of 16 from 64 to 4096 pixels"),
         (["-t", "-1"], "must be a multiple of 16"),
         (["-t", "100000"], "must be a multiple of 16"),
         (["-t", "100"], "must be a multiple of 16"),
-        (["-t", "abc"], "'abc' must be a whole number of pixels"),
+        (["-t", "abc"], "'abc' must be an integer of pixels"),
         (["--wait", "--timeout", "0"], "must be a number of seconds above 0"),
         (["--wait", "--timeout", "nan"], "must be a number of seconds above 0"),
         (["--wait", "--timeout", "soon"], "must be a number of seconds above 0"),
         (["--callback-url", "ftp://example.org"], "the URL must begin with https://"),
         (["--callback-url", "https://user:secret@example.org"], "the URL must not hold a user or a password"),
-        (["--timeout", "5"], "--timeout goes with --wait"),
+        (["--timeout", "5"], "--timeout requires --wait"),
         (["--sess", SESSION], "unrecognized arguments"),
     ],
 )
@@ -75,7 +75,7 @@ def test_a_single_slide_needs_a_session(run, slide, service: Service):
     of_file, of_object = run("-i", slide()), run("-i", "s3://slides/a.svs")
 
     assert of_file.code == of_object.code == 2
-    assert "a single slide needs --session" in of_file.err
+    assert "a single slide requires --session" in of_file.err
     assert service.calls == []
 
 

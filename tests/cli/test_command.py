@@ -117,7 +117,7 @@ def test_waiting_ends_when_the_time_is_up_and_the_job_goes_on(run_slide, service
     ended = run_slide("--wait", "--timeout", "0.05")
 
     assert ended.code == 1
-    assert "the job goes on, see" in ended.err
+    assert "the job continues, see" in ended.err
     assert f"{service.url}/jobs/" in ended.err
 
 
@@ -163,7 +163,7 @@ def test_json_tells_what_ended_the_run(run_slide, service: Service):
     ended = run_slide("--json", "--token", "another")
 
     assert ended.code == ended.document["exit_code"] == 3
-    assert ended.document["error"]["message"] == "the service does not know this token"
+    assert ended.document["error"]["message"] == "the service does not accept this token"
     assert ended.document["slides"] == []
 
 
@@ -227,7 +227,7 @@ def test_a_session_is_emptied_only_after_a_yes(run_slide, service: Service):
     agreed = run_slide("--recreate-session", "--yes")
     assert agreed.code == 0
     assert [path for path, _ in service.writes()] == [f"/sessions/{SESSION}/recreate", "/hooks/upload"]
-    assert f"3 slides were taken out of session {SESSION}" in agreed.err
+    assert f"3 slides were removed from session {SESSION}" in agreed.err
 
 
 class Terminal:
@@ -251,7 +251,7 @@ def test_the_question_is_asked_and_the_answer_counts(run_slide, service: Service
 
     ended = run_slide("--recreate-session")
 
-    assert f"Really take all slides out of session {SESSION} (First)? [y/N]" in ended.err
+    assert f"Really remove all slides from session {SESSION} (First)? [y/N]" in ended.err
     assert (ended.code, len(service.writes())) == (code, writes)
 
 
@@ -270,7 +270,7 @@ def test_a_token_that_is_refused_is_told_and_never_shown(run_slide, service: Ser
     ended = run_slide("--token", "secret-of-another", "-vvv")
 
     assert ended.code == 3
-    assert "the service does not know this token" in ended.err
+    assert "the service does not accept this token" in ended.err
     assert "secret-of-another" not in ended.err + ended.out
 
 
@@ -286,7 +286,7 @@ def test_a_token_that_no_header_can_hold_is_not_repeated(run_slide, service: Ser
 
     assert ended.code == 2
     assert token not in ended.err
-    assert "the token holds characters that no token has" in ended.err
+    assert "the token contains invalid characters" in ended.err
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_a_server_of_another_kind_is_told(run_slide, service: Service):
     ended = run_slide()
 
     assert ended.code == 3
-    assert "Is it a Slidehook service" in ended.err
+    assert "Check that --api is the URL of a Slidehook service" in ended.err
 
 
 def test_redirects_are_not_followed_with_the_token(run_slide, service: Service):
@@ -396,7 +396,7 @@ def test_without_any_service_the_ways_to_name_one_are_told(run_slide, service: S
     ended = run_slide()
 
     assert ended.code == 2
-    assert "no service: give --api, set SLIDEHOOK_API, or start one with `make run`" in ended.err
+    assert "no service: use --api, set SLIDEHOOK_API, or start a local one with `make run`" in ended.err
 
 
 def test_the_service_of_the_folder_above_is_found(run, slide, service: Service, monkeypatch, tmp_path):

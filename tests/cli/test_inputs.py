@@ -132,7 +132,7 @@ def test_other_files_are_named_and_hidden_ones_are_not(run, slide, service: Serv
 
     assert ended.document["skipped"] == ["notes.txt"]
     assert [entry["input"] for entry in ended.document["slides"]] == ["a.svs"]
-    assert "skipped  notes.txt: no slide" in ended.err
+    assert "skipped  notes.txt: not a slide" in ended.err
     assert ended.code == 0
 
 
@@ -143,7 +143,7 @@ def test_a_folder_without_a_slide_is_told(run, service: Service, tmp_path):
     ended = run("-i", tmp_path / "none")
 
     assert ended.code == 2
-    assert "holds no slide (of the kinds .ptif, .ptiff, .svs, .tif, .tiff)" in ended.err
+    assert "contains no slide (supported: .ptif, .ptiff, .svs, .tif, .tiff)" in ended.err
     assert service.calls == []
 
 
@@ -210,7 +210,7 @@ def test_an_encrypted_member_is_told(run, slide, service: Service, tmp_path):
     ended = run("-i", path)
 
     assert ended.code == 1
-    assert "a.svs is encrypted (bad_archive). Unpack the archive first." in ended.err
+    assert "a.svs is encrypted (bad_archive). Extract the archive first." in ended.err
 
 
 def test_a_member_that_would_fill_the_disk_is_refused(tmp_path, monkeypatch):
@@ -249,7 +249,7 @@ def test_a_damaged_member_does_not_stop_the_others(run, slide, service: Service,
     ended = run("-i", path)
 
     assert ended.code == 1
-    assert "a.svs cannot be unpacked: Bad CRC-32" in ended.err
+    assert "a.svs cannot be extracted: Bad CRC-32" in ended.err
     assert names(objects) == ["b.svs"]
 
 
@@ -259,7 +259,7 @@ def test_what_is_no_archive_is_told(run, service: Service, tmp_path):
     ended = run("-i", tmp_path / "a.zip")
 
     assert ended.code == 2
-    assert "is no zip archive that can be read" in ended.err
+    assert "is not a readable zip archive" in ended.err
     assert service.calls == []
 
 

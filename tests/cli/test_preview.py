@@ -75,7 +75,7 @@ def test_a_dry_run_of_a_folder_makes_no_session(run, slide, tmp_path):
     assert ended.code == 1
     assert ended.out.count("to session <new session> (many)") == 2
     assert "refused  c.svs" in ended.err
-    assert "would take all slides out of session <new session> (many)" in ended.err
+    assert "would remove all slides from session <new session> (many)" in ended.err
     assert "2 would be accepted, 1 refused" in ended.out
 
 

@@ -49,7 +49,7 @@ def test_an_interrupted_wait_says_that_the_job_goes_on_and_where(tmp_path, servi
     (job,) = service.jobs
     assert running.returncode == 130
     assert "interrupted" in err
-    assert f"These jobs go on by themselves; look at\n  {service.url}/jobs/{job}\n" in err
+    assert f"These jobs continue:\n  {service.url}/jobs/{job}\n" in err
     assert "Traceback" not in err
     assert not how or json.loads(out)["exit_code"] == 130
 

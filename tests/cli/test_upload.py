@@ -72,7 +72,7 @@ def test_a_large_file_goes_in_parts_and_is_whole(large, s3, s3_endpoint, bucket)
 
 def test_an_interrupted_upload_is_resumed_with_the_missing_parts_only(large, s3, s3_endpoint, bucket):
     interrupted = Watched(s3_endpoint, bucket, allowed=2)
-    with pytest.raises(SilentError, match=f"S3 does not answer for s3://{bucket}/{KEY}.*the line was cut"):
+    with pytest.raises(SilentError, match=f"S3 does not respond for s3://{bucket}/{KEY}.*the line was cut"):
         send(large, interrupted.bucket)
     assert "Contents" not in s3.list_objects_v2(Bucket=bucket)
 
@@ -233,4 +233,4 @@ def test_a_bucket_that_cannot_be_reached_ends_the_run(run, slide, service):
     ended = run("-i", slide(), "-s", SESSION)
 
     assert ended.code == 3
-    assert "S3 does not answer for s3://" in ended.err
+    assert "S3 does not respond for s3://" in ended.err
