@@ -62,9 +62,9 @@ class System:
     def quiet(self) -> None:
         """Wait until the emulator has done with what it was sent: it goes on for seconds after its answer."""
         for _ in range(QUIET_SECONDS):
-            before = self._beside()["emulator"]
+            before = self._services_cpu()["emulator"]
             time.sleep(1)
-            if self._beside()["emulator"] - before < 0.05:
+            if self._services_cpu()["emulator"] - before < 0.05:
                 return
 
     def publish(self, source: str, **options: Any) -> tuple[dict[str, float], dict[str, Any]]:
@@ -73,14 +73,14 @@ class System:
         os.sync()  # what was written before is no part of this run
         for worker in workers:
             Path(f"/proc/{worker.pid}/clear_refs").write_text(CLEAR_PEAK)
-        before, before_beside = sum(_cpu(worker) for worker in workers), self._beside()
+        before, before_services = sum(_cpu(worker) for worker in workers), self._services_cpu()
         begun_at = time.time()
         job = self._ended(self._submitted(source, options))
         # One machine, one clock: from just before the call to the instant of `done`, free of how often one looks.
         wall = datetime.fromisoformat(job["ended_at"]).timestamp() - begun_at
         try:
             cpu = sum(_cpu(worker) for worker in workers) - before
-            beside = {f"{name}_cpu_s": used - before_beside[name] for name, used in self._beside().items()}
+            services = {f"{name}_cpu_s": used - before_services[name] for name, used in self._services_cpu().items()}
             peak = max(_peak_mib(worker.pid) for worker in workers)
         except (psutil.Error, OSError) as error:
             raise RuntimeError(f"a worker died while it was measured: {error}") from error
@@ -88,7 +88,7 @@ class System:
         figures = {
             "wall_s": wall,
             "cpu_s": cpu,
-            **beside,
+            **services,
             "peak_rss_mib": peak,
             "tiles": float(tiles),
             "tiles_per_s": tiles / wall,
@@ -96,7 +96,7 @@ class System:
         }
         return figures, job
 
-    def _beside(self) -> dict[str, float]:
+    def _services_cpu(self) -> dict[str, float]:
         """Return the CPU seconds so far of what shares the cores with the workers."""
         pids = self.document()["pids"]
         return {name: _cpu(psutil.Process(pids[name])) for name in ("mongod", "emulator", "api")}

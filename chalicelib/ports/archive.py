@@ -196,7 +196,7 @@ class Archive(Protocol):
         """Return the JPEG of a tile that the job's generation has staged, None if it is not there, or not yet. Readers
         do not see it."""
 
-    def beside(self, image_store: str, image: str, name: str) -> bytes | None:
+    def associated_image(self, image_store: str, image: str, name: str) -> bytes | None:
         """Return what is kept beside a slide: `icc` is its colour profile, other names are associated images (JPEG).
         None if there is no such thing, image or store."""
 

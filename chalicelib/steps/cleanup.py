@@ -18,18 +18,8 @@ from chalicelib.core.errors import (
     TransientError,
 )
 from chalicelib.core.jobs.backoff import GRACE_SECONDS, LATE_SECONDS
-from chalicelib.core.jobs.model import (
-    UNFINISHED,
-    Job,
-    State,
-    cancelled,
-    cleaned_up,
-    discarding,
-    failed,
-    problem,
-    require_found,
-    superseded,
-)
+from chalicelib.core.jobs.model import UNFINISHED, Job, State, problem, require_found
+from chalicelib.core.jobs.transitions import cancelled, cleaned_up, discarding, failed, superseded
 from chalicelib.ports.archive import Archive
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.jobs import Jobs

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from chalicelib.core.errors import TooManyBadTilesError, VerificationError
 from chalicelib.core.ids import SUM_MODULUS
 from chalicelib.core.jobs.backoff import GRACE_SECONDS, LATE_SECONDS
-from chalicelib.core.jobs.model import ChunkRecord, Job, Problem, Published, State, done, finishing, superseded
-from chalicelib.core.plan.beside import Beside, load_beside
-from chalicelib.core.plan.messages import beside_key
+from chalicelib.core.jobs.model import ChunkRecord, Job, Problem, Published, State
+from chalicelib.core.jobs.transitions import done, finishing, superseded
+from chalicelib.core.plan.associated_data import AssociatedData, load_associated_data
+from chalicelib.core.plan.messages import associated_data_key
 from chalicelib.core.plan.pyramid import BAD_TILE_SHARE
 from chalicelib.ports.archive import Archive, AssociatedImage, CollectionStats, ImageFacts
 from chalicelib.ports.clock import Clock
@@ -106,9 +107,9 @@ def _verify(job: Job, records: Sequence[ChunkRecord], archive: Archive) -> Colle
 
 def _facts(job: Job, work: Work) -> ImageFacts:
     base, slide = job.levels[0], job.slide
-    beside = Beside()
+    associated_data = AssociatedData()
     if slide.icc_profile_bytes or slide.associated:
-        beside = load_beside(work.get(beside_key(job, job.plan_digest or "")))
+        associated_data = load_associated_data(work.get(associated_data_key(job, job.plan_digest or "")))
     return ImageFacts(
         file_name=job.source.file_name,
         width_px=base.width_px,
@@ -117,6 +118,6 @@ def _facts(job: Job, work: Work) -> ImageFacts:
         levels=job.depth,
         levels_published=len(job.levels),
         slide=slide,
-        icc_profile=beside.icc_profile,
-        associated=tuple(AssociatedImage(name=name, jpeg=jpeg) for name, jpeg in beside.pictures),
+        icc_profile=associated_data.icc_profile,
+        associated=tuple(AssociatedImage(name=name, jpeg=jpeg) for name, jpeg in associated_data.pictures),
     )

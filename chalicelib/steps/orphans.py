@@ -8,7 +8,8 @@ somebody else's.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from chalicelib.core.jobs.model import Job, abandoned
+from chalicelib.core.jobs.model import Job
+from chalicelib.core.jobs.transitions import abandoned
 from chalicelib.ports.archive import Archive
 from chalicelib.ports.jobs import Jobs
 

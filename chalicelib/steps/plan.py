@@ -3,11 +3,13 @@
 import io
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from chalicelib.core.jobs.model import Job, LevelSummary, State, planning, tiling
+from chalicelib.core.jobs.model import Job, LevelSummary, State
 from chalicelib.core.jobs.source import Source
-from chalicelib.core.plan.beside import dump_beside
-from chalicelib.core.plan.chunks import build_plan, dump_plan, load_plan, plan_digest
-from chalicelib.core.plan.messages import beside_key, coverage_key, messages_for, plan_key, records_key
+from chalicelib.core.jobs.transitions import planning, tiling
+from chalicelib.core.plan.associated_data import dump_associated_data
+from chalicelib.core.plan.chunks import build_plan
+from chalicelib.core.plan.messages import associated_data_key, coverage_key, messages_for, plan_key, records_key
+from chalicelib.core.plan.plan_format import dump_plan, load_plan, plan_digest
 from chalicelib.core.plan.progress_map import coverage
 from chalicelib.core.plan.pyramid import Pyramid
 from chalicelib.core.tiff.range_file import BlockStream
@@ -58,7 +60,7 @@ def plan(
     work.put(plan_key(started, digest), head)
     work.put(records_key(started, digest), records)
     work.put(coverage_key(started, digest), coverage(made, records))
-    work.put(beside_key(started, digest), dump_beside(found.beside))
+    work.put(associated_data_key(started, digest), dump_associated_data(found.associated_data))
     if started.verifies is None:
         archive.stage(started)
     planned = tiling(

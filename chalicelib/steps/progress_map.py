@@ -1,11 +1,12 @@
 """Fill: how far each level of a job's pyramid has filled up, and what of it is damaged. For looking at only."""
 
 from chalicelib.core.errors import PlanExpiredError
-from chalicelib.core.jobs.model import MAX_BAD_TILES, Job, State
+from chalicelib.core.jobs.model import Job, State
+from chalicelib.core.jobs.transitions import MAX_BAD_TILES
 from chalicelib.core.jobs.verification import MAX_FAULTS
-from chalicelib.core.plan.chunks import load_plan
 from chalicelib.core.plan.estimate import spent
 from chalicelib.core.plan.messages import coverage_key, plan_key
+from chalicelib.core.plan.plan_format import load_plan
 from chalicelib.core.plan.progress_map import LevelProgress, ProgressMap, filled, uniform_map
 from chalicelib.ports.jobs import Jobs
 from chalicelib.ports.work import Work

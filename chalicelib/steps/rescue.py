@@ -10,8 +10,8 @@ from itertools import takewhile
 from chalicelib.core.errors import RetriesExhaustedError
 from chalicelib.core.jobs.backoff import MAX_RESCUES, SILENCE_SECONDS, silence_seconds
 from chalicelib.core.jobs.model import LIVE, Job, State
-from chalicelib.core.plan.chunks import load_plan
 from chalicelib.core.plan.messages import Message, messages_for, plan_key, step_message
+from chalicelib.core.plan.plan_format import load_plan
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.jobs import Jobs
 from chalicelib.ports.queue import Queue

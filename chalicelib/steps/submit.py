@@ -19,15 +19,14 @@ from chalicelib.core.jobs.model import (
     Options,
     State,
     Subscriber,
-    failed,
     has_subscriber,
     new_job,
-    next_attempt,
     problem,
     require_found,
 )
 from chalicelib.core.jobs.source import OBJECT_ID, Source, destination_of_key, parse_s3_url
 from chalicelib.core.jobs.sync import Sync
+from chalicelib.core.jobs.transitions import failed, next_attempt
 from chalicelib.core.plan.messages import step_message
 from chalicelib.core.tiff.directory import MAGIC_BYTES, looks_like_tiff
 from chalicelib.core.web.s3_notifications import Arrival

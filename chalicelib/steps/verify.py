@@ -4,18 +4,8 @@ Everything is read before the slide is found to be still the same: what is said 
 """
 
 from chalicelib.core.errors import NotVerifiableError
-from chalicelib.core.jobs.model import (
-    Job,
-    Problem,
-    State,
-    finishing,
-    found_in,
-    new_verification,
-    next_attempt,
-    require_found,
-    superseded,
-    verified,
-)
+from chalicelib.core.jobs.model import Job, Problem, State, new_verification, require_found
+from chalicelib.core.jobs.transitions import finishing, found_in, next_attempt, superseded, verified
 from chalicelib.core.jobs.verification import Findings, Target
 from chalicelib.core.plan.messages import step_message
 from chalicelib.ports.archive import Archive

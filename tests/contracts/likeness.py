@@ -79,7 +79,7 @@ def _differences(memory: object, real: object, where: str = "answer") -> list[st
     return [f"{where}: in memory {memory!r}, really {real!r}"]
 
 
-def hold_beside(machine: Callable[[], RuleBasedStateMachine], *, examples: int, steps: int = 30) -> None:
+def hold_parity(machine: Callable[[], RuleBasedStateMachine], *, examples: int, steps: int = 30) -> None:
     """Run a machine: some sequences that are the same each time, or as many other ones as are asked for."""
     engine.MAX_SHRINKING_SECONDS = SHRINKING_SECONDS
     asked = os.environ.get("SLIDEHOOK_EXAMPLES")

@@ -12,7 +12,8 @@ from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.core.errors import AwsUnavailableError
 from chalicelib.core.jobs.deliveries import PendingNotification
 from chalicelib.core.jobs.filter import JobFilter
-from chalicelib.core.jobs.model import Attempt, Problem, State, Subscriber, cancelled
+from chalicelib.core.jobs.model import Attempt, Problem, State, Subscriber
+from chalicelib.core.jobs.transitions import cancelled
 from tests.contracts.samples import BUSY, a_job, a_record, a_tiling_job, an_ended_job
 
 

@@ -11,17 +11,8 @@ from chalicelib.adapters.event_recording import EventRecordingJobs
 from chalicelib.adapters.memory import MemoryClock, MemoryEvents, MemoryJobs
 from chalicelib.core.errors import InvalidRequestError
 from chalicelib.core.jobs.filter import JobFilter
-from chalicelib.core.jobs.model import (
-    Attempt,
-    LevelSummary,
-    Options,
-    Problem,
-    Published,
-    State,
-    Subscriber,
-    cleaned_up,
-    discarding,
-)
+from chalicelib.core.jobs.model import Attempt, LevelSummary, Options, Problem, Published, State, Subscriber
+from chalicelib.core.jobs.transitions import cleaned_up, discarding
 from chalicelib.ports.jobs import Jobs
 from tests.contracts.samples import (
     BUSY,

@@ -9,17 +9,8 @@ import pytest
 from chalicelib.adapters.dynamodb.jobs import JobTable
 from chalicelib.adapters.memory import MemoryJobs
 from chalicelib.core.jobs.deliveries import PendingNotification
-from chalicelib.core.jobs.model import (
-    Job,
-    Problem,
-    State,
-    Subscriber,
-    cancelled,
-    cleaned_up,
-    failed,
-    next_attempt,
-    planning,
-)
+from chalicelib.core.jobs.model import Job, Problem, State, Subscriber
+from chalicelib.core.jobs.transitions import cancelled, cleaned_up, failed, next_attempt, planning
 from chalicelib.ports.jobs import Jobs
 from tests.contracts.samples import a_job, an_ended_job
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.core.plan.chunks import build_plan, dump_plan
+from chalicelib.core.plan.chunks import build_plan
+from chalicelib.core.plan.plan_format import dump_plan
 from chalicelib.core.plan.pyramid import plan_pyramid
 from chalicelib.core.tiff.directory import read_ifds
 from chalicelib.entrypoints.http.dispatch import contract
@@ -36,7 +37,7 @@ COPIES_A_CHUNK = """
 import json, sys
 import app
 from chalicelib.adapters.memory import MemoryArchive, MemoryClock, MemoryJobs, MemoryQueue, MemorySlides, MemoryWork
-from chalicelib.core.plan.chunks import load_plan
+from chalicelib.core.plan.plan_format import load_plan
 from chalicelib.core.jobs.model import Destination, Options, State, new_job
 from chalicelib.core.plan.messages import plan_key, records_key
 from chalicelib.steps.tile import tile

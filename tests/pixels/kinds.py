@@ -228,14 +228,14 @@ def aperio(way: Way) -> bytes:
     base, quarter, sixteenth = pyramid(APERIO_SIZE, (0, 2, 4))
     described = f"{APERIO}{width}x{height} [0,0 {width}x{height}] ({{}}) JPEG/RGB Q=90"
     strips = ycbcr("444", tile=None)
-    beside = [scene(387, 463, 1), scene(700, 300, 2)]
+    associated = [scene(387, 463, 1), scene(700, 300, 2)]
     return tiff([
         image(base, way, {DESCRIPTION: (ASCII, described.format("240x240") + "|AppMag = 20|MPP = 0.5")}),
         image(sixteenth, strips, {DESCRIPTION: (ASCII, f"{APERIO}{width}x{height} -> 182x132 - |AppMag = 20")}),
         image(quarter, way, {DESCRIPTION: (ASCII, described.format("240x240") + " -> 725x525")}),
         image(sixteenth, way, {DESCRIPTION: (ASCII, described.format("240x240") + " -> 182x132")}),
-        image(beside[0], strips, {DESCRIPTION: (ASCII, f"{APERIO}label 387x463"), SUBFILE_TYPE: (LONG, [1])}),
-        image(beside[1], strips, {DESCRIPTION: (ASCII, f"{APERIO}macro 700x300"), SUBFILE_TYPE: (LONG, [9])}),
+        image(associated[0], strips, {DESCRIPTION: (ASCII, f"{APERIO}label 387x463"), SUBFILE_TYPE: (LONG, [1])}),
+        image(associated[1], strips, {DESCRIPTION: (ASCII, f"{APERIO}macro 700x300"), SUBFILE_TYPE: (LONG, [9])}),
     ])  # fmt: skip
 
 

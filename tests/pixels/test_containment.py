@@ -134,14 +134,14 @@ OME_SIZE = (1450, 1000)
 def converted_svs(*names: str, label: tuple[int, int] = (192, 240), way: Way | None = None) -> bytes:
     """What bfconvert makes of an Aperio SVS: the base with level 1:4 in SubIFDs, then the label, whose tile is as large
     as the label itself."""
-    base, beside = slide(*OME_SIZE), photograph(*label)
+    base, associated = slide(*OME_SIZE), photograph(*label)
     base_name, label_name = names
     return tiff([
         image(
             base, deflated(), ome((base_name, *OME_SIZE, 0), (label_name, *label, 1)),
             inside=(image(halved(base, 2), deflated(), marked(1)),),
         ),
-        image(beside, way or deflated(label)),
+        image(associated, way or deflated(label)),
     ])  # fmt: skip
 
 
@@ -216,7 +216,7 @@ WIDTH, HEIGHT = 1024, 768  # the base; level 1 is 512 x 384, level 2 is 256 x 19
 FORMED = ycbcr("420", tile=(128, 128), **TABLES)
 
 
-def beside(label: Image, *, numbers: Sequence[int] = (0, 1), way: Way = FORMED, kind: int = 1) -> bytes:
+def associated(label: Image, *, numbers: Sequence[int] = (0, 1), way: Way = FORMED, kind: int = 1) -> bytes:
     """A pyramid in the main chain without any words, and an image beside it."""
     base = slide(WIDTH, HEIGHT)
     levels = [image(halved(base, number), way, marked(kind if number else 0)) for number in numbers]
@@ -249,7 +249,7 @@ SIZED = {
 
 @pytest.mark.parametrize("name", SIZED)
 def test_label_of_the_size_of_a_level_is_not_published(name: str) -> None:
-    assert_published(beside(SIZED[name]), slide(WIDTH, HEIGHT), "ppmm")
+    assert_published(associated(SIZED[name]), slide(WIDTH, HEIGHT), "ppmm")
 
 
 def test_label_in_one_tile_of_the_base_size_is_not_a_level() -> None:
@@ -468,10 +468,12 @@ def test_associated_images_are_published_under_their_own_names_when_asked() -> N
     world, job = published_job(data)
     place = (job.destination.image_store, job.image)
     assert job.slide.associated == ()
-    assert [world.memory_archive.beside(*place, name) for name in ("label", "macro", "thumbnail")] == [None] * 3
+    assert [world.memory_archive.associated_image(*place, name) for name in ("label", "macro", "thumbnail")] == [
+        None
+    ] * 3
     world, job = published_job(data, associated=True)
     assert job.slide.associated == ("label", "macro")
-    found = world.memory_archive.beside(job.destination.image_store, job.image, "label")
+    found = world.memory_archive.associated_image(job.destination.image_store, job.image, "label")
     assert found is not None
     assert imagecodecs.jpeg8_decode(found).shape == (800, 600, 3)
     assert_only_green(world)

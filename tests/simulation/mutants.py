@@ -13,7 +13,7 @@ from unittest.mock import patch
 from chalicelib.adapters import memory
 from chalicelib.core.ids import object_id
 from chalicelib.core.jobs import deliveries as callback
-from chalicelib.core.jobs import model as moves
+from chalicelib.core.jobs import transitions as moves
 from chalicelib.core.jobs.model import ChunkRecord, Job, State
 from chalicelib.core.jobs.source import Source
 from chalicelib.entrypoints import consumers

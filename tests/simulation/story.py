@@ -29,8 +29,9 @@ from chalicelib.adapters.memory import (
 )
 from chalicelib.config import Settings
 from chalicelib.core.errors import SlidehookError, SourceChangedError, TransientError
-from chalicelib.core.jobs.model import ENDED, LEGAL_MOVES, Job, Options, State
+from chalicelib.core.jobs.model import ENDED, Job, Options, State
 from chalicelib.core.jobs.source import Source
+from chalicelib.core.jobs.transitions import LEGAL_MOVES
 from chalicelib.entrypoints import consumers
 from chalicelib.hooks.upload import UploadParameters, upload
 from chalicelib.hooks.verify import VerifyParameters, verify

@@ -186,7 +186,7 @@ def test_a_job_whose_messages_were_lost_is_sent_on_its_way_again(state: str) -> 
         while any(message.step == "tile" for message in world.memory_queue.sent):
             world.deliver(world.memory_queue.sent.pop(0))
     if state == "planning":
-        from chalicelib.core.jobs.model import planning
+        from chalicelib.core.jobs.transitions import planning
 
         assert world.memory_jobs.move(job, planning(job, now=world.clock.now()))
     world.memory_queue.sent.clear()
@@ -199,7 +199,7 @@ def test_a_job_whose_messages_were_lost_is_sent_on_its_way_again(state: str) -> 
 
 
 def test_a_job_in_finishing_is_finished_again() -> None:
-    from chalicelib.core.jobs.model import finishing
+    from chalicelib.core.jobs.transitions import finishing
 
     world, job = tiling()
     while any(message.step == "tile" for message in world.memory_queue.sent):

@@ -17,8 +17,9 @@ from chalicelib.core.errors import (
     NotRetryableError,
 )
 from chalicelib.core.jobs.backoff import GRACE_SECONDS, LATE_SECONDS
-from chalicelib.core.jobs.model import Destination, Job, Options, State, finishing
+from chalicelib.core.jobs.model import Destination, Job, Options, State
 from chalicelib.core.jobs.source import Source
+from chalicelib.core.jobs.transitions import finishing
 from chalicelib.core.web.s3_notifications import Arrival
 from chalicelib.entrypoints.http.schemas.jobs import job_document
 from chalicelib.ports.jobs import Jobs

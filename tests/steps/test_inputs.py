@@ -280,12 +280,14 @@ def test_associated_images_are_held_back_unless_they_are_asked_for() -> None:
     world, job = published(data)
     place = (job.destination.image_store, job.image)
     assert job.slide.associated == ()
-    assert [world.memory_archive.beside(*place, name) for name in ("label", "macro", "thumbnail", "icc")] == [None] * 4
+    assert [world.memory_archive.associated_image(*place, name) for name in ("label", "macro", "thumbnail", "icc")] == [
+        None
+    ] * 4
     world, job = published(data, associated=True)
     assert job.slide.associated == ("thumbnail", "label", "macro")
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         label = tiff.pages[2].asarray()
-    found = world.memory_archive.beside(job.destination.image_store, job.image, "label")
+    found = world.memory_archive.associated_image(job.destination.image_store, job.image, "label")
     assert found is not None
     assert psnr(simplejpeg.decode_jpeg(found, "RGB"), label) > LOSS_DB
 
@@ -299,7 +301,7 @@ def test_spacing_magnification_vendor_and_profile_are_kept() -> None:
     world, job = published(data)
     assert (job.slide.mpp_x, job.slide.mpp_y, job.slide.magnification, job.slide.vendor) == (0.25, 0.25, 40, "Aperio")
     assert job.slide.icc_profile_bytes == 200
-    assert world.memory_archive.beside(job.destination.image_store, job.image, "icc") == bytes(profile)
+    assert world.memory_archive.associated_image(job.destination.image_store, job.image, "icc") == bytes(profile)
 
 
 def test_what_no_decoder_takes_is_refused_at_once() -> None:

@@ -12,7 +12,8 @@ from PIL import Image
 
 from chalicelib.core.geometry import tile_address, tile_name
 from chalicelib.core.jobs.backoff import LATE_SECONDS
-from chalicelib.core.jobs.model import Job, State, finishing
+from chalicelib.core.jobs.model import Job, State
+from chalicelib.core.jobs.transitions import finishing
 from chalicelib.core.plan import chunks
 from chalicelib.core.plan.messages import Message
 from chalicelib.core.tiff.directory import Ifd, read_ifds

@@ -119,12 +119,12 @@ class Table:
             return WriteOutcome(written=False, item=refused.get("Item", {}))
         return WriteOutcome(written=True, item=answer.get("Attributes", {}))
 
-    def _write_both(self, what: str, conditional: dict[str, dict[str, Any]], beside: Item) -> "WriteOutcome":
+    def _write_both(self, what: str, conditional: dict[str, dict[str, Any]], also: Item) -> "WriteOutcome":
         """Make one conditional write and put another item, both or none."""
         ((verb, request),) = conditional.items()
         writes: Any = [
             {verb: {**request, "TableName": self._table, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}},
-            {"Put": {"TableName": self._table, "Item": beside}},
+            {"Put": {"TableName": self._table, "Item": also}},
         ]
         try:
             with translate_transient_errors(what):

@@ -7,10 +7,11 @@ Where a real adapter writes several times in one call, so does its likeness here
 from typing import TYPE_CHECKING
 
 from chalicelib.adapters.memory.access_records import MemoryAccessRecords
-from chalicelib.adapters.memory.archive import MemoryArchive, MemoryImage, MemoryTrace, MemoryView
+from chalicelib.adapters.memory.archive import MemoryArchive
 from chalicelib.adapters.memory.before import BeforeWrite
 from chalicelib.adapters.memory.callbacks import MemoryCallbacks, MemoryDeliveries
 from chalicelib.adapters.memory.clock import MemoryClock
+from chalicelib.adapters.memory.databases import MemoryImage, MemoryTrace, MemoryView
 from chalicelib.adapters.memory.events import MemoryEvents
 from chalicelib.adapters.memory.idempotency import MemoryIdempotencyStore
 from chalicelib.adapters.memory.jobs import MemoryJobs

@@ -25,8 +25,8 @@ ID_DOCUMENT = struct.Struct(f"<4x5x{ID_BYTES}sx")
 def stats_of(tiles: "Collection[dict[str, Any]]") -> CollectionStats:
     """Return what a collection holds. Both are answered from an index alone, side by side; the tiles themselves are
     not read."""
-    with ThreadPoolExecutor(1) as beside:
-        counted = beside.submit(_tiles_by_depth, tiles)
+    with ThreadPoolExecutor(1) as pool:
+        counted = pool.submit(_tiles_by_depth, tiles)
         digest = _digest(tiles)
         return CollectionStats(tiles_by_depth=counted.result(), digest=digest)
 

@@ -48,7 +48,7 @@ class MongoTileReader(MongoConnection):
         with translate_transient_errors(f"image {image}"):
             return self._images.get((image_store, image), ask, most_seconds_old=most_seconds_old)
 
-    def beside(self, image_store: str, image: str, name: str) -> bytes | None:
+    def associated_image(self, image_store: str, image: str, name: str) -> bytes | None:
         field = "icc" if name == "icc" else f"associated.{name}"
         with translate_transient_errors(f"{name} of image {image}"):
             database = self._database_of(image_store)

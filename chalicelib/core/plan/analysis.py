@@ -6,7 +6,7 @@ from typing import BinaryIO
 from chalicelib.core.imaging import lossless_crop as crop
 from chalicelib.core.jobs.model import Options, SlideSummary
 from chalicelib.core.plan.associated import pictures_of
-from chalicelib.core.plan.beside import Beside
+from chalicelib.core.plan.associated_data import AssociatedData
 from chalicelib.core.plan.decode_check import check_decoding
 from chalicelib.core.plan.pyramid import Pyramid, plan_pyramid
 from chalicelib.core.tiff.directory import read_ifds
@@ -19,7 +19,7 @@ class Analysis:
 
     pyramid: Pyramid
     slide: SlideSummary
-    beside: Beside
+    associated_data: AssociatedData
 
 
 def analyze(stream: BinaryIO, *, size_bytes: int, options: Options) -> Analysis:
@@ -45,13 +45,15 @@ def analyze(stream: BinaryIO, *, size_bytes: int, options: Options) -> Analysis:
     base = pyramid.levels[0].ifd
     assert base is not None
     facts = slide_facts(ifds, base, width_px=pyramid.width_px, height_px=pyramid.height_px)
-    beside = Beside(icc_profile=facts.icc_profile, pictures=pictures_of(pyramid, read) if options.associated else ())
+    associated_data = AssociatedData(
+        icc_profile=facts.icc_profile, pictures=pictures_of(pyramid, read) if options.associated else ()
+    )
     summary = SlideSummary(
         mpp_x=facts.mpp_x,
         mpp_y=facts.mpp_y,
         magnification=facts.magnification,
         vendor=facts.vendor,
         icc_profile_bytes=len(facts.icc_profile),
-        associated=tuple(name for name, _ in beside.pictures),
+        associated=tuple(name for name, _ in associated_data.pictures),
     )
-    return Analysis(pyramid=pyramid, slide=summary, beside=beside)
+    return Analysis(pyramid=pyramid, slide=summary, associated_data=associated_data)

@@ -61,8 +61,9 @@ def coverage_key(job: Job, plan_digest: str) -> str:
     return f"jobs/{job.id}/{plan_digest}/coverage.bin"
 
 
-def beside_key(job: Job, plan_digest: str) -> str:
+def associated_data_key(job: Job, plan_digest: str) -> str:
     """The key of what is published beside the tiles: the colour profile and associated images."""
+    # The name of the object is that of earlier versions: a job may be planned by one and finished by another.
     return f"jobs/{job.id}/{plan_digest}/beside.json"
 
 

@@ -15,18 +15,26 @@ a file in which the base cannot be told from another image is refused.
   photograph.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from chalicelib.core.errors import LimitError, TruncatedError, UnsupportedError
 from chalicelib.core.imaging.encoding import unsupported_reason
+from chalicelib.core.plan.level_match import (
+    has_same_storage,
+    has_shape,
+    is_other,
+    is_reduced,
+    is_stored_alike,
+    level_by_size,
+    pixels_of,
+    size_of,
+)
 from chalicelib.core.tiff.directory import Ifd
 from chalicelib.core.tiff.metadata.descriptions import (
     ANY_LEVEL,
     LABEL,
     MACRO,
-    REDUCED_RESOLUTION,
     THUMBNAIL,
     ImageName,
     associated_names,
@@ -36,7 +44,6 @@ from chalicelib.core.tiff.metadata.descriptions import (
     pads_levels,
 )
 
-ROUNDING_PX = 2  # writers round halved sizes up or down, at every step
 MAX_PIXELS = 1 << 41  # a 150 mm x 60 mm glass at 0.06 micrometres per pixel
 # The cameras of scanners photograph label and glass with up to 20 megapixels. A base with more pixels than this is a
 # scan, and an image that has at most this many, and at most a quarter of the base's, is not a second one.
@@ -119,12 +126,12 @@ class _File:
     def proven_level(self, ifd: Ifd, base: Ifd) -> int | None:
         """Return the level that an image is by the file's own word and by its size, else None."""
         levels = ANY_LEVEL if ifd.parent == base.index else self._described[ifd.index]
-        return _level_by_size(ifd, base, levels, is_padded=True) if _is_other(ifd, base) else None
+        return level_by_size(ifd, base, levels, is_padded=True) if is_other(ifd, base) else None
 
     def alike_level(self, ifd: Ifd, base: Ifd) -> int | None:
         """Return the level that an image is by its size and because it is stored like the base, else None."""
         in_chain = ifd.parent in (None, base.parent) and self.chain_has_levels(base)
-        return self._sized_level(ifd, base) if in_chain and _is_stored_alike(ifd, base) else None
+        return self._sized_level(ifd, base) if in_chain and is_stored_alike(ifd, base) else None
 
     def is_level(self, ifd: Ifd, base: Ifd) -> bool:
         return self.proven_level(ifd, base) is not None or self.alike_level(ifd, base) is not None
@@ -139,28 +146,12 @@ class _File:
     def _sized_level(self, ifd: Ifd, base: Ifd) -> int | None:
         # Philips pads all levels to whole tiles. Another writer may, if its base has whole tiles only.
         has_whole_tiles = base.width_px % base.tile_width_px == 0 == base.height_px % base.tile_height_px
-        is_padded = self._pads_levels or (has_whole_tiles and _is_stored_alike(ifd, base))
-        return _level_by_size(ifd, base, ANY_LEVEL, is_padded=is_padded) if _is_other(ifd, base) else None
-
-
-def _is_other(ifd: Ifd, base: Ifd) -> bool:
-    return ifd is not base and ifd.is_tiled == base.is_tiled
-
-
-def _pixels(ifd: Ifd) -> int:
-    return ifd.width_px * ifd.height_px
-
-
-def _size(ifd: Ifd) -> tuple[int, int]:
-    return ifd.width_px, ifd.height_px
-
-
-def _is_reduced(ifd: Ifd) -> bool:
-    return bool(ifd.subfile_type & REDUCED_RESOLUTION)
+        is_padded = self._pads_levels or (has_whole_tiles and is_stored_alike(ifd, base))
+        return level_by_size(ifd, base, ANY_LEVEL, is_padded=is_padded) if is_other(ifd, base) else None
 
 
 def _is_too_large_for_a_photograph(ifd: Ifd) -> bool:
-    return _pixels(ifd) > MAX_PHOTOGRAPH_PIXELS
+    return pixels_of(ifd) > MAX_PHOTOGRAPH_PIXELS
 
 
 # -- the base ----------------------------------------------------------------------------------------------------------
@@ -173,12 +164,12 @@ def _base(file: _File) -> Ifd:
         del file.names[described.index]
         return described
     unnamed = file.unnamed()
-    full = [ifd for ifd in unnamed if not _is_reduced(ifd)]
+    full = [ifd for ifd in unnamed if not is_reduced(ifd)]
     if not full and not file.names:
         full = unnamed  # a level that was cut out of its file keeps its mark
     if any(ifd.is_tiled for ifd in file.ifds):
         full = [ifd for ifd in full if ifd.is_tiled]
-    base = max(full, key=lambda ifd: (_pixels(ifd), -ifd.index), default=None)
+    base = max(full, key=lambda ifd: (pixels_of(ifd), -ifd.index), default=None)
     # An image whose name is uncertain, and whose level the largest other image is, can be the slide as well.
     named = [ifd for ifd in file.ifds if file.name_of(ifd) is not None and not file.is_certainly_named(ifd)]
     if base is None or any(file.is_level(base, ifd) for ifd in named):
@@ -201,8 +192,8 @@ def _described_slide(file: _File) -> Ifd | None:
         others = [each for each in file.ifds if each is not ifd and not file.is_certainly_named(each)]
         if len(file.ifds) == 1 or (
             ifd.is_tiled
-            and not _is_reduced(ifd)
-            and all(_pixels(each) < _pixels(ifd) for each in others)
+            and not is_reduced(ifd)
+            and all(pixels_of(each) < pixels_of(ifd) for each in others)
             and any(file.is_level(each, ifd) for each in others)
             and all(_fits_described(file, each, ifd) for each in others if each.parent is None)
         ):
@@ -212,13 +203,13 @@ def _described_slide(file: _File) -> Ifd | None:
 
 def _fits_described(file: _File, ifd: Ifd, slide: Ifd) -> bool:
     if not ifd.is_tiled:
-        return file.name_of(ifd) is not None or _is_reduced(ifd) or _has_shape(ifd, slide)
+        return file.name_of(ifd) is not None or is_reduced(ifd) or has_shape(ifd, slide)
     return file.is_level(ifd, slide) or _fits(file, ifd, slide, is_certain=True)
 
 
 def _check_base(base: Ifd) -> None:
     where = f"image {base.index} of the TIFF ({base.width_px} x {base.height_px} px)"
-    if _pixels(base) > MAX_PIXELS:
+    if pixels_of(base) > MAX_PIXELS:
         raise LimitError(f"the slide claims {base.width_px} x {base.height_px} px")
     reason = unsupported_reason(base)
     if reason is not None:
@@ -236,8 +227,8 @@ def _is_complete(ifd: Ifd) -> bool:
 
 
 def _check_same_size(file: _File, base: Ifd) -> None:
-    same = [ifd for ifd in file.unnamed() if ifd.is_tiled == base.is_tiled and _size(ifd) == _size(base)]
-    if len(same) > 1 and max(_size(base)) > 1:
+    same = [ifd for ifd in file.unnamed() if ifd.is_tiled == base.is_tiled and size_of(ifd) == size_of(base)]
+    if len(same) > 1 and max(size_of(base)) > 1:
         raise UnsupportedError(
             f"the TIFF has {len(same)} images of {base.width_px} x {base.height_px} px: channels or focal planes, of"
             " which a slide has one"
@@ -247,7 +238,7 @@ def _check_same_size(file: _File, base: Ifd) -> None:
 def _check_second_slide(file: _File, base: Ifd) -> None:
     chain = [ifd for ifd in file.unnamed() if ifd.parent is None and ifd.index != base.parent]
     # Strips beside tiles are thumbnails and labels.
-    others = [ifd for ifd in chain if _is_other(ifd, base)]
+    others = [ifd for ifd in chain if is_other(ifd, base)]
     sized = [ifd for ifd in others if file.has_level_size(ifd, base)]
     is_certain = (
         _is_too_large_for_a_photograph(base)
@@ -256,7 +247,7 @@ def _check_second_slide(file: _File, base: Ifd) -> None:
     )
     for ifd in others:
         is_level = file.is_level(ifd, base) and not file.has_children(ifd)
-        fits = _is_reduced(ifd) or file.is_described(ifd) or _fits(file, ifd, base, is_certain=is_certain)
+        fits = is_reduced(ifd) or file.is_described(ifd) or _fits(file, ifd, base, is_certain=is_certain)
         if not is_level and (not fits or _is_pyramid(file, ifd, base)):
             raise UnsupportedError(
                 f"the TIFF has a second slide in it, image {ifd.index} ({ifd.width_px} x {ifd.height_px} px), beside"
@@ -270,11 +261,11 @@ def _fits(file: _File, ifd: Ifd, base: Ifd, *, is_certain: bool) -> bool:
     """Tell whether an image can be ignored beside the base: a picture of the same, as large as a level and stored like
     the base. If the base is known to be the slide (`is_certain`), storage or size may differ; if the base is too large
     for a photograph, both may."""
-    has_storage, has_level_size = _has_same_storage(ifd, base), file.has_level_size(ifd, base)
+    has_storage, has_level_size = has_same_storage(ifd, base), file.has_level_size(ifd, base)
     if has_storage and has_level_size:
         return True
-    is_small = _pixels(ifd) <= min(MAX_PHOTOGRAPH_PIXELS, PREVIEW_SHARE * _pixels(base))
-    is_preview = file.chain_has_levels(base) and has_storage and _has_shape(ifd, base)
+    is_small = pixels_of(ifd) <= min(MAX_PHOTOGRAPH_PIXELS, PREVIEW_SHARE * pixels_of(base))
+    is_preview = file.chain_has_levels(base) and has_storage and has_shape(ifd, base)
     return (is_certain and (has_level_size or is_preview)) or (is_small and _is_too_large_for_a_photograph(base))
 
 
@@ -287,12 +278,12 @@ def _is_pyramid(file: _File, ifd: Ifd, base: Ifd) -> bool:
     """
     if file.has_children(ifd):
         return True
-    has_storage = _has_same_storage(ifd, base)
-    is_scaled = has_storage and _has_shape(ifd, base)
-    is_marked = _is_reduced(ifd) or _is_too_large_for_a_photograph(base)
+    has_storage = has_same_storage(ifd, base)
+    is_scaled = has_storage and has_shape(ifd, base)
+    is_marked = is_reduced(ifd) or _is_too_large_for_a_photograph(base)
     if file.is_described(ifd) or (is_marked and (is_scaled or file.has_level_size(ifd, base))):
         return False
-    if has_storage and _has_shape(ifd, base, is_whole=True):
+    if has_storage and has_shape(ifd, base, is_whole=True):
         return False
     return any(file.is_level(each, ifd) for each in file.unnamed() if each.parent is None)
 
@@ -335,61 +326,6 @@ def _check_one_slide(level: int, images: Sequence[Ifd]) -> None:
         )
 
 
-def _is_stored_alike(ifd: Ifd, base: Ifd) -> bool:
-    """Tell whether an image is stored as a writer stores the levels of one pyramid. A single tile of exactly the
-    image's size is how converters store a label. Strips are as wide as their image and prove nothing."""
-    is_one_own_tile = _size(ifd) == (ifd.tile_width_px, ifd.tile_height_px)
-    return ifd.is_tiled and not is_one_own_tile and _has_same_storage(ifd, base)
-
-
-def _has_same_storage(ifd: Ifd, base: Ifd) -> bool:
-    return _storage(ifd) == _storage(base)
-
-
-def _storage(ifd: Ifd) -> tuple[int, ...]:
-    """Return tile size, or rows of a strip (0 if one strip is the whole image), compression and colour."""
-    is_one_strip = not ifd.is_tiled and ifd.segment_rows == 1
-    segment = (ifd.tile_width_px if ifd.is_tiled else 0, 0 if is_one_strip else ifd.tile_height_px)
-    return *segment, ifd.compression, ifd.photometric, ifd.samples, ifd.bits, ifd.sample_format, ifd.planar
-
-
-def _level_by_size(ifd: Ifd, base: Ifd, levels: range, *, is_padded: bool) -> int | None:
-    """Return the first of `levels` that an image is as large as, within rounding; with `is_padded` also if it is that
-    level padded to whole tiles of the base's size.
-
-    A tiled level that lacks a column or row of pixels by more than rounding is made: its last pixels exist only in the
-    finer one.
-    """
-    if _pixels(ifd) > _pixels(base) or (_size(ifd) == _size(base) and max(_size(base)) > 1):
-        return None
-    tile = (ifd.tile_width_px, ifd.tile_height_px)
-    has_tile = ifd.is_tiled and tile == (base.tile_width_px, base.tile_height_px)
-    across, down = tile if is_padded and has_tile else (1, 1)
-    for level in levels:
-        if _side_matches(ifd.width_px, base.width_px, level, across) and _side_matches(
-            ifd.height_px, base.height_px, level, down
-        ):
-            return level
-    return None
-
-
-def _side_matches(side_px: int, base_px: int, level: int, tile_size_px: int) -> bool:
-    expected_px = base_px / (1 << level)
-    padded_px = -(-expected_px // tile_size_px) * tile_size_px
-    return abs(side_px - expected_px) <= ROUNDING_PX or side_px == padded_px
-
-
-def _has_shape(ifd: Ifd, base: Ifd, *, is_whole: bool = False) -> bool:
-    """Tell whether an image is as large as the base scaled down by any factor from 1, within rounding; with `is_whole`,
-    by a whole number."""
-    bounds = [
-        (base_px / (side_px + ROUNDING_PX), base_px / max(side_px - ROUNDING_PX, 1))
-        for side_px, base_px in zip(_size(ifd), _size(base), strict=True)
-    ]
-    least, most = max(1.0, *(low for low, _ in bounds)), min(high for _, high in bounds)
-    return (math.ceil(least) if is_whole else least) <= most and _pixels(ifd) <= _pixels(base)
-
-
 # -- images beside the slide -------------------------------------------------------------------------------------------
 
 
@@ -408,4 +344,4 @@ def _is_unnamed_thumbnail(ifd: Ifd, base: Ifd) -> bool:
     """Tell whether an image is Aperio's thumbnail, which has no name: the image in strips that follows the base. A
     label without a name can stand there as well, but has neither Aperio's words nor the shape of the slide."""
     follows = base.is_tiled and not ifd.is_tiled and ifd.index == base.index + 1
-    return follows and not _is_reduced(ifd) and (describes_thumbnail(ifd) or _has_shape(ifd, base))
+    return follows and not is_reduced(ifd) and (describes_thumbnail(ifd) or has_shape(ifd, base))

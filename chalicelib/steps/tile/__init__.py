@@ -7,10 +7,12 @@ network waits for the other, and memory is bounded by the windows.
 from typing import Any, get_args
 
 from chalicelib.core.ids import digest_sum
-from chalicelib.core.jobs.model import MAX_BAD_TILES, ChunkRecord, Job, State
+from chalicelib.core.jobs.model import ChunkRecord, Job, State
+from chalicelib.core.jobs.transitions import MAX_BAD_TILES
 from chalicelib.core.jobs.verification import MAX_FAULTS, Fault
-from chalicelib.core.plan.chunks import Plan, load_plan
+from chalicelib.core.plan.chunks import Plan
 from chalicelib.core.plan.messages import messages_for, plan_key
+from chalicelib.core.plan.plan_format import load_plan
 from chalicelib.ports.archive import Archive
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.jobs import Jobs

@@ -12,8 +12,9 @@ from chalicelib.core.ids import tile_id
 from chalicelib.core.imaging.encoding import MAX_SEGMENT_BYTES, Storage
 from chalicelib.core.jobs.model import BadTile, Job
 from chalicelib.core.jobs.verification import TileFault, judge
-from chalicelib.core.plan.chunks import RECORD, Chunk, Plan, PlannedLevel, TileRecord, unpack_records
+from chalicelib.core.plan.chunks import RECORD, Chunk, Plan, PlannedLevel, TileRecord
 from chalicelib.core.plan.messages import records_key
+from chalicelib.core.plan.plan_format import unpack_records
 from chalicelib.core.plan.pyramid import MAX_TILE_BYTES
 from chalicelib.core.plan.read_windows import WINDOW_BYTES, Window, windows
 from chalicelib.ports.archive import Archive, Tile

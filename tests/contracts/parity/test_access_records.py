@@ -10,7 +10,7 @@ from chalicelib.adapters.dynamodb.access_records import AccessRecordTable
 from chalicelib.adapters.memory import MemoryAccessRecords
 from chalicelib.ports.access_records import AccessRecords, Receipt
 from tests.contracts.conftest import create_jobs_table
-from tests.contracts.likeness import Alike, hold_beside
+from tests.contracts.likeness import Alike, hold_parity
 from tests.effort import few_or_all
 
 KEYS = ("a", "a#1", "ü")
@@ -62,10 +62,10 @@ class AccessRecordsAlike(Alike[AccessRecords]):
 def test_the_doors_books_in_memory_and_in_dynamodb_are_alike(aws: Any, examples: int) -> None:
     client, tables = aws("dynamodb"), count()
 
-    def beside() -> AccessRecordsAlike:
+    def machine() -> AccessRecordsAlike:
         machine, table = AccessRecordsAlike(), f"book-{next(tables)}"
         create_jobs_table(client, table)
         machine.memory, machine.real = MemoryAccessRecords(), AccessRecordTable(client, table)
         return machine
 
-    hold_beside(beside, examples=examples)
+    hold_parity(machine, examples=examples)

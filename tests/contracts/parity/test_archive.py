@@ -13,7 +13,7 @@ from chalicelib.core.ids import digest_sum, object_id
 from chalicelib.core.jobs.model import Job
 from chalicelib.ports.archive import AssociatedImage, CollectionStats, ImageFacts, Tile
 from tests.contracts.archives import ArchiveBench, MemoryBench, MongoBench
-from tests.contracts.likeness import Alike, Refusal, hold_beside
+from tests.contracts.likeness import Alike, Refusal, hold_parity
 from tests.contracts.samples import (
     COLLECTION,
     NAMED_IMAGE,
@@ -306,7 +306,7 @@ class ArchivesAlike(Alike[ArchiveBench]):
             [archive.has_tile(STORE, image, tile_of(job, "t.jpg").id) for job in self._jobs.values()],
             archive.image(STORE, image),
             archive.collections_of(STORE, image),
-            [archive.beside(STORE, image, name) for name in ("icc", "label", "macro")],
+            [archive.machine(STORE, image, name) for name in ("icc", "label", "macro")],
         )
 
 
@@ -330,10 +330,10 @@ def mongo(request: pytest.FixtureRequest) -> Iterator[MongoBench]:
 
 @few_or_all("examples", 9, 45)
 def test_archives_in_memory_and_in_mongodb_are_alike(mongo: MongoBench, examples: int) -> None:
-    def beside() -> ArchivesAlike:
+    def machine() -> ArchivesAlike:
         machine = ArchivesAlike()
         mongo.begin_again()
         machine.memory, machine.real = MemoryBench(), mongo
         return machine
 
-    hold_beside(beside, examples=examples, steps=30)
+    hold_parity(machine, examples=examples, steps=30)

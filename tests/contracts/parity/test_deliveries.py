@@ -24,7 +24,7 @@ from chalicelib.core.jobs.deliveries import (
 from chalicelib.core.jobs.model import State
 from chalicelib.ports.deliveries import Deliveries
 from tests.contracts.conftest import create_jobs_table
-from tests.contracts.likeness import Alike, hold_beside
+from tests.contracts.likeness import Alike, hold_parity
 from tests.contracts.test_deliveries_contract import JOB, a_delivery
 from tests.effort import few_or_all
 
@@ -158,10 +158,10 @@ class DeliveriesAlike(Alike[Deliveries]):
 def test_deliveries_in_memory_and_in_dynamodb_are_alike(aws: Any, examples: int) -> None:
     client, tables = aws("dynamodb"), count()
 
-    def beside() -> DeliveriesAlike:
+    def machine() -> DeliveriesAlike:
         machine, table = DeliveriesAlike(), f"deliveries-{next(tables)}"
         create_jobs_table(client, table)
         machine.memory, machine.real = MemoryDeliveries(), DeliveryTable(client, table)
         return machine
 
-    hold_beside(beside, examples=examples)
+    hold_parity(machine, examples=examples)

@@ -11,7 +11,7 @@ from chalicelib.adapters.memory import MemoryEvents
 from chalicelib.core.jobs.events import Event
 from chalicelib.ports.events import EventPage, Events
 from tests.contracts.conftest import create_jobs_table
-from tests.contracts.likeness import Alike, Refusal, hold_beside
+from tests.contracts.likeness import Alike, Refusal, hold_parity
 from tests.contracts.test_events_contract import JOB, OTHER
 from tests.effort import few_or_all
 
@@ -88,10 +88,10 @@ class EventsAlike(Alike[Events]):
 def test_events_in_memory_and_in_dynamodb_are_alike(aws: Any, examples: int) -> None:
     client, tables = aws("dynamodb"), count()
 
-    def beside() -> EventsAlike:
+    def machine() -> EventsAlike:
         machine, table = EventsAlike(), f"events-{next(tables)}"
         create_jobs_table(client, table)
         machine.memory, machine.real = MemoryEvents(), EventTable(client, table)
         return machine
 
-    hold_beside(beside, examples=examples, steps=15)
+    hold_parity(machine, examples=examples, steps=15)

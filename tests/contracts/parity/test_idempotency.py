@@ -10,7 +10,7 @@ from chalicelib.adapters.dynamodb.idempotency import IdempotencyTable
 from chalicelib.adapters.memory import MemoryIdempotencyStore
 from chalicelib.ports.idempotency import CALL_SECONDS, KEEP_ANSWERS_SECONDS, IdempotencyStore, StoredResponse
 from tests.contracts.conftest import create_jobs_table
-from tests.contracts.likeness import Alike, hold_beside
+from tests.contracts.likeness import Alike, hold_parity
 from tests.contracts.test_idempotency_contract import NOW, TOLD
 from tests.effort import few_or_all
 
@@ -56,10 +56,10 @@ class AnswersAlike(Alike[IdempotencyStore]):
 def test_answers_in_memory_and_in_dynamodb_are_alike(aws: Any, examples: int) -> None:
     client, tables = aws("dynamodb"), count()
 
-    def beside() -> AnswersAlike:
+    def machine() -> AnswersAlike:
         machine, table = AnswersAlike(), f"answers-{next(tables)}"
         create_jobs_table(client, table)
         machine.memory, machine.real = MemoryIdempotencyStore(), IdempotencyTable(client, table)
         return machine
 
-    hold_beside(beside, examples=examples)
+    hold_parity(machine, examples=examples)

@@ -13,7 +13,7 @@ from chalicelib.adapters.memory import MemoryJobs
 from chalicelib.core.jobs.model import Attempt, BadTile, ChunkRecord, Job, Problem, State
 from chalicelib.ports.jobs import JobPage, Jobs
 from tests.contracts.conftest import create_jobs_table
-from tests.contracts.likeness import Alike, Refusal, hold_beside
+from tests.contracts.likeness import Alike, Refusal, hold_parity
 from tests.contracts.samples import OTHER_SESSION, SESSION, a_job
 from tests.effort import few_or_all
 
@@ -214,10 +214,10 @@ class JobsAlike(Alike[Jobs]):
 def test_jobs_in_memory_and_in_dynamodb_are_alike(aws: Any, examples: int) -> None:
     client, tables = aws("dynamodb"), count()
 
-    def beside() -> JobsAlike:
+    def machine() -> JobsAlike:
         machine, table = JobsAlike(), f"jobs-{next(tables)}"
         create_jobs_table(client, table)
         machine.memory, machine.real = MemoryJobs(), JobTable(client, table)
         return machine
 
-    hold_beside(beside, examples=examples)
+    hold_parity(machine, examples=examples)

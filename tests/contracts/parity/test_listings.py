@@ -14,7 +14,7 @@ from chalicelib.core.jobs.filter import JobFilter
 from chalicelib.core.jobs.model import Job, State
 from chalicelib.ports.jobs import JobPage, Jobs
 from tests.contracts.conftest import create_jobs_table
-from tests.contracts.likeness import Alike, hold_beside
+from tests.contracts.likeness import Alike, hold_parity
 from tests.contracts.samples import COLLECTION, OTHER_COLLECTION, OTHER_SESSION, SESSION, a_job
 from tests.effort import few_or_all
 
@@ -167,10 +167,10 @@ def test_listings_in_memory_and_in_dynamodb_are_alike(
     if not shows_all:
         monkeypatch.setattr("chalicelib.adapters.dynamodb.listings.MOST_LOOKED_AT", LITTLE)
 
-    def beside() -> ListingsAlike:
+    def machine() -> ListingsAlike:
         machine, table = ListingsAlike(), f"jobs-{next(tables)}"
         create_jobs_table(client, table)
         machine.memory, machine.real, machine.shows_all = MemoryJobs(), JobTable(client, table), shows_all
         return machine
 
-    hold_beside(beside, examples=examples)
+    hold_parity(machine, examples=examples)

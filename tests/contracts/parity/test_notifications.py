@@ -13,7 +13,7 @@ from chalicelib.core.jobs.deliveries import PendingNotification
 from chalicelib.core.jobs.model import ENDED, LIVE, Job, State, Subscriber
 from chalicelib.ports.jobs import Jobs
 from tests.contracts.conftest import create_jobs_table
-from tests.contracts.likeness import Alike, hold_beside
+from tests.contracts.likeness import Alike, hold_parity
 from tests.contracts.parity.test_jobs import KEYS, instant, limits, states
 from tests.contracts.samples import a_job
 from tests.effort import few_or_all
@@ -125,10 +125,10 @@ class NoticesAlike(Alike[Jobs]):
 def test_notices_in_memory_and_in_dynamodb_are_alike(aws: Any, examples: int) -> None:
     client, tables = aws("dynamodb"), count()
 
-    def beside() -> NoticesAlike:
+    def machine() -> NoticesAlike:
         machine, table = NoticesAlike(), f"jobs-{next(tables)}"
         create_jobs_table(client, table)
         machine.memory, machine.real = MemoryJobs(), JobTable(client, table, leaves_notices=True)
         return machine
 
-    hold_beside(beside, examples=examples)
+    hold_parity(machine, examples=examples)

@@ -13,7 +13,7 @@ from chalicelib.adapters.memory import MemoryQueue
 from chalicelib.adapters.sqs import JobQueues
 from chalicelib.core.plan.messages import Message
 from chalicelib.ports.queue import Queue
-from tests.contracts.likeness import Alike, hold_beside
+from tests.contracts.likeness import Alike, hold_parity
 from tests.contracts.test_queue_contract import JOB, SqsBench
 from tests.effort import few_or_all
 
@@ -51,7 +51,7 @@ class QueuesAlike(Alike[Bench]):
 def test_a_queue_in_memory_and_sqs_are_alike(aws: Any, examples: int) -> None:
     client, queues = aws("sqs"), count()
 
-    def beside() -> QueuesAlike:
+    def machine() -> QueuesAlike:
         urls = [client.create_queue(QueueName=f"{name}-{next(queues)}")["QueueUrl"] for name in ("jobs", "chunks")]
         sqs = SqsBench(client, JobQueues(client, jobs_queue=urls[0], chunks_queue=urls[1]), *urls)
         machine, memory = QueuesAlike(), MemoryQueue()
@@ -63,4 +63,4 @@ def test_a_queue_in_memory_and_sqs_are_alike(aws: Any, examples: int) -> None:
         machine.memory, machine.real = Bench(memory, take), Bench(sqs.queue, sqs.received)
         return machine
 
-    hold_beside(beside, examples=examples, steps=12)
+    hold_parity(machine, examples=examples, steps=12)

@@ -13,7 +13,7 @@ from chalicelib.adapters.memory import MemorySlides
 from chalicelib.adapters.s3 import S3Slides
 from chalicelib.core.jobs.source import Source
 from chalicelib.ports.slides import Listing, Slides
-from tests.contracts.likeness import Alike, Refusal, hold_beside
+from tests.contracts.likeness import Alike, Refusal, hold_parity
 from tests.effort import few_or_all
 
 KEYS = ("a", "a/1 +ü.svs", "a/2.svs", "b.svs")
@@ -118,7 +118,7 @@ class SlidesAlike(Alike[Bench]):
 def test_slides_in_memory_and_in_s3_are_alike(aws: Any, examples: int) -> None:
     client, buckets = aws("s3"), count()
 
-    def beside() -> SlidesAlike:
+    def machine() -> SlidesAlike:
         machine, memory, bucket = SlidesAlike(), MemorySlides(), f"slides-{next(buckets)}"
         client.create_bucket(Bucket=bucket)
         client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
@@ -137,4 +137,4 @@ def test_slides_in_memory_and_in_s3_are_alike(aws: Any, examples: int) -> None:
         )
         return machine
 
-    hold_beside(beside, examples=examples)
+    hold_parity(machine, examples=examples)

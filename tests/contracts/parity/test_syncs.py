@@ -13,7 +13,7 @@ from chalicelib.core.jobs.model import Options
 from chalicelib.core.jobs.sync import Entry, Sync, advanced, new_sync, next_run
 from chalicelib.ports.syncs import Syncs
 from tests.contracts.conftest import create_jobs_table
-from tests.contracts.likeness import Alike, hold_beside
+from tests.contracts.likeness import Alike, hold_parity
 from tests.contracts.samples import SESSION
 from tests.contracts.test_syncs_contract import ENTRIES, PLACE
 from tests.effort import few_or_all
@@ -89,10 +89,10 @@ class SyncsAlike(Alike[Syncs]):
 def test_syncs_in_memory_and_in_dynamodb_are_alike(aws: Any, examples: int) -> None:
     client, tables = aws("dynamodb"), count()
 
-    def beside() -> SyncsAlike:
+    def machine() -> SyncsAlike:
         machine, table = SyncsAlike(), f"syncs-{next(tables)}"
         create_jobs_table(client, table)
         machine.memory, machine.real = MemorySyncs(), SyncTable(client, table)
         return machine
 
-    hold_beside(beside, examples=examples)
+    hold_parity(machine, examples=examples)

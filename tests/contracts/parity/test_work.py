@@ -11,7 +11,7 @@ from hypothesis.stateful import initialize, rule
 from chalicelib.adapters.memory import MemoryWork
 from chalicelib.adapters.s3 import S3Work
 from chalicelib.ports.work import Work
-from tests.contracts.likeness import Alike, hold_beside
+from tests.contracts.likeness import Alike, hold_parity
 from tests.effort import few_or_all
 
 # A key names its content.
@@ -61,7 +61,7 @@ class WorkAlike(Alike[Bench]):
 def test_work_in_memory_and_in_s3_is_alike(aws: Any, examples: int) -> None:
     client, buckets = aws("s3"), count()
 
-    def beside() -> WorkAlike:
+    def machine() -> WorkAlike:
         machine, memory, bucket = WorkAlike(), MemoryWork(), f"work-{next(buckets)}"
         client.create_bucket(Bucket=bucket)
         machine.memory = Bench(memory, lambda key: memory.objects.pop(key, None), lambda: memory)
@@ -72,4 +72,4 @@ def test_work_in_memory_and_in_s3_is_alike(aws: Any, examples: int) -> None:
         )
         return machine
 
-    hold_beside(beside, examples=examples)
+    hold_parity(machine, examples=examples)

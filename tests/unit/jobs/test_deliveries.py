@@ -37,20 +37,8 @@ from chalicelib.core.jobs.deliveries import (
     signatures,
     wait_seconds,
 )
-from chalicelib.core.jobs.model import (
-    Job,
-    LevelSummary,
-    Problem,
-    Published,
-    State,
-    Subscriber,
-    cancelled,
-    done,
-    failed,
-    finishing,
-    next_attempt,
-    verified,
-)
+from chalicelib.core.jobs.model import Job, LevelSummary, Problem, Published, State, Subscriber
+from chalicelib.core.jobs.transitions import cancelled, done, failed, finishing, next_attempt, verified
 from chalicelib.core.jobs.verification import Findings, Target
 from tests.contracts.samples import a_job, a_tiling_job
 

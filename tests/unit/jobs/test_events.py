@@ -15,7 +15,8 @@ from chalicelib.core.jobs.events import (
     rescue_event,
     transient_error_event,
 )
-from chalicelib.core.jobs.model import ENDED, LEGAL_MOVES, LIVE, Problem, State
+from chalicelib.core.jobs.model import ENDED, LIVE, Problem, State
+from chalicelib.core.jobs.transitions import LEGAL_MOVES
 from chalicelib.core.jobs.verification import Findings, Target
 from tests.contracts.samples import BUSY, a_job, a_record, a_tiling_job, an_ended_job
 

@@ -5,14 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.core.errors import CorruptTileError, NoSuchSourceError
-from chalicelib.core.jobs import model as moves
+from chalicelib.core.jobs import model
+from chalicelib.core.jobs import transitions as moves
 from chalicelib.core.jobs.backoff import retry_after_seconds, silence_seconds
 from chalicelib.core.jobs.model import (
     ENDED,
-    LEGAL_MOVES,
     LIVE,
     Destination,
-    IllegalMoveError,
     Job,
     LevelSummary,
     Options,
@@ -22,6 +21,7 @@ from chalicelib.core.jobs.model import (
     State,
 )
 from chalicelib.core.jobs.source import Source
+from chalicelib.core.jobs.transitions import LEGAL_MOVES, IllegalMoveError
 from chalicelib.core.plan.chunks import Chunk, Plan
 from chalicelib.core.plan.messages import Message, messages_for, pixels_key, plan_key, records_key
 
@@ -37,7 +37,7 @@ ERROR = Problem(code="x", message="m", hint="h")
 
 
 def queued(**changes: object) -> Job:
-    return replace(moves.new_job("upload", SOURCE, PLACE, Options(), now=5.0), **changes)
+    return replace(model.new_job("upload", SOURCE, PLACE, Options(), now=5.0), **changes)
 
 
 def tiling(job: Job, digest: str = "d") -> Job:
@@ -58,11 +58,11 @@ def test_the_id_follows_from_source_destination_and_options_alone() -> None:
     job = queued()
     assert len(job.id) == 32
     assert (
-        moves.new_job("upload", replace(SOURCE, version_id="v", last_modified_at=9.0), PLACE, Options(), now=77.0).id
+        model.new_job("upload", replace(SOURCE, version_id="v", last_modified_at=9.0), PLACE, Options(), now=77.0).id
         == job.id
     )
     assert (
-        moves.new_job("upload", SOURCE, replace(PLACE, database="other", image_store="2" * 24), Options(), now=5.0).id
+        model.new_job("upload", SOURCE, replace(PLACE, database="other", image_store="2" * 24), Options(), now=5.0).id
         == job.id
     )
     others = [
@@ -75,7 +75,7 @@ def test_the_id_follows_from_source_destination_and_options_alone() -> None:
         ("upload", SOURCE, PLACE, Options(overwrite=True)),
         ("upload", SOURCE, PLACE, Options(tile_size=240)),
     ]
-    assert len({job.id, *(moves.job_id(*other) for other in others)}) == 9
+    assert len({job.id, *(model.job_id(*other) for other in others)}) == 9
 
 
 def test_a_job_walks_from_queued_to_done() -> None:
@@ -231,10 +231,10 @@ def test_cancelling_is_refused_once_readers_may_have_been_switched() -> None:
 
 
 def test_an_error_is_kept_with_its_code_and_what_to_do() -> None:
-    kept = moves.problem(NoSuchSourceError("there is no object s3://b/k"))
+    kept = model.problem(NoSuchSourceError("there is no object s3://b/k"))
     assert (kept.code, kept.message) == ("no_such_source", "there is no object s3://b/k")
     assert "Check the bucket" in kept.hint
-    assert moves.problem(CorruptTileError("m", hint="mine")).hint == "mine"
+    assert model.problem(CorruptTileError("m", hint="mine")).hint == "mine"
 
 
 def test_messages_bring_a_job_on_from_where_it_is() -> None:
@@ -273,5 +273,5 @@ def test_waiting_grows_with_jitter_up_to_a_limit() -> None:
 
 def test_of_an_endless_message_the_beginning_is_kept() -> None:
     recorded = Problem(code="internal", message="ä" * 2001, hint="Look.")
-    assert moves.shortened(recorded) == Problem(code="internal", message="ä" * 1999 + "…", hint="Look.")
-    assert moves.shortened(replace(recorded, message="ä" * 2000)).message == "ä" * 2000
+    assert model.shortened(recorded) == Problem(code="internal", message="ä" * 1999 + "…", hint="Look.")
+    assert model.shortened(replace(recorded, message="ä" * 2000)).message == "ä" * 2000

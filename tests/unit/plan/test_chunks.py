@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.core.plan import chunks
-from chalicelib.core.plan.chunks import Plan, TileRecord, build_plan, dump_plan, load_plan, plan_digest, unpack_records
+from chalicelib.core.plan.chunks import Plan, TileRecord, build_plan
+from chalicelib.core.plan.plan_format import dump_plan, load_plan, plan_digest, unpack_records
 from chalicelib.core.plan.pyramid import Pyramid, plan_pyramid
 from chalicelib.core.plan.read_windows import GAP_BYTES, WINDOW_BYTES, windows
 from chalicelib.core.tiff.directory import read_ifds

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from chalicelib.core.jobs.model import LevelSummary
 from chalicelib.core.plan import chunks
 from chalicelib.core.plan import progress_map as fills
-from chalicelib.core.plan.chunks import LAYOUT, Chunk, Plan, PlannedLevel, build_plan, unpack_records
+from chalicelib.core.plan.chunks import LAYOUT, Chunk, Plan, PlannedLevel, build_plan
+from chalicelib.core.plan.plan_format import unpack_records
 from chalicelib.core.plan.progress_map import ENTRY, cell_side, coverage, filled, uniform_map
 from chalicelib.core.plan.pyramid import plan_pyramid
 from chalicelib.core.tiff.directory import read_ifds

@@ -56,7 +56,7 @@ def show_associated(call: Call, image_store: str, image: str, name: str) -> Resp
     stored = None
     with suppress(NotFoundError):  # one message, whether the image does not exist or is not visible
         if _is_visible(call, image_store, image) and name in ASSOCIATED:
-            stored = call.services.archive.beside(image_store, image, name)
+            stored = call.services.archive.associated_image(image_store, image, name)
     if stored is None:
         raise NotFoundError(f"image {image} has no {name:.64}", hint=f"Possible names: {', '.join(ASSOCIATED)}.")
     headers: Headers = {"Content-Type": ASSOCIATED[name], "Cache-Control": "private, no-cache"}
