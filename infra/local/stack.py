@@ -8,10 +8,15 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chalicelib.config import read_settings
+from chalicelib.core.errors import SchemaError
+from chalicelib.services import Services
+from chalicelib.steps.migrate import migrate
 from infra.local import emulator, mongod, sample
 from infra.local.children import (
     LOOPBACK,
@@ -91,15 +96,26 @@ def start(options: Options, system: System, steps: Steps) -> Stack:
     )
     seeded = seed(uri, made.environment["SLIDEHOOK_ADMIN_DB"])
     share = {"SLIDEHOOK_THREADS": WORKER_THREADS, "SLIDEHOOK_CORES": str(max(1, cores() // options.workers))}
-    # Here a receiver of callbacks is most likely a program beside this one.
+    # A receiver of callbacks is most likely another program on this machine.
     here = {"SLIDEHOOK_CALLBACK_LOOPBACK": "true"}
     environment = share | here | child_environment() | dict(made.environment)
+    migrate_stores(environment)
     start_workers(options.workers, system, environment, prefix(ours=endpoint.child is not None))
     port = start_api(port, system, environment, may_move=options.port is None)
     system.document = describe(made, seeded, endpoint.endpoint, token, port)
     system.document["callback_secret"] = callback_secret
     system.write()
     return Stack.from_json(system.document)
+
+
+def migrate_stores(environment: Mapping[str, str]) -> None:
+    """Change stored data of an earlier version to this one's format. Raises LocalError for data of a later version."""
+    with closing(Services(read_settings(environment))) as services:
+        for schema in services.schemas:
+            try:
+                migrate(schema, write=True)
+            except SchemaError as error:
+                raise LocalError(f"{error}. {error.advice}") from error
 
 
 def cores() -> int:
