@@ -30,16 +30,19 @@ KINDS = {
 
 
 def show_index(call: Call) -> Response:
-    return _file(call, "pages/index.html")
+    return _file(call, "index.html")
 
 
 def show_page(call: Call, name: str) -> Response:
-    return _file(call, f"pages/{name}.html")
+    return _file(call, f"{name}.html")
 
 
-def show_file(call: Call, folder: str, name: str) -> Response:
-    # A page is only served below `/pages/`, where its relative links lead.
-    return _file(call, "" if name.endswith(".html") else f"{folder}/{name}")
+def show_file(call: Call, name: str) -> Response:
+    return _file(call, name)
+
+
+def show_vendor_file(call: Call, name: str) -> Response:
+    return _file(call, f"vendor/{name}")
 
 
 def _file(call: Call, name: str) -> Response:
@@ -57,7 +60,7 @@ def _file(call: Call, name: str) -> Response:
 def page_at(request: Request, services: Services, name: str, *, status: int) -> Response:
     """Return a page of `/pages/` for another path. Its relative links are adapted to that path."""
     headers = _headers(name, upload_origin(services.settings))
-    return Response(body=_seen_from(request.path, _files()[f"pages/{name}"][0]), status_code=status, headers=headers)
+    return Response(body=_seen_from(request.path, _files()[name][0]), status_code=status, headers=headers)
 
 
 def not_found(path: str, accept: str) -> Response:

@@ -13,7 +13,7 @@ from tests.slides import Slide, write
 
 STATIC = ROOT / "chalicelib/entrypoints/static"
 AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
-PAGES = sorted(path.stem for path in STATIC.glob("pages/*.html"))
+PAGES = sorted(path.stem for path in STATIC.glob("*.html"))
 SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 MOST_SCRIPT_BYTES = 150_000
 

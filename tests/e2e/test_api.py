@@ -102,7 +102,7 @@ def test_the_page_of_the_api_is_there(system: LocalSystem) -> None:
     page = system.call("GET", "/pages/api", headers={"Authorization": ""})
     assert page.status == 200
     assert b"api-page.js" in page.data
-    assert system.call("GET", "/static/pages/api-page.js").headers["Content-Type"].startswith("text/javascript")
+    assert system.call("GET", "/static/api-page.js").headers["Content-Type"].startswith("text/javascript")
 
 
 def test_the_service_is_ready(system: LocalSystem) -> None:

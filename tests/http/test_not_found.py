@@ -23,8 +23,8 @@ HTML, PROBLEM = "text/html; charset=utf-8", "application/problem+json"
         ("/pages/nope", "", HTML),
         ("/pages/nope", "application/json", PROBLEM),
         ("/pages/not-found", BROWSER, HTML),
-        ("/static/lib/nope", BROWSER, HTML),
-        ("/static/lib/nope.js", "*/*", PROBLEM),
+        ("/static/nope", BROWSER, HTML),
+        ("/static/nope.js", "*/*", PROBLEM),
         ("/static/vendor/nope.js", "*/*", PROBLEM),
     ],
 )
@@ -41,7 +41,7 @@ def test_unknown_page_leads_to_the_pages_that_exist(world: World, call: Call) ->
     answer = call("GET", "/pages/nope", token=None, Accept=BROWSER)
     text = answer.body.decode()
     assert "<h1>Page not found</h1>" in text
-    for link in ("../", "../pages/collections", "../pages/submit", "../pages/api", "../static/components/style.css"):
+    for link in ("../", "../pages/collections", "../pages/submit", "../pages/api", "../static/style.css"):
         assert f'"{link}"' in text
     assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
 
@@ -49,11 +49,11 @@ def test_unknown_page_leads_to_the_pages_that_exist(world: World, call: Call) ->
 @pytest.mark.parametrize(
     ("path", "script"),
     [
-        ("/nope", "./static/pages/plain-page.js"),
-        ("/pages/nope", "../static/pages/plain-page.js"),
-        ("/a/b/c", "../../static/pages/plain-page.js"),
-        ("/a/b/", "../../static/pages/plain-page.js"),
-        ("*", "./static/pages/plain-page.js"),
+        ("/nope", "./static/plain-page.js"),
+        ("/pages/nope", "../static/plain-page.js"),
+        ("/a/b/c", "../../static/plain-page.js"),
+        ("/a/b/", "../../static/plain-page.js"),
+        ("*", "./static/plain-page.js"),
     ],
 )
 def test_unknown_page_finds_its_script_from_any_depth(path: str, script: str) -> None:

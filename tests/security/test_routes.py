@@ -19,7 +19,8 @@ JOB = "0" * 32
 RULES: dict[tuple[str, str], str] = {
     ("GET", "/"): "open",
     ("GET", "/pages/{name}"): "open",
-    ("GET", "/static/{folder}/{name}"): "open",
+    ("GET", "/static/{name}"): "open",
+    ("GET", "/static/vendor/{name}"): "open",
     ("GET", "/health"): "open",
     # Which part of the service does not answer; never why.
     ("GET", "/ready"): "open",
