@@ -17,7 +17,7 @@ def _list_of_all_jobs(visitor: Visit) -> None:
 
 # What a page asks for when a person submits something.
 INSPECTS = """(async () => {
-  const { post } = await import("/static/api.js");
+  const { post } = await import("/static/lib/api.js");
   window.outcome = await post("/hooks/inspect", { source: "s3://BUCKET/nothing.svs" })
     .then(() => "granted", (error) => `refused: ${error.status}`);
 })()"""

@@ -250,7 +250,7 @@ def test_a_paused_list_asks_nothing(slow_visitor: Visit, slides: Published) -> N
 def test_a_service_that_answers_slowly_is_asked_less_often(visitor: Visit) -> None:
     page = visitor.open("/pages/api")  # it asks nothing by itself
     waits = page.evaluate("""async () => {
-      const { poll } = await import("/static/poll.js");
+      const { poll } = await import("/static/lib/poll.js");
       const waits = [];
       const later = window.setTimeout;
       let now = 0;
@@ -317,7 +317,7 @@ def test_a_job_tells_its_cost_its_chunks_and_when_each_thing_happened(visitor: V
 
 def test_less_than_a_tenth_of_a_second_is_not_told_as_none(visitor: Visit) -> None:
     page = visitor.open("/pages/api")
-    texts = page.evaluate("import('/static/format.js').then(({ seconds }) => [0, 0.04, 0.06, 3.8].map(seconds))")
+    texts = page.evaluate("import('/static/lib/format.js').then(({ seconds }) => [0, 0.04, 0.06, 3.8].map(seconds))")
     assert texts == ["< 0.1 s", "< 0.1 s", "0.1 s", "3.8 s"]
 
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("no_tries_to_sign_in")
 
 # What a page does when a person submits something.
 ASKS = """(async () => {
-  const { post } = await import("/static/api.js");
+  const { post } = await import("/static/lib/api.js");
   window.outcome = await post("/hooks/inspect", BODY).then(() => "granted", (error) => `refused: ${error.status}`);
 })()"""
 

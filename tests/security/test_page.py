@@ -34,9 +34,9 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     tokens: list[str] = []
     served = pages.show_file
 
-    def show_file(call: Request, name: str) -> Response:
-        answer = served(call, name)
-        if name == "jobs.js" and tokens:
+    def show_file(call: Request, folder: str, name: str) -> Response:
+        answer = served(call, folder, name)
+        if (folder, name) == ("pages", "jobs.js") and tokens:
             answer.body += HAND.replace("TOKEN", json.dumps(tokens[0]))
         return answer
 

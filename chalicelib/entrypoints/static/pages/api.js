@@ -1,5 +1,5 @@
 // The API's document as a page: each address with what it takes, answers and refuses.
-import { shell } from "./shell.js";
+import { shell } from "../components/shell.js";
 
 shell("api");
 

@@ -1,7 +1,7 @@
 // The page behind a sign-in link that does not sign in by itself: a person presses the button. Without a link it asks
 // for a token.
-import { ROOT, call, problemOf } from "./api.js";
-import { askForToken, pageAddress, shell } from "./shell.js";
+import { ROOT, call, problemOf } from "../lib/api.js";
+import { askForToken, pageAddress, shell } from "../components/shell.js";
 
 const code = location.pathname.split("/sign-in/links/")[1] || "";
 const what = document.getElementById("what");

@@ -1,7 +1,7 @@
 // The pyramid that fills up: each level as a grid of cells that colour in as their tiles arrive, and red marks where a
 // tile is damaged.
-import { h, show } from "./dom.js";
-import { number } from "./format.js";
+import { h, show } from "../lib/dom.js";
+import { number } from "../lib/format.js";
 
 // Of the base, in CSS pixels: a cell has some, unless there are very many.
 const NARROW = 184, WIDE = 340, CELL = 9;

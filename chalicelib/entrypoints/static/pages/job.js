@@ -1,13 +1,13 @@
 // One job: what it does, how far it is, and what went wrong.
-import { ACTIONS, perform } from "./actions.js";
-import { address, get, post } from "./api.js";
-import { h, show } from "./dom.js";
-import { bytes, clock, count, dollars, fileTitle, number, seconds, sentence, when } from "./format.js";
-import { HOW, faultsOf, faultsText, figuresOf, isFaulty, isLive, nameOf, stateOf, titleOf, toneOf, tookOf, viewerPage } from "./job-parts.js";
-import { poll } from "./poll.js";
-import { preview } from "./preview.js";
-import { pyramid } from "./pyramid.js";
-import { askForToken, barred, complain, notice, onWho, pageAddress, say, shell } from "./shell.js";
+import { ACTIONS, perform } from "../components/actions.js";
+import { address, get, post } from "../lib/api.js";
+import { h, show } from "../lib/dom.js";
+import { bytes, clock, count, dollars, fileTitle, number, seconds, sentence, when } from "../lib/format.js";
+import { HOW, faultsOf, faultsText, figuresOf, isFaulty, isLive, nameOf, stateOf, titleOf, toneOf, tookOf, viewerPage } from "../components/job-parts.js";
+import { poll } from "../lib/poll.js";
+import { preview } from "../components/preview.js";
+import { pyramid } from "../components/pyramid.js";
+import { askForToken, barred, complain, notice, onWho, pageAddress, say, shell } from "../components/shell.js";
 
 const LINES = 300, EVENTS_PAGE = 500;
 const HAPPENED = {

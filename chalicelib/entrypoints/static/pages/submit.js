@@ -1,12 +1,12 @@
 // Submitting slides: from this computer, straight to S3, or from where they lie there. What would become of a slide is
 // shown before anything is published.
-import { get, post, problemOf } from "./api.js";
-import { h, s, show } from "./dom.js";
-import { bytes, count, dollars, fileTitle, number, seconds, sentence } from "./format.js";
-import { HOW, isLive, jobPage, nameOf, progressOf, stateOf, viewerPage } from "./job-parts.js";
-import { poll } from "./poll.js";
-import { barred, complain, confirm, lacking, may, notice, onWho, say, shell } from "./shell.js";
-import { Transfer, fingerprint, forget, unfinished, whyNot } from "./transfer.js";
+import { get, post, problemOf } from "../lib/api.js";
+import { h, s, show } from "../lib/dom.js";
+import { bytes, count, dollars, fileTitle, number, seconds, sentence } from "../lib/format.js";
+import { HOW, isLive, jobPage, nameOf, progressOf, stateOf, viewerPage } from "../components/job-parts.js";
+import { poll } from "../lib/poll.js";
+import { barred, complain, confirm, lacking, may, notice, onWho, say, shell } from "../components/shell.js";
+import { Transfer, fingerprint, forget, unfinished, whyNot } from "../lib/transfer.js";
 
 const PLACE = "slidehook: last session";
 const MAX_LABEL = 200;

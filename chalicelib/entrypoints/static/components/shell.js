@@ -1,7 +1,7 @@
 // What all pages share: the bar, notices, questions, and the way in.
-import { ROOT, address, call, onUnauthorized, post, problemOf } from "./api.js";
-import { h, s } from "./dom.js";
-import { sentence } from "./format.js";
+import { ROOT, address, call, onUnauthorized, post, problemOf } from "../lib/api.js";
+import { h, s } from "../lib/dom.js";
+import { sentence } from "../lib/format.js";
 
 const PAGES = [
   ["jobs", "Jobs", ""],

@@ -1,11 +1,11 @@
 // The list of jobs. Filters and place stand in the address, so that it can be kept and handed on.
-import { ACTIONS, perform, redrive } from "./actions.js";
-import { get } from "./api.js";
-import { h, s, show } from "./dom.js";
-import { count, fileTitle, number, sentence, when } from "./format.js";
-import { STATES, faultsOf, isLive, jobPage, nameOf, pictureOf, progressOf, stateOf, titleOf, troubleOf, viewerPage } from "./job-parts.js";
-import { askForToken, barred, onWho, pageAddress, say, shell } from "./shell.js";
-import { poll } from "./poll.js";
+import { ACTIONS, perform, redrive } from "../components/actions.js";
+import { get } from "../lib/api.js";
+import { h, s, show } from "../lib/dom.js";
+import { count, fileTitle, number, sentence, when } from "../lib/format.js";
+import { STATES, faultsOf, isLive, jobPage, nameOf, pictureOf, progressOf, stateOf, titleOf, troubleOf, viewerPage } from "../components/job-parts.js";
+import { askForToken, barred, onWho, pageAddress, say, shell } from "../components/shell.js";
+import { poll } from "../lib/poll.js";
 
 const PAGE = 50;
 const HOOKS = ["upload", "verify"];

@@ -1,10 +1,10 @@
 // All collections with their sessions, and a glance at the newest slides of each.
-import { get } from "./api.js";
-import { h, s, show } from "./dom.js";
-import { count } from "./format.js";
-import { poll } from "./poll.js";
-import { complain, pageAddress, shell } from "./shell.js";
-import { thumbnail } from "./thumb.js";
+import { get } from "../lib/api.js";
+import { h, s, show } from "../lib/dom.js";
+import { count } from "../lib/format.js";
+import { poll } from "../lib/poll.js";
+import { complain, pageAddress, shell } from "../components/shell.js";
+import { thumbnail } from "../components/thumbnail.js";
 
 const GLANCE = 5;
 const main = document.getElementById("main");

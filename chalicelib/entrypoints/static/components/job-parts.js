@@ -1,7 +1,7 @@
 // What is said of a job wherever it is shown.
-import { address } from "./api.js";
-import { h, s } from "./dom.js";
-import { bytes, count, fileName, line, number, seconds, sentence } from "./format.js";
+import { address } from "../lib/api.js";
+import { h, s } from "../lib/dom.js";
+import { bytes, count, fileName, line, number, seconds, sentence } from "../lib/format.js";
 import { pageAddress } from "./shell.js";
 
 export const STATES = ["queued", "planning", "tiling", "finishing", "done", "failed", "cancelled", "superseded"];

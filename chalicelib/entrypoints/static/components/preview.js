@@ -1,6 +1,6 @@
 // The slide while it is being ingested: its coarse levels, drawn as their tiles are staged.
-import { call } from "./api.js";
-import { h } from "./dom.js";
+import { call } from "../lib/api.js";
+import { h } from "../lib/dom.js";
 
 const MOST_TILES = 64; // of the finest level that is drawn
 const AT_ONCE = 4;

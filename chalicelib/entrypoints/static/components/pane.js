@@ -1,6 +1,6 @@
 // One slide on the screen: OpenSeadragon over our tiles, with scale bar, magnification and a map of where one is.
-import { h, s } from "./dom.js";
-import { bytes, number } from "./format.js";
+import { h, s } from "../lib/dom.js";
+import { bytes, number } from "../lib/format.js";
 
 const { OpenSeadragon } = window;
 const LONGEST_BAR_PX = 150;

@@ -1,10 +1,10 @@
 // A session: its slides as readers see them, the newest first.
-import { address, get, problemOf } from "./api.js";
-import { h, show } from "./dom.js";
-import { count, fileTitle, line, number } from "./format.js";
-import { poll } from "./poll.js";
-import { complain, pageAddress, say, shell } from "./shell.js";
-import { thumbnail } from "./thumb.js";
+import { address, get, problemOf } from "../lib/api.js";
+import { h, show } from "../lib/dom.js";
+import { count, fileTitle, line, number } from "../lib/format.js";
+import { poll } from "../lib/poll.js";
+import { complain, pageAddress, say, shell } from "../components/shell.js";
+import { thumbnail } from "../components/thumbnail.js";
 
 const id = new URLSearchParams(location.search).get("id") || "";
 const PAGE = 48;

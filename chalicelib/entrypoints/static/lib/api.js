@@ -1,7 +1,7 @@
 // The service, asked from a page: JSON in and out, problems as errors, and unchanged answers not sent again.
 
 /** Where the service stands: pages lie at different depths, and a stage may come before all of them. */
-export const ROOT = new URL("..", import.meta.url);
+export const ROOT = new URL("../../", import.meta.url);
 
 /** Return the full address of one of the service's paths, such as `/jobs/1` or a link of its answers. */
 export const address = (path) => new URL(String(path).replace(/^\/+/, ""), ROOT).href;

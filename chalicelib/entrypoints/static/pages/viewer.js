@@ -1,11 +1,11 @@
 // The viewer: one slide, or two side by side. Where one looks stands in the address, so that it can be handed on.
-import { get, problemOf } from "./api.js";
-import { h, show } from "./dom.js";
-import { count, sentence } from "./format.js";
-import { colourNote, facts, icon, pane, placeOf, placeText } from "./pane.js";
-import { complain, notice, pageAddress, say, shell } from "./shell.js";
-import { NotPublished, findSlide } from "./slide.js";
-import { thumbnail } from "./thumb.js";
+import { get, problemOf } from "../lib/api.js";
+import { h, show } from "../lib/dom.js";
+import { count, sentence } from "../lib/format.js";
+import { colourNote, facts, icon, pane, placeOf, placeText } from "../components/pane.js";
+import { complain, notice, pageAddress, say, shell } from "../components/shell.js";
+import { NotPublished, findSlide } from "../lib/slides.js";
+import { thumbnail } from "../components/thumbnail.js";
 
 const LOOK_AGAIN_MS = 1000;
 const STEP = 0.12; // of the pane, a key

@@ -1,7 +1,7 @@
 // What can be done to jobs, what is asked before, and what is said afterwards.
-import { address, post, problemOf } from "./api.js";
-import { h } from "./dom.js";
-import { count } from "./format.js";
+import { address, post, problemOf } from "../lib/api.js";
+import { h } from "../lib/dom.js";
+import { count } from "../lib/format.js";
 import { isFaulty, jobPage, nameOf } from "./job-parts.js";
 import { complain, confirm, notice, say } from "./shell.js";
 

@@ -1,4 +1,4 @@
 // A page that stands in its HTML: only the bar comes from here.
-import { shell } from "./shell.js";
+import { shell } from "../components/shell.js";
 
 shell("");

@@ -1,7 +1,7 @@
 // A slide's picture: its coarsest tile, of which only the slide's own part is shown and not what fills the tile up.
-import { address } from "./api.js";
-import { s } from "./dom.js";
-import { levelCount } from "./slide.js";
+import { address } from "../lib/api.js";
+import { s } from "../lib/dom.js";
+import { levelCount } from "../lib/slides.js";
 
 /** Return the picture of a slide as `/sessions/{id}/slides` tells of it. `label` is for those who do not see it; empty
  *  where its name stands beside it. */
