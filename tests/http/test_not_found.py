@@ -26,7 +26,6 @@ HTML, PROBLEM = "text/html; charset=utf-8", "application/problem+json"
         ("/static/pages/nope", BROWSER, HTML),
         ("/static/pages/job.html", BROWSER, HTML),
         ("/static/errors/not-found.html", BROWSER, HTML),
-        ("/static/nope.js", "*/*", PROBLEM),
         ("/static/lib/nope.js", "*/*", PROBLEM),
         ("/static/vendor/nope.js", "*/*", PROBLEM),
     ],

@@ -1,175 +1,151 @@
-// The API's document as a page: each address with what it takes, answers and refuses.
-import { shell } from "../components/shell.js";
+// Reference of the HTTP API, from its OpenAPI document.
+import { apiUrl } from "../lib/api.js";
+import { h, render } from "../lib/dom.js";
+import { drawShell } from "../components/shell.js";
 
-shell("api");
+const PROBLEM_MEDIA_TYPE = "application/problem+json";
+const summary = document.getElementById("summary");
 
-function element(tag, text = "", attributes = {}) {
-  const made = document.createElement(tag);
-  if (text) made.textContent = text; // as text: the document holds what people wrote
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  return made;
-}
+drawShell("api");
 
-function named(api, schema) {
-  return schema.$ref ? schema.$ref.split("/").reduce((at, step) => (step === "#" ? at : at[step]), api) : schema;
-}
+// -- schemas -----------------------------------------------------------------------------------------------------------
 
-function name(schema) {
-  return schema.$ref ? schema.$ref.split("/").pop() : "";
-}
+const schemaName = (schema) => (schema.$ref ? schema.$ref.split("/").pop() : "");
 
-// What kind of value a schema takes, in few words.
-function kind(schema) {
-  if (!schema || schema === true) return "anything";
-  if (schema.$ref) return name(schema);
+const resolve = (api, schema) =>
+  schema.$ref ? schema.$ref.split("/").reduce((node, key) => (key === "#" ? node : node[key]), api) : schema;
+
+/** Return the type of a schema as a short text. */
+function typeText(schema) {
+  if (!schema || schema === true) return "any";
+  if (schema.$ref) return schemaName(schema);
   if (schema.const !== undefined) return JSON.stringify(schema.const);
-  if (schema.enum) return schema.enum.map((each) => JSON.stringify(each)).join(" | ");
-  const several = schema.anyOf || schema.oneOf || schema.allOf;
-  if (several) return several.map(kind).join(schema.allOf ? " & " : " | ");
-  if (schema.type === "array") return `list of ${kind(schema.items)}`;
-  if (schema.type === "object" && schema.additionalProperties) return `object of ${kind(schema.additionalProperties)}`;
+  if (schema.enum) return schema.enum.map((value) => JSON.stringify(value)).join(" | ");
+  const variants = schema.anyOf || schema.oneOf || schema.allOf;
+  if (variants) return variants.map(typeText).join(schema.allOf ? " & " : " | ");
+  if (schema.type === "array") return `array of ${typeText(schema.items)}`;
+  if (schema.type === "object" && schema.additionalProperties) return `object of ${typeText(schema.additionalProperties)}`;
   return [
-    schema.type || "anything",
+    schema.type || "any",
     schema.format ? `(${schema.format})` : "",
-    digits(schema.pattern),
+    digitsText(schema.pattern),
     schema.minimum !== undefined ? `from ${schema.minimum}` : "",
     schema.maximum !== undefined ? `to ${schema.maximum}` : "",
-    schema.multipleOf ? `in steps of ${schema.multipleOf}` : "",
+    schema.multipleOf ? `multiple of ${schema.multipleOf}` : "",
   ].filter(Boolean).join(" ");
 }
 
-// A pattern is for machines; of ids it says how long they are.
-function digits(pattern) {
-  const found = /^\^\[0-9a-f\]\{(\d+)\}\$$/.exec(pattern || "");
-  return found ? `of ${found[1]} hex digits` : "";
+/** Return the length of an id. Other patterns are not shown. */
+function digitsText(pattern) {
+  const match = /^\^\[0-9a-f\]\{(\d+)\}\$$/.exec(pattern || "");
+  return match ? `of ${match[1]} hex digits` : "";
 }
 
-function table(caption, heads, lines) {
-  const made = element("table");
-  made.append(element("caption", caption));
-  const head = element("tr");
-  head.append(...heads.map((each) => element("th", each, { scope: "col" })));
-  const top = element("thead");
-  top.append(head);
-  const body = element("tbody");
-  for (const cells of lines) {
-    const line = element("tr");
-    line.append(...cells.map((each) => (each instanceof Node ? each : element("td", each))));
-    body.append(line);
-  }
-  made.append(top, body);
-  // It scrolls by itself where it is wider than the screen, by keyboard too.
-  const room = element("div", "", { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" });
-  room.append(made);
-  return room;
+function descriptionText(schema, description = "") {
+  const hasDefault = schema?.default !== undefined && schema.default !== null;
+  const texts = [description, hasDefault ? `default: ${JSON.stringify(schema.default)}` : ""];
+  return texts.filter(Boolean).join(description.endsWith(".") ? " " : "; ");
 }
 
-function cell(...parts) {
-  const made = element("td");
-  made.append(...parts);
-  return made;
+const schemaLinks = (schema) =>
+  (schema.oneOf || [schema]).filter((each) => each.$ref).map((each) => h("a", { href: `#schema-${schemaName(each)}` }, schemaName(each)));
+
+// -- tables ------------------------------------------------------------------------------------------------------------
+
+/** Return a table that scrolls, also by keyboard, where it is wider than the screen. */
+function table(caption, headings, rows) {
+  return h("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" },
+    h("table", null,
+      h("caption", null, caption),
+      h("thead", null, h("tr", null, headings.map((heading) => h("th", { scope: "col" }, heading)))),
+      h("tbody", null, rows.map((cells) => h("tr", null, cells.map((cell) => h("td", null, cell)))))));
 }
 
-function fields(schema, required = "always") {
-  const needed = new Set(schema.required || []);
-  const entries = Object.entries(schema.properties || {});
-  return entries.filter(([field]) => needed.has(field)).concat(entries.filter(([field]) => !needed.has(field))).map(([field, each]) => [
-    cell(element("code", field)), kind(each), needed.has(field) ? required : "", meaning(each, each.description),
-  ]);
+/** Return a row for each field of a schema, required fields first. */
+function fieldRows(schema) {
+  const required = new Set(schema.required || []);
+  const fields = Object.entries(schema.properties || {});
+  return requiredFirst(fields, ([name]) => required.has(name)).map(([name, field]) =>
+    [h("code", null, name), typeText(field), required.has(name) ? "yes" : "", descriptionText(field, field.description)]);
 }
 
-function meaning(schema, description = "") {
-  const said = schema?.default === undefined || schema.default === null ? "" : `default: ${JSON.stringify(schema.default)}`;
-  return [description, said].filter(Boolean).join(description.endsWith(".") ? " " : "; ");
+const parameterRows = (parameters) =>
+  requiredFirst(parameters, (each) => each.required).map((each) =>
+    [h("code", null, each.name), each.in, typeText(each.schema), each.required ? "yes" : "", descriptionText(each.schema, each.description)]);
+
+const requiredFirst = (entries, isRequired) => [...entries.filter(isRequired), ...entries.filter((each) => !isRequired(each))];
+
+const responseRows = (responses) =>
+  Object.entries(responses).sort().map(([status, response]) =>
+    [status, response.description, Object.entries(response.content || {}).map(mediaType), Object.keys(response.headers || {}).join(", ")]);
+
+function mediaType([name, { schema }]) {
+  const links = name === PROBLEM_MEDIA_TYPE ? [] : schemaLinks(schema || {});
+  return h("div", null, name, links.map((link) => [" ", link]));
 }
 
-function link(schema) {
-  const parts = schema.oneOf || [schema];
-  return parts.filter((each) => each.$ref).map((each) => element("a", name(each), { href: `#schema-${name(each)}` }));
+// -- the document ------------------------------------------------------------------------------------------------------
+
+function operationDetails(api, path, method, operation) {
+  const isPublic = operation.security && !operation.security.length;
+  const body = operation.requestBody?.content["application/json"].schema;
+  return h("details", { id: operation.operationId },
+    h("summary", null, h("span", { class: "operation" },
+      h("strong", { class: method }, method.toUpperCase()), " ",
+      h("code", null, path), " ",
+      h("span", null, `${operation.summary}${operation.deprecated ? " (deprecated)" : ""}`))),
+    operation.description && h("p", null, operation.description),
+    isPublic && h("p", null, "No authentication required."),
+    operation.parameters.length > 0 &&
+      table("Parameters", ["Name", "In", "Type", "Required", "Description"], parameterRows(operation.parameters)),
+    body && table("Request body (JSON)", ["Field", "Type", "Required", "Description"], fieldRows(resolve(api, body))),
+    table("Responses", ["Status", "Description", "Media type", "Headers"], responseRows(operation.responses)));
 }
 
-function answers(api, responses) {
-  return Object.entries(responses).sort().map(([status, answer]) => {
-    const kinds = cell();
-    for (const [media, { schema }] of Object.entries(answer.content || {})) {
-      const links = media === "application/problem+json" ? [] : link(schema || {});
-      const line = element("div", media);
-      for (const each of links) line.append(" ", each);
-      kinds.append(line);
-    }
-    return [status, answer.description, kinds, Object.keys(answer.headers || {}).join(", ")];
-  });
+function groupSection(api, tag) {
+  const operations = Object.entries(api.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ path, method, operation })));
+  return h("section", { id: `group-${tag.name}`, "aria-labelledby": `head-${tag.name}` },
+    h("h2", { id: `head-${tag.name}` }, tag.name),
+    h("p", null, tag.description),
+    operations.filter(({ operation }) => operation.tags.includes(tag.name))
+      .map(({ path, method, operation }) => operationDetails(api, path, method, operation)));
 }
 
-function door(api, path, method, operation) {
-  const made = element("details", "", { id: operation.operationId });
-  const head = element("summary");
-  const line = element("span", "", { class: "door" });
-  line.append(element("strong", method.toUpperCase(), { class: method }), " ", element("code", path), " ", element("span", `${operation.summary}${operation.deprecated ? " (deprecated)" : ""}`));
-  head.append(line);
-  made.append(head);
-  if (operation.description) made.append(element("p", operation.description));
-  if (operation.security && !operation.security.length) made.append(element("p", "Open: no token is needed."));
-  if (operation.parameters.length) {
-    made.append(table("Parameters", ["name", "in", "value", "required", "meaning"], [...operation.parameters].sort((one, other) => Boolean(other.required) - Boolean(one.required)).map((each) => [
-      cell(element("code", each.name)), each.in, kind(each.schema), each.required ? "yes" : "", meaning(each.schema, each.description),
-    ])));
-  }
-  if (operation.requestBody) {
-    const { schema } = operation.requestBody.content["application/json"];
-    made.append(table("Body, as JSON", ["field", "value", "required", "meaning"], fields(named(api, schema), "yes")));
-  }
-  made.append(table("Answers", ["status", "meaning", "as", "headers"], answers(api, operation.responses)));
-  return made;
+const schemaDetails = ([name, schema]) =>
+  h("details", { id: `schema-${name}` },
+    h("summary", null, name),
+    schema.description && h("p", null, schema.description),
+    schema.enum ? h("p", null, schema.enum.join(", ")) : table("Fields", ["Field", "Type", "Always present", "Description"], fieldRows(schema)));
+
+function draw(api) {
+  render(document.getElementById("groups"), api.tags.map((tag) => [h("a", { href: `#group-${tag.name}` }, tag.name), " "]));
+  render(document.getElementById("operations"),
+    api.tags.map((tag) => groupSection(api, tag)),
+    h("section", { "aria-labelledby": "head-schemas" },
+      h("h2", { id: "head-schemas" }, "schemas"),
+      Object.entries(api.components.schemas).map(schemaDetails)));
+  summary.textContent = `${Object.keys(api.paths).length} paths, version ${api.info.version}.`;
 }
 
-function show(api) {
-  const doors = document.getElementById("doors");
-  const groups = document.getElementById("groups");
-  for (const tag of api.tags) {
-    const section = element("section", "", { id: `group-${tag.name}`, "aria-labelledby": `head-${tag.name}` });
-    section.append(element("h2", tag.name, { id: `head-${tag.name}` }), element("p", tag.description));
-    for (const [path, methods] of Object.entries(api.paths)) {
-      for (const [method, operation] of Object.entries(methods)) {
-        if (operation.tags.includes(tag.name)) section.append(door(api, path, method, operation));
-      }
-    }
-    doors.append(section);
-    groups.append(element("a", tag.name, { href: `#group-${tag.name}` }), " ");
-  }
-  const section = element("section", "", { "aria-labelledby": "head-schemas" });
-  section.append(element("h2", "documents", { id: "head-schemas" }));
-  for (const [title, schema] of Object.entries(api.components.schemas)) {
-    const made = element("details", "", { id: `schema-${title}` });
-    made.append(element("summary", title));
-    if (schema.description) made.append(element("p", schema.description));
-    if (schema.enum) made.append(element("p", schema.enum.join(", ")));
-    else made.append(table("Fields", ["field", "value", "there", "meaning"], fields(schema)));
-    section.append(made);
-  }
-  doors.append(section);
-  document.getElementById("summary").textContent =
-    `${Object.keys(api.paths).length} addresses, version ${api.info.version}.`;
-}
-
-// A link into the page opens what it leads to.
-function open() {
+/** Expand the operation or schema that the fragment of the URL names, and scroll to it. */
+function openTarget() {
   let target = null;
   try {
     target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
   } catch {
-    // A % that stands for nothing leads nowhere.
+    // not a valid percent encoding
   }
   if (target instanceof HTMLDetailsElement) target.open = true;
   if (target) target.scrollIntoView();
 }
 
 try {
-  const answer = await fetch("../openapi.json");
-  if (!answer.ok) throw new Error(`the service answered ${answer.status}`);
-  show(await answer.json());
-  window.addEventListener("hashchange", open);
-  open();
+  const response = await fetch(apiUrl("/openapi.json"));
+  if (!response.ok) throw new Error(`the service returned status ${response.status}`);
+  draw(await response.json());
+  window.addEventListener("hashchange", openTarget);
+  openTarget();
 } catch (error) {
-  document.getElementById("summary").textContent = `The document cannot be shown: ${error.message}`;
+  summary.textContent = `The document could not be loaded: ${error.message}`;
 }

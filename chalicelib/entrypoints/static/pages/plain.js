@@ -1,4 +1,4 @@
-// A page that stands in its HTML: only the bar comes from here.
-import { shell } from "../components/shell.js";
+// A page whose content is in its HTML file.
+import { drawShell } from "../components/shell.js";
 
-shell("");
+drawShell("");
