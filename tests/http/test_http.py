@@ -307,10 +307,10 @@ def test_the_page_is_served_with_its_files_and_nothing_else(call: Call) -> None:
     assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert "script-src 'self'" in page.headers["Content-Security-Policy"]
     assert "Slidehook" in page.body.decode()
-    assert call("GET", "/static/jobs.js").headers["Content-Type"].startswith("text/javascript")
-    assert call("GET", "/static/style.css").headers["Content-Type"].startswith("text/css")
+    assert call("GET", "/static/pages/jobs.js").headers["Content-Type"].startswith("text/javascript")
+    assert call("GET", "/static/components/style.css").headers["Content-Type"].startswith("text/css")
     for name in ("nothing.js", "..%2Fhttp.py", "http.py"):
-        assert call("GET", f"/static/{name}").status_code == 404
+        assert call("GET", f"/static/pages/{name}").status_code == 404
 
 
 def test_pages_stand_under_their_names(call: Call) -> None:
@@ -329,10 +329,10 @@ def test_the_viewers_library_is_served_with_its_licence_and_nothing_beside_it(ca
 
 
 def test_a_file_that_the_browser_has_is_not_sent_again(call: Call) -> None:
-    first = call("GET", "/static/style.css")
-    again = call("GET", "/static/style.css", If_None_Match=first.headers["ETag"])
+    first = call("GET", "/static/components/style.css")
+    again = call("GET", "/static/components/style.css", If_None_Match=first.headers["ETag"])
     assert (again.status_code, again.body) == (304, b"")
-    assert call("GET", "/static/style.css", If_None_Match='"another"').status_code == 200
+    assert call("GET", "/static/components/style.css", If_None_Match='"another"').status_code == 200
 
 
 @pytest.mark.parametrize(

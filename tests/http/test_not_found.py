@@ -23,8 +23,10 @@ HTML, PROBLEM = "text/html; charset=utf-8", "application/problem+json"
         ("/pages/nope", "", HTML),
         ("/pages/nope", "application/json", PROBLEM),
         ("/pages/not-found", BROWSER, HTML),
-        ("/static/nope", BROWSER, HTML),
-        ("/static/nope.js", "*/*", PROBLEM),
+        ("/static/pages/nope", BROWSER, HTML),
+        ("/static/pages/job.html", BROWSER, HTML),
+        ("/static/errors/not-found.html", BROWSER, HTML),
+        ("/static/lib/nope.js", "*/*", PROBLEM),
         ("/static/vendor/nope.js", "*/*", PROBLEM),
     ],
 )
@@ -41,7 +43,7 @@ def test_unknown_page_leads_to_the_pages_that_exist(world: World, call: Call) ->
     answer = call("GET", "/pages/nope", token=None, Accept=BROWSER)
     text = answer.body.decode()
     assert "<h1>Page not found</h1>" in text
-    for link in ("../", "../pages/collections", "../pages/submit", "../pages/api", "../static/style.css"):
+    for link in ("../", "../pages/collections", "../pages/submit", "../pages/api", "../static/components/style.css"):
         assert f'"{link}"' in text
     assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
 
@@ -49,11 +51,11 @@ def test_unknown_page_leads_to_the_pages_that_exist(world: World, call: Call) ->
 @pytest.mark.parametrize(
     ("path", "script"),
     [
-        ("/nope", "./static/plain-page.js"),
-        ("/pages/nope", "../static/plain-page.js"),
-        ("/a/b/c", "../../static/plain-page.js"),
-        ("/a/b/", "../../static/plain-page.js"),
-        ("*", "./static/plain-page.js"),
+        ("/nope", "./static/pages/plain.js"),
+        ("/pages/nope", "../static/pages/plain.js"),
+        ("/a/b/c", "../../static/pages/plain.js"),
+        ("/a/b/", "../../static/pages/plain.js"),
+        ("*", "./static/pages/plain.js"),
     ],
 )
 def test_unknown_page_finds_its_script_from_any_depth(path: str, script: str) -> None:

@@ -147,7 +147,7 @@ def test_off_this_machine_a_link_needs_a_press_of_a_button(
     shown = open_link(call, link, Sec_Fetch_Site="none")
     assert shown.status_code == 200
     assert "Set-Cookie" not in shown.headers
-    assert b'src="../../static/sign-in.js"' in shown.body
+    assert b'src="../../static/pages/sign-in.js"' in shown.body
     answers = [send_code(call, link, **PAGE) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 401]
     assert answers[0].json_body["name"] == "admin"

@@ -328,8 +328,6 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/", PUBLIC, lambda: pages.show_index, lambda: _file("The jobs page"), group="page", is_file=True),
     Route("GET", "/pages/{name}", PUBLIC, lambda: pages.show_page, lambda: _file("A page"),
         group="page", is_file=True),
-    Route("GET", "/static/{name}", PUBLIC, lambda: pages.show_file, lambda: _file("A file of the pages"),
-        group="page", is_file=True),
-    Route("GET", "/static/vendor/{name}", PUBLIC, lambda: pages.show_vendor_file, lambda: _file(
-        "A file of the viewer's library"), group="page", is_file=True),
+    Route("GET", "/static/{folder}/{name}", PUBLIC, lambda: pages.show_file, lambda: _file(
+        "A script, stylesheet or icon of the pages"), group="page", is_file=True),
 )  # fmt: skip
