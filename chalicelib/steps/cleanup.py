@@ -117,6 +117,6 @@ def clean_up(job: Job, *, jobs: Jobs, archive: Archive, clock: Clock) -> None:
             archive.discard(job, job.generation)  # readers see it under the other name
         jobs.move(job, cleaned_up(job, kept=kept))
         return
-    given_up = discarding(job, look_again_at=clock.now() + LATE_SECONDS)
+    given_up = discarding(job, next_cleanup_at=clock.now() + LATE_SECONDS)
     if jobs.move(job, given_up):
         archive.discard(job, job.generation)

@@ -279,7 +279,7 @@ def enqueue(
             job.source,
             now=job.submitted_at,
             destination=job.destination,
-            anew=force,
+            from_scratch=force,
             verifies=job.verifies,
         )
         if jobs.move(stored, again):

@@ -76,6 +76,6 @@ def _supersede(job: Job, jobs: Jobs, clock: Clock) -> None:
 
 def _repair(upload: Job, jobs: Jobs, queue: Queue, clock: Clock) -> None:
     """Let the upload make all its tiles anew, as its next attempt; readers see the old ones until they are complete."""
-    again = next_attempt(upload, upload.source, now=clock.now(), anew=True)
+    again = next_attempt(upload, upload.source, now=clock.now(), from_scratch=True)
     if jobs.move(upload, again):
         queue.send([step_message(again, "plan")])

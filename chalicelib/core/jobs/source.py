@@ -17,7 +17,7 @@ S3_URL = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9])/(?P<key
 class Source:
     """One version of one object. `etag` (with its quotes) pins it: every read is conditional on it.
 
-    `version_id` and `last_modified_at` (epoch seconds) are recorded beside it and do not take part in identity.
+    `version_id` and `last_modified_at` (epoch seconds) are recorded and are not part of the identity.
     """
 
     bucket: str
