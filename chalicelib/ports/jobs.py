@@ -51,7 +51,7 @@ class Jobs(Protocol):
     def pending_notifications(self, *, before: float, limit: int) -> tuple[PendingNotification, ...]:
         """Return pending notifications of attempts that ended before the instant, the oldest first."""
 
-    def acknowledge(self, notice: PendingNotification, *, subscribers: int) -> None:
+    def acknowledge(self, notification: PendingNotification, *, subscribers: int) -> None:
         """Delete a pending notification, unless more than `subscribers` subscribers exist now. Safe to retry."""
 
     def finish_chunk(self, job: Job, record: ChunkRecord) -> Job | None:

@@ -34,7 +34,7 @@ def jobs(request: pytest.FixtureRequest) -> Jobs:
         return MemoryJobs()
     if request.param == "recorded":
         return EventRecordingJobs(MemoryJobs(), MemoryEvents(), clock=MemoryClock(), worker="")
-    return JobTable(request.getfixturevalue("dynamodb"), "jobs", leaves_notices=True)
+    return JobTable(request.getfixturevalue("dynamodb"), "jobs", stores_notifications=True)
 
 
 AtOnce = Callable[[list[Callable[[], Any]]], list[Any]]

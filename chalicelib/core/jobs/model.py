@@ -4,16 +4,16 @@
        any of the first four -> failed | cancelled | superseded
        any ended state       -> queued (the next attempt)
 
-| state      | entered by                                                       | left by                                    |
-|------------|------------------------------------------------------------------|--------------------------------------------|
-| queued     | submit (a new job, or the next attempt: again, retry, force)     | plan                                       |
-| planning   | plan, when it receives the message                               | plan, when the plan and staging are stored |
-| tiling     | plan                                                             | finish, when all chunks are done           |
-| finishing  | finish                                                           | finish, when the generation is published   |
-| done       | finish                                                           | submit, if it was replaced or by force     |
-| failed     | the step that met the error; rescue; dead letters                | submit, retry                              |
-| cancelled  | cancel                                                           | submit, retry                              |
-| superseded | plan or tile (source changed); finish (a newer one is published) | submit                                     |
+| state      | entered by                                          | left by                                    |
+|------------|-----------------------------------------------------|--------------------------------------------|
+| queued     | submit (a new job or the next attempt)              | plan                                       |
+| planning   | plan, when it receives the message                  | plan, when the plan and staging are stored |
+| tiling     | plan                                                | finish, when all chunks are done           |
+| finishing  | finish                                              | finish, when the generation is published   |
+| done       | finish                                              | submit, if it was replaced or by force     |
+| failed     | the step that met the error; rescue; dead letters   | submit, retry                              |
+| cancelled  | cancel                                              | submit, retry                              |
+| superseded | plan or tile (source changed); finish (newer slide) | submit                                     |
 
 core.jobs.transitions has a function for each transition. Instants are UTC epoch seconds.
 """

@@ -71,7 +71,7 @@ def is_named_like_a_slide(key: str) -> bool:
 
 def is_publishable(key: str) -> bool:
     """Tell whether an object is there to be published where its key says: it is named like a slide, or lies where a
-    session is named. Of all else nobody said so; folders are no objects."""
+    a session is named. Other objects are not meant to be published, and folders are not objects."""
     try:
         destination_of_key(key)
     except InvalidObjectKeyError:
