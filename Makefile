@@ -87,7 +87,7 @@ lock: setup ## Lock the requirements of the *.in files
 		--only-binary :all: --generate-hashes -o tests/scan-requirements.txt
 
 package: setup ## Build what is deployed into build/package: template, code, layer
-	@$(PYTHON) -m infra.package
+	@$(PYTHON) -m infra.deploy.package
 
 clean: ## Remove what was built; the virtual environment and .local/ stay
 	rm -rf build .chalice/deployments .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov

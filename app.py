@@ -47,7 +47,7 @@ def respond(route: Route, arguments: dict[str, str]) -> Response:
 register(app, respond)
 
 
-# -- queues and timer: infra/resources.yaml names the queues and their settings ----------------------------------------
+# -- queues and timer: infra/deploy/resources.yaml names the queues and their settings ---------------------------------
 
 
 @app.on_sqs_message(queue="slidehook-arrivals", batch_size=10)

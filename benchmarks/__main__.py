@@ -19,8 +19,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from benchmarks import figures, job_list, machines, page, peers, plot, slides
 from benchmarks.system import ROOT, System, running
 from chalicelib.core.imaging import lossless_crop as crop
-from infra.children import LocalError
-from infra.local import only_launcher
+from infra.local.children import LocalError
+from infra.local.launcher import only_launcher
 
 STATE = ROOT / ".local" / "bench"
 RESULTS = ROOT / "benchmarks" / "results.json"

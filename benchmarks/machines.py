@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from infra.mongod import find_mongod
+from infra.local.mongod import find_mongod
 
 OURS = ("pymongo", "botocore", "simplejpeg", "numpy")
 PEERS = ("pyvips", "pyvips-binary", "opentile", "large-image")

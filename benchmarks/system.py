@@ -19,9 +19,9 @@ import psutil
 from boto3.s3.transfer import TransferConfig
 from pymongo import MongoClient
 
-from infra.children import Child
-from infra.client import ENDED, Stack
-from infra.emulator import ensure_ministack
+from infra.local.children import Child
+from infra.local.client import ENDED, Stack
+from infra.local.emulator import ensure_ministack
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS, JOB_SECONDS, QUIET_SECONDS = 120, 900, 60

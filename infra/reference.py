@@ -18,8 +18,8 @@ from chalicelib import config
 from chalicelib.core.errors import SlidehookError
 from chalicelib.entrypoints.http.operations import Operation, operations
 from chalicelib.entrypoints.http.responses import STATUS
+from infra.deploy.template import load
 from infra.reference_texts import ERRORS, SETTINGS
-from infra.template import load
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 MARK = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end of \2 -->)", re.DOTALL)

@@ -88,7 +88,7 @@ def test_a_failed_job_says_why_and_what_to_do_and_can_be_retried(signed: Visit, 
     page = signed.open(f"/?session={system.session}&state=failed")
     cut = row(page, "cut off.svs")
     expect(cut).to_contain_text("behind the file's end")
-    expect(cut).to_contain_text("upload it again")
+    expect(cut).to_contain_text("Upload the file again")
     cut.get_by_role("button", name="Retry cut off.svs").click()
     dialog = page.get_by_role("dialog", name="Retry “cut off.svs”?")
     expect(dialog).to_contain_text("only the missing tiles")

@@ -88,7 +88,8 @@ def test_a_slide_is_opened_as_a_whole_with_scale_magnification_and_map(visitor: 
     assert zoom == pytest.approx(page.locator(".pane").bounding_box()["height"] / 2967, rel=0.001)  # type: ignore[index]
     assert page.title() == f"{REAL} · Slidehook"
     assert (
-        page.locator(".slide-info p").inner_text() == "2,220 × 2,967 px · 1.11 mm wide · 0.499 µm per pixel · 20× · Aperio"
+        page.locator(".slide-info p").inner_text()
+        == "2,220 × 2,967 px · 1.11 mm wide · 0.499 µm per pixel · 20× · Aperio"
     )
     assert page.locator(".scale-length").inner_text() == "200 µm"
     # 200 µm are 200 / 0.499 pixels of the slide.

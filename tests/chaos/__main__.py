@@ -30,8 +30,8 @@ from chalicelib.core.jobs.backoff import LATE_SECONDS
 from chalicelib.entrypoints import consumers
 from chalicelib.services import Services
 from chalicelib.steps.cleanup import KEEP_SECONDS
-from infra import mongod
-from infra.children import Child
+from infra.local import mongod
+from infra.local.children import Child
 from tests.e2e.noise import noise_slide, scan, stored_tiles
 from tests.e2e.system import ENDED, LocalSystem, started
 

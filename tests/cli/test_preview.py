@@ -31,9 +31,9 @@ def test_a_dry_run_shows_levels_tiles_bytes_and_destination(run, slide, bucket, 
     assert lines[2] == f"  to session {SESSION} (First) of collection {COLLECTION}, as image {IMAGE}"
     assert lines[3] == f"  500 x 300 px in {path.stat().st_size} bytes: 5 tiles of 256 px"
     assert lines[4].startswith("  level 0: 500 x 300 px, 2 x 2, 4 tiles, ")
-    assert lines[4].endswith(" bytes, JPEG in tiles, passed through")
-    assert lines[5] == "  level 1: 250 x 150 px, 1 x 1, 1 tiles, made"
-    assert re.fullmatch(r"  about 2 s and 0\.0\d{3} USD at AWS \(MongoDB not counted\)", lines[6])
+    assert lines[4].endswith(" bytes, JPEG in tiles, copied")
+    assert lines[5] == "  level 1: 250 x 150 px, 1 x 1, 1 tiles, downsampled"
+    assert re.fullmatch(r"  about 2 s and 0\.0\d{3} USD on AWS \(without MongoDB\)", lines[6])
     assert lines[7] == "1 would be accepted, 0 refused"
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -97,8 +97,8 @@ def test_a_dry_run_shows_how_each_level_is_made(run, slide):
     strips = run("-i", slide("strips.tif", tiled=False), "-s", SESSION, "-n")
     cut = run("-i", slide(), "-s", SESSION, "-n", "-t", 128)
 
-    assert "bytes, nothing in strips, encoded anew" in strips.out
-    assert "bytes, JPEG in tiles, cut without loss" in cut.out
+    assert "bytes, nothing in strips, re-encoded" in strips.out
+    assert "bytes, JPEG in tiles, lossless crop" in cut.out
     assert "12 tiles" in cut.out
 
 
@@ -111,7 +111,7 @@ def test_a_dry_run_converts_nothing(run, slide, tmp_path):
     ended = run("-i", slide("strips.tif", tiled=False), "-s", SESSION, "-n", "--bindir", tmp_path / "bin")
 
     assert ended.code == 0
-    assert f"first converted by {tmp_path}/bin/vips (it is stored in strips" in ended.out
+    assert f"converted by {tmp_path}/bin/vips first (the image is stored in strips" in ended.out
 
 
 @pytest.mark.usefixtures("untouched")

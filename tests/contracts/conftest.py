@@ -15,8 +15,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from infra import mongod, template
-from infra.children import LOOPBACK, Child, LocalError, free_port
+from infra.deploy import template
+from infra.local import mongod
+from infra.local.children import LOOPBACK, Child, LocalError, free_port
 from tests.timeouts import TIMEOUT_SECONDS
 
 TABLE_KEYS = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
@@ -32,7 +33,7 @@ def aws(boto3_session: Any) -> Iterator[Callable[[str], Any]]:
 
 @pytest.fixture
 def dynamodb(aws: Callable[[str], Any]) -> Any:
-    """A client, with the table `jobs` as infra/resources.yaml defines it."""
+    """A client, with the table `jobs` as infra/deploy/resources.yaml defines it."""
     client = aws("dynamodb")
     create_jobs_table(client, "jobs")
     _one_request_at_a_time(client)

@@ -13,7 +13,7 @@ from chalicelib.adapters.mongo.archive import MongoArchive
 from chalicelib.core.errors import MongoUnavailableError
 from chalicelib.core.ids import digest_sum
 from chalicelib.core.jobs.verification import Stored
-from infra.seed import index_catalogue
+from infra.local.seed import index_catalogue
 from tests.contracts.archives import MongoBench
 from tests.contracts.samples import COLLECTION, NAMED_IMAGE, SESSION, STORE, a_job, a_tile, facts_of
 

@@ -11,7 +11,7 @@ from pymongo.errors import OperationFailure
 
 from chalicelib.adapters import probes
 from chalicelib.core.web.readiness import Condition, Finding
-from infra.children import LOOPBACK, free_port
+from infra.local.children import LOOPBACK, free_port
 
 
 def test_a_table_that_is_there_answers_and_another_does_not(dynamodb: Any) -> None:

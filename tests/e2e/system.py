@@ -18,8 +18,8 @@ import urllib3
 from bson import ObjectId
 from pymongo import MongoClient
 
-from infra.barrier import matches
-from infra.emulator import ensure_ministack
+from infra.local.barrier import matches
+from infra.local.emulator import ensure_ministack
 from tests.slides import Slide, write
 from tests.timeouts import TIMEOUT_SECONDS, eventually
 
@@ -31,7 +31,7 @@ ENDED = {"done", "failed", "cancelled", "superseded"}
 
 @dataclass(frozen=True)
 class Barrier:
-    """A file that makes workers wait with the messages that it matches (infra.barrier)."""
+    """A file that makes workers wait with the messages that it matches (infra.local.barrier)."""
 
     path: Path
     fields: dict[str, Any]

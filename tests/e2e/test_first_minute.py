@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from infra import local
+from infra.local import options as options_module
+from infra.local import stack as stack_module
 from tests.e2e.system import ROOT, LocalSystem, started
 
 pytestmark = pytest.mark.xdist_group("first minute")
@@ -101,8 +102,8 @@ def test_run_prints_numbered_steps_and_no_bar_into_a_log(first_run: LocalSystem)
 
 
 def test_readme_shows_what_the_first_run_prints(first_run: LocalSystem, tmp_path: Path) -> None:
-    options = local.parse([], {})
-    first_time = [f"1/6 {text}" for text in local.plan_steps(options, {}, tmp_path).texts.values()]
+    options = options_module.parse([], {})
+    first_time = [f"1/6 {text}" for text in stack_module.plan_steps(options, {}, tmp_path).texts.values()]
     (recorded,) = (text for _, text in blocks("## Try it") if text.startswith("1/6 "))
     assert unprinted(recorded, [*printed(first_run).splitlines(), *first_time]) == []
 

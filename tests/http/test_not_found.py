@@ -7,7 +7,7 @@ import pytest
 from chalice.test import HTTPResponse
 
 from chalicelib.entrypoints import pages
-from infra import template
+from infra.deploy import template
 from tests.world import World
 
 Call = Callable[..., HTTPResponse]

@@ -25,7 +25,7 @@ from chalicelib.core.jobs.model import Job, State
 from chalicelib.core.web.slide_ids import mark_of
 from chalicelib.entrypoints.http import tile_responses as pieces
 from chalicelib.ports.archive import ImageFacts, Tile
-from infra.api import Handler
+from infra.local.api import Handler
 from tests.slides import Slide, write
 from tests.timeouts import TIMEOUT_SECONDS
 from tests.world import DATABASE, SESSION, STORE, World

@@ -1,4 +1,4 @@
-"""AWS in this process, and resources made in it from infra/resources.yaml."""
+"""AWS in this process, and resources made in it from infra/deploy/resources.yaml."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from infra.provision import Clients, Provisioned, provision
+from infra.local.provision import Clients, Provisioned, provision
 
 
 @pytest.fixture

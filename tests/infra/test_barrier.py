@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from infra.barrier import Barriers, matches
-from infra.provision import Clients, provision
-from infra.pump import Worker, event_sources
+from infra.local.barrier import Barriers, matches
+from infra.local.provision import Clients, provision
+from infra.local.pump import Worker, event_sources
 from tests.timeouts import TIMEOUT_SECONDS, eventually
 
 CHUNK = json.dumps({"step": "tile", "job": "a", "attempt": 1, "chunk": 3})

@@ -16,12 +16,16 @@ import psutil
 import pytest
 
 from chalicelib.core.jobs.deliveries import parse_secrets
-from infra import emulator, local, seed
-from infra.children import LOOPBACK, Child, LocalError, port_is_free
-from infra.client import Stack, summary
-from infra.local import System
-from infra.mongod import PORT_FILE, kept_port
-from infra.package import ROOT
+from infra.deploy.package import ROOT
+from infra.local import credentials as credentials_module
+from infra.local import emulator, seed, supervisor
+from infra.local import launcher as local
+from infra.local import options as options_module
+from infra.local import stack as stack_module
+from infra.local.children import LOOPBACK, Child, LocalError, port_is_free
+from infra.local.client import Stack, summary
+from infra.local.mongod import PORT_FILE, kept_port
+from infra.local.supervisor import System
 from tests.timeouts import eventually
 
 
@@ -53,7 +57,7 @@ def taken_port() -> Iterator[int]:
 def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """Return the one sentence with which a command line is refused."""
     with pytest.raises(SystemExit) as end:
-        local.parse(arguments, {})
+        options_module.parse(arguments, {})
     assert end.value.code == 2
     return capsys.readouterr().err.strip()
 
@@ -77,36 +81,36 @@ def test_a_system_without_workers_is_refused(capsys: pytest.CaptureFixture[str])
 
 def test_a_port_that_the_user_chose_and_is_taken_is_an_error(taken_port: int) -> None:
     with pytest.raises(LocalError, match=f"Port {taken_port} is taken"):
-        local.choose_port(taken_port)
+        credentials_module.choose_port(taken_port)
 
 
 def test_the_default_port_gives_way_when_it_is_taken(
     taken_port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(local, "DEFAULT_PORT", taken_port)
-    chosen = local.choose_port(None)
+    monkeypatch.setattr(credentials_module, "DEFAULT_PORT", taken_port)
+    chosen = credentials_module.choose_port(None)
     assert chosen != taken_port
     assert capsys.readouterr().out == f"Port {taken_port} is taken; using {chosen}\n"
 
 
 def test_the_secret_of_callbacks_is_one_that_the_service_takes_and_made_once(tmp_path: Path) -> None:
-    secret = local.kept_callback_secret(tmp_path / "secret")
+    secret = credentials_module.kept_callback_secret(tmp_path / "secret")
     assert len(parse_secrets(secret)) == 1
-    assert local.kept_callback_secret(tmp_path / "secret") == secret
+    assert credentials_module.kept_callback_secret(tmp_path / "secret") == secret
     assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
 
 
 def test_the_token_is_made_once_and_for_this_user_only(tmp_path: Path) -> None:
-    token = local.kept_token(tmp_path / "token")
+    token = credentials_module.kept_token(tmp_path / "token")
     assert len(token) >= 32
-    assert local.kept_token(tmp_path / "token") == token
+    assert credentials_module.kept_token(tmp_path / "token") == token
     assert stat.S_IMODE((tmp_path / "token").stat().st_mode) == 0o600
 
 
 def test_the_token_is_printed_when_it_is_made_and_not_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    token = local.kept_token(tmp_path / "token")
+    token = credentials_module.kept_token(tmp_path / "token")
     assert token in capsys.readouterr().out
-    local.kept_token(tmp_path / "token")
+    credentials_module.kept_token(tmp_path / "token")
     assert capsys.readouterr().out == ""
 
 
@@ -137,7 +141,9 @@ def test_a_worker_that_is_killed_is_started_again_and_stack_json_says_so(tmp_pat
 def test_a_worker_that_dies_at_once_is_started_less_and_less_often(
     tmp_path: Path, system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "_QUICK_DEATH_SECONDS", 3600.0)  # on a busy machine an interpreter takes long to start
+    monkeypatch.setattr(
+        supervisor, "_QUICK_DEATH_SECONDS", 3600.0
+    )  # on a busy machine an interpreter takes long to start
     system.keep(python(tmp_path, "raise SystemExit(3)"))
     kept = system.kept[0]
     eventually(lambda: system.look_after() or kept.child.starts == 3)
@@ -195,7 +201,7 @@ def test_children_end_when_the_launcher_is_killed(tmp_path: Path) -> None:
             textwrap.dedent(f"""
                 import sys, time
                 from pathlib import Path
-                from infra.children import Child
+                from infra.local.children import Child
                 child = Child(name="worker", command=[sys.executable, "-c", "import time; time.sleep(60)"],
                               log_path=Path({str(tmp_path)!r}) / "log", environment={{}}, directory=Path("/"))
                 child.start()
@@ -278,8 +284,8 @@ def test_a_localstack_host_that_cannot_be_read_is_an_error(monkeypatch: pytest.M
 
 
 def test_names_on_a_shared_endpoint_are_this_checkouts_own() -> None:
-    assert local.prefix(ours=True) == "slidehook"
-    assert local.prefix(ours=False).startswith("slidehook-")
+    assert stack_module.prefix(ours=True) == "slidehook"
+    assert stack_module.prefix(ours=False).startswith("slidehook-")
 
 
 @pytest.mark.parametrize(
@@ -318,7 +324,7 @@ def test_mongodb_keeps_its_port_while_nobody_else_takes_it(tmp_path: Path) -> No
 
 def test_settings_of_the_user_go_before_those_of_a_local_run() -> None:
     environment = {"SLIDEHOOK_ALLOW_ANONYMOUS_LOCAL_READS": "false", "SLIDEHOOK_TOKENS": "", "HOME": "/"}
-    assert local.chosen_parameters(environment) == {"AllowAnonymousLocalReads": "false"}
+    assert stack_module.chosen_parameters(environment) == {"AllowAnonymousLocalReads": "false"}
 
 
 def test_damaged_tiles_and_the_way_to_the_slide_are_in_the_summary() -> None:
@@ -340,13 +346,13 @@ def test_damaged_tiles_and_the_way_to_the_slide_are_in_the_summary() -> None:
     assert "damaged" not in summary(job | {"bad_tiles": {"count": 0}}, stack, 2.0)
 
 
-def options(**changes: Any) -> local.Options:
+def options(**changes: Any) -> options_module.Options:
     given: dict[str, Any] = {"slide": None, "once": False, "port": None, "workers": 2, "emulator": "ministack"}
-    return local.Options(**given | changes)
+    return options_module.Options(**given | changes)
 
 
 def test_first_run_announces_what_is_done_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    steps = local.plan_steps(options(), {}, tmp_path)
+    steps = stack_module.plan_steps(options(), {}, tmp_path)
     for name in steps.texts:
         steps.begin(name)
     assert capsys.readouterr().out.splitlines() == [
@@ -362,7 +368,7 @@ def test_first_run_announces_what_is_done_once(tmp_path: Path, capsys: pytest.Ca
 def test_second_run_has_fewer_steps(tmp_path: Path) -> None:
     (tmp_path / "samples").mkdir()
     (tmp_path / "samples" / "sample-4096x3072.tif").touch()
-    steps = local.plan_steps(options(emulator="moto", workers=1), {}, tmp_path)
+    steps = stack_module.plan_steps(options(emulator="moto", workers=1), {}, tmp_path)
     assert list(steps.texts) == ["emulator", "mongodb", "service", "publish"]
     assert steps.texts["service"] == "Starting the API and 1 worker"
 
@@ -370,7 +376,7 @@ def test_second_run_has_fewer_steps(tmp_path: Path) -> None:
 def test_steps_name_the_users_servers_and_slide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     environment = {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566", "MONGO_URI": "mongodb://ann:secret@db/"}
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
-    steps = local.plan_steps(options(slide=Path("/slides/a.svs")), environment, tmp_path)
+    steps = stack_module.plan_steps(options(slide=Path("/slides/a.svs")), environment, tmp_path)
     assert list(steps.texts.values()) == [
         "Connecting to S3, SQS and DynamoDB at http://127.0.0.1:4566",
         "Connecting to MongoDB at MONGO_URI",

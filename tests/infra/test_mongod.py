@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from infra import mongod
-from infra.children import LOOPBACK, LocalError, free_port
-from infra.package import ROOT
+from infra.deploy.package import ROOT
+from infra.local import mongod
+from infra.local.children import LOOPBACK, LocalError, free_port
 
 TIMEOUT_SECONDS = 60
 
@@ -34,7 +34,7 @@ def test_the_soft_limit_of_open_files_is_raised_to_the_hard_one(soft: int, hard:
     code = (
         "import json, resource\n"
         f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
-        "from infra.children import raise_open_files_limit\n"
+        "from infra.local.children import raise_open_files_limit\n"
         "print(json.dumps([raise_open_files_limit(), *resource.getrlimit(resource.RLIMIT_NOFILE)]))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -67,7 +67,7 @@ def test_mongod_is_started_under_the_raised_limit(tmp_path: Path, monkeypatch: p
     code = (
         "import os, resource\n"
         "from pathlib import Path\n"
-        "from infra import children, mongod\n"
+        "from infra.local import children, mongod\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (256, 1024))\n"
         "try:\n"
         f"    mongod.start(Path({str(tmp_path)!r}), dict(os.environ), [])\n"

@@ -16,7 +16,15 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.package import ROOT, PackageError, archives, package, refuse_foreign_wheels, refuse_without_viewer, sizes
+from infra.deploy.package import (
+    ROOT,
+    PackageError,
+    archives,
+    package,
+    refuse_foreign_wheels,
+    refuse_without_viewer,
+    sizes,
+)
 
 # The package is built once.
 pytestmark = pytest.mark.xdist_group("package")
@@ -464,14 +472,14 @@ def test_sizes_are_told_archive_by_archive_and_in_all(packaged: Path) -> None:
 
 def test_a_package_that_lambda_would_not_take_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive_with(tmp_path, "Tag: py3-none-any\n")
-    monkeypatch.setattr("infra.package.UNPACKED_LIMIT_BYTES", 10)
+    monkeypatch.setattr("infra.deploy.package.UNPACKED_LIMIT_BYTES", 10)
     with pytest.raises(PackageError, match="at most"):
         list(sizes(tmp_path))
 
 
 def test_an_archive_too_large_for_a_direct_upload_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive_with(tmp_path, "Tag: py3-none-any\n")
-    monkeypatch.setattr("infra.package.DIRECT_UPLOAD_LIMIT_BYTES", 10)
+    monkeypatch.setattr("infra.deploy.package.DIRECT_UPLOAD_LIMIT_BYTES", 10)
     assert "through S3 only" in list(sizes(tmp_path))[1]
 
 

@@ -1,4 +1,4 @@
-"""Provisioning an endpoint from infra/resources.yaml."""
+"""Provisioning an endpoint from infra/deploy/resources.yaml."""
 
 import json
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from infra import provision as provisioning
-from infra.provision import Clients, Provisioned, provision
+from infra.local import provision as provisioning
+from infra.local.provision import Clients, Provisioned, provision
 
 INCOMING = "slidehook-incoming-123456789012-us-east-1"
 WORK = "slidehook-work-123456789012-us-east-1"

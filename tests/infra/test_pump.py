@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from infra import template
-from infra.provision import Clients, provision
-from infra.pump import Context, EventSource, Held, event_sources, handle, poll_once, receive, scheduled_event, succeeded
+from infra.deploy import template
+from infra.local.lambda_events import Context, EventSource, scheduled_event, succeeded
+from infra.local.provision import Clients, provision
+from infra.local.pump import event_sources, handle, poll_once, receive
+from infra.local.visibility import Held
 from tests.timeouts import TIMEOUT_SECONDS
 
 BATCH = 10

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 
-from infra.run_ministack import Doorbell
+from infra.local.run_ministack import Doorbell
 from tests.timeouts import TIMEOUT_SECONDS
 
 LONG_SECONDS = 2.0 * TIMEOUT_SECONDS

@@ -10,7 +10,7 @@ import tifffile
 
 from chalicelib.core.plan.pyramid import plan_pyramid
 from chalicelib.core.tiff.directory import read_ifds
-from infra import sample
+from infra.local import sample
 
 
 @pytest.fixture(scope="module")

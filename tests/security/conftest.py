@@ -11,7 +11,7 @@ from chalice.test import HTTPResponse
 
 from chalicelib.core.standard_webhooks import secret_bytes, sign
 from chalicelib.core.web.auth import secrets_of, token_hash, tokens_of
-from infra.api import create_server
+from infra.local.api import create_server
 from tests.http.conftest import call
 from tests.http.conftest import world as open_world
 from tests.slides import Slide, write

@@ -228,8 +228,8 @@ def test_no_secret_is_in_what_is_logged_or_answered(
             "hunter2",
             "SLIDEHOOK_WEBHOOK_SECRETS: the secret of entry 1 must begin with whsec_",
         ),
-        ("SLIDEHOOK_CORS_ORIGINS", "*", "SLIDEHOOK_CORS_ORIGINS: '\\*' is no origin"),
-        ("SLIDEHOOK_CORS_ORIGINS", "https://a.org/x", "SLIDEHOOK_CORS_ORIGINS: 'https://a.org/x' is no origin"),
+        ("SLIDEHOOK_CORS_ORIGINS", "*", "SLIDEHOOK_CORS_ORIGINS: '\\*' is not an origin"),
+        ("SLIDEHOOK_CORS_ORIGINS", "https://a.org/x", "SLIDEHOOK_CORS_ORIGINS: 'https://a.org/x' is not an origin"),
     ],
 )
 def test_a_setting_that_is_wrong_keeps_the_service_from_starting_and_is_named(

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from infra.api import HOST, Handler
+from infra.local.api import HOST, Handler
 from tests.security.conftest import UPLOAD, Call, publish
 from tests.timeouts import TIMEOUT_SECONDS
 from tests.world import STORE, World

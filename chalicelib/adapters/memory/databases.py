@@ -1,5 +1,6 @@
 """SlideAtlas' databases as dictionaries, and what its own uploader would store."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from threading import RLock
 

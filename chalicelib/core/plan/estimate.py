@@ -16,7 +16,7 @@ COPIED_PER_SECOND = 6000.0
 CUT_PER_SECOND = 3000.0
 ENCODED_PER_SECOND = 1000.0
 REFERENCE_TILE_PX = 256
-WORKERS = 10  # as infra/resources.yaml lets MongoDB be asked by
+WORKERS = 10  # as infra/deploy/resources.yaml lets MongoDB be asked by
 START_SECONDS = 2.0
 # US dollars in us-east-1, on demand, as of 2026; MongoDB, which is not AWS', is not in it.
 DOLLARS_PER_WORKER_SECOND = 1769 / 1024 * 0.0000166667

@@ -12,7 +12,7 @@ from pathlib import Path
 import pymongo
 from pymongo.errors import PyMongoError
 
-from infra.children import LOOPBACK, Child, LocalError, free_port, port_is_free, raise_open_files_limit
+from infra.local.children import LOOPBACK, Child, LocalError, free_port, port_is_free, raise_open_files_limit
 
 _TRIES = 6
 PORT_FILE = "mongod-port"

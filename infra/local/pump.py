@@ -1,6 +1,6 @@
 """One worker: what Lambda's event sources do, for every queue and for the minute timer.
 
-    python -m infra.pump --number 1
+    python -m infra.local.pump --number 1
 
 A thread a queue receives messages by long polling, builds the event that Lambda would build,
 calls the function of app.py, and deletes what succeeded. So a function runs one invocation at a
@@ -19,7 +19,6 @@ as long as the function runs.
 from __future__ import annotations
 
 import argparse
-import base64
 import contextlib
 import functools
 import importlib
@@ -30,26 +29,25 @@ import signal
 import sys
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra import template as templates
-from infra.barrier import Barriers
-from infra.template import QueueFunction, Resolver, TimedFunction
+from infra.deploy import template as templates
+from infra.deploy.template import QueueFunction, Resolver, TimedFunction
+from infra.local.barrier import Barriers
+from infra.local.lambda_events import Context, EventSource, Function, scheduled_event, sqs_event, succeeded
+from infra.local.visibility import Held
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-Function = Callable[[dict[str, Any], Any], Any]
 
 log = logging.getLogger("pump")
 
@@ -57,189 +55,6 @@ FIRST_MINUTE_AFTER_SECONDS = 1.0
 STOP_WITHIN_SECONDS = 3.0
 _PAUSE_AFTER_ERROR_SECONDS = 1.0
 _TIMED_OUT_EXIT_CODE = 70
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
-    """Lambda's context object; the remaining time counts down from `timeout_seconds`."""
-
-    function_name: str
-    invoked_function_arn: str
-    memory_limit_in_mb: str
-    timeout_seconds: float
-    function_version: str = "$LATEST"
-    identity: None = None
-    client_context: None = None
-    aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    started_at: float = field(default_factory=time.monotonic)
-
-    @property
-    def log_group_name(self) -> str:
-        """The group that CloudWatch would log to."""
-        return f"/aws/lambda/{self.function_name}"
-
-    @property
-    def log_stream_name(self) -> str:
-        """One stream a worker."""
-        return f"worker-{os.getpid()}"
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Return the milliseconds until the function would be killed, never below 0."""
-        left_seconds = self.timeout_seconds - (time.monotonic() - self.started_at)
-        return max(0, int(left_seconds * 1000))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventSource:
-    """A queue and the function that reads it."""
-
-    function: Function
-    settings: QueueFunction
-    queue_url: str
-    queue_arn: str
-    visibility_seconds: int
-
-    @property
-    def region(self) -> str:
-        """The queue's region, as its ARN says."""
-        return self.queue_arn.split(":")[3]
-
-    @property
-    def account(self) -> str:
-        """The queue's account, as its ARN says."""
-        return self.queue_arn.split(":")[4]
-
-
-def sqs_event(messages: Sequence[Mapping[str, Any]], source: EventSource) -> dict[str, Any]:
-    """Return the event that Lambda makes of received messages."""
-    return {
-        "Records": [
-            {
-                "messageId": message["MessageId"],
-                "receiptHandle": message["ReceiptHandle"],
-                "body": message["Body"],
-                "attributes": dict(message.get("Attributes", {})),
-                "messageAttributes": {
-                    name: _message_attribute(value) for name, value in message.get("MessageAttributes", {}).items()
-                },
-                "md5OfBody": message["MD5OfBody"],
-                "eventSource": "aws:sqs",
-                "eventSourceARN": source.queue_arn,
-                "awsRegion": source.region,
-            }
-            for message in messages
-        ]
-    }
-
-
-def _message_attribute(value: Mapping[str, Any]) -> dict[str, Any]:
-    attribute: dict[str, Any] = {
-        "stringListValues": [],
-        "binaryListValues": [],
-        "dataType": value["DataType"],
-    }
-    if "StringValue" in value:
-        attribute["stringValue"] = value["StringValue"]
-    if "BinaryValue" in value:
-        attribute["binaryValue"] = base64.b64encode(value["BinaryValue"]).decode("ascii")
-    return attribute
-
-
-def scheduled_event(*, region: str, account: str, rule: str, now: datetime) -> dict[str, Any]:
-    """Return the event that EventBridge sends when a schedule is due."""
-    return {
-        "version": "0",
-        "id": str(uuid.uuid4()),
-        "detail-type": "Scheduled Event",
-        "source": "aws.events",
-        "account": account,
-        "time": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "region": region,
-        "resources": [f"arn:aws:events:{region}:{account}:rule/{rule}"],
-        "detail": {},
-    }
-
-
-def succeeded(answer: Any, message_ids: Sequence[str]) -> list[str]:
-    """Return the ids of the messages that the function's answer declares done.
-
-    Follows ReportBatchItemFailures: nothing, null or an empty list is complete success; an entry
-    that names no message of the batch, or no id at all, makes the whole batch a failure.
-    """
-    if answer is None or answer == {}:
-        return list(message_ids)
-    if not isinstance(answer, Mapping):
-        return []
-    failures = answer.get("batchItemFailures")
-    if not failures:
-        return list(message_ids)
-    if not isinstance(failures, list) or not all(isinstance(entry, Mapping) for entry in failures):
-        return []
-    failed = {entry.get("itemIdentifier") for entry in failures}
-    if not failed <= set(message_ids):
-        return []
-    return [message_id for message_id in message_ids if message_id not in failed]
-
-
-class Held:
-    """Keeps messages hidden while their function runs, and ends the worker when time is up."""
-
-    def __init__(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        source: EventSource,
-        sqs: SQSClient,
-        on_timeout: Callable[[], None],
-        *,
-        timeout_seconds: float | None = None,
-    ) -> None:
-        self._messages = messages
-        self._source = source
-        self._sqs = sqs
-        self._on_timeout = on_timeout
-        self._timeout_seconds = source.settings.timeout_seconds if timeout_seconds is None else timeout_seconds
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._renew, daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _renew(self) -> None:
-        deadline = time.monotonic() + self._timeout_seconds
-        while not self._over.wait(self._pause_seconds(deadline)):
-            if time.monotonic() >= deadline:
-                self._on_timeout()
-                return
-            try:
-                self._hide_again()
-            except (BotoCoreError, ClientError) as error:
-                log.warning("could not renew messages of %s: %s", self._source.queue_url, error)
-
-    def _pause_seconds(self, deadline: float) -> float:
-        left_seconds = max(0.0, deadline - time.monotonic())
-        return min(left_seconds, self._source.visibility_seconds / 3)
-
-    def _hide_again(self) -> None:
-        self._sqs.change_message_visibility_batch(
-            QueueUrl=self._source.queue_url,
-            Entries=[
-                {
-                    "Id": str(number),
-                    "ReceiptHandle": message["ReceiptHandle"],
-                    "VisibilityTimeout": self._source.visibility_seconds,
-                }
-                for number, message in enumerate(self._messages)
-            ],
-        )
 
 
 def poll_once(
@@ -422,10 +237,10 @@ def event_sources(module: Any, sqs: SQSClient, prefix: str) -> list[EventSource]
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one worker until SIGTERM."""
-    parser = argparse.ArgumentParser(prog="python -m infra.pump")
+    parser = argparse.ArgumentParser(prog="python -m infra.local.pump")
     parser.add_argument("--number", type=int, default=1, help="worker 1 fires the minute timer")
     parser.add_argument("--prefix", default="slidehook", help="what the queues' names begin with")
-    parser.add_argument("--barriers", type=Path, default=Path(".local/barriers"), help="folder of infra.barrier")
+    parser.add_argument("--barriers", type=Path, default=Path(".local/barriers"), help="folder of infra.local.barrier")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("botocore").setLevel(logging.WARNING)

@@ -1,6 +1,6 @@
 """Make the queues, the table and the buckets of resources.yaml on any endpoint.
 
-    AWS_ENDPOINT_URL=http://127.0.0.1:4566 python -m infra.provision [--prefix slidehook]
+    AWS_ENDPOINT_URL=http://127.0.0.1:4566 python -m infra.local.provision [--prefix slidehook]
 
 Run again it changes nothing; what has drifted from the definition is mended and reported. Real
 AWS gets the same resources from CloudFormation instead (`make package`).
@@ -9,7 +9,6 @@ AWS gets the same resources from CloudFormation instead (`make package`).
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -19,8 +18,17 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra import template as templates
-from infra.template import Resolver, Template
+from infra.deploy import template as templates
+from infra.deploy.template import Resolver, Template
+from infra.local.resource_values import (
+    attribute_text,
+    cors_rule,
+    includes,
+    lifecycle_rule,
+    parsed,
+    raise_unless_missing,
+    status_of,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -145,7 +153,7 @@ class _Making:
         sqs, name = self._clients.sqs, properties.pop("QueueName")
         if self._visibility_seconds is not None:
             properties["VisibilityTimeout"] = self._visibility_seconds
-        wanted: Any = {key: _attribute_text(value) for key, value in properties.items()}
+        wanted: Any = {key: attribute_text(value) for key, value in properties.items()}
         try:
             url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
         except sqs.exceptions.QueueDoesNotExist:
@@ -158,7 +166,7 @@ class _Making:
         self.resolver.attributes[logical_id, "Arn"] = arn
 
     def _queue_policy(self, properties: dict[str, Any]) -> None:
-        wanted = {"Policy": _attribute_text(properties["PolicyDocument"])}
+        wanted = {"Policy": attribute_text(properties["PolicyDocument"])}
         for url in properties["Queues"]:
             self._mend_queue(url.rsplit("/", 1)[-1], url, wanted)
 
@@ -166,7 +174,7 @@ class _Making:
         sqs = self._clients.sqs
         found: Any = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]).get("Attributes", {})
         drifted: Any = {
-            key: value for key, value in wanted.items() if not _includes(_parsed(found.get(key)), _parsed(value))
+            key: value for key, value in wanted.items() if not includes(parsed(found.get(key)), parsed(value))
         }
         if drifted:
             sqs.set_queue_attributes(QueueUrl=url, Attributes=drifted)
@@ -239,7 +247,7 @@ class _Making:
             s3.head_bucket(Bucket=name)
             return
         except ClientError as error:
-            if _status(error) != 404:
+            if status_of(error) != 404:
                 raise
         if self._region == "us-east-1":
             s3.create_bucket(Bucket=name)
@@ -261,7 +269,7 @@ class _Making:
         try:
             found: Any = s3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"]
         except ClientError as error:
-            _raise_unless_missing(error)
+            raise_unless_missing(error)
             found = None
         if found != wanted:
             s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=wanted)
@@ -276,22 +284,22 @@ class _Making:
         try:
             found: Any = s3.get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]
         except ClientError as error:
-            _raise_unless_missing(error)
+            raise_unless_missing(error)
             found = None
-        if not _includes((found or {}).get("Rules"), rules):
+        if not includes((found or {}).get("Rules"), rules):
             configuration: Any = {"Rules": rules}
             s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration=configuration)
             self.changes.append(f"bucket {name}: encryption")
 
     def _mend_lifecycle(self, name: str, wanted: Any) -> None:
         s3 = self._clients.s3
-        rules: Any = [_lifecycle_rule(rule) for rule in wanted["Rules"]]
+        rules: Any = [lifecycle_rule(rule) for rule in wanted["Rules"]]
         try:
             found: Any = s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
         except ClientError as error:
-            _raise_unless_missing(error)
+            raise_unless_missing(error)
             found = None
-        if not _includes(found, rules):
+        if not includes(found, rules):
             s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": rules})
             self.changes.append(f"bucket {name}: lifecycle")
 
@@ -299,13 +307,13 @@ class _Making:
         if wanted is None:
             return
         s3 = self._clients.s3
-        rules = [_cors_rule(rule) for rule in wanted["CorsRules"]]
+        rules = [cors_rule(rule) for rule in wanted["CorsRules"]]
         try:
             found: Any = s3.get_bucket_cors(Bucket=name)["CORSRules"]
         except ClientError as error:
-            _raise_unless_missing(error)
+            raise_unless_missing(error)
             found = None
-        if not _includes(found, rules):
+        if not includes(found, rules):
             configuration: Any = {"CORSRules": rules}
             s3.put_bucket_cors(Bucket=name, CORSConfiguration=configuration)
             self.changes.append(f"bucket {name}: cors")
@@ -318,76 +326,17 @@ class _Making:
             {"QueueArn": entry["Queue"], "Events": [entry["Event"]]} for entry in wanted["QueueConfigurations"]
         ]
         found: Any = s3.get_bucket_notification_configuration(Bucket=name)
-        if not _includes(found.get("QueueConfigurations"), configurations):
+        if not includes(found.get("QueueConfigurations"), configurations):
             s3.put_bucket_notification_configuration(
                 Bucket=name, NotificationConfiguration={"QueueConfigurations": configurations}
             )
             self.changes.append(f"bucket {name}: notification")
 
 
-def _attribute_text(value: Any) -> str:
-    """Return a property as SQS wants its attributes: text, JSON where there is structure."""
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-
-
-def _parsed(text: str | None) -> Any:
-    """Return what an attribute says, so that spacing, order and 5 or "5" make no difference."""
-    try:
-        value = json.loads(text or "null")
-    except ValueError:
-        return text
-    if not isinstance(value, dict):
-        return value
-    return {key: str(item) if isinstance(item, int) else item for key, item in value.items()}
-
-
-def _includes(found: Any, wanted: Any) -> bool:
-    """Whether `found` says all that `wanted` says; services add defaults of their own."""
-    if isinstance(wanted, dict):
-        return isinstance(found, dict) and all(_includes(found.get(key), value) for key, value in wanted.items())
-    if isinstance(wanted, list):
-        return (
-            isinstance(found, list)
-            and len(found) == len(wanted)
-            and all(_includes(one, other) for one, other in zip(found, wanted, strict=True))
-        )
-    return bool(found == wanted)
-
-
-def _lifecycle_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """Return CloudFormation's rule in the words of S3's API."""
-    api_rule: dict[str, Any] = {"Filter": {"Prefix": ""}}
-    for key, value in rule.items():
-        match key:
-            case "Id":
-                api_rule["ID"] = value
-            case "ExpirationInDays":
-                api_rule["Expiration"] = {"Days": value}
-            case _:
-                api_rule[key] = value
-    return api_rule
-
-
-def _cors_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """Return CloudFormation's rule in the words of S3's API."""
-    names = {"Id": "ID", "MaxAge": "MaxAgeSeconds"}
-    return {names.get(key, key): value for key, value in rule.items()}
-
-
-def _status(error: ClientError) -> int:
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-
-
-def _raise_unless_missing(error: ClientError) -> None:
-    """A configuration that was never set is answered with 404; anything else is a real error."""
-    if _status(error) != 404:
-        raise error
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m infra.provision", description="Make Slidehook's resources on an endpoint."
+        prog="python -m infra.local.provision", description="Make Slidehook's resources on an endpoint."
     )
     parser.add_argument("--prefix", default="slidehook", help="stands for the stack's name")
     parser.add_argument("--visibility", type=int, metavar="SECONDS", help="of every queue")

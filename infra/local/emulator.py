@@ -17,11 +17,11 @@ from pathlib import Path
 
 from localstack_client.config import get_service_endpoint
 
-from infra.children import LOOPBACK, Child, LocalError, free_port
+from infra.local.children import LOOPBACK, Child, LocalError, free_port
 
 REGION = "us-east-1"
 KINDS = ("ministack", "moto")
-_REQUIREMENTS = Path(__file__).with_name("emulator-requirements.txt")
+_REQUIREMENTS = Path(__file__).resolve().parents[1] / "emulator-requirements.txt"
 _TRIES = 3
 
 

@@ -1,6 +1,6 @@
 """Chalice's own local HTTP server for app.py, on loopback.
 
-    python -m infra.api --port 8000
+    python -m infra.local.api --port 8000
 
 Set right for use by more than one browser tab: the listen backlog, Nagle's algorithm (an answer in
 two segments otherwise waits 40 ms for an acknowledgement), and what API Gateway does and Chalice's
@@ -31,7 +31,7 @@ from chalice.local import (
 
 from chalicelib.core.web.authority import split_authority
 from chalicelib.entrypoints import pages
-from infra import template as templates
+from infra.deploy import template as templates
 
 HOST = "127.0.0.1"
 BODY_LIMIT_BYTES = 10 * 1024 * 1024
@@ -76,7 +76,7 @@ class Handler(ChaliceRequestHandler):
         return True
 
     def _send_error_response(self, error: LocalGatewayException) -> None:
-        """Answer an unknown address with the page for it, or as infra/resources.yaml has API Gateway answer."""
+        """Answer an unknown address with the page for it, or as infra/deploy/resources.yaml has API Gateway answer."""
         if not isinstance(error, ForbiddenError):
             self._send_http_response(error.CODE, {**error.headers, **NOSNIFF}, error.body)
             return
@@ -127,7 +127,7 @@ def create_server(port: int) -> LocalDevServer:
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until killed."""
-    parser = argparse.ArgumentParser(prog="python -m infra.api")
+    parser = argparse.ArgumentParser(prog="python -m infra.local.api")
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

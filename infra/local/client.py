@@ -16,7 +16,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from chalicelib.cli.progress import progress_bar
-from infra.children import LocalError
+from infra.local.children import LocalError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

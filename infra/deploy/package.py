@@ -1,6 +1,6 @@
 """Build what is deployed: the code, its libraries as a layer, and one CloudFormation template.
 
-    python -m infra.package [--out build/package] [--stage dev]
+    python -m infra.deploy.package [--out build/package] [--stage dev]
 
 Chalice does the packing and merges resources.yaml into its template. Added here: it needs no AWS
 account and no settings, the template holds no YAML aliases (CloudFormation knows none), and what
@@ -22,9 +22,9 @@ from typing import Any
 
 import yaml
 
-from infra import template as templates
+from infra.deploy import template as templates
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
 UNPACKED_LIMIT_BYTES = 250 * 1024 * 1024
 DIRECT_UPLOAD_LIMIT_BYTES = 50 * 1024 * 1024
@@ -134,7 +134,7 @@ def sizes(out: Path) -> Iterator[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m infra.package")
+    parser = argparse.ArgumentParser(prog="python -m infra.deploy.package")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "package")
     parser.add_argument("--stage", default="dev")
     options = parser.parse_args(arguments)

@@ -1,0 +1,1 @@
+"""The deployment package for AWS: template, code and layer."""
