@@ -168,8 +168,8 @@ def test_a_verification_that_finds_faults_does_not_look_well_and_offers_to_publi
     expect(page.locator(".job-head .state")).to_have_text("faults found")
     assert page.locator("progress.done").count() == 0
     found = page.locator(".notice.faults")
-    expect(found).to_contain_text("1 fault found: 1 missing. Readers see the slide as it is until")
-    expect(found.get_by_role("link", name="View")).to_have_attribute("href", re.compile(f"slide={job['id']}$"))
+    expect(found).to_contain_text("1 fault found: 1 missing. The published slide does not change")
+    expect(found.get_by_role("link", name="View slide")).to_have_attribute("href", re.compile(f"slide={job['id']}$"))
     listed = signed.open(f"/?session={system.session}&hook=verify").locator(".job", has_text="spoilt.svs")
     expect(listed.locator(".state")).to_have_text("faults found")
     expect(listed.get_by_role("progressbar")).to_have_class("faulty")
@@ -179,7 +179,7 @@ def test_a_verification_that_finds_faults_does_not_look_well_and_offers_to_publi
     expect(found).to_contain_text("The slide was republished by attempt 2")
     page.locator(".notice.success").get_by_role("link", name="View verification").click()
     expect(found).to_contain_text("The slide was republished by attempt 2")
-    found.get_by_role("link", name="View slide's job").click()
+    found.get_by_role("link", name="View upload job").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("spoilt.svs")
     expect(page.locator(".job-head .state")).to_have_text("done")
 
@@ -450,7 +450,7 @@ def test_a_card_follows_its_job_and_says_why_it_failed(signed: Visit, system: Lo
         expect(item).to_contain_text("Waiting for a worker")
     expect(item.get_by_role("alert")).to_be_visible(timeout=60_000)
     expect(item.locator(".state")).to_have_text("failed")
-    assert item.get_by_role("link", name="View").count() == 0
+    assert item.get_by_role("link", name=f"View {slide.name}").count() == 0
 
 
 # -- pictures --------------------------------------------------------------------------------------------------------------

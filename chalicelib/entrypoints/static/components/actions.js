@@ -22,7 +22,9 @@ export const ACTIONS = {
     ask: (target, isSingle) => ({
       title: `Retry ${target}?`,
       confirm: "Retry",
-      body: `${isSingle ? "The job is queued again and creates" : "The jobs are queued again and create"} only the missing tiles.`,
+      body: isSingle
+        ? "The job is queued again and creates only the missing tiles."
+        : "The jobs are queued again and create only the missing tiles.",
     }),
     run: (job) => post(job.links.retry),
     outcome: "queued again",
@@ -36,7 +38,8 @@ export const ACTIONS = {
       title: `Cancel ${target}?`,
       confirm: isSingle ? "Cancel job" : "Cancel jobs",
       dismiss: "Keep running",
-      body: "Workers stop after their current chunk, and tiles that are not published are deleted. Published slides do not change. A cancelled job can be retried.",
+      body: "Workers stop after their current chunk, and tiles that are not published are deleted. Published slides do "
+        + "not change. A cancelled job can be retried.",
     }),
     run: (job) => post(job.links.cancel),
     outcome: "cancelled",
@@ -48,7 +51,8 @@ export const ACTIONS = {
     ask: (target) => ({
       title: `Verify ${target}?`,
       confirm: "Verify",
-      body: "All tiles are read from the database and compared with the source. The slide stays available. Verifying a slide again adds an attempt to the same job.",
+      body: "All tiles are read from the database and compared with the source. The slide stays available. Verifying a "
+        + "slide again adds an attempt to the same job.",
       choice: "Republish the slide from its source if faults are found",
     }),
     run: (job, isChosen) => post("/hooks/verify", { job: job.id, repair: isChosen }),
@@ -63,7 +67,8 @@ export const ACTIONS = {
     ask: (target) => ({
       title: `Republish ${target}?`,
       confirm: "Republish",
-      body: "The slide is verified again. If faults remain, all tiles are created again from the source. The current tiles stay published until the new tiles are complete.",
+      body: "The slide is verified again. If faults remain, all tiles are created again from the source. The current "
+        + "tiles stay published until the new tiles are complete.",
     }),
     run: (job) => post("/hooks/verify", { job: job.verification.job, repair: true }),
     outcome: "being verified, and will be republished if faults remain",
@@ -76,7 +81,8 @@ export const ACTIONS = {
     ask: (target) => ({
       title: `Re-ingest ${target}?`,
       confirm: "Re-ingest",
-      body: "All tiles are created again from the current source. The current tiles stay published until the new tiles are complete.",
+      body: "All tiles are created again from the current source. The current tiles stay published until the new tiles "
+        + "are complete.",
     }),
     run: (job) => post("/hooks/upload", reingestParameters(job)),
     outcome: "queued again",
@@ -90,8 +96,10 @@ export const ACTIONS = {
       title: `Remove ${target} from its session?`,
       confirm: "Remove",
       body: isSingle
-        ? "The slide is unpublished immediately. Its tiles are deleted after 30 minutes. The file in S3 is kept and can be submitted again."
-        : "The slides are unpublished immediately. Their tiles are deleted after 30 minutes. The files in S3 are kept and can be submitted again.",
+        ? "The slide is unpublished immediately. Its tiles are deleted after 30 minutes. The file in S3 is kept and can "
+          + "be submitted again."
+        : "The slides are unpublished immediately. Their tiles are deleted after 30 minutes. The files in S3 are kept "
+          + "and can be submitted again.",
     }),
     run: (job) => post("/hooks/remove", { session: job.destination.session, views: [job.result.view] }),
     outcome: "removed",
@@ -147,7 +155,8 @@ function confirmFor(action, targets, skipped) {
       !isSingle && h("ul", { class: "list" },
         targets.slice(0, LISTED_JOBS).map((job) => h("li", { class: "break-anywhere" }, jobFileName(job))),
         targets.length > LISTED_JOBS && h("li", { class: "muted" }, `and ${number(targets.length - LISTED_JOBS)} more`)),
-      skipped > 0 && h("p", { class: "muted small" }, `The action does not apply to ${count(skipped, "other selected job")}.`),
+      skipped > 0 &&
+        h("p", { class: "muted small" }, `The action does not apply to ${count(skipped, "other selected job")}.`),
       question.choice && h("label", { class: "row" }, checkbox, question.choice),
     ],
   });
@@ -159,7 +168,8 @@ function showOutcome(action, responses, name) {
   const link = done === 1
     ? one && h("a", { href: jobUrl(responses[0]) }, one)
     : several && h("a", { href: apiUrl(path) }, several);
-  const text = name ? `${name} is ${action.outcome}.` : `${count(done, "job")} ${done === 1 ? "is" : "are"} ${action.outcome}.`;
+  const subject = name ? `${name} is` : `${count(done, "job")} ${done === 1 ? "is" : "are"}`;
+  const text = `${subject} ${action.outcome}.`;
   showNotice(text, { kind: "success", key: "done", seconds: link ? 20 : 6, details: link || null });
   announce(text);
 }
@@ -187,9 +197,10 @@ export async function redrive(visibleJobs, session) {
     confirm: "Redrive",
     read: () => boxes.filter(({ input }) => input.checked).map(({ code }) => code),
     body: [
-      h("p", null, "Failed jobs with the selected error codes are queued again, including jobs on other pages. They create only the missing tiles."),
-      h("div", { class: "list" }, boxes.map((box) =>
-        h("label", { class: "row" }, box.input, h("code", null, box.code), hint(box) && h("span", { class: "muted" }, hint(box))))),
+      h("p", null, "Failed jobs with the selected error codes are queued again, including jobs on other pages. They ",
+        "create only the missing tiles."),
+      h("div", { class: "list" }, boxes.map((box) => h("label", { class: "row" },
+        box.input, h("code", null, box.code), hint(box) && h("span", { class: "muted" }, hint(box))))),
     ],
   });
   if (!selected || !selected.length) return false;

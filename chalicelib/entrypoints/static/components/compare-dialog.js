@@ -28,7 +28,8 @@ export async function openCompareDialog(slide, onSelect) {
   try {
     const { slides } = await get(`/sessions/${slide.session}/slides`);
     const others = slides.filter((each) => each.slide && each.job !== slide.job);
-    render(list, others.length ? others.map((each) => choice(each, onSelect)) : message("No other slides in this session."));
+    const choices = others.map((each) => choice(each, onSelect));
+    render(list, choices.length ? choices : message("No other slides in this session."));
   } catch (error) {
     render(list, message(sentence(toProblem(error).message)));
   }

@@ -22,7 +22,8 @@ export function createDestinationForm(onChange) {
     try {
       collections = (await get("/collections")).collections;
       problem = null;
-      const sessions = collections.flatMap((each) => each.sessions.map((session) => ({ collection: each.id, session: session.id })));
+      const sessions = collections.flatMap((collection) =>
+        collection.sessions.map((session) => ({ collection: collection.id, session: session.id })));
       if (!sessions.some(({ session }) => session === destination.session)) destination = defaultDestination(sessions);
     } catch (error) {
       problem = toProblem(error);
@@ -66,7 +67,8 @@ export function createDestinationForm(onChange) {
   function content() {
     if (problem) {
       return [
-        h("p", { class: "text-error", role: "alert" }, `Collections could not be loaded: ${problem.message} ${problem.hint}`),
+        h("p", { class: "text-error", role: "alert" },
+          `Collections could not be loaded: ${problem.message} ${problem.hint}`),
         h("button", { type: "button", onclick: load }, "Retry"),
       ];
     }

@@ -24,7 +24,8 @@ export function factsSection(job, sessionLabel) {
       fact("ETag", mono(source.etag.replaceAll('"', ""))),
       fact("Last modified", source.last_modified_at && timeAgo(source.last_modified_at))),
     group("Destination",
-      fact("Session", sessionLabel && destination.session && h("a", { href: pageUrl("session", { id: destination.session }) }, sessionLabel)),
+      fact("Session", sessionLabel && destination.session &&
+        h("a", { href: pageUrl("session", { id: destination.session }) }, sessionLabel)),
       fact("Image", job.result && mono(job.result.image)),
       fact("Replaces image", mono(destination.mongo_collection)),
       fact("Options", optionTexts(job.options).join(", ") || "Default options")),
@@ -33,7 +34,8 @@ export function factsSection(job, sessionLabel) {
       fact("Hook", job.hook),
       fact("Submitted", timeAgo(job.submitted_at)),
       fact("Last updated", timeAgo(job.updated_at)),
-      fact("JSON", h("a", { href: apiUrl(job.links.self) }, "status"), ", ", h("a", { href: apiUrl(`/jobs/${job.id}/map`) }, "map"))),
+      fact("JSON", h("a", { href: apiUrl(job.links.self) }, "status"), ", ",
+        h("a", { href: apiUrl(`/jobs/${job.id}/map`) }, "map"))),
   ];
 }
 

@@ -39,7 +39,8 @@ export function createStateTabs(onChange) {
 
 /** Return the filter form. On a small screen it is collapsed. */
 export function createFilterForm(onChange) {
-  const form = h("form", { class: "filters", role: "search", "aria-label": "Filters", onsubmit: (event) => event.preventDefault() });
+  const onsubmit = (event) => event.preventDefault();
+  const form = h("form", { class: "filters", role: "search", "aria-label": "Filters", onsubmit });
   const smallScreen = matchMedia("(max-width: 44rem)");
   const element = h("details", { class: "filter-panel", open: !smallScreen.matches }, h("summary", null, "Filters"), form);
   smallScreen.addEventListener("change", () => (element.open = !smallScreen.matches));
@@ -60,7 +61,8 @@ export function createFilterForm(onChange) {
       select("since", "Submitted", periodOptions(filters, isCustom), (since) => onChange({ since, from: "", to: "" })),
       isCustom && dateField("From", filters.from, (from) => onChange({ since: "between", from })),
       isCustom && dateField("To (inclusive)", filters.to, (to) => onChange({ since: "between", to })),
-      FORM_FILTERS.some((name) => filters[name]) && h("button", { type: "button", class: "plain", onclick: clear }, "Clear filters"),
+      FORM_FILTERS.some((name) => filters[name]) &&
+        h("button", { type: "button", class: "plain", onclick: clear }, "Clear filters"),
     );
   }
 

@@ -30,12 +30,15 @@ export function attemptsSection(job) {
 function attemptItem(job, attempt) {
   const isResult = attempt.outcome === "done" && attempt.attempt === job.attempt;
   const duration = (Date.parse(attempt.ended_at) - Date.parse(attempt.started_at)) / 1000;
-  return h("li", { class: isResult && hasFaults(job) ? "done faulty" : attempt.outcome, "data-key": `attempt ${attempt.attempt}` },
+  const className = isResult && hasFaults(job) ? "done faulty" : attempt.outcome;
+  const end = attempt.ended_at
+    ? [" to ", timeOfDay(attempt.ended_at), ` · ${seconds(duration)}`]
+    : [" · ", timeAgo(attempt.started_at)];
+  return h("li", { class: className, "data-key": `attempt ${attempt.attempt}` },
     h("div", { class: "row" },
       h("strong", null, `Attempt ${attempt.attempt}`),
       isResult ? stateBadge(job) : h("span", { class: `state ${attempt.outcome}` }, attempt.outcome),
-      h("span", { class: "muted small number" }, timeOfDay(attempt.started_at),
-        attempt.ended_at ? [" to ", timeOfDay(attempt.ended_at), ` · ${seconds(duration)}`] : [" · ", timeAgo(attempt.started_at)])),
+      h("span", { class: "muted small number" }, timeOfDay(attempt.started_at), end)),
     attempt.error && h("p", { class: "small break-anywhere" }, `${sentence(attempt.error.message)} `,
       h("span", { class: "muted" }, attempt.error.hint), " ", h("code", null, attempt.error.code)));
 }
@@ -63,10 +66,12 @@ export function createLog(element) {
     if (!job.links.events) return null;
     keepAtBottom();
     return [
-      h("div", { class: "head" }, h("h2", null, "Log"), h("a", { class: "small", href: apiUrl(job.links.events) }, "View as JSON")),
+      h("div", { class: "head" },
+        h("h2", null, "Log"), h("a", { class: "small", href: apiUrl(job.links.events) }, "View as JSON")),
       problem && h("p", { class: "small text-error" }, `The log could not be loaded: ${problem.message}`),
       events.length
-        ? h("ul", { class: "lines small", "aria-label": "Log", tabindex: "0" }, events.map((event, index) => eventItem(job, event, index)))
+        ? h("ul", { class: "lines small", "aria-label": "Log", tabindex: "0" },
+            events.map((event, index) => eventItem(job, event, index)))
         : !problem && h("p", { class: "muted small" }, "No events."),
     ];
   }
@@ -110,7 +115,8 @@ function eventFigures(event, total) {
   return [
     event.chunk !== undefined && !total && `chunk ${event.chunk}`,
     // In a chunk event, `chunks` is the number of chunks that are done.
-    event.chunks !== undefined && (total ? `${number(event.chunks)} of ${count(total, "chunk")}` : count(event.chunks, "chunk")),
+    event.chunks !== undefined &&
+      (total ? `${number(event.chunks)} of ${count(total, "chunk")}` : count(event.chunks, "chunk")),
     event.tiles !== undefined && count(event.tiles, "tile"),
     event.tiles_bad > 0 && `${event.tiles_bad} damaged`,
     event.source_bytes !== undefined && bytes(event.source_bytes),
@@ -132,8 +138,12 @@ export function callbacksSection(deliveries, onReplay) {
           type: "button", class: "plain", "aria-label": `Resend ${delivery.type} to ${delivery.receiver}`,
           ...requireScope("submit"), onclick: () => onReplay(delivery),
         }, "Resend")),
-      h("ul", { class: "small muted" }, delivery.tries.map((attempt) => h("li", { class: "break-anywhere" }, timeOfDay(attempt.at),
-        ` · ${[attempt.status || "no response", attempt.error, `${attempt.milliseconds} ms`].filter(Boolean).join(" · ")}`))),
+      h("ul", { class: "small muted" }, delivery.tries.map(deliveryAttempt)),
       delivery.next_at && h("p", { class: "small muted" }, "Next attempt at ", timeOfDay(delivery.next_at))))),
   ];
+}
+
+function deliveryAttempt({ at, status, error, milliseconds }) {
+  const result = [status || "no response", error, `${milliseconds} ms`].filter(Boolean);
+  return h("li", { class: "break-anywhere" }, timeOfDay(at), ` · ${result.join(" · ")}`);
 }

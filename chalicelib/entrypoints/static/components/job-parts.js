@@ -16,6 +16,10 @@ const METHOD_LABELS = {
 };
 const FAULT_LABELS = { missing: "missing", altered: "altered", doubled: "duplicated", unexpected: "unexpected" };
 
+/** Return the head of a table of levels. */
+export const tableHead = (names) =>
+  h("thead", null, h("tr", null, names.map((name) => h("th", { scope: "col" }, name))));
+
 export const isActive = (job) => ACTIVE_STATES.has(job.state);
 export const jobFileName = (job) => fileName(job.source.key);
 export const jobTitle = (job) => (job.hook === "upload" ? jobFileName(job) : `${job.hook} ${jobFileName(job)}`);
@@ -31,7 +35,8 @@ export function faultCount({ verification }) {
 
 export function faultSummary(job) {
   const kinds = Object.entries(FAULT_LABELS).filter(([kind]) => job.verification[kind]);
-  return `${count(faultCount(job), "fault")} found: ${kinds.map(([kind, label]) => `${number(job.verification[kind])} ${label}`).join(", ")}`;
+  const counts = kinds.map(([kind, label]) => `${number(job.verification[kind])} ${label}`);
+  return `${count(faultCount(job), "fault")} found: ${counts.join(", ")}`;
 }
 
 export const hasFaults = (job) => job.state === "done" && job.verification?.intact === false;
@@ -102,5 +107,6 @@ export function errorMessage(job) {
   const error = job.error || job.last_transient_error;
   if (!error) return null;
   return h("p", { class: `job-error small break-anywhere ${job.error ? "error" : "warning"}` },
-    h("strong", null, job.error ? "" : "Retried: "), `${sentence(error.message)} `, h("span", { class: "muted" }, error.hint));
+    h("strong", null, job.error ? "" : "Retried: "), `${sentence(error.message)} `,
+    h("span", { class: "muted" }, error.hint));
 }

@@ -2,7 +2,9 @@
 import { pageUrl } from "../lib/api.js";
 import { h } from "../lib/dom.js";
 import { bytes, count, dollars, number, percent, seconds } from "../lib/format.js";
-import { durationSeconds, faultCount, faultSummary, isActive, methodLabel, progressText, stateClass } from "./job-parts.js";
+import {
+  durationSeconds, faultCount, faultSummary, isActive, methodLabel, progressText, stateClass, tableHead,
+} from "./job-parts.js";
 
 const UNKNOWN = "–";
 
@@ -26,7 +28,8 @@ export function progressSection(job, cost) {
       job.state === "tiling"
         ? figure("Time left", job.eta_seconds === null ? UNKNOWN : seconds(job.eta_seconds))
         : figure("Duration", duration === null ? UNKNOWN : seconds(duration)),
-      cost && figure(isActive(job) ? "Cost so far" : "Cost", dollars(cost.dollars), `${seconds(cost.worker_seconds)} compute time`)),
+      cost && figure(isActive(job) ? "Cost so far" : "Cost", dollars(cost.dollars),
+        `${seconds(cost.worker_seconds)} compute time`)),
   ];
 }
 
@@ -38,7 +41,8 @@ const figure = (name, value, detail = "") =>
 /** Return the pyramid of a job: preview and map, the table of levels, and damaged tiles. */
 export function pyramidSection(job, progressMap, { preview, map }) {
   if (!job.levels.length) {
-    return isActive(job) ? [h("h2", null, "Pyramid"), h("p", { class: "muted" }, "Available after the header is read.")] : null;
+    if (!isActive(job)) return null;
+    return [h("h2", null, "Pyramid"), h("p", { class: "muted" }, "Available after the header is read.")];
   }
   map.update(job, progressMap);
   return [
@@ -59,7 +63,7 @@ function levelTable(job, progressMap) {
   };
   return h("table", { class: "levels number" },
     h("caption", { class: "visually-hidden" }, "Levels, full resolution first"),
-    h("thead", null, h("tr", null, ["Level", "Size (px)", "Tiles", "Done", "Method"].map((name) => h("th", { scope: "col" }, name)))),
+    tableHead(["Level", "Size (px)", "Tiles", "Done", "Method"]),
     h("tbody", null, job.levels.map((level) => h("tr", null,
       h("th", { scope: "row" }, level.level),
       h("td", null, `${number(level.width_px)} × ${number(level.height_px)}`),
@@ -69,6 +73,8 @@ function levelTable(job, progressMap) {
       h("td", null, methodLabel(level.method))))));
 }
 
+const position = ({ level, column, row }) => `Level ${level}, column ${column}, row ${row}`;
+
 function badTileList({ bad_tiles: badTiles, options }) {
   const more = badTiles.count - badTiles.items.length;
   return h("details", { class: "bad-tiles" },
@@ -77,7 +83,7 @@ function badTileList({ bad_tiles: badTiles, options }) {
       h("span", { class: "muted" }, options.on_bad_tile === "skip" ? ", omitted" : ", shown blank")),
     h("ul", { class: "small" },
       badTiles.items.map((tile) =>
-        h("li", { class: "break-anywhere" }, `Level ${tile.level}, column ${tile.column}, row ${tile.row}, byte ${number(tile.offset)}: ${tile.reason}`)),
+        h("li", { class: "break-anywhere" }, `${position(tile)}, byte ${number(tile.offset)}: ${tile.reason}`)),
       more > 0 && h("li", { class: "muted" }, `and ${number(more)} more`)));
 }
 
@@ -97,11 +103,13 @@ export function verificationSection(job) {
 
 function verificationResult(job) {
   const { intact, faults } = job.verification;
-  if (intact === null) return h("p", { class: "muted" }, isActive(job) ? "Comparing tiles." : "The verification ended without a result.");
+  if (intact === null) {
+    return h("p", { class: "muted" }, isActive(job) ? "Comparing tiles." : "The verification ended without a result.");
+  }
   if (intact) return h("p", { class: "verdict text-success" }, "All tiles are present and match the source.");
   return [
     h("p", { class: "verdict text-warning" }, `${faultSummary(job)}.`),
     h("ul", { class: "small lines" }, faults.map((fault) =>
-      h("li", null, `Level ${fault.level}, column ${fault.column}, row ${fault.row}: ${fault.fault} `, h("code", null, fault.name)))),
+      h("li", null, `${position(fault)}: ${fault.fault} `, h("code", null, fault.name)))),
   ];
 }

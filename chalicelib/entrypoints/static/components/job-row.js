@@ -13,20 +13,22 @@ const ROW_ACTIONS = ["cancel", "retry"];
  *  of an action and the job. */
 export function jobRow(job, { collections, isSelected, onSelect, onAction }) {
   const name = jobTitle(job);
+  const link = { href: job.result ? viewerUrl(job) : jobUrl(job), tabindex: "-1", "aria-hidden": "true" };
+  const actions = ROW_ACTIONS.filter((action) => ACTIONS[action].appliesTo(job));
   return h("div", { class: "job", role: "listitem", "data-key": job.id },
     h("input", {
       type: "checkbox", checked: isSelected, "aria-label": `Select ${name}`,
       onchange: (event) => onSelect(job.id, event.target.checked),
     }),
-    h("a", { class: "thumbnail-link", href: job.result ? viewerUrl(job) : jobUrl(job), tabindex: "-1", "aria-hidden": "true" },
-      jobThumbnail(job)),
+    h("a", { class: "thumbnail-link", ...link }, jobThumbnail(job)),
     h("div", { class: "description" },
       h("a", { class: "name break-anywhere", href: jobUrl(job) }, fileLabel(jobFileName(job))),
       h("p", { class: "small muted" }, details(job, collections))),
-    h("div", { class: "status" }, stateBadge(job), h("p", { class: "small muted" }, timeAgo(job.ended_at || job.updated_at))),
+    h("div", { class: "status" },
+      stateBadge(job), h("p", { class: "small muted" }, timeAgo(job.ended_at || job.updated_at))),
     progressBar(job),
     h("div", { class: "row-actions" },
-      ROW_ACTIONS.filter((action) => ACTIONS[action].appliesTo(job)).map((action) => actionButton(action, job, name, onAction)),
+      actions.map((action) => actionButton(action, job, name, onAction)),
       job.result && job.hook === "upload" &&
         h("a", { class: "button plain", href: viewerUrl(job), "aria-label": `View ${jobFileName(job)}` }, "View")),
     errorMessage(job),
@@ -44,7 +46,8 @@ const details = (job, collections) => [
 function actionButton(action, job, name, onAction) {
   const { label, scope } = ACTIONS[action];
   return h("button", {
-    type: "button", class: "plain", "aria-label": `${label} ${name}`, ...requireScope(scope), onclick: () => onAction(action, job),
+    type: "button", class: "plain", "aria-label": `${label} ${name}`, ...requireScope(scope),
+    onclick: () => onAction(action, job),
   }, label);
 }
 
@@ -66,8 +69,15 @@ function destinationLabel(job, collections) {
 }
 
 /** Return placeholders of rows that are not loaded yet. */
-export const skeletonRows = (rows) =>
-  Array.from({ length: rows }, (_, index) => h("div", { class: "job", "data-key": `skeleton ${index}`, "aria-hidden": "true" },
-    h("span", { class: "skeleton box" }), h("span", { class: "skeleton thumbnail" }),
-    h("div", { class: "description" }, h("span", { class: "skeleton" }, "\u00a0"), h("span", { class: "skeleton small" }, "\u00a0")),
-    h("span", { class: "skeleton state" }, "\u00a0"), h("span", { class: "skeleton progress" }, "\u00a0"), h("span")));
+export const skeletonRows = (rows) => Array.from({ length: rows }, (_, index) => skeletonRow(index));
+
+const skeletonRow = (index) =>
+  h("div", { class: "job", "data-key": `skeleton ${index}`, "aria-hidden": "true" },
+    h("span", { class: "skeleton box" }),
+    h("span", { class: "skeleton thumbnail" }),
+    h("div", { class: "description" }, skeletonLine(), skeletonLine("small")),
+    skeletonLine("state"),
+    skeletonLine("progress"),
+    h("span"));
+
+const skeletonLine = (kind = "") => h("span", { class: `skeleton ${kind}` }, "\u00a0");

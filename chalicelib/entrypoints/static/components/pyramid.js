@@ -38,12 +38,14 @@ function levelFigure(job, level, tilePx, badTiles) {
   const total = planned ? planned.tiles : level.columns * level.rows;
   const share = total ? percent(level.tiles_done, total) : 100;
   const damaged = badTiles.length ? `, ${badTiles.length} damaged` : "";
+  const cellSize = level.side > 1 ? `One cell: ${level.side} × ${level.side} tiles` : null;
   const label = `Level ${level.level}: ${number(level.tiles_done)} of ${number(total)} tiles, ${share} %${damaged}`;
   return h("figure", { "data-key": `level ${level.level}` },
     h("div", { class: "grid", "data-width": width, "data-height": height },
-      h("canvas", { role: "img", "aria-label": label, title: level.side > 1 ? `One cell: ${level.side} × ${level.side} tiles` : null }),
+      h("canvas", { role: "img", "aria-label": label, title: cellSize }),
       badTiles.map((tile) => badTileMark(tile, level))),
-    h("figcaption", { class: "small muted number" }, h("span", null, level.level), share < 100 && h("span", null, `${share} %`)));
+    h("figcaption", { class: "small muted number" },
+      h("span", null, level.level), share < 100 && h("span", null, `${share} %`)));
 }
 
 function badTileMark(tile, level) {

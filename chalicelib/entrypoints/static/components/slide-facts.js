@@ -15,11 +15,12 @@ export function slideFacts(slide) {
 }
 
 /** Return a note on the colour profile of a slide, null if it has none. */
-export const colourProfileNote = (slide) =>
-  slide.icc && h("details", { class: "note" },
+export const colourProfileNote = ({ icc }) =>
+  icc && h("details", { class: "note" },
     h("summary", null, "Colour profile"),
     h("div", { class: "card" },
-      h("p", null, "This slide contains a colour profile of its scanner. The viewer does not apply it: colours are shown as stored and may differ from those in the scanner's own viewer."),
-      h("p", null, h("a", { href: slide.icc.href, download: "profile.icc" }, `Download profile (${bytes(slide.icc.bytes)})`)),
+      h("p", null, "This slide contains a colour profile of its scanner. The viewer does not apply it: colours are shown ",
+        "as stored and may differ from those in the scanner's own viewer."),
+      h("p", null, h("a", { href: icc.href, download: "profile.icc" }, `Download profile (${bytes(icc.bytes)})`)),
     ),
   );

@@ -1,7 +1,9 @@
 // Card of a submitted slide: upload, inspection, and its job.
 import { h } from "../lib/dom.js";
 import { bytes, count, dollars, fileLabel, number, percent, seconds, sentence } from "../lib/format.js";
-import { isActive, jobFileName, jobUrl, methodLabel, progressBar, stateBadge, viewerUrl } from "./job-parts.js";
+import {
+  isActive, jobFileName, jobUrl, methodLabel, progressBar, stateBadge, tableHead, viewerUrl,
+} from "./job-parts.js";
 
 const UPLOAD_STAGES = ["waiting", "sending"];
 
@@ -10,7 +12,8 @@ const UPLOAD_STAGES = ["waiting", "sending"];
  *  `submission.stage` is waiting, sending, inspecting, inspected, submitting, submitted, refused or failed. */
 export function submissionCard(submission, actions) {
   const { stage, name, size, job, inspection, problem, refusal } = submission;
-  return h("article", { class: `card submission ${stage} ${job?.state || ""}`, "data-key": submission.id, "aria-label": name },
+  const className = `card submission ${stage} ${job?.state || ""}`;
+  return h("article", { class: className, "data-key": submission.id, "aria-label": name },
     h("div", { class: "submission-head" },
       h("h3", { class: "break-anywhere" }, fileLabel(name)),
       size && h("span", { class: "muted small number" }, bytes(size)),
@@ -21,19 +24,21 @@ export function submissionCard(submission, actions) {
     refusal && h("p", { class: "text-error break-anywhere", role: "alert" },
       h("strong", null, submission.source && !submission.publishesAutomatically ? "Cannot be published: " : "Rejected: "),
       `${sentence(refusal.message)} `, refusal.hint),
-    problem && stage === "failed" && h("p", { class: "text-error break-anywhere", role: "alert" }, `${sentence(problem.message)} `, problem.hint),
+    problem && stage === "failed" &&
+      h("p", { class: "text-error break-anywhere", role: "alert" }, `${sentence(problem.message)} `, problem.hint),
     inspection?.verdict === "publish" && inspectionDetails(inspection, stage === "inspected"),
     job && jobOutcome(submission));
 }
 
 function uploadProgress({ name, size, stage, transfer }) {
   const hasStarted = Boolean(transfer?.upload);
+  const text = stage === "waiting" ? "Waiting" : hasStarted ? uploadText(transfer, size) : "Starting";
   return h("div", { class: "progress" },
     h("progress", {
       max: size, value: hasStarted ? transfer.sent : 0, "aria-label": `Upload of ${name}`,
       "aria-valuetext": hasStarted ? `${percent(transfer.sent, size)} %` : "not started",
     }),
-    h("p", { class: "small muted number" }, stage === "waiting" ? "Waiting" : hasStarted ? uploadText(transfer, size) : "Starting"));
+    h("p", { class: "small muted number" }, text));
 }
 
 function uploadText({ sent, speed, state, resumedBytes }, size) {
@@ -73,13 +78,14 @@ function buttons(submission, actions) {
 
 function jobOutcome({ job, wasPublished }) {
   const problem = job.error || job.last_transient_error;
-  const isPublished = job.state === "done";
+  const label = wasPublished ? "Already published" : "Published";
   return [
     h("div", { class: "row" },
-      isPublished ? h("strong", { class: "text-success" }, wasPublished ? "Already published" : "Published") : stateBadge(job),
+      job.state === "done" ? h("strong", { class: "text-success" }, label) : stateBadge(job),
       h("div", { class: "row end" },
         h("a", { href: jobUrl(job) }, "View job"),
-        job.result && h("a", { class: "button primary", href: viewerUrl(job), "aria-label": `View ${jobFileName(job)}` }, "View"))),
+        job.result &&
+          h("a", { class: "button primary", href: viewerUrl(job), "aria-label": `View ${jobFileName(job)}` }, "View"))),
     isActive(job) && progressBar(job),
     problem && h("p", { class: `break-anywhere ${job.error ? "text-error" : "muted"}`, role: job.error ? "alert" : null },
       !job.error && h("strong", null, "Retried: "), `${sentence(problem.message)} `, problem.hint),
@@ -90,6 +96,7 @@ function jobOutcome({ job, wasPublished }) {
 function inspectionDetails(inspection, isOpen) {
   const { estimate, slide, levels } = inspection;
   const duration = seconds(estimate.seconds).replace(/^(?!<)/, "~ ");
+  const size = `${count(inspection.tiles, "tile")} in ${count(levels.length, "level")}`;
   const facts = [
     slide.vendor,
     slide.magnification && `${slide.magnification}×`,
@@ -100,12 +107,11 @@ function inspectionDetails(inspection, isOpen) {
   return h("details", { class: "inspection", open: isOpen },
     h("summary", null,
       h("strong", { class: "number" }, `${number(inspection.width_px)} × ${number(inspection.height_px)} px`),
-      h("span", { class: "muted number" },
-        ` · ${count(inspection.tiles, "tile")} in ${count(levels.length, "level")} · ${duration} · ${dollars(estimate.dollars)}`)),
+      h("span", { class: "muted number" }, ` · ${[size, duration, dollars(estimate.dollars)].join(" · ")}`)),
     h("p", { class: "small muted" }, facts.filter(Boolean).join(" · ")),
     h("table", { class: "levels number" },
       h("caption", { class: "visually-hidden" }, "Levels, full resolution first"),
-      h("thead", null, h("tr", null, ["Level", "Size (px)", "Tiles", "Compression", "Method"].map((name) => h("th", { scope: "col" }, name)))),
+      tableHead(["Level", "Size (px)", "Tiles", "Compression", "Method"]),
       h("tbody", null, levels.map(levelRow))),
     h("p", { class: "small muted" }, `${seconds(estimate.worker_seconds)} compute time. The cost covers AWS, not MongoDB.`));
 }

@@ -25,7 +25,8 @@ export function createViewSync(panes) {
   function follow(leader) {
     const current = panes[leader].position();
     const { first, second, ratio, rotation } = start;
-    const [from, to, scale, angle] = leader === 0 ? [first, second, 1 / ratio, -rotation] : [second, first, ratio, rotation];
+    const [from, to, scale, angle] =
+      leader === 0 ? [first, second, 1 / ratio, -rotation] : [second, first, ratio, rotation];
     const [x, y] = [(current.x - from.x) * scale, (current.y - from.y) * scale];
     const radians = (angle * Math.PI) / 180;
     const [cosine, sine] = [Math.cos(radians), Math.sin(radians)];

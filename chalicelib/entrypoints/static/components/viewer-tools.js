@@ -54,7 +54,8 @@ export function showShortcuts() {
     title: "Keyboard shortcuts",
     content: (heading) => h("form", { method: "dialog" },
       heading,
-      h("dl", { class: "keys" }, SHORTCUTS.map(([keys, action]) => [h("dt", null, h("kbd", null, keys)), h("dd", null, action)])),
+      h("dl", { class: "keys" },
+        SHORTCUTS.map(([keys, action]) => [h("dt", null, h("kbd", null, keys)), h("dd", null, action)])),
       h("div", { class: "buttons" }, h("button", { class: "primary" }, "Close")),
     ),
   });

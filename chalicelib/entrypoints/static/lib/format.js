@@ -41,7 +41,8 @@ const fullDate = (date) => new Date(date).toLocaleString(undefined, { dateStyle:
 export const timeAgo = (date) => h("time", { datetime: date, title: fullDate(date) }, elapsed(date));
 
 /** Return the time of day of a date. The title contains the date with its time zone. */
-export const timeOfDay = (date) => h("time", { datetime: date, title: fullDate(date) }, new Date(date).toLocaleTimeString());
+export const timeOfDay = (date) =>
+  h("time", { datetime: date, title: fullDate(date) }, new Date(date).toLocaleTimeString());
 
 /** Return a message as a sentence: with a full stop, and a capital letter unless it begins with a name. */
 export const sentence = (text) =>

@@ -94,7 +94,8 @@ export class Transfer {
   async start() {
     const { collection, session } = this;
     const stored = storedUploads()[this.fingerprint];
-    if (stored && stored.collection === collection && stored.session === session && (await this.resumeStored(stored))) return;
+    const isSameSession = stored && stored.collection === collection && stored.session === session;
+    if (isSameSession && (await this.resumeStored(stored))) return;
     const created = await post("/uploads", { file_name: this.file.name, size_bytes: this.file.size, collection, session });
     this.upload = { ...created, collection, session, name: this.file.name, size: this.file.size, at: Date.now() };
     storeUpload(this.fingerprint, this.upload);

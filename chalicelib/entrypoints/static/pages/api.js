@@ -48,7 +48,8 @@ function descriptionText(schema, description = "") {
 }
 
 const schemaLinks = (schema) =>
-  (schema.oneOf || [schema]).filter((each) => each.$ref).map((each) => h("a", { href: `#schema-${schemaName(each)}` }, schemaName(each)));
+  (schema.oneOf || [schema]).filter((each) => each.$ref).map(schemaName)
+    .map((name) => h("a", { href: `#schema-${name}` }, name));
 
 // -- tables ------------------------------------------------------------------------------------------------------------
 
@@ -65,19 +66,22 @@ function table(caption, headings, rows) {
 function fieldRows(schema) {
   const required = new Set(schema.required || []);
   const fields = Object.entries(schema.properties || {});
-  return requiredFirst(fields, ([name]) => required.has(name)).map(([name, field]) =>
-    [h("code", null, name), typeText(field), required.has(name) ? "yes" : "", descriptionText(field, field.description)]);
+  return requiredFirst(fields, ([name]) => required.has(name)).map(([name, field]) => [
+    h("code", null, name), typeText(field), required.has(name) ? "yes" : "", descriptionText(field, field.description),
+  ]);
 }
 
 const parameterRows = (parameters) =>
-  requiredFirst(parameters, (each) => each.required).map((each) =>
-    [h("code", null, each.name), each.in, typeText(each.schema), each.required ? "yes" : "", descriptionText(each.schema, each.description)]);
+  requiredFirst(parameters, ({ required }) => required).map(({ name, in: location, schema, required, description }) => [
+    h("code", null, name), location, typeText(schema), required ? "yes" : "", descriptionText(schema, description),
+  ]);
 
-const requiredFirst = (entries, isRequired) => [...entries.filter(isRequired), ...entries.filter((each) => !isRequired(each))];
+const requiredFirst = (entries, isRequired) =>
+  [...entries.filter(isRequired), ...entries.filter((each) => !isRequired(each))];
 
 const responseRows = (responses) =>
-  Object.entries(responses).sort().map(([status, response]) =>
-    [status, response.description, Object.entries(response.content || {}).map(mediaType), Object.keys(response.headers || {}).join(", ")]);
+  Object.entries(responses).sort().map(([status, { description, content = {}, headers = {} }]) =>
+    [status, description, Object.entries(content).map(mediaType), Object.keys(headers).join(", ")]);
 
 function mediaType([name, { schema }]) {
   const links = name === PROBLEM_MEDIA_TYPE ? [] : schemaLinks(schema || {});
@@ -116,7 +120,9 @@ const schemaDetails = ([name, schema]) =>
   h("details", { id: `schema-${name}` },
     h("summary", null, name),
     schema.description && h("p", null, schema.description),
-    schema.enum ? h("p", null, schema.enum.join(", ")) : table("Fields", ["Field", "Type", "Always present", "Description"], fieldRows(schema)));
+    schema.enum
+      ? h("p", null, schema.enum.join(", "))
+      : table("Fields", ["Field", "Type", "Always present", "Description"], fieldRows(schema)));
 
 function draw(api) {
   render(document.getElementById("groups"), api.tags.map((tag) => [h("a", { href: `#group-${tag.name}` }, tag.name), " "]));

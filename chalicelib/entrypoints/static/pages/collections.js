@@ -52,7 +52,7 @@ function draw() {
   if (!collections) return;
   const text = search.value.trim();
   writeUrl(text);
-  const shown = text ? collections.map((each) => ({ ...each, sessions: matchingSessions(each, text) })).filter((each) => each.sessions.length) : collections;
+  const shown = text ? matching(text.toLowerCase()) : collections;
   render(list, shown.length ? shown.map(collectionCard) : emptyState(text));
   for (const each of list.querySelectorAll("[data-session]")) observer.observe(each);
 }
@@ -64,8 +64,13 @@ function writeUrl(text) {
   if (url.href !== location.href) history.replaceState(null, "", url);
 }
 
-const matchingSessions = (collection, text) =>
-  collection.sessions.filter((session) => `${collection.label} ${session.label}`.toLowerCase().includes(text.toLowerCase()));
+/** Return the collections with those sessions whose label, or the collection's label, contains a text. */
+function matching(text) {
+  const isMatch = (collection, session) => `${collection.label} ${session.label}`.toLowerCase().includes(text);
+  const filtered = collections.map((collection) =>
+    ({ ...collection, sessions: collection.sessions.filter((session) => isMatch(collection, session)) }));
+  return filtered.filter((collection) => collection.sessions.length);
+}
 
 function emptyState(text) {
   const clear = () => {
@@ -81,7 +86,8 @@ function emptyState(text) {
   return h("div", { class: "card empty-state" },
     s("svg", { viewBox: "0 0 48 48", "aria-hidden": "true" }, s("path", { fill: "currentColor", d: SLIDE_PATH })),
     h("h2", null, "No collections"),
-    h("p", null, "Create collections and sessions in SlideAtlas. ", h("code", null, "make run"), " creates one of each on this machine."));
+    h("p", null, "Create collections and sessions in SlideAtlas. ", h("code", null, "make run"),
+      " creates one of each on this machine."));
 }
 
 const collectionCard = (collection) =>
@@ -101,7 +107,8 @@ const sessionItem = (session) =>
       h("span", { class: "name break-anywhere" }, session.label || "Unnamed session"),
       h("span", { class: "muted small" }, session.views ? count(session.views, "slide") : "No slides"),
     ),
-    h("div", { class: "thumbnails", "data-session": session.views ? session.id : null, "data-views": session.views }, thumbnails.get(session.id) || []),
+    h("div", { class: "thumbnails", "data-session": session.views ? session.id : null, "data-views": session.views },
+      thumbnails.get(session.id) || []),
   );
 
 async function loadThumbnails(element) {

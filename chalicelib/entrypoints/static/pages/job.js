@@ -7,7 +7,9 @@ import { askForToken, onAccountChange, requireScope } from "../components/accoun
 import { ACTIONS, performAction } from "../components/actions.js";
 import { factsSection } from "../components/job-facts.js";
 import { attemptsSection, callbacksSection, createLog } from "../components/job-history.js";
-import { faultSummary, hasFaults, isActive, jobFileName, jobTitle, stateBadge, viewerUrl } from "../components/job-parts.js";
+import {
+  faultSummary, hasFaults, isActive, jobFileName, jobTitle, stateBadge, viewerUrl,
+} from "../components/job-parts.js";
 import { progressSection, pyramidSection, verificationSection } from "../components/job-progress.js";
 import { announce, showNotice, showProblem } from "../components/notices.js";
 import { createPreview } from "../components/preview.js";
@@ -50,11 +52,14 @@ async function load({ signal }) {
   if (previous && previous.attempt !== job.attempt) preview.restart();
   if (!previous) draw();
   // The page works without the following documents.
-  if (hasChanged(previous) || isActive(job)) progressMap = (await optional(get(`/jobs/${id}/map`, { signal }))) || progressMap;
+  const tryGet = (path) => optional(get(path, { signal }));
+  if (hasChanged(previous) || isActive(job)) progressMap = (await tryGet(`/jobs/${id}/map`)) || progressMap;
   if (job.links.events) await log.load(job.links.events, signal);
-  if (job.links.deliveries) deliveries = (await optional(get(job.links.deliveries, { signal })))?.deliveries || deliveries;
-  if (!sessionLabel && job.destination.session) sessionLabel = (await optional(loadSessionLabel(job.destination))) || "unknown";
-  if (job.verification) slideJob = (await optional(get(`/jobs/${job.verification.job}`, { signal }))) || slideJob;
+  if (job.links.deliveries) deliveries = (await tryGet(job.links.deliveries))?.deliveries || deliveries;
+  if (!sessionLabel && job.destination.session) {
+    sessionLabel = (await optional(loadSessionLabel(job.destination))) || "unknown";
+  }
+  if (job.verification) slideJob = (await tryGet(`/jobs/${job.verification.job}`)) || slideJob;
   draw();
   preview.update(job, progressMap);
   if (isActive(job)) return ACTIVE_MS;
@@ -62,7 +67,8 @@ async function load({ signal }) {
 }
 
 const hasChanged = (previous) =>
-  !previous || previous.updated_at !== job.updated_at || previous.state !== job.state || previous.tiles.done !== job.tiles.done;
+  !previous || previous.updated_at !== job.updated_at || previous.state !== job.state
+  || previous.tiles.done !== job.tiles.done;
 
 /** Return the result of a promise, null if it fails. */
 async function optional(promise) {
@@ -135,7 +141,8 @@ function drawHead() {
   const actions = Object.keys(ACTIONS).filter((name) => !ACTIONS[name].isSeparate && ACTIONS[name].appliesTo(job));
   render(head,
     h("div", { class: "title" },
-      h("p", { class: "small muted breadcrumb" }, h("a", { href: apiUrl("/") }, "Jobs"), " / ", h("span", { class: "mono" }, job.id.slice(0, 8))),
+      h("p", { class: "small muted breadcrumb" },
+        h("a", { href: apiUrl("/") }, "Jobs"), " / ", h("span", { class: "mono" }, job.id.slice(0, 8))),
       h("div", { class: "row" }, h("h1", { class: "break-anywhere" }, fileLabel(jobTitle(job))), stateBadge(job)),
     ),
     h("div", { class: "row" },
@@ -168,14 +175,13 @@ function faultsNotice() {
     h("p", null, h("strong", null, `${faultSummary(job)}. `), repairText(isRepaired)),
     h("div", { class: "row" },
       !isRepaired && actionButton("repair", { className: "primary" }),
-      h("a", { class: "button", href: pageUrl("job", { id: verification.job }) }, "View slide's job"),
+      h("a", { class: "button", href: pageUrl("job", { id: verification.job }) }, "View upload job"),
       h("a", { class: "button", href: pageUrl("viewer", { slide: verification.job }) }, "View slide"))));
 }
 
 function repairText(isRepaired) {
-  if (!isRepaired) {
-    return job.verification.repair ? "The slide will be republished." : "The published slide does not change until it is republished.";
-  }
+  if (!isRepaired && job.verification.repair) return "The slide will be republished.";
+  if (!isRepaired) return "The published slide does not change until it is republished.";
   const attempt = `attempt ${slideJob.attempt} of its job`;
   if (slideJob.state === "done") return `The slide was republished by ${attempt}.`;
   if (isActive(slideJob)) return `The slide is being republished by ${attempt}. The current tiles stay published until then.`;

@@ -31,7 +31,8 @@ drawShell("jobs").append(connection.element);
 render(main, main.querySelector(".notices"),
   h("div", { class: "head" },
     h("h1", null, "Jobs"),
-    h("div", { class: "row" }, pauseButton, h("a", { class: "button primary", href: pageUrl("submit") }, "Submit a slide"))),
+    h("div", { class: "row" },
+      pauseButton, h("a", { class: "button primary", href: pageUrl("submit") }, "Submit a slide"))),
   stateTabs.element, filterForm.element, listHeader, list, pagination, bulkBar);
 
 let filters = filtersOfUrl();
@@ -169,26 +170,41 @@ function draw() {
   if (!isLoaded && !problem) return;
   list.setAttribute("aria-busy", "false");
   if (!isLoaded) return render(list, problemCard());
-  render(listHeader, jobs.length > 0 && [
+  render(listHeader, jobs.length > 0 && listSummary());
+  render(list, jobs.length ? jobs.map(row) : emptyState());
+  drawPagination();
+  drawBulkBar();
+}
+
+function listSummary() {
+  const isPage = nextCursor || filters.cursor;
+  return [
     h("label", { class: "row small muted" },
       h("input", { type: "checkbox", class: "select-all", onchange: (event) => selectAll(event.target.checked) }),
       "Select all on this page"),
-    h("p", { class: "small muted number" }, `${count(jobs.length, "job")}${nextCursor || filters.cursor ? " on this page" : ""}, last updated first`),
-  ]);
-  render(list, jobs.length ? jobs.map(row) : emptyState());
+    h("p", { class: "small muted number" },
+      `${count(jobs.length, "job")}${isPage ? " on this page" : ""}, last updated first`),
+  ];
+}
+
+function drawPagination() {
+  const showFirst = () => changeFilters({});
   const showNext = () => {
     changeFilters({ cursor: nextCursor });
     main.focus();
     scrollTo(0, 0);
   };
+  const link = (label, changes, action, rel = null) =>
+    h("a", { class: "button", href: urlWithFilters(filters, changes), rel, onclick: onPlainClick(action) }, label);
   render(pagination,
-    filters.cursor && h("a", { class: "button", href: urlWithFilters(filters, {}), onclick: onPlainClick(() => changeFilters({})) }, "\u2190 Newest"),
-    nextCursor && h("a", { class: "button", href: urlWithFilters(filters, { cursor: nextCursor }), rel: "next", onclick: onPlainClick(showNext) }, "Older \u2192"));
-  drawBulkBar();
+    filters.cursor && link("\u2190 Newest", {}, showFirst),
+    nextCursor && link("Older \u2192", { cursor: nextCursor }, showNext, "next"));
 }
 
 const row = (job) =>
-  jobRow(job, { collections, isSelected: selected.has(job.id), onSelect: select, onAction: (name) => act(name, [job]) });
+  jobRow(job, {
+    collections, isSelected: selected.has(job.id), onSelect: select, onAction: (name) => act(name, [job]),
+  });
 
 function problemCard() {
   const isSignedOut = problem.status === 401;
@@ -239,14 +255,16 @@ function drawBulkBar() {
   render(bulkBar,
     h("p", { class: "number", role: "status" }, chosen.length ? `${chosen.length} selected` : "Failed jobs on all pages"),
     chosen.length ? BULK_ACTIONS.map((name) => bulkButton(name, chosen)) : redriveButton(),
-    chosen.length > 0 && h("button", { type: "button", class: "plain", onclick: () => selectAll(false) }, "Clear selection"));
+    chosen.length > 0 &&
+      h("button", { type: "button", class: "plain", onclick: () => selectAll(false) }, "Clear selection"));
 }
 
 function bulkButton(name, chosen) {
   const { label, isDanger, scope, appliesTo } = ACTIONS[name];
   const applicable = chosen.filter(appliesTo).length;
   return h("button", {
-    type: "button", class: isDanger ? "danger" : null, disabled: !applicable, ...requireScope(scope), onclick: () => act(name, chosen),
+    type: "button", class: isDanger ? "danger" : null, disabled: !applicable, ...requireScope(scope),
+    onclick: () => act(name, chosen),
   }, label, applicable > 0 && applicable < chosen.length ? ` ${applicable}` : "");
 }
 

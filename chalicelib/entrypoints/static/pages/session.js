@@ -21,7 +21,8 @@ const grid = h("ul", { class: "slides" });
 const footer = h("div", { class: "footer" });
 render(main, main.querySelector(".notices"), breadcrumb, head, grid, footer);
 render(grid, Array.from({ length: SKELETON_CARDS }, () =>
-  h("li", { class: "card slide", "aria-hidden": "true" }, h("span", { class: "skeleton thumbnail" }), h("p", { class: "skeleton" }, "Loading"))));
+  h("li", { class: "card slide", "aria-hidden": "true" },
+    h("span", { class: "skeleton thumbnail" }), h("p", { class: "skeleton" }, "Loading"))));
 
 let session = null, collection = null;
 let slides = []; // the pages that are loaded
@@ -78,13 +79,14 @@ function draw() {
   render(breadcrumb, h("ol", null,
     h("li", null, h("a", { href: pageUrl("collections") }, "Slides")),
     collection && h("li", { class: "break-anywhere" }, collection.label)));
+  const submitUrl = pageUrl("submit", { collection: session.collection, session: id });
   render(head,
     h("h1", { class: "break-anywhere" }, session.label || "Unnamed session"),
     h("span", { class: "muted" }, session.views.length ? count(session.views.length, "slide") : ""),
     h("div", { class: "row" },
       selected.size > 0 && h("button", { type: "button", class: "plain", onclick: clearSelection }, "Clear selection"),
       slides.length > 1 && compareLink(),
-      h("a", { class: "button", href: pageUrl("submit", { collection: session.collection, session: id }) }, "Submit a slide"),
+      h("a", { class: "button", href: submitUrl }, "Submit a slide"),
     ),
   );
   render(grid, slides.map(slideCard));
@@ -93,7 +95,9 @@ function draw() {
 
 function compareLink() {
   const [first, second] = selected;
-  if (second) return h("a", { class: "button primary", href: pageUrl("viewer", { slide: first, with: second }) }, "Compare slides");
+  if (second) {
+    return h("a", { class: "button primary", href: pageUrl("viewer", { slide: first, with: second }) }, "Compare slides");
+  }
   return h("span", { class: "muted small" }, first ? "Select one more slide to compare" : "Select two slides to compare");
 }
 
@@ -103,7 +107,8 @@ function clearSelection() {
 }
 
 const moreButton = () =>
-  nextCursor && h("button", { type: "button", onclick: loadMore }, `Load more (${number(slides.length)} of ${number(session.views.length)})`);
+  nextCursor && h("button", { type: "button", onclick: loadMore },
+    `Load more (${number(slides.length)} of ${number(session.views.length)})`);
 
 const emptyState = () =>
   h("div", { class: "card empty-state" },
@@ -138,7 +143,8 @@ function slideCard(slide) {
         : h("span", { class: "muted" }, "Created by SlideAtlas"),
       h("label", { class: "row" },
         h("input", {
-          type: "checkbox", checked: isSelected, disabled: !isSelected && selected.size === 2, "aria-label": `Compare ${slide.title}`, onchange,
+          type: "checkbox", checked: isSelected, disabled: !isSelected && selected.size === 2,
+          "aria-label": `Compare ${slide.title}`, onchange,
         }), "Compare"),
     ),
   );

@@ -28,14 +28,16 @@ const sourceForm = h("section", { class: "card" });
 const submissionList = h("section", { class: "submissions", "aria-label": "Submissions" });
 const unfinishedList = h("section", { class: "unfinished" });
 const fileInput = h("input", {
-  type: "file", multiple: true, class: "visually-hidden", id: "files", tabindex: "-1", "aria-label": "Local slides", accept: FILE_TYPES,
+  type: "file", multiple: true, class: "visually-hidden", id: "files", tabindex: "-1", "aria-label": "Local slides",
+  accept: FILE_TYPES,
   onchange: () => {
     addFiles([...fileInput.files]);
     fileInput.value = "";
   },
 });
 render(main, main.querySelector(".notices"),
-  h("div", { class: "head" }, h("h1", null, "Submit a slide")), destinationForm.element, sourceForm, submissionList, unfinishedList);
+  h("div", { class: "head" }, h("h1", null, "Submit a slide")),
+  destinationForm.element, sourceForm, submissionList, unfinishedList);
 drawForms();
 drawUnfinished();
 destinationForm.load();
@@ -54,12 +56,13 @@ function drawForms() {
   destinationForm.update();
   const isAllowed = hasScope("submit");
   const isReady = canSubmit();
+  const onchange = (event) => (publishesAutomatically = event.target.checked);
   render(sourceForm,
     h("h2", null, "Source"),
     !isAllowed && h("p", { class: "notice warning", role: "status" }, missingScopeText("submit")),
     h("div", { class: "sources" }, dropZone(isReady, isAllowed), objectForm(isReady)),
     h("label", { class: "row automatic" },
-      h("input", { type: "checkbox", checked: publishesAutomatically, onchange: (event) => (publishesAutomatically = event.target.checked) }),
+      h("input", { type: "checkbox", checked: publishesAutomatically, onchange }),
       "Publish uploaded files automatically"));
 }
 
@@ -70,7 +73,8 @@ function dropZone(isReady, isAllowed) {
   const ondragleave = (event) => event.currentTarget.classList.remove("dragover");
   return h("div", { class: `drop-zone${isReady ? "" : " disabled"}`, ondragover: onDragOver, ondragleave, ondrop: onDrop },
     s("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, s("path", {
-      fill: "none", stroke: "currentColor", "stroke-width": 1.5, "stroke-linecap": "round", "stroke-linejoin": "round", d: UPLOAD_ICON,
+      fill: "none", stroke: "currentColor", "stroke-width": 1.5, "stroke-linecap": "round", "stroke-linejoin": "round",
+      d: UPLOAD_ICON,
     })),
     h("p", null, h("strong", null, "Drop slides here"), isReady ? ", or" : ""),
     fileInput,
@@ -144,8 +148,8 @@ async function addFiles(files) {
   startUploads();
 }
 
-const isSameUpload = (submission, file) =>
-  submission.file && fingerprint(submission.file) === fingerprint(file) && !["refused", "failed"].includes(submission.stage);
+const isSameUpload = ({ file: other, stage }, file) =>
+  other && fingerprint(other) === fingerprint(file) && stage !== "refused" && stage !== "failed";
 
 function startUploads() {
   uploading ??= uploadAll().finally(() => (uploading = null));
@@ -196,7 +200,8 @@ async function publish(submission) {
   submission.stage = "submitting";
   drawSubmissions();
   try {
-    submission.job = await post("/hooks/upload", { source: submission.source, ...submission.destination, ...submission.options });
+    const { source, destination, options } = submission;
+    submission.job = await post("/hooks/upload", { source, ...destination, ...options });
     submission.stage = "submitted";
     submission.wasPublished = submission.job.state === "done";
     announce(`${submission.name} is ${submission.wasPublished ? "already published" : "submitted"}`);
@@ -288,11 +293,17 @@ function drawUnfinished() {
   render(unfinishedList, uploads.length > 0 && [
     h("h2", null, "Unfinished uploads"),
     h("p", { class: "muted small" }, "Choose the same file again to resume its upload."),
-    h("ul", null, uploads.map((each) => h("li", { class: "row", "data-key": each.fingerprint },
-      h("span", { class: "break-anywhere" }, each.name),
-      h("span", { class: "muted small number" }, bytes(each.size)),
-      h("button", { type: "button", class: "plain", "aria-label": `Delete upload of ${each.name}`, onclick: () => abort(each) }, "Delete")))),
+    h("ul", null, uploads.map(unfinishedItem)),
   ]);
+}
+
+function unfinishedItem(upload) {
+  const { name, size } = upload;
+  const onclick = () => abort(upload);
+  return h("li", { class: "row", "data-key": upload.fingerprint },
+    h("span", { class: "break-anywhere" }, name),
+    h("span", { class: "muted small number" }, bytes(size)),
+    h("button", { type: "button", class: "plain", "aria-label": `Delete upload of ${name}`, onclick }, "Delete"));
 }
 
 async function abort(upload) {

@@ -115,7 +115,8 @@ function drawInfoBar(slides) {
       h("h2", { class: "break-anywhere", title: slide.title }, slide.title),
       h("p", { class: "muted small" }, slideFacts(slide).join(" · ")),
       h("div", { class: "row" },
-        slide.isRepublished && h("span", { class: "muted small", title: "A later attempt has replaced this slide" }, "republished"),
+        slide.isRepublished &&
+          h("span", { class: "muted small", title: "A later attempt has replaced this slide" }, "republished"),
         colourProfileNote(slide),
         slide.job && h("a", { href: pageUrl("job", { id: slide.job }) }, "Job"),
         slide.session && h("a", { href: pageUrl("session", { id: slide.session }) }, "Session"),
