@@ -229,7 +229,7 @@ def test_patience_grows_with_every_rescue_and_ends_with_the_last_error() -> None
     ended = world.job(job)
     assert ended.error is not None
     assert (ended.state, ended.error.code) == (State.FAILED, "retries_exhausted")
-    assert "64 tries; the last error was: MongoDB is away" in ended.error.message
+    assert "64 retries; the last error was: MongoDB is away" in ended.error.message
 
 
 def of_many(world: World, state: State, count: int, **changes: object) -> list[Job]:
@@ -312,7 +312,7 @@ def test_no_more_silent_jobs_are_looked_at_than_there_is_time_for(most: int) -> 
 
 def test_rescue_gives_up_without_a_known_error_as_well() -> None:
     world, job = tiling()
-    with pytest.raises(RetriesExhaustedError, match=r"no progress in 64 tries$"):
+    with pytest.raises(RetriesExhaustedError, match=r"no progress in 64 retries$"):
         rescue(replace(job, rescues=MAX_RESCUES), **ports(world, "jobs", "work", "queue", "clock"))
 
 

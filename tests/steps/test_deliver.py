@@ -11,7 +11,7 @@ from chalicelib.core.errors import TooManySubscribersError as TooMany
 from chalicelib.core.jobs.deliveries import (
     KEEP_SECONDS,
     MAX_TRIES,
-    NO_WORD,
+    NO_RESULT,
     Answer,
     Delivery,
     PendingNotification,
@@ -367,7 +367,7 @@ def test_a_try_whose_worker_died_is_made_up_for_a_minute_later_and_told() -> Non
     assert tried(world, delivery).state == "pending"
     world.clock.advance(60)
     found = tried(world, delivery)
-    assert (found.state, [made.error for made in found.log]) == ("delivered", [NO_WORD, None])
+    assert (found.state, [made.error for made in found.log]) == ("delivered", [NO_RESULT, None])
 
 
 def test_the_last_try_of_a_dead_worker_is_the_last() -> None:

@@ -16,7 +16,7 @@ from chalicelib.core.jobs.deliveries import (
     LONGEST_WAIT_SECONDS,
     MAX_LOG,
     MAX_TRIES,
-    NO_WORD,
+    NO_RESULT,
     SCHEDULE_SECONDS,
     SILENT_TRY_SECONDS,
     Answer,
@@ -254,7 +254,7 @@ def test_a_try_whose_worker_died_counts_and_is_told() -> None:
     assert not is_due(first, now=1030.0)
     assert is_due(first, now=1060.0)
     second = begun(first, now=1061.0)
-    assert (second.tries, second.log) == (2, (Try(at=1000.0, milliseconds=0, error=NO_WORD),))
+    assert (second.tries, second.log) == (2, (Try(at=1000.0, milliseconds=0, error=NO_RESULT),))
     last = replace(second, tries=MAX_TRIES)
     given_up = begun(last, now=2000.0)
     assert (given_up.state, given_up.next_at, len(given_up.log)) == ("failed", None, 2)
