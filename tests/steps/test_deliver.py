@@ -131,7 +131,7 @@ def test_a_job_takes_five_receivers_and_tells_the_sixth_before_anything_is_begun
     job = world.submit()
     for number in range(MAX_SUBSCRIBERS):
         world.submit(callback_url=f"https://example.org/{number}")
-    with pytest.raises(TooMany, match="takes no more"):
+    with pytest.raises(TooMany, match="already has 5 callback URLs"):
         world.submit(callback_url=ONE)
     cancelled(world, job)
     with pytest.raises(TooMany):
