@@ -28,7 +28,7 @@ def holds(found: Any, recorded: Any) -> bool:
     return bool(found == recorded)
 
 
-def test_the_examples_are_answered_as_they_say(world: World, call: Callable[..., HTTPResponse]) -> None:
+def test_documented_examples_match_responses(world: World, call: Callable[..., HTTPResponse]) -> None:
     job, seen = "", 0
     for method, path, headers, body, status, recorded in examples():
         given = {name.replace("-", "_"): value for name, value in headers.items()}

@@ -45,7 +45,7 @@ def ask(world: World, call: Call) -> Call:
 COLLECTION, SESSION = "0000000000000000000c0001", "0000000000000000000e0001"
 
 
-def test_a_job_is_followed_by_its_links_to_what_was_told(world: World, call: Call, ask: Call) -> None:
+def test_deliveries_are_listed_and_replayed_by_links(world: World, call: Call, ask: Call) -> None:
     answer = ask()
     assert answer.status_code == 202
     links = body(answer)["links"]
@@ -71,7 +71,7 @@ def test_a_job_is_followed_by_its_links_to_what_was_told(world: World, call: Cal
     assert ids == [listed["id"]] * 2
 
 
-def test_the_url_is_a_key_and_never_shown(world: World, call: Call, ask: Call, caplog: Any) -> None:
+def test_callback_url_is_never_shown(world: World, call: Call, ask: Call, caplog: Any) -> None:
     caplog.set_level(logging.DEBUG)
     answer = ask()
     job = world.memory_jobs.get(body(answer)["id"])
@@ -98,9 +98,7 @@ def test_the_url_is_a_key_and_never_shown(world: World, call: Call, ask: Call, c
     ],
 )
 @pytest.mark.parametrize("hook", ["upload", "verify"])
-def test_a_url_that_is_never_called_is_refused_at_the_door(
-    world: World, call: Call, hook: str, url: str, why: str
-) -> None:
+def test_forbidden_callback_url_is_refused(world: World, call: Call, hook: str, url: str, why: str) -> None:
     asked = {"source": f"s3://{BUCKET}/slide.svs", "collection": COLLECTION, "session": SESSION}
     if hook == "verify":
         asked = {"job": world.finish(world.submit()).id}
@@ -114,19 +112,19 @@ def test_a_url_that_is_never_called_is_refused_at_the_door(
     assert len(world.memory_jobs._jobs) == before
 
 
-def test_a_url_of_another_type_or_without_end_is_refused(ask: Call) -> None:
+def test_malformed_callback_url_is_refused(ask: Call) -> None:
     for wrong in (5, ["https://example.org"], "https://example.org/" + "x" * 1000):
         answer = ask(wrong)
         assert (answer.status_code, body(answer)["errors"][0]["pointer"]) == (422, "/callback_url")
 
 
-def test_this_machine_may_be_told_where_that_is_allowed(world: World, ask: Call) -> None:
+def test_loopback_callback_url_is_accepted_if_allowed(world: World, ask: Call) -> None:
     world.settings = replace(world.settings, callback_loopback=True)
     assert ask("http://127.0.0.1:9000/hook").status_code == 202
     assert ask("http://10.0.0.1:9000/hook").status_code == 422
 
 
-def test_the_settings_of_callbacks_are_read_and_what_is_wrong_is_told_without_repeating_it() -> None:
+def test_callback_settings_are_read_and_errors_hide_values() -> None:
     needed = ("INCOMING_BUCKET", "WORK_BUCKET", "JOBS_TABLE", "JOBS_QUEUE", "CHUNKS_QUEUE", "MONGO_URI")
     values = {f"SLIDEHOOK_{name}": name.lower() for name in needed}
     off = read_settings(values)
@@ -154,7 +152,7 @@ def test_the_settings_of_callbacks_are_read_and_what_is_wrong_is_told_without_re
         assert "c2VjcmV0" not in str(refused.value)
 
 
-def test_without_a_secret_a_callback_is_refused_with_what_to_do(world: World, call: Call, ask: Call) -> None:
+def test_callback_without_secret_is_refused_with_hint(world: World, call: Call, ask: Call) -> None:
     world.settings = replace(world.settings, callback_secrets=())
     answer = ask()
     assert (answer.status_code, body(answer)["code"]) == (422, "callbacks_disabled")
@@ -165,21 +163,21 @@ def test_without_a_secret_a_callback_is_refused_with_what_to_do(world: World, ca
     assert "deliveries" not in body(call("GET", f"/jobs/{job.id}"))["links"]
 
 
-def test_a_sixth_receiver_is_a_conflict(ask: Call) -> None:
+def test_sixth_callback_url_is_a_conflict(ask: Call) -> None:
     for number in range(5):
         assert ask(f"https://example.org/{number}").status_code == 202
     answer = ask()
     assert (answer.status_code, body(answer)["code"]) == (409, "too_many_subscribers")
 
 
-def test_who_asks_when_all_is_done_is_told_at_once(world: World, ask: Call) -> None:
+def test_subscriber_of_done_job_is_notified_at_once(world: World, ask: Call) -> None:
     world.finish(world.submit())
     assert body(ask())["state"] == "done"
     world.run()
     assert [url for url, *_ in world.memory_callbacks.received] == [URL]
 
 
-def test_a_job_that_is_cancelled_is_told_at_once(world: World, call: Call, ask: Call) -> None:
+def test_subscriber_of_cancelled_job_is_notified_at_once(world: World, call: Call, ask: Call) -> None:
     job = body(ask())["id"]
     call("POST", f"/jobs/{job}/cancel")
     world.run()
@@ -187,7 +185,7 @@ def test_a_job_that_is_cancelled_is_told_at_once(world: World, call: Call, ask: 
     assert (recorded["type"], recorded["data"]["id"]) == ("job.cancelled", job)
 
 
-def test_a_refused_arrival_is_told_to_the_hooks_receiver(world: World, call: Call) -> None:
+def test_refused_s3_event_notifies_hook_callback_url(world: World, call: Call) -> None:
     world.settings = replace(world.settings, callback_urls={"upload": URL})
     key = f"{COLLECTION}/{SESSION}/a.svs"
     world.put(b"no slide", key=key)
@@ -202,7 +200,7 @@ def test_a_refused_arrival_is_told_to_the_hooks_receiver(world: World, call: Cal
     assert body(call("GET", f"/jobs/{recorded['data']['id']}"))["links"]["deliveries"]
 
 
-def test_what_the_queue_gave_up_on_is_told(world: World, ask: Call) -> None:
+def test_dead_letter_notifies_subscribers(world: World, ask: Call) -> None:
     job = body(ask())["id"]
     message = json.dumps({"step": "plan", "job": job, "attempt": 1})
     assert consumers.on_dead_letters(sqs_event([message]), world) == {"batchItemFailures": []}  # type: ignore[arg-type]
@@ -215,7 +213,7 @@ def test_what_the_queue_gave_up_on_is_told(world: World, ask: Call) -> None:
     assert consumers.on_dead_letters(sqs_event([given_up]), world) == {"batchItemFailures": []}  # type: ignore[arg-type]
 
 
-def test_reading_and_sending_again_need_a_token_and_a_job(world: World, call: Call, ask: Call) -> None:
+def test_deliveries_require_token_and_job(world: World, call: Call, ask: Call) -> None:
     job = body(ask())["id"]
     world.settings = replace(world.settings, allow_anonymous_local_reads=False)
     assert call("GET", f"/jobs/{job}/deliveries", token=None).status_code == 401
@@ -227,9 +225,7 @@ def test_reading_and_sending_again_need_a_token_and_a_job(world: World, call: Ca
 
 
 @pytest.mark.parametrize("error", [AwsUnavailableError("the table asks for patience"), RuntimeError("a fault")])
-def test_an_end_that_cannot_be_announced_yet_has_ended_all_the_same(
-    world: World, call: Call, ask: Call, error: Exception
-) -> None:
+def test_outcome_is_kept_if_announce_fails(world: World, call: Call, ask: Call, error: Exception) -> None:
     job = body(ask())["id"]
     real = world.memory_deliveries.create
 
@@ -245,7 +241,7 @@ def test_an_end_that_cannot_be_announced_yet_has_ended_all_the_same(
     assert len(world.memory_callbacks.received) == 1
 
 
-def test_a_delivery_that_finds_the_table_away_comes_again(world: World, call: Call, ask: Call) -> None:
+def test_delivery_without_time_is_retried(world: World, call: Call, ask: Call) -> None:
     job = body(ask())["id"]
     call("POST", f"/jobs/{job}/cancel")
     message = next(each for each in world.memory_queue.sent if each.step == "deliver")

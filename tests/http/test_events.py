@@ -44,7 +44,7 @@ def submitted(world: World, call: Call, **asked: Any) -> tuple[Job, str]:
     return job, answer.headers["X-Request-Id"]
 
 
-def test_one_id_leads_from_the_webhook_to_the_last_tile(world: World, call: Call) -> None:
+def test_request_id_appears_in_every_event_of_job(world: World, call: Call) -> None:
     job, request_id = submitted(world, call)
     world.finish(job)
     recorded = lines(call, job.id)
@@ -68,7 +68,7 @@ def test_one_id_leads_from_the_webhook_to_the_last_tile(world: World, call: Call
     assert [attempt["worker"] for attempt in status["attempts"]] == ["worker-1"]
 
 
-def test_each_attempt_tells_who_asked_for_it_and_why_it_ended(world: World, call: Call) -> None:
+def test_events_name_request_and_reason_of_each_attempt(world: World, call: Call) -> None:
     job, first = submitted(world, call)
     end_with_error(job, MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
     world.memory_queue.sent.clear()
@@ -85,7 +85,9 @@ def test_each_attempt_tells_who_asked_for_it_and_why_it_ended(world: World, call
     assert {line["request_id"] for line in recorded if line["attempt"] == 2} == {second}
 
 
-def test_trouble_rescue_cancel_and_sweep_are_told(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_rescue_cancel_and_cleanup_are_recorded(
+    world: World, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job, _ = submitted(world, call)
 
     def away(*_: object) -> None:
@@ -110,7 +112,7 @@ def test_trouble_rescue_cancel_and_sweep_are_told(world: World, call: Call, monk
     assert len(names(call, job)) == 6
 
 
-def test_what_was_given_up_is_told_by_the_dead_letters(world: World, call: Call) -> None:
+def test_dead_letter_is_recorded_as_failed_event(world: World, call: Call) -> None:
     job, request_id = submitted(world, call)
     body = json.dumps({"step": "plan", "job": job.id, "attempt": 1, "chunk": None})
     consumers.on_dead_letters(sqs_event([body]), world)  # type: ignore[arg-type]
@@ -121,7 +123,7 @@ def test_what_was_given_up_is_told_by_the_dead_letters(world: World, call: Call)
     )  # fmt: skip
 
 
-def test_an_arrival_goes_back_to_its_message(world: World, call: Call) -> None:
+def test_s3_event_is_recorded_with_its_message_id(world: World, call: Call) -> None:
     key = f"{COLLECTION}/{SESSION}/a.svs"
     world.put(write(Slide(width_px=300, height_px=200)), key)
     for name in (key, "nowhere.svs"):
@@ -137,14 +139,14 @@ def test_an_arrival_goes_back_to_its_message(world: World, call: Call) -> None:
     ]  # fmt: skip
 
 
-def test_what_a_sync_submits_goes_back_to_the_sync(world: World, call: Call) -> None:
+def test_submit_by_sync_is_recorded_with_sync_id(world: World, call: Call) -> None:
     begun = call("POST", "/hooks/sync", {"prefix": f"s3://{BUCKET}/", "collection": COLLECTION, "session": SESSION})
     world.run()
     (job,) = world.memory_jobs._jobs.values()
     assert {line["request_id"] for line in lines(call, job.id)} == {f"sync {begun.json_body['id']} run 1"}
 
 
-def test_newer_bytes_that_a_worker_submits_go_back_to_the_same_request(world: World, call: Call) -> None:
+def test_automatic_submit_keeps_request_id(world: World, call: Call) -> None:
     job, request_id = submitted(world, call)
     world.put(write(Slide(width_px=300, height_px=200, seed=5)))
     world.run()
@@ -154,7 +156,7 @@ def test_newer_bytes_that_a_worker_submits_go_back_to_the_same_request(world: Wo
     assert names(call, job)[-2:] == ["superseded", "cleaned_up"]
 
 
-def test_repair_and_what_it_was_for_is_told(world: World, call: Call) -> None:
+def test_repair_is_recorded_with_its_verification(world: World, call: Call) -> None:
     job, _ = submitted(world, call)
     world.finish(job)
     world.memory_archive.tiles["tiles", world.job(job).image].popitem()
@@ -168,7 +170,7 @@ def test_repair_and_what_it_was_for_is_told(world: World, call: Call) -> None:
     assert world.job(job).state is State.DONE
 
 
-def test_lines_are_read_on_from_where_one_was(world: World, call: Call) -> None:
+def test_events_are_paged_by_cursor(world: World, call: Call) -> None:
     job, _ = submitted(world, call)
     world.finish(job)
     everything = lines(call, job.id)
@@ -180,17 +182,17 @@ def test_lines_are_read_on_from_where_one_was(world: World, call: Call) -> None:
 
 
 @pytest.mark.parametrize("query", ["?cursor=x", "?limit=0", "?limit=1001", "?limit=x", "?limit=" + "9" * 5000])
-def test_nonsense_is_refused(world: World, call: Call, query: str) -> None:
+def test_invalid_events_query_is_refused(world: World, call: Call, query: str) -> None:
     job, _ = submitted(world, call)
     assert call("GET", f"/jobs/{job.id}/events{query}").status_code == 422
 
 
-def test_lines_of_a_job_that_is_not_there_are_not_found(call: Call) -> None:
+def test_events_of_unknown_job_are_not_found(call: Call) -> None:
     assert call("GET", f"/jobs/{'f' * 32}/events").status_code == 404
     assert call("GET", "/jobs/nonsense/events").status_code == 404
 
 
-def test_a_line_that_cannot_be_kept_costs_the_job_nothing(
+def test_failing_event_store_does_not_stop_job(
     world: World, call: Call, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(_: Event) -> None:
@@ -204,7 +206,7 @@ def test_a_line_that_cannot_be_kept_costs_the_job_nothing(
     assert lines(call, job.id) == []
 
 
-def test_the_lines_of_a_job_that_runs_again_and_again_are_bounded(world: World, call: Call) -> None:
+def test_events_of_repeating_job_are_bounded(world: World, call: Call) -> None:
     job, _ = submitted(world, call)
     for number in range(MAX_EVENTS + 50):
         world.events.append(Event(job=job.id, at=float(number), attempt=1, event="transient_error"))
@@ -220,7 +222,7 @@ def test_the_lines_of_a_job_that_runs_again_and_again_are_bounded(world: World, 
     assert (len(found), found[-1]["event"]) == (MAX_EVENTS, "rescued")
 
 
-def test_what_is_swept_later_is_told_once(world: World, call: Call) -> None:
+def test_late_cleanup_is_recorded_once(world: World, call: Call) -> None:
     job, _ = submitted(world, call)
     world.deliver(world.memory_queue.sent.pop(0))
     end_with_error(
@@ -232,7 +234,7 @@ def test_what_is_swept_later_is_told_once(world: World, call: Call) -> None:
     assert names(call, job)[-2:] == ["failed", "cleaned_up"]
 
 
-def test_who_was_too_late_tells_nothing(world: World, call: Call) -> None:
+def test_losing_writer_records_no_event(world: World, call: Call) -> None:
     job, _ = submitted(world, call)
     for _ in range(2):
         end_with_error(job, UnsupportedError("x"), jobs=world.jobs, archive=world.archive, clock=world.clock)
@@ -240,9 +242,7 @@ def test_who_was_too_late_tells_nothing(world: World, call: Call) -> None:
     assert names(call, job) == ["submitted", "failed", "cleaned_up"]
 
 
-def test_the_log_says_the_same_as_json_with_job_attempt_and_chunk(
-    world: World, call: Call, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_log_contains_same_events_as_json(world: World, call: Call, caplog: pytest.LogCaptureFixture) -> None:
     formatter = JsonLines("worker-1")
     recorded: list[dict[str, Any]] = []
 
@@ -264,7 +264,7 @@ def test_the_log_says_the_same_as_json_with_job_attempt_and_chunk(
     assert (begun["worker"], begun["level"], begun["service"]) == ("worker-1", "INFO", "slidehook")
 
 
-def test_a_line_of_the_log_holds_the_traceback_and_nothing_empty() -> None:
+def test_log_line_contains_traceback_and_no_empty_field() -> None:
     try:
         raise ValueError("x\ny")
     except ValueError:
@@ -283,7 +283,7 @@ def test_a_line_of_the_log_holds_the_traceback_and_nothing_empty() -> None:
     }  # fmt: skip
 
 
-def test_a_line_about_another_job_than_the_one_at_hand_keeps_its_own() -> None:
+def test_log_line_keeps_explicit_job() -> None:
     record = logging.LogRecord("slidehook", logging.INFO, "", 0, "superseded", (), None)
     record.job = "the older one"
     with request_context("a webhook", "jobs", job="the newer one"):
@@ -291,7 +291,7 @@ def test_a_line_about_another_job_than_the_one_at_hand_keeps_its_own() -> None:
     assert (line["job"], line["request_id"]) == ("the older one", "a webhook")
 
 
-def test_a_told_table_is_a_table(world: World) -> None:
+def test_world_records_events_of_jobs(world: World) -> None:
     assert isinstance(world.jobs, EventRecordingJobs)
 
 
@@ -304,7 +304,7 @@ def test_a_told_table_is_a_table(world: World) -> None:
     ],
     ids=["Lambda", "local", "neither"],
 )
-def test_a_worker_is_named_by_where_its_log_is_and_never_by_its_host(environment: dict[str, str], worker: str) -> None:
+def test_worker_is_named_by_log_stream_or_process(environment: dict[str, str], worker: str) -> None:
     needed = ("INCOMING_BUCKET", "WORK_BUCKET", "JOBS_TABLE", "JOBS_QUEUE", "CHUNKS_QUEUE", "MONGO_URI")
     settings = read_settings({f"SLIDEHOOK_{name}": "x" for name in needed} | environment)
     assert settings.worker == worker

@@ -33,7 +33,7 @@ def done(world: World, call: Call, **options: Any) -> dict[str, Any]:
     return found
 
 
-def test_a_call_is_accepted_with_where_to_look_and_when(world: World, call: Call) -> None:
+def test_upload_is_accepted_with_location_and_retry_after(world: World, call: Call) -> None:
     answer = call("POST", "/hooks/upload", GOOD)
     assert answer.status_code == 202
     job = answer.json_body
@@ -58,7 +58,7 @@ def test_a_call_is_accepted_with_where_to_look_and_when(world: World, call: Call
     assert "Retry-After" not in ended.headers
 
 
-def test_ids_may_be_written_in_capitals(world: World, call: Call) -> None:
+def test_ids_are_accepted_in_upper_case(world: World, call: Call) -> None:
     assert call("POST", "/hooks/upload", GOOD | {"session": SESSION.upper()}).status_code == 202
 
 
@@ -91,7 +91,7 @@ REFUSED: list[tuple[dict[str, Any], int, str, list[str]]] = [
 
 
 @pytest.mark.parametrize(("change", "status", "code", "pointers"), REFUSED, ids=lambda value: str(value)[:40])
-def test_bad_input_is_refused_at_the_door_and_leaves_nothing(
+def test_invalid_upload_is_refused_and_changes_nothing(
     world: World, call: Call, change: dict[str, Any], status: int, code: str, pointers: list[str]
 ) -> None:
     world.memory_slides.put(BUCKET, "text.svs", b"no TIFF at all")
@@ -127,12 +127,12 @@ def test_body_that_is_not_json_is_refused(call: Call, body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", [[], "text", 1, None, [GOOD]])
-def test_json_that_is_no_object_is_refused(call: Call, body: Any) -> None:
+def test_json_that_is_not_an_object_is_refused(call: Call, body: Any) -> None:
     answer = call("POST", "/hooks/upload", json.dumps(body).encode())
     assert (answer.status_code, answer.json_body["detail"]) == (422, "the body must be a JSON object")
 
 
-def test_a_body_that_is_too_large_is_refused_unread(call: Call) -> None:
+def test_large_body_is_refused_unread(call: Call) -> None:
     answer = call("POST", "/hooks/upload", GOOD | {"source": "s3://" + "x" * 70_000})
     assert (answer.status_code, answer.json_body["code"]) == (413, "body_too_large")
 
@@ -141,7 +141,7 @@ def test_a_body_that_is_too_large_is_refused_unread(call: Call) -> None:
     "path", ["/hooks/upload", f"/collections/{COLLECTION}/sessions", f"/sessions/{SESSION}/recreate"]
 )
 @pytest.mark.parametrize("token", [None, "", "wrong", "a tokeN"])
-def test_who_has_no_token_may_change_nothing(world: World, call: Call, path: str, token: str | None) -> None:
+def test_writes_without_valid_token_are_refused(world: World, call: Call, path: str, token: str | None) -> None:
     answer = call("POST", path, GOOD, token=token)
     assert (answer.status_code, answer.json_body["code"], answer.headers["WWW-Authenticate"]) == (
         401,
@@ -151,13 +151,13 @@ def test_who_has_no_token_may_change_nothing(world: World, call: Call, path: str
     assert world.memory_queue.sent == []
 
 
-def test_without_known_tokens_nobody_may_submit(world: World, call: Call) -> None:
+def test_writes_are_refused_if_no_token_is_configured(world: World, call: Call) -> None:
     world.settings = replace(world.settings, token_hashes=frozenset())
     assert call("POST", "/hooks/upload", GOOD).status_code == 401
     assert call("POST", "/hooks/upload", GOOD, token="").status_code == 401
 
 
-def test_reading_needs_the_token_too_unless_the_service_says_otherwise(world: World, call: Call) -> None:
+def test_reads_require_token_unless_anonymous_reads_are_allowed(world: World, call: Call) -> None:
     job = done(world, call)
     world.settings = replace(world.settings, allow_anonymous_local_reads=False)
     paths = [
@@ -170,12 +170,12 @@ def test_reading_needs_the_token_too_unless_the_service_says_otherwise(world: Wo
     assert call("GET", "/health", token=None).json_body == {"status": "ok"}
 
 
-def test_where_to_upload_to_is_told_to_those_who_may(call: Call) -> None:
+def test_client_settings_require_a_token(call: Call) -> None:
     assert call("GET", "/client", token=None).status_code == 401
     assert call("GET", "/client").json_body == {"incoming_bucket": BUCKET, "region": "us-east-1", "aws_endpoint": None}
 
 
-def test_what_does_not_exist_is_not_found(call: Call) -> None:
+def test_unknown_resources_are_not_found(call: Call) -> None:
     for method, path in (
         ("GET", "/jobs/nothing"), ("GET", f"/jobs/{'x' * 3000}"), ("GET", f"/jobs/{'0' * 32}"), ("POST", "/hooks/nothing"), ("GET", f"/sessions/{NOWHERE}"), ("GET", "/sessions/x"),
         ("GET", f"/collections/{NOWHERE}"), ("POST", f"/collections/{NOWHERE}/sessions"),
@@ -185,7 +185,7 @@ def test_what_does_not_exist_is_not_found(call: Call) -> None:
         assert (answer.status_code, answer.json_body["code"]) == (404, "not_found"), path
 
 
-def test_jobs_are_listed_newest_change_first_with_filters_and_pages(world: World, call: Call) -> None:
+def test_jobs_are_listed_by_last_change_with_filters_and_pages(world: World, call: Call) -> None:
     ids = []
     for number in range(5):
         world.memory_slides.put(BUCKET, f"{number}.svs", b"II*\0 whatever")
@@ -201,7 +201,7 @@ def test_jobs_are_listed_newest_change_first_with_filters_and_pages(world: World
         assert call("GET", f"/jobs?{wrong}").status_code in (404, 422), wrong
 
 
-def test_a_tile_is_served_under_every_address_of_slideatlas(world: World, call: Call) -> None:
+def test_tile_is_served_under_every_slideatlas_address(world: World, call: Call) -> None:
     shown = done(world, call)["result"]
     image = shown["image"]
     answer = call("GET", f"/tile?img={image}&db={STORE}&name=tqq.jpg")
@@ -220,13 +220,13 @@ def test_a_tile_is_served_under_every_address_of_slideatlas(world: World, call: 
     "query",
     ["", f"img={NOWHERE}&db={STORE}&name=t.jpg", f"img={NOWHERE}&db={NOWHERE}&name=t.jpg", "img=admin&db=x&name=t.jpg"],
 )
-def test_a_tile_that_is_not_there_is_a_404_as_the_viewer_expects_it(call: Call, query: str) -> None:
+def test_missing_tile_is_404_in_viewer_format(call: Call, query: str) -> None:
     answer = call("GET", f"/tile?{query}")
     assert answer.status_code == 404
     assert "error" in answer.json_body
 
 
-def test_a_session_is_made_once_for_a_label_and_can_be_emptied(world: World, call: Call) -> None:
+def test_session_is_created_once_per_label_and_can_be_recreated(world: World, call: Call) -> None:
     made = call("POST", f"/collections/{COLLECTION}/sessions", {"label": " Kidney "})
     assert (made.status_code, made.json_body["label"], made.json_body["collection"]) == (201, "Kidney", COLLECTION)
     again = call("POST", f"/collections/{COLLECTION}/sessions", {"label": "Kidney"})
@@ -242,7 +242,7 @@ def test_a_session_is_made_once_for_a_label_and_can_be_emptied(world: World, cal
     assert call("GET", f"/sessions/{SESSION}").json_body["views"] == []
 
 
-def test_the_slides_of_a_session_are_told_page_by_page_the_newest_first(world: World, call: Call) -> None:
+def test_slides_of_session_are_paged_newest_first(world: World, call: Call) -> None:
     assert call("GET", f"/sessions/{SESSION}/slides").json_body == {"slides": [], "next": None}
     first = done(world, call)
     world.put(write(Slide(width_px=100, height_px=80)), "second.svs")
@@ -259,7 +259,7 @@ def test_the_slides_of_a_session_are_told_page_by_page_the_newest_first(world: W
     assert call("GET", f"/sessions/{NOWHERE}/slides").status_code == 404
 
 
-def test_a_slide_that_others_have_published_is_told_without_a_job(world: World, call: Call) -> None:
+def test_slide_of_other_publisher_has_no_job(world: World, call: Call) -> None:
     image = "0000000000000000000a0009"
     facts = ImageFacts(file_name="theirs.svs", width_px=10, height_px=10, tile_size_px=256, levels=1)
     world.memory_archive.add_view("0" * 23 + "b", session=SESSION, image=image, image_store=STORE, facts=facts)
@@ -271,7 +271,9 @@ def test_a_slide_that_others_have_published_is_told_without_a_job(world: World, 
     assert (slide["image"], slide["slide"]) == (image, None)
 
 
-def test_a_database_that_is_away_asks_for_patience(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_database_returns_503_with_retry_after(
+    world: World, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def away(*_: object) -> None:
         raise MongoUnavailableError("MongoDB did not answer")
 
@@ -284,7 +286,7 @@ def test_a_database_that_is_away_asks_for_patience(world: World, call: Call, mon
     )
 
 
-def test_a_fault_of_ours_is_told_without_its_insides(
+def test_unexpected_error_is_reported_without_details(
     world: World, call: Call, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object) -> None:
@@ -298,28 +300,34 @@ def test_a_fault_of_ours_is_told_without_its_insides(
     assert "show_job failed" in caplog.text
 
 
-def test_every_error_has_a_status_by_its_kind() -> None:
+def test_conflict_error_has_status_409() -> None:
     assert problem(ConflictError("it is finishing")).status_code == 409
 
 
-def test_the_page_is_served_with_its_files_and_nothing_else(call: Call) -> None:
+def test_page_is_served_with_its_files_only(call: Call) -> None:
     page = call("GET", "/", token=None)
     assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert "script-src 'self'" in page.headers["Content-Security-Policy"]
     assert "Slidehook" in page.body.decode()
     assert call("GET", "/static/pages/jobs.js").headers["Content-Type"].startswith("text/javascript")
     assert call("GET", "/static/components/style.css").headers["Content-Type"].startswith("text/css")
-    for name in ("lib/nothing.js", "pages/..%2Fhttp.py", "nothing/jobs.js", "pages/index.html", "errors/not-found.html"):
+    for name in (
+        "lib/nothing.js",
+        "pages/..%2Fhttp.py",
+        "nothing/jobs.js",
+        "pages/index.html",
+        "errors/not-found.html",
+    ):
         assert call("GET", f"/static/{name}").status_code == 404
 
 
-def test_pages_stand_under_their_names(call: Call) -> None:
+def test_pages_are_served_by_name(call: Call) -> None:
     assert "Submit" in call("GET", "/pages/submit", token=None).body.decode()
     for name in ("nothing", "submit.html", "..%2Fstatic%2Fsubmit"):
         assert call("GET", f"/pages/{name}").status_code == 404
 
 
-def test_the_viewers_library_is_served_with_its_licence_and_nothing_beside_it(call: Call) -> None:
+def test_viewer_library_is_served_with_its_licence_only(call: Call) -> None:
     script = call("GET", "/static/vendor/openseadragon.min.js")
     assert (script.status_code, script.headers["Content-Type"]) == (200, "text/javascript; charset=utf-8")
     assert script.body.startswith(b"//! openseadragon ")
@@ -328,7 +336,7 @@ def test_the_viewers_library_is_served_with_its_licence_and_nothing_beside_it(ca
         assert call("GET", f"/static/vendor/{name}").status_code == 404
 
 
-def test_a_file_that_the_browser_has_is_not_sent_again(call: Call) -> None:
+def test_cached_static_file_is_not_sent_again(call: Call) -> None:
     first = call("GET", "/static/components/style.css")
     again = call("GET", "/static/components/style.css", If_None_Match=first.headers["ETag"])
     assert (again.status_code, again.body) == (304, b"")
@@ -342,7 +350,7 @@ def test_a_file_that_the_browser_has_is_not_sent_again(call: Call) -> None:
         ("http://127.0.0.1:4566/", "http://127.0.0.1:4566"),
     ],
 )
-def test_a_page_may_send_slides_to_the_incoming_bucket_and_nowhere_else(
+def test_page_policy_allows_uploads_to_incoming_bucket_only(
     world: World, call: Call, endpoint: str | None, origin: str
 ) -> None:
     world.settings = replace(world.settings, incoming_bucket="incoming", region="eu-central-1", aws_endpoint=endpoint)
@@ -350,7 +358,7 @@ def test_a_page_may_send_slides_to_the_incoming_bucket_and_nowhere_else(
     assert f"connect-src 'self' {origin};" in policy
 
 
-def test_settings_come_from_the_environment_and_a_missing_one_is_named() -> None:
+def test_settings_are_read_and_missing_one_is_named() -> None:
     needed = ("INCOMING_BUCKET", "WORK_BUCKET", "JOBS_TABLE", "JOBS_QUEUE", "CHUNKS_QUEUE", "MONGO_URI")
     values = {f"SLIDEHOOK_{name}": name.lower() for name in needed}
     found = read_settings(
@@ -377,13 +385,13 @@ def test_settings_come_from_the_environment_and_a_missing_one_is_named() -> None
         read_settings(values | {"SLIDEHOOK_MONGO_URI": ""})
 
 
-def test_states_are_spelled_as_in_the_documents() -> None:
+def test_states_have_their_documented_names() -> None:
     assert [state.value for state in State] == [
         "queued", "planning", "tiling", "finishing", "done", "failed", "cancelled", "superseded",
     ]  # fmt: skip
 
 
-def test_the_local_token_goes_to_the_local_service_only(tmp_path: Any) -> None:
+def test_local_token_is_sent_to_local_service_only(tmp_path: Any) -> None:
     (tmp_path / ".local").mkdir()
     (tmp_path / ".local" / "stack.json").write_text('{"api": "http://127.0.0.1:8000", "token": "local"}')
     assert find_service(None, None, [tmp_path], {}) == ("http://127.0.0.1:8000", "local")

@@ -52,15 +52,15 @@ def listed(call: Call, query: str) -> list[int]:
         ("submitted_after=2023-11-14T23:13:20Z&submitted_before=2023-11-15T01:13:20Z", [2, 1]),
     ],
 )
-def test_jobs_are_filtered(jobs: list[str], call: Call, query: str, expected: list[int]) -> None:
+def test_jobs_are_filtered_by_query(jobs: list[str], call: Call, query: str, expected: list[int]) -> None:
     assert listed(call, query) == expected
 
 
-def test_a_job_is_found_by_its_id(jobs: list[str], call: Call) -> None:
+def test_job_is_found_by_part_of_its_id(jobs: list[str], call: Call) -> None:
     assert listed(call, f"text={jobs[4][5:20]}") == [4]
 
 
-def test_pages_of_several_states_follow_one_another(jobs: list[str], call: Call) -> None:
+def test_pages_of_several_states_are_consecutive(jobs: list[str], call: Call) -> None:
     query, seen = "state=done&state=queued&limit=4", []
     first = call("GET", f"/jobs?{query}").json_body
     second = call("GET", f"/jobs?{query}&cursor={first['next']}").json_body
@@ -91,7 +91,7 @@ def test_pages_of_several_states_follow_one_another(jobs: list[str], call: Call)
         ("limit=0&session=1", ["/limit", "/session"]),
     ],
 )
-def test_what_cannot_be_asked_for_is_named(call: Call, query: str, pointers: list[str]) -> None:
+def test_invalid_query_parameters_are_named(call: Call, query: str, pointers: list[str]) -> None:
     answer = call("GET", f"/jobs?{query}")
     assert (answer.status_code, answer.json_body["code"]) == (422, "invalid_request")
     assert [each["pointer"] for each in answer.json_body["errors"]] == pointers
@@ -109,7 +109,7 @@ def test_jobs_are_counted_by_state(jobs: list[str], call: Call) -> None:
     assert all(each["is_exact"] for each in found.values())
 
 
-def test_very_many_jobs_are_at_least_so_many(
+def test_large_counts_are_marked_as_inexact(
     jobs: list[str], call: Call, monkeypatch: pytest.MonkeyPatch, world: World
 ) -> None:
     monkeypatch.setattr("chalicelib.entrypoints.http.handlers.jobs.MAX_COUNT", 3)
@@ -118,7 +118,7 @@ def test_very_many_jobs_are_at_least_so_many(
     assert (found["done"], found["queued"]) == ({"count": 3, "is_exact": False}, {"count": 3, "is_exact": True})
 
 
-def test_a_token_of_some_collections_lists_theirs_only(jobs: list[str], call: Call, world: World) -> None:
+def test_limited_token_lists_own_collections_only(jobs: list[str], call: Call, world: World) -> None:
     def seen(*collections: str) -> None:
         limited = Caller(name="some", scopes=frozenset({Scope.READ}), collections=frozenset(collections))
         token = Token(sha256=hashlib.sha256(TOKEN.encode()).hexdigest(), caller=limited)

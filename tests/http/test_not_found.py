@@ -28,7 +28,7 @@ HTML, PROBLEM = "text/html; charset=utf-8", "application/problem+json"
         ("/static/vendor/nope.js", "*/*", PROBLEM),
     ],
 )
-def test_unknown_file_is_answered_as_the_client_asks(
+def test_unknown_file_returns_format_of_accept_header(
     world: World, call: Call, path: str, accept: str, kind: str
 ) -> None:
     answer = call("GET", path, token=None, Accept=accept)
@@ -37,7 +37,7 @@ def test_unknown_file_is_answered_as_the_client_asks(
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_unknown_page_leads_to_the_pages_that_exist(world: World, call: Call) -> None:
+def test_unknown_page_links_to_existing_pages(world: World, call: Call) -> None:
     answer = call("GET", "/pages/nope", token=None, Accept=BROWSER)
     text = answer.body.decode()
     assert "<h1>Page not found</h1>" in text
@@ -61,12 +61,12 @@ def test_unknown_page_finds_its_script_from_any_depth(path: str, script: str) ->
 
 
 @pytest.mark.parametrize("path", ["/jobs/" + "0" * 32, "/slides/nope", "/collections/" + "a" * 24])
-def test_unknown_thing_of_the_api_stays_a_problem_in_a_browser(world: World, call: Call, path: str) -> None:
+def test_unknown_api_resource_is_a_problem_in_browsers(world: World, call: Call, path: str) -> None:
     answer = call("GET", path, Accept=BROWSER)
     assert (answer.status_code, answer.headers["Content-Type"]) == (404, PROBLEM)
 
 
-def test_api_gateway_answers_an_unknown_address_in_the_same_words() -> None:
+def test_api_gateway_returns_same_body_for_unknown_path() -> None:
     responses = template.load().resources["RestAPI"]["Properties"]["DefinitionBody"]
     answer = responses["x-amazon-apigateway-gateway-responses"]["MISSING_AUTHENTICATION_TOKEN"]
     ours = pages.not_found("/nope", "application/json")

@@ -78,7 +78,7 @@ class NoTiles:
 # -- descriptions ------------------------------------------------------------------------------------------------------
 
 
-def test_a_slide_tells_all_that_a_viewer_needs(call: Call, job: Job) -> None:
+def test_slide_document_contains_viewer_metadata(call: Call, job: Job) -> None:
     answer = call("GET", f"/slides/{view_of(job)}")
     assert (answer.status_code, answer.headers["Content-Type"], answer.headers["Cache-Control"]) == (
         200, "application/json", "public, no-cache",
@@ -120,13 +120,13 @@ def test_a_slide_tells_all_that_a_viewer_needs(call: Call, job: Job) -> None:
     assert (again.status_code, again.body, again.headers["ETag"]) == (304, b"", answer.headers["ETag"])
 
 
-def test_scale_and_magnification_are_told(world: World, call: Call) -> None:
+def test_slide_document_contains_scale_and_magnification(world: World, call: Call) -> None:
     world.put(write(Slide(width_px=300, height_px=200, associated=True)), "aperio.svs")
     found = call("GET", f"/slides/{view_of(publish(world, key='aperio.svs'))}").json_body
     assert (found["mpp_x"], found["mpp_y"], found["magnification"], found["vendor"]) == (0.5, 0.5, 20.0, "Aperio")
 
 
-def test_a_dzi_says_where_the_tiles_of_this_generation_are(call: Call, job: Job) -> None:
+def test_dzi_names_tiles_of_current_generation(call: Call, job: Job) -> None:
     answer = call("GET", f"/slides/{view_of(job)}.dzi", Host="slides.example")
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/xml")
     assert ET.fromstring(answer.body).attrib["Url"] == f"http://slides.example/slides/{exact(job)}_files/"
@@ -134,7 +134,7 @@ def test_a_dzi_says_where_the_tiles_of_this_generation_are(call: Call, job: Job)
     assert again.status_code == 304
 
 
-def test_an_info_json_has_the_exact_address_for_its_id(world: World, call: Call, job: Job) -> None:
+def test_iiif_info_has_exact_address_as_id(world: World, call: Call, job: Job) -> None:
     answer = call("GET", f"/iiif/{view_of(job)}/info.json", Host="slides.example", X_Forwarded_Proto="https")
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
     assert answer.json_body["id"] == f"https://slides.example/iiif/{exact(job)}"
@@ -147,7 +147,7 @@ def test_an_info_json_has_the_exact_address_for_its_id(world: World, call: Call,
     )  # fmt: skip
 
 
-def test_behind_api_gateway_addresses_have_its_name_and_stage(world: World, job: Job) -> None:
+def test_links_behind_api_gateway_contain_domain_and_stage(world: World, job: Job) -> None:
     import app
 
     event = {
@@ -166,7 +166,7 @@ def test_behind_api_gateway_addresses_have_its_name_and_stage(world: World, job:
 # -- tiles -------------------------------------------------------------------------------------------------------------
 
 
-def test_each_dialect_gives_the_same_tile_in_its_own_words(world: World, call: Call, job: Job) -> None:
+def test_all_protocols_return_the_same_tile(world: World, call: Call, job: Job) -> None:
     stored = world.tiles(job)["tqq.jpg"]  # level 1, column 0, row 0
     for address in (view_of(job), f"{STORE}-{job.image}", exact(job)):
         for path in (
@@ -180,7 +180,7 @@ def test_each_dialect_gives_the_same_tile_in_its_own_words(world: World, call: C
             assert answer.headers["ETag"] == f'"tqq.{tile_id("tqq.jpg", stored).hex()}"'
 
 
-def test_our_tiles_are_whole_and_those_of_dzi_and_iiif_are_cut(call: Call, job: Job) -> None:
+def test_slidehook_tiles_are_whole_and_others_cropped(call: Call, job: Job) -> None:
     here = view_of(job)
     assert size_of(call("GET", f"/slides/{here}/0/4_3.jpg")) == (64, 64)
     assert size_of(call("GET", f"/slides/{here}_files/9/4_3.jpg")) == (44, 8)
@@ -200,9 +200,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/tile/{1}/{2}/tqqq.jpg", "/thumb?db={1}&img={2}"])
-def test_what_a_client_has_already_is_answered_before_any_tile_is_read(
-    world: World, call: Call, job: Job, path: str
-) -> None:
+def test_known_etag_returns_304_without_reading_tiles(world: World, call: Call, job: Job, path: str) -> None:
     path = path.format(exact(job), STORE, job.image)
     first = call("GET", path)
     assert first.status_code == 200
@@ -213,7 +211,7 @@ def test_what_a_client_has_already_is_answered_before_any_tile_is_read(
         assert again.headers["Cache-Control"] == first.headers["Cache-Control"]
 
 
-def test_a_tag_of_another_tile_or_another_cut_is_not_taken_for_this_one(call: Call, job: Job) -> None:
+def test_etag_of_other_tile_or_crop_does_not_match(call: Call, job: Job) -> None:
     here = view_of(job)
     whole, cut = call("GET", f"/slides/{here}/0/4_3.jpg"), call("GET", f"/slides/{here}_files/9/4_3.jpg")
     other = call("GET", f"/slides/{here}/0/0_0.jpg")
@@ -222,7 +220,7 @@ def test_a_tag_of_another_tile_or_another_cut_is_not_taken_for_this_one(call: Ca
         assert call("GET", f"/slides/{here}/0/4_3.jpg", If_None_Match=tag).body == whole.body
 
 
-def test_a_tile_with_an_id_of_somebody_else_is_known_by_its_content(world: World, call: Call) -> None:
+def test_foreign_tile_is_identified_by_content(world: World, call: Call) -> None:
     archive = world.memory_archive
     facts = ImageFacts(file_name="theirs.ptif", width_px=60, height_px=60, tile_size_px=64, levels=1)
     archive.add_view(NOWHERE, session=SESSION, image=NAMED, image_store=STORE, facts=facts)
@@ -240,9 +238,7 @@ def test_a_tile_with_an_id_of_somebody_else_is_known_by_its_content(world: World
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_what_stands_under_an_exact_address_is_kept_and_under_others_asked_for(
-    world: World, call: Call, job: Job, path: str
-) -> None:
+def test_exact_address_is_immutable_and_others_revalidate(world: World, call: Call, job: Job, path: str) -> None:
     def caching(address: str) -> str:
         return str(call("GET", path.format(address)).headers["Cache-Control"])
 
@@ -253,9 +249,7 @@ def test_what_stands_under_an_exact_address_is_kept_and_under_others_asked_for(
     assert caching(view_of(job)) == "private, no-cache"
 
 
-def test_a_slide_that_is_published_anew_has_new_tiles_under_its_view_and_the_old_ones_where_they_were(
-    world: World, call: Call, job: Job
-) -> None:
+def test_republished_slide_has_new_tile_urls_and_keeps_old_ones(world: World, call: Call, job: Job) -> None:
     old = call("GET", f"/slides/{view_of(job)}").json_body["tiles"].format(level=0, column=0, row=0)
     before = call("GET", old)
     world.put(write(Slide(width_px=300, height_px=200, seed=7)))
@@ -267,9 +261,7 @@ def test_a_slide_that_is_published_anew_has_new_tiles_under_its_view_and_the_old
     assert call("GET", new).body == call("GET", f"/slides/{view_of(job)}/0/0_0.jpg").body != before.body
 
 
-def test_an_image_that_was_replaced_in_place_is_not_shown_under_the_address_of_what_it_was(
-    world: World, call: Call
-) -> None:
+def test_replaced_named_image_is_not_found_under_old_address(world: World, call: Call) -> None:
     first = publish(world, mongo_collection=NAMED)
     old = call("GET", f"/slides/{view_of(first)}").json_body["tiles"].format(level=0, column=0, row=0)
     assert call("GET", old).headers["Cache-Control"] == "public, no-cache"
@@ -282,7 +274,7 @@ def test_an_image_that_was_replaced_in_place_is_not_shown_under_the_address_of_w
     assert call("GET", new).status_code == 200
 
 
-def test_an_image_of_ours_that_is_named_later_is_not_kept_any_more(world: World, call: Call, job: Job) -> None:
+def test_exact_address_expires_if_image_is_named_later(world: World, call: Call, job: Job) -> None:
     assert call("GET", f"/slides/{exact(job)}/0/0_0.jpg").headers["Cache-Control"] == WEEK
     world.put(write(Slide(width_px=300, height_px=200, seed=7)))
     later = publish(world, mongo_collection=job.image)
@@ -294,7 +286,7 @@ def test_an_image_of_ours_that_is_named_later_is_not_kept_any_more(world: World,
 # -- refusals ----------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_not_there_is_not_found(call: Call, job: Job) -> None:
+def test_unknown_slide_paths_are_not_found(call: Call, job: Job) -> None:
     here = view_of(job)
     for path in (
         "/slides/x", f"/slides/{NOWHERE}", f"/slides/{NOWHERE}.dzi", f"/slides/{STORE}-{NOWHERE}",
@@ -309,7 +301,7 @@ def test_what_is_not_there_is_not_found(call: Call, job: Job) -> None:
         assert answer.json_body["code"] == "not_found"
 
 
-def test_what_iiif_was_not_promised_is_a_bad_request(call: Call, job: Job) -> None:
+def test_unsupported_iiif_request_is_a_bad_request(call: Call, job: Job) -> None:
     for part in (
         "full/max/90/default.jpg", "full/max/0/default.png", "full/max/!0/default.jpg", "full/max/0/gray.jpg",
         "full/300,200/0/default.jpg", "pct:0,0,50,50/max/0/default.jpg", "0,0,64,64/32,32/0/default.jpg",
@@ -318,7 +310,7 @@ def test_what_iiif_was_not_promised_is_a_bad_request(call: Call, job: Job) -> No
         assert (answer.status_code, answer.json_body["code"]) == (400, "bad_address"), part
 
 
-def test_a_tile_that_the_file_leaves_out_is_not_found_in_any_dialect(world: World, call: Call) -> None:
+def test_sparse_tile_is_not_found_in_any_protocol(world: World, call: Call) -> None:
     world.put(write(Slide(width_px=300, height_px=200, sparse=frozenset({(0, 1, 0)}))), "sparse.svs")
     here = view_of(publish(world, key="sparse.svs"))
     for path in (
@@ -331,7 +323,7 @@ def test_a_tile_that_the_file_leaves_out_is_not_found_in_any_dialect(world: Worl
         assert "the file omits it" in answer.json_body["detail"]
 
 
-def test_of_a_slide_without_its_coarser_levels_there_is_what_was_published(world: World, call: Call) -> None:
+def test_base_only_slide_serves_published_levels_only(world: World, call: Call) -> None:
     here = view_of(publish(world, base_only=True))
     found = call("GET", f"/slides/{here}").json_body
     assert [level["level"] for level in found["levels"]] == [0]
@@ -349,7 +341,7 @@ def test_of_a_slide_without_its_coarser_levels_there_is_what_was_published(world
     assert size_of(call("GET", f"/iiif/{here}/0,0,64,64/64,64/0/default.jpg")) == (64, 64)
 
 
-def test_a_tile_that_api_gateway_would_not_carry_is_refused_with_what_to_do(
+def test_tile_over_response_limit_is_refused_with_hint(
     world: World, call: Call, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     large = bytes(pieces.MAX_RESPONSE_BYTES + 1)
@@ -365,7 +357,7 @@ def test_a_tile_that_api_gateway_would_not_carry_is_refused_with_what_to_do(
     assert call("GET", f"/slides/{exact(job)}/0/0_0.jpg").body == large[1:]
 
 
-def test_the_largest_answer_fits_through_lambda(world: World, job: Job) -> None:
+def test_largest_response_fits_through_lambda(world: World, job: Job) -> None:
     import app
 
     body = bytes(pieces.MAX_RESPONSE_BYTES)
@@ -383,14 +375,14 @@ def test_the_largest_answer_fits_through_lambda(world: World, job: Job) -> None:
 @pytest.mark.parametrize(
     "name", ["", "x.jpg", "t.png", "tx.jpg", "t.jpg\r\nSet-Cookie: a=b", '"t.jpg', "t" + "q" * 40 + ".jpg"]
 )
-def test_a_name_that_is_none_of_slideatlas_is_not_looked_for(call: Call, job: Job, name: str) -> None:
+def test_invalid_slideatlas_tile_name_is_not_found(call: Call, job: Job, name: str) -> None:
     from urllib.parse import quote
 
     answer = call("GET", f"/tile?img={job.image}&db={STORE}&name={quote(name)}")
     assert (answer.status_code, list(answer.json_body)) == (404, ["error"])
 
 
-def test_reading_needs_a_token_at_every_door(world: World, call: Call, job: Job) -> None:
+def test_slide_routes_require_a_token(world: World, call: Call, job: Job) -> None:
     world.settings = replace(world.settings, allow_anonymous_local_reads=False)
     here = view_of(job)
     for path in (
@@ -404,7 +396,7 @@ def test_reading_needs_a_token_at_every_door(world: World, call: Call, job: Job)
 # -- HEAD, routes, imports ---------------------------------------------------------------------------------------------
 
 
-def test_head_is_answered_as_get_without_its_body(call: Call, job: Job) -> None:
+def test_head_equals_get_without_body(call: Call, job: Job) -> None:
     here = view_of(job)
     for path in (
         *(path.format(here) for path in PATHS), f"/slides/{here}", f"/slides/{here}.dzi", f"/iiif/{here}/info.json",
@@ -417,7 +409,7 @@ def test_head_is_answered_as_get_without_its_body(call: Call, job: Job) -> None:
         assert (head.status_code, head.headers, head.body) == (whole.status_code, whole.headers, b""), path
 
 
-def test_over_http_a_head_says_nothing_of_a_body_and_the_connection_goes_on(job: Job) -> None:
+def test_head_over_http_has_no_body_and_keeps_connection(job: Job) -> None:
     import app
 
     # Chalice changes the app's class for a server of its own, and can do so once only.
@@ -439,7 +431,7 @@ def test_over_http_a_head_says_nothing_of_a_body_and_the_connection_goes_on(job:
         server.server_close()
 
 
-def test_api_gateway_can_tell_the_routes_apart() -> None:
+def test_routes_have_one_variable_per_position() -> None:
     """Of one place in a path it takes one variable only, whatever follows it."""
     import app
 
@@ -479,7 +471,7 @@ print(json.dumps(sorted({name.split(".")[0] for name in sys.modules} | set(sys.m
 """
 
 
-def test_an_inner_tile_is_served_without_a_codec() -> None:
+def test_inner_tile_is_served_without_codecs() -> None:
     from tests.http.test_routes import SETTINGS
 
     command = [sys.executable, "-c", SERVES_A_TILE]
@@ -490,7 +482,7 @@ def test_an_inner_tile_is_served_without_a_codec() -> None:
     assert "chalicelib.core.imaging.lossless_crop" in loaded
 
 
-def test_where_clients_reach_the_service_may_be_set() -> None:
+def test_public_url_can_be_configured() -> None:
     needed = ("INCOMING_BUCKET", "WORK_BUCKET", "JOBS_TABLE", "JOBS_QUEUE", "CHUNKS_QUEUE", "MONGO_URI")
     values = {f"SLIDEHOOK_{name}": "set" for name in needed}
     assert read_settings(values).public_url == ""

@@ -51,7 +51,7 @@ def counts(found: dict[str, Any]) -> dict[str, int]:
     return {name: count for name, count in found["counts"].items() if count}
 
 
-def test_new_slides_are_submitted_and_a_second_run_submits_nothing(world: World, call: Call) -> None:
+def test_sync_submits_new_slides_and_is_idempotent(world: World, call: Call) -> None:
     for number in range(3):
         world.put(slide(number), f"lung/{number}.svs")
     world.put(b"notes", "lung/notes.txt")
@@ -69,7 +69,7 @@ def test_new_slides_are_submitted_and_a_second_run_submits_nothing(world: World,
     assert {job.id: job for job in world.memory_jobs._jobs.values()} == jobs
 
 
-def test_each_object_is_told_of_page_by_page(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sync_entries_are_paged(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "PAGE", 2)
     for number in range(5):
         world.put(slide(number), f"lung/{number}.svs")
@@ -81,7 +81,7 @@ def test_each_object_is_told_of_page_by_page(world: World, call: Call, monkeypat
     assert call("GET", f"/syncs/{found['id']}?page=x").status_code == 422
 
 
-def test_changed_slides_are_replaced_and_gone_ones_told(world: World, call: Call) -> None:
+def test_changed_slides_are_replaced_and_missing_ones_reported(world: World, call: Call) -> None:
     for number in range(3):
         world.put(slide(number), f"lung/{number}.svs")
     synced(world, call)
@@ -97,7 +97,7 @@ def test_changed_slides_are_replaced_and_gone_ones_told(world: World, call: Call
     assert counts(synced(world, call)) == {"present": 2, "missing": 1}
 
 
-def test_bytes_that_are_back_are_shown_again(world: World, call: Call) -> None:
+def test_previous_bytes_are_published_again(world: World, call: Call) -> None:
     for seed in (1, 2, 1):
         world.put(slide(seed), "lung/a.svs")
         found = synced(world, call)
@@ -106,7 +106,7 @@ def test_bytes_that_are_back_are_shown_again(world: World, call: Call) -> None:
     assert len(world.memory_jobs._jobs) == 2
 
 
-def test_one_broken_file_stops_nobody_and_is_told_each_time(world: World, call: Call) -> None:
+def test_failing_file_does_not_stop_sync(world: World, call: Call) -> None:
     world.put(b"no TIFF", "lung/a.svs")
     world.put(slide(1)[:3000], "lung/b.svs")
     world.put(slide(2), "lung/c.svs")
@@ -118,7 +118,7 @@ def test_one_broken_file_stops_nobody_and_is_told_each_time(world: World, call: 
     assert len(world.memory_jobs._jobs) == 2
 
 
-def test_what_was_taken_out_or_cancelled_stays_so(world: World, call: Call) -> None:
+def test_removed_and_cancelled_slides_are_not_submitted(world: World, call: Call) -> None:
     for number in range(2):
         world.put(slide(number), f"lung/{number}.svs")
     first = synced(world, call)
@@ -131,7 +131,7 @@ def test_what_was_taken_out_or_cancelled_stays_so(world: World, call: Call) -> N
     assert len(world.views()) == 1
 
 
-def test_what_is_on_its_way_is_not_submitted_again(world: World, call: Call) -> None:
+def test_running_job_is_not_submitted_again(world: World, call: Call) -> None:
     world.put(slide(), "lung/a.svs")
     job = world.submit("lung/a.svs")
     messages = list(world.memory_queue.sent)
@@ -142,13 +142,13 @@ def test_what_is_on_its_way_is_not_submitted_again(world: World, call: Call) -> 
     assert world.finish(job).state is State.DONE
 
 
-def test_a_slide_that_was_published_otherwise_from_the_same_bytes_is_present(world: World, call: Call) -> None:
+def test_slide_published_with_other_options_is_present(world: World, call: Call) -> None:
     world.put(slide(), "lung/a.svs")
     world.finish(world.submit("lung/a.svs", tile_size=128))
     assert counts(synced(world, call)) == {"present": 1}
 
 
-def test_options_are_those_of_each_slide(world: World, call: Call) -> None:
+def test_options_apply_to_each_slide(world: World, call: Call) -> None:
     world.put(slide(), "lung/a.svs")
     found = synced(world, call, base_only=True)
     job = world.memory_jobs.get(found["highlights"][0]["job"])
@@ -156,7 +156,7 @@ def test_options_are_those_of_each_slide(world: World, call: Call) -> None:
     assert job.options.base_only
 
 
-def test_what_an_uploader_submits_itself_is_synced_where_it_is_asked_for(world: World, call: Call) -> None:
+def test_direct_uploads_are_synced_only_under_their_prefix(world: World, call: Call) -> None:
     world.put(slide(1), f"direct/{FOLDER}a.svs")
     world.put(slide(2), f"{FOLDER}b.svs")
     assert counts(by_their_keys(world, call, "")) == {"added": 1, "ignored": 1}
@@ -173,20 +173,20 @@ def by_their_keys(world: World, call: Call, prefix: str) -> dict[str, Any]:
     return status(call, begun["id"])
 
 
-def test_a_key_that_names_no_place_stops_nobody(world: World, call: Call) -> None:
+def test_key_without_session_does_not_stop_sync(world: World, call: Call) -> None:
     world.put(slide(1), f"{FOLDER}a.svs")
     world.put(slide(2), f"{COLLECTION}/zz.svs")  # comes after it
     found = by_their_keys(world, call, f"{COLLECTION}/")
     assert (found["state"], counts(found)) == ("done", {"added": 1, "failed": 1})
 
 
-def test_what_has_no_slides_name_and_names_no_place_is_ignored(world: World, call: Call) -> None:
+def test_key_without_slide_name_or_session_is_ignored(world: World, call: Call) -> None:
     for key in ("notes.txt", "lung/notes.txt", f"{FOLDER}scan without a suffix"):
         world.put(slide(1), key)
     assert counts(by_their_keys(world, call, "")) == {"added": 1, "ignored": 2}
 
 
-def test_a_lost_event_is_made_up_for_by_the_schedule(world: World, call: Call) -> None:
+def test_scheduled_sync_recovers_lost_events(world: World, call: Call) -> None:
     world.settings = replace(world.settings, sync_interval_seconds=3600.0)
     world.put(slide(1), f"{FOLDER}a.svs")
     world.put(slide(2), "direct/by-its-uploader.svs")
@@ -213,14 +213,14 @@ def test_a_lost_event_is_made_up_for_by_the_schedule(world: World, call: Call) -
     }  # fmt: skip
 
 
-def test_a_session_without_objects_is_looked_at_for_missing_slides(world: World, call: Call) -> None:
+def test_session_without_objects_reports_missing_slides(world: World, call: Call) -> None:
     world.put(slide(), "lung/a.svs")
     synced(world, call)
     world.memory_slides.delete(BUCKET, "lung/a.svs")
     assert counts(synced(world, call)) == {"missing": 1}
 
 
-def test_a_prefix_without_anything_ends_at_once(world: World, call: Call) -> None:
+def test_sync_of_empty_prefix_is_done(world: World, call: Call) -> None:
     world.settings = replace(world.settings, sync_interval_seconds=0.0)
     code, begun = sync(call, "empty/")
     world.run()
@@ -228,7 +228,7 @@ def test_a_prefix_without_anything_ends_at_once(world: World, call: Call) -> Non
     assert (code, found["state"], counts(found)) == (202, "done", {})
 
 
-def test_a_second_call_finds_the_run_that_is_at_it(world: World, call: Call) -> None:
+def test_second_call_returns_running_sync(world: World, call: Call) -> None:
     world.put(slide(), "lung/a.svs")
     _, first = sync(call, **PLACE)
     _, second = sync(call, **PLACE)
@@ -238,7 +238,7 @@ def test_a_second_call_finds_the_run_that_is_at_it(world: World, call: Call) -> 
     assert counts(status(call, first["id"])) == {"added": 1}
 
 
-def test_no_longer_than_there_is_time_and_the_next_minute_goes_on(
+def test_sync_stops_in_time_and_next_minute_continues(
     world: World, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(steps, "PAGE", 2)
@@ -281,7 +281,7 @@ def test_no_longer_than_there_is_time_and_the_next_minute_goes_on(
     assert counts(status(call, begun["id"])) == {"added": 9}
 
 
-def test_a_worker_may_die_at_any_call_of_a_sync(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sync_survives_worker_death_at_any_call(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "PAGE", 2)
     for number in range(3):
         world.put(slide(number), f"lung/{number}.svs")
@@ -308,7 +308,7 @@ def test_a_worker_may_die_at_any_call_of_a_sync(world: World, call: Call, monkey
         assert shown == {source.etag for source, _ in world.memory_slides._objects.values()}
 
 
-def test_storage_that_asks_for_patience_ends_no_sync(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_busy_storage_does_not_end_sync(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     world.put(slide(), "lung/a.svs")
     real = world.memory_slides.list
     answers = iter([AwsUnavailableError("slow down"), None])
@@ -337,7 +337,7 @@ def test_storage_that_asks_for_patience_ends_no_sync(world: World, call: Call, m
         ({"source": "s3://a/b"}, ["/source"]),
     ],
 )
-def test_what_is_wrong_with_a_call_is_named(
+def test_invalid_sync_request_is_refused_with_pointer(
     world: World, call: Call, asked: dict[str, Any], pointers: list[str]
 ) -> None:
     answer = call("POST", "/hooks/sync", {"prefix": f"s3://{BUCKET}/lung/"} | asked)
@@ -346,21 +346,19 @@ def test_what_is_wrong_with_a_call_is_named(
     assert world.memory_syncs.latest(live=True, limit=9) == ()
 
 
-def test_a_foreign_bucket_is_refused_and_leaves_nothing(world: World, call: Call) -> None:
+def test_sync_of_forbidden_bucket_is_refused(world: World, call: Call) -> None:
     answer = call("POST", "/hooks/sync", {"prefix": "s3://somebody-elses/", **PLACE})
     assert (answer.status_code, json.loads(answer.body)["code"]) == (403, "bucket_not_allowed")
     assert world.memory_syncs.latest(live=True, limit=9) == ()
 
 
-def test_an_unknown_sync_is_not_found_and_a_token_is_needed(call: Call) -> None:
+def test_unknown_sync_is_not_found_and_token_is_required(call: Call) -> None:
     assert call("GET", f"/syncs/{'0' * 32}").status_code == 404
     assert call("GET", "/syncs/x").status_code == 404
     assert call("POST", "/hooks/sync", {"prefix": f"s3://{BUCKET}/"}, token="wrong").status_code == 401
 
 
-def test_a_slide_that_is_published_while_the_sync_is_at_it_is_present(
-    world: World, call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slide_published_during_sync_is_present(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     world.put(slide(1), "lung/a.svs")
     world.put(slide(1), "lung/b.svs")
     for name in ("a", "b"):
@@ -371,7 +369,7 @@ def test_a_slide_that_is_published_while_the_sync_is_at_it_is_present(
     assert counts(synced(world, call)) == {"present": 2}
 
 
-def test_what_lies_outside_the_prefix_is_not_told_as_missing(world: World, call: Call) -> None:
+def test_slides_outside_prefix_are_not_missing(world: World, call: Call) -> None:
     world.put(slide(1), "liver/other.svs")
     synced(world, call, "liver/")
     world.memory_slides.delete(BUCKET, "liver/other.svs")
@@ -380,7 +378,7 @@ def test_what_lies_outside_the_prefix_is_not_told_as_missing(world: World, call:
     assert counts(synced(world, call, "liver/")) == {"missing": 1}
 
 
-def test_who_was_overtaken_on_a_page_leaves_the_next_one_to_the_other(world: World, call: Call) -> None:
+def test_sync_with_stale_run_changes_nothing(world: World, call: Call) -> None:
     world.put(slide(), "lung/1.svs")
     _, begun = sync(call, **PLACE)
     stale = world.memory_syncs.get(begun["id"])
@@ -392,7 +390,7 @@ def test_who_was_overtaken_on_a_page_leaves_the_next_one_to_the_other(world: Wor
     assert world.memory_syncs.get(begun["id"]) == ended
 
 
-def test_a_bucket_that_is_not_there_ends_the_sync_with_the_reason(world: World, call: Call) -> None:
+def test_sync_of_missing_bucket_ends_with_reason(world: World, call: Call) -> None:
     world.settings = replace(world.settings, source_buckets=frozenset({BUCKET, "nowhere"}))
     answer = call("POST", "/hooks/sync", PLACE | {"prefix": "s3://nowhere/lung/"})
     assert answer.status_code == 202

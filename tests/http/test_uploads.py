@@ -32,7 +32,7 @@ def sent(world: World, call: Call, upload: dict[str, Any], data: bytes = SLIDE) 
     world.memory_uploads.put(answer["addresses"][0]["url"], data)
 
 
-def test_a_slide_that_was_sent_in_parts_can_be_submitted(world: World, call: Call) -> None:
+def test_slide_uploaded_in_parts_can_be_submitted(world: World, call: Call) -> None:
     upload = begun(call)
     assert (upload["key"], upload["parts"]) == (f"direct/{COLLECTION}/{SESSION}/a slide.svs", 1)
     sent(world, call, upload)
@@ -46,7 +46,7 @@ def test_a_slide_that_was_sent_in_parts_can_be_submitted(world: World, call: Cal
     assert call("GET", f"/jobs/{job['id']}").json_body["state"] == "done"
 
 
-def test_completing_twice_is_harmless(world: World, call: Call) -> None:
+def test_complete_is_idempotent(world: World, call: Call) -> None:
     upload = begun(call)
     sent(world, call, upload)
     answers = [call("POST", "/uploads/complete", named(upload, size_bytes=len(SLIDE))) for _ in range(2)]
@@ -54,7 +54,7 @@ def test_completing_twice_is_harmless(world: World, call: Call) -> None:
     assert answers[0].json_body == answers[1].json_body
 
 
-def test_an_upload_with_parts_missing_is_not_completed_and_can_go_on(world: World, call: Call) -> None:
+def test_upload_with_missing_parts_can_continue(world: World, call: Call) -> None:
     upload = begun(call)
     for data in (None, SLIDE[:-1]):
         if data is not None:
@@ -66,14 +66,14 @@ def test_an_upload_with_parts_missing_is_not_completed_and_can_go_on(world: Worl
     assert call("POST", "/uploads/complete", named(upload, size_bytes=len(SLIDE))).status_code == 200
 
 
-def test_of_many_missing_parts_the_first_are_named(call: Call) -> None:
+def test_error_lists_first_missing_parts(call: Call) -> None:
     size = 12 * PART_BYTES
     upload = begun(call, size_bytes=size)
     recorded = call("POST", "/uploads/complete", named(upload, size_bytes=size)).json_body["detail"]
     assert recorded == "of the upload's 12 parts 12 are missing: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and more"
 
 
-def test_an_upload_that_was_given_up_is_gone(world: World, call: Call) -> None:
+def test_aborted_upload_is_gone(world: World, call: Call) -> None:
     upload = begun(call)
     sent(world, call, upload)
     for _ in range(2):
@@ -83,7 +83,7 @@ def test_an_upload_that_was_given_up_is_gone(world: World, call: Call) -> None:
         assert (gone.status_code, gone.json_body["code"]) == (404, "no_such_upload")
 
 
-def test_another_file_under_the_key_does_not_pass_for_the_upload(world: World, call: Call) -> None:
+def test_other_object_under_key_does_not_complete_upload(world: World, call: Call) -> None:
     upload = begun(call)
     call("POST", "/uploads/abort", named(upload))
     world.memory_slides.put(BUCKET, upload["key"], b"something else")
@@ -103,9 +103,7 @@ def test_another_file_under_the_key_does_not_pass_for_the_upload(world: World, c
         ({"collection": "f" * 24}, "/collection"),
     ],
 )
-def test_an_upload_that_could_not_be_published_is_refused_before_it_begins(
-    call: Call, changes: dict[str, Any], pointer: str
-) -> None:
+def test_upload_that_cannot_be_published_is_refused(call: Call, changes: dict[str, Any], pointer: str) -> None:
     refused = call("POST", "/uploads", FILE | changes)
     assert (refused.status_code, refused.json_body["errors"][0]["pointer"]) == (422, pointer)
 
@@ -123,14 +121,12 @@ def test_an_upload_that_could_not_be_published_is_refused_before_it_begins(
         ("abort", {"upload_id": ""}),
     ],
 )
-def test_calls_about_an_upload_say_which_and_no_more_than_is_taken(
-    call: Call, path: str, changes: dict[str, Any]
-) -> None:
+def test_invalid_upload_calls_are_refused(call: Call, path: str, changes: dict[str, Any]) -> None:
     assert call("POST", f"/uploads/{path}", named(begun(call)) | changes).status_code == 422
 
 
 @pytest.mark.parametrize("path", ["", "/parts", "/complete", "/abort"])
-def test_who_may_not_submit_may_not_upload(call: Call, path: str) -> None:
+def test_uploads_require_a_token(call: Call, path: str) -> None:
     assert call("POST", f"/uploads{path}", FILE, token=None).status_code == 401
 
 
@@ -147,7 +143,7 @@ def test_who_may_not_submit_may_not_upload(call: Call, path: str) -> None:
         ("n" * 300, "n" * 200),
     ],
 )
-def test_a_file_keeps_its_name_without_what_leads_astray(given: str, kept: str) -> None:
+def test_safe_name_removes_misleading_parts(given: str, kept: str) -> None:
     assert safe_name(given) == kept
 
 
@@ -155,6 +151,6 @@ def test_a_file_keeps_its_name_without_what_leads_astray(given: str, kept: str) 
     ("size", "each", "count"),
     [(1, 8, 1), (8 * MIB, 8, 1), (8 * MIB + 1, 8, 2), (8000 * MIB, 8, 1000), (8000 * MIB + 1, 9, 889)],
 )
-def test_a_slide_of_any_size_has_at_most_a_thousand_parts(size: int, each: int, count: int) -> None:
+def test_slide_of_any_size_has_at_most_1000_parts(size: int, each: int, count: int) -> None:
     assert (part_bytes(size), part_count(size)) == (each * MIB, count)
     assert len(missing_parts((), size)) == count

@@ -29,7 +29,7 @@ def refused_as_if_not_there(
     assert found.body.decode().replace(known, "X") == missing.body.decode().replace(unknown, "X")
 
 
-def test_jobs_of_others_are_not_there(world: World, call: Call, foreign: dict[str, Any]) -> None:
+def test_foreign_jobs_are_not_found(world: World, call: Call, foreign: dict[str, Any]) -> None:
     job = foreign["id"]
     refused_as_if_not_there(call, "GET", f"/jobs/{job}", None, "mine-read", job, NO_JOB)
     refused_as_if_not_there(call, "GET", f"/jobs/{job}/events", None, "mine-read", job, NO_JOB)
@@ -38,20 +38,20 @@ def test_jobs_of_others_are_not_there(world: World, call: Call, foreign: dict[st
     refused_as_if_not_there(call, "POST", "/hooks/verify", {"job": job}, "mine-submit", job, NO_JOB)
 
 
-def test_what_is_staged_for_others_is_not_there(world: World, call: Call, foreign: dict[str, Any]) -> None:
+def test_foreign_staged_tiles_are_not_found(world: World, call: Call, foreign: dict[str, Any]) -> None:
     job = foreign["id"]
     refused_as_if_not_there(call, "GET", f"/jobs/{job}/map", None, "mine-read", job, NO_JOB)
     refused_as_if_not_there(call, "GET", f"/jobs/{job}/tiles/t.jpg", None, "mine-read", job, NO_JOB)
     assert call("GET", f"/jobs/{job}/tiles/t.jpg", token="read").status_code == 200
 
 
-def test_collections_of_others_are_not_listed(world: World, call: Call) -> None:
+def test_foreign_collections_are_not_listed(world: World, call: Call) -> None:
     found = call("GET", "/collections", token="mine-read").json_body["collections"]
     assert [each["id"] for each in found] == [COLLECTION]
     assert len(call("GET", "/collections", token="read").json_body["collections"]) == 2
 
 
-def test_nothing_is_uploaded_for_others(world: World, call: Call) -> None:
+def test_upload_for_foreign_collection_is_refused(world: World, call: Call) -> None:
     file = {"file_name": "a.svs", "size_bytes": 9, "collection": OTHER_COLLECTION, "session": OTHER_SESSION}
     refused_as_if_not_there(call, "POST", "/uploads", file, "mine-submit", OTHER_COLLECTION, NOWHERE)
     begun = call("POST", "/uploads", file, token="submit").json_body
@@ -62,13 +62,13 @@ def test_nothing_is_uploaded_for_others(world: World, call: Call) -> None:
     assert call("POST", "/uploads/parts", named, token="submit").json_body["stored"] == []
 
 
-def test_a_live_job_of_others_cannot_be_cancelled(world: World, call: Call) -> None:
+def test_foreign_live_job_cannot_be_cancelled(world: World, call: Call) -> None:
     job = call("POST", "/hooks/upload", FOREIGN_UPLOAD).json_body["id"]
     assert call("POST", f"/jobs/{job}/cancel", {}, token="mine-admin").status_code == 404
     assert call("GET", f"/jobs/{job}").json_body["state"] == "queued"
 
 
-def test_lists_hold_what_is_ones_own(world: World, call: Call, foreign: dict[str, Any]) -> None:
+def test_job_list_contains_own_jobs_only(world: World, call: Call, foreign: dict[str, Any]) -> None:
     own = publish(world, call, UPLOAD)
     for query in ("", f"?session={SESSION}", "?state=done", "?limit=1"):
         assert [job["id"] for job in call("GET", f"/jobs{query}", token="mine-read").json_body["jobs"]] == [own["id"]]
@@ -77,7 +77,7 @@ def test_lists_hold_what_is_ones_own(world: World, call: Call, foreign: dict[str
     assert len(call("GET", "/jobs", token="read").json_body["jobs"]) == 2
 
 
-def test_pages_of_a_list_that_is_mostly_of_others_lead_to_what_is_ones_own(world: World, call: Call) -> None:
+def test_pages_of_filtered_list_contain_all_own_jobs(world: World, call: Call) -> None:
     own = []
     for number in range(30):
         world.memory_slides.put(BUCKET, f"{number}.svs", b"II*\0 whatever")
@@ -94,7 +94,7 @@ def test_pages_of_a_list_that_is_mostly_of_others_lead_to_what_is_ones_own(world
     assert found == own[::-1]
 
 
-def test_the_catalogue_of_others_is_not_there(world: World, call: Call) -> None:
+def test_foreign_catalogue_is_not_found(world: World, call: Call) -> None:
     for method, path, body, token, known in (
         ("GET", f"/collections/{OTHER_COLLECTION}", None, "mine-read", OTHER_COLLECTION),
         ("GET", f"/sessions/{OTHER_SESSION}", None, "mine-read", OTHER_SESSION),
@@ -107,9 +107,7 @@ def test_the_catalogue_of_others_is_not_there(world: World, call: Call) -> None:
     assert len(world.memory_archive.collection(OTHER_COLLECTION).sessions) == 1
 
 
-def test_slides_of_others_cannot_be_taken_away_by_naming_their_views(
-    world: World, call: Call, foreign: dict[str, Any]
-) -> None:
+def test_foreign_views_cannot_be_removed(world: World, call: Call, foreign: dict[str, Any]) -> None:
     body = {"session": SESSION, "views": [foreign["result"]["view"]]}
     assert call("POST", "/hooks/remove", body, token="mine-admin").json_body["views_removed"] == 0
     assert world.memory_archive.session(OTHER_SESSION).views == (foreign["result"]["view"],)
@@ -118,7 +116,7 @@ def test_slides_of_others_cannot_be_taken_away_by_naming_their_views(
 @pytest.mark.parametrize(
     "path", ["/tile/{store}/{image}/t.jpg", "/tile?img={image}&db={store}&name=t.jpg", "/thumb?img={image}&db={store}"]
 )
-def test_tiles_of_others_are_not_there(world: World, call: Call, foreign: dict[str, Any], path: str) -> None:
+def test_foreign_tiles_are_not_found(world: World, call: Call, foreign: dict[str, Any], path: str) -> None:
     own = publish(world, call, UPLOAD)
     theirs, mine = (path.format(store=STORE, image=job["result"]["image"]) for job in (foreign, own))
     refused_as_if_not_there(call, "GET", theirs, None, "mine-read", foreign["result"]["image"], NOWHERE)
@@ -136,7 +134,7 @@ SLIDES = (
 
 
 @pytest.mark.parametrize("path", SLIDES)
-def test_slides_of_others_are_not_there_under_any_address(
+def test_foreign_slides_are_not_found_under_any_address(
     world: World, call: Call, foreign: dict[str, Any], path: str
 ) -> None:
     own = publish(world, call, UPLOAD)
@@ -147,12 +145,12 @@ def test_slides_of_others_are_not_there_under_any_address(
     assert call("GET", path.format(own["result"]["view"]), token="mine-read").status_code == 200
 
 
-def test_what_lies_beside_slides_of_others_is_not_there(world: World, call: Call, foreign: dict[str, Any]) -> None:
+def test_foreign_associated_images_are_not_found(world: World, call: Call, foreign: dict[str, Any]) -> None:
     image = foreign["result"]["image"]
     refused_as_if_not_there(call, "GET", f"/associated/{STORE}/{image}/label", None, "mine-read", image, NOWHERE)
 
 
-def test_whose_an_image_is_is_looked_up_once_a_minute_if_it_is_ones_own(
+def test_collections_of_own_image_are_cached_for_a_minute(
     world: World, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = publish(world, call, UPLOAD)["result"]["image"]
@@ -171,7 +169,7 @@ def test_whose_an_image_is_is_looked_up_once_a_minute_if_it_is_ones_own(
     assert asked == [image] * 2
 
 
-def test_an_upload_goes_to_ones_own_collection_only(world: World, call: Call) -> None:
+def test_upload_is_limited_to_own_collection(world: World, call: Call) -> None:
     refused_as_if_not_there(
         call,
         "POST",
@@ -194,9 +192,7 @@ def test_an_upload_goes_to_ones_own_collection_only(world: World, call: Call) ->
 
 @pytest.mark.parametrize("key", [THEIRS, f"direct/{THEIRS}", "slide.svs", f"x/{MINE}", f"{COLLECTION}x/a.svs"])
 @pytest.mark.parametrize("hook", ["upload", "inspect"])
-def test_slides_of_others_cannot_be_brought_into_ones_own_collection(
-    world: World, call: Call, hook: str, key: str
-) -> None:
+def test_foreign_source_is_refused(world: World, call: Call, hook: str, key: str) -> None:
     source = f"s3://{BUCKET}/{key}"
     body = {"source": source} if hook == "inspect" else UPLOAD | {"source": source}
     answer = call("POST", f"/hooks/{hook}", body, token="mine-submit")
@@ -205,7 +201,7 @@ def test_slides_of_others_cannot_be_brought_into_ones_own_collection(
     assert world.memory_queue.sent == []
 
 
-def test_images_of_others_cannot_be_replaced_by_naming_them(world: World, call: Call, foreign: dict[str, Any]) -> None:
+def test_foreign_image_cannot_be_replaced(world: World, call: Call, foreign: dict[str, Any]) -> None:
     image = foreign["result"]["image"]
     refused_as_if_not_there(
         call, "POST", "/hooks/upload", UPLOAD | {"mongo_collection": image}, "mine-submit", image, NOWHERE
@@ -230,11 +226,11 @@ def test_images_of_others_cannot_be_replaced_by_naming_them(world: World, call: 
         ({"prefix": f"s3://{BUCKET}/{COLLECTION}/"}, 202),
     ],
 )
-def test_a_sync_stays_within_ones_own_collection(world: World, call: Call, body: dict[str, Any], status: int) -> None:
+def test_sync_is_limited_to_own_collection(world: World, call: Call, body: dict[str, Any], status: int) -> None:
     assert call("POST", "/hooks/sync", body, token="mine-submit").status_code == status
 
 
-def test_syncs_of_others_are_not_there(world: World, call: Call) -> None:
+def test_foreign_syncs_are_not_found(world: World, call: Call) -> None:
     bodies = [
         {"prefix": f"s3://{BUCKET}/{OTHER_COLLECTION}/", "collection": OTHER_COLLECTION, "session": OTHER_SESSION},
         {"prefix": f"s3://{BUCKET}/{OTHER_COLLECTION}/"},
@@ -248,7 +244,7 @@ def test_syncs_of_others_are_not_there(world: World, call: Call) -> None:
     assert [sync["id"] for sync in call("GET", "/syncs", token="mine-read").json_body["syncs"]] == [own]
 
 
-def test_a_redrive_passes_jobs_of_others_over(world: World, call: Call) -> None:
+def test_redrive_skips_foreign_jobs(world: World, call: Call) -> None:
     jobs = []
     for number, body in enumerate((UPLOAD, FOREIGN_UPLOAD)):
         world.put(b"II*\0 broken", f"broken-{number}.svs")
@@ -263,7 +259,7 @@ def test_a_redrive_passes_jobs_of_others_over(world: World, call: Call) -> None:
     assert call("GET", f"/jobs/{jobs[1]}").json_body["state"] == "failed"
 
 
-def test_a_signed_webhook_is_limited_as_a_token_is(world: World, deliver: Call) -> None:
+def test_signed_webhook_is_limited_like_a_token(world: World, deliver: Call) -> None:
     mine = f"whsec_{'M' * 32}"
     assert deliver(FOREIGN_UPLOAD, secret=mine).status_code == 422
     assert deliver(UPLOAD | {"source": FOREIGN_UPLOAD["source"]}, secret=mine, delivery="msg_2").status_code == 403

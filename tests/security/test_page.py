@@ -61,21 +61,21 @@ def shown(url: str, text: str, *, title: str = "") -> str:
             started.close()
 
 
-def test_who_is_not_signed_in_is_asked_to_and_sees_no_job(world: World, call: Call, port: int) -> None:
+def test_anonymous_user_sees_sign_in_and_no_job(world: World, call: Call, port: int) -> None:
     publish(world, call, UPLOAD)
     seen = shown(f"http://127.0.0.1:{port}/", "This needs a token of the service")
     assert '<input type="password" name="token"' in seen
     assert "mine.svs" not in seen
 
 
-def test_a_wrong_token_is_refused_with_a_sentence(world: World, call: Call, port: int, typed: list[str]) -> None:
+def test_wrong_token_shows_an_error(world: World, call: Call, port: int, typed: list[str]) -> None:
     publish(world, call, UPLOAD)
     typed.append("wrong")
     seen = shown(f"http://127.0.0.1:{port}/", "This service does not know that token.")
     assert "mine.svs" not in seen
 
 
-def test_who_signs_in_sees_jobs_and_no_script_sees_the_session(
+def test_signed_in_user_sees_jobs_and_scripts_see_no_session(
     world: World, call: Call, port: int, typed: list[str]
 ) -> None:
     key = f"{COLLECTION}/{SESSION}/<img src=x onerror=document.body.id='run'>.svs"

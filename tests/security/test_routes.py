@@ -225,7 +225,7 @@ def test_route_of_unknown_access_is_refused_even_for_an_administrator(world: Wor
         authorize_route(route, request_with("admin"), world)  # type: ignore[arg-type]
 
 
-def test_table_of_routes_has_the_access_that_the_rules_here_name(world: World) -> None:
+def test_route_table_has_the_access_of_the_rules(world: World) -> None:
     names = {"open": "public", "any": "token"}
     expected = {key: names.get(rule, rule) for key, rule in RULES.items()} | {("POST", "/hooks/{name}"): "hook"}
     assert {(route.method, route.path): route.access.value for route in ROUTES} == expected

@@ -55,7 +55,7 @@ def ports(world: World, *names: str) -> dict:
 ALL = ("jobs", "archive", "clock")
 
 
-def test_a_permanent_error_ends_the_job_and_clears_what_it_staged() -> None:
+def test_permanent_error_ends_job_and_discards_staged_tiles() -> None:
     world, job = tiling()
     end_with_error(job, UnsupportedError("it is in strips"), **ports(world, *ALL))
     ended = world.job(job)
@@ -65,7 +65,7 @@ def test_a_permanent_error_ends_the_job_and_clears_what_it_staged() -> None:
     assert (ended.generation, ended.discarded) == (1, (0,))
 
 
-def test_what_a_transient_error_left_serves_the_next_attempt() -> None:
+def test_next_attempt_reuses_tiles_after_transient_error() -> None:
     world, job = tiling()
     end_with_error(job, MongoUnavailableError("away"), **ports(world, *ALL))
     ended = world.job(job)
@@ -80,7 +80,7 @@ def test_what_a_transient_error_left_serves_the_next_attempt() -> None:
     assert world.finish(again).state is State.DONE
 
 
-def test_what_nobody_comes_back_for_is_swept_and_looked_at_once_more() -> None:
+def test_abandoned_tiles_are_cleaned_up_and_checked_again() -> None:
     world, job = tiling()
     end_with_error(job, MongoUnavailableError("away"), **ports(world, *ALL))
     world.minute()
@@ -96,7 +96,7 @@ def test_what_nobody_comes_back_for_is_swept_and_looked_at_once_more() -> None:
     assert (world.job(job).discarded, world.job(job).cleanup_at) == ((), None)
 
 
-def test_an_attempt_that_begins_while_the_sweeper_is_at_it_loses_nothing() -> None:
+def test_new_attempt_during_cleanup_keeps_its_tiles() -> None:
     world, job = tiling()
     end_with_error(job, UnsupportedError("x"), **ports(world, *ALL))
     again = world.finish(world.submit())
@@ -106,7 +106,7 @@ def test_an_attempt_that_begins_while_the_sweeper_is_at_it_loses_nothing() -> No
     assert len(world.tiles(again)) == again.tiles_total
 
 
-def test_the_tiles_of_an_attempt_after_the_first_are_swept_as_well() -> None:
+def test_cleanup_discards_tiles_of_later_attempts() -> None:
     world, job = tiling()
     end_with_error(job, UnsupportedError("x"), **ports(world, *ALL))
     again = world.finish(world.submit())
@@ -119,7 +119,7 @@ def test_the_tiles_of_an_attempt_after_the_first_are_swept_as_well() -> None:
     assert list(world.memory_archive.tiles) == [(DATABASE, newer.image)]
 
 
-def test_what_a_worker_of_an_earlier_attempt_leaves_is_swept_also_where_the_next_one_went_well() -> None:
+def test_late_tiles_of_earlier_attempt_are_cleaned_up() -> None:
     world, job = tiling()
     end_with_error(job, UnsupportedError("x"), **ports(world, *ALL))
     again = world.finish(world.submit())
@@ -130,7 +130,7 @@ def test_what_a_worker_of_an_earlier_attempt_leaves_is_swept_also_where_the_next
     assert (world.job(again).discarded, world.job(again).cleanup_at) == ((), None)
 
 
-def test_a_slide_for_a_named_image_that_another_one_has_taken_can_be_submitted_again() -> None:
+def test_slide_of_replaced_named_image_can_be_resubmitted() -> None:
     world = World()
     named = {"mongo_collection": "00000000000000000000aaaa"}
     for key in ("a.svs", "b.svs"):
@@ -143,7 +143,7 @@ def test_a_slide_for_a_named_image_that_another_one_has_taken_can_be_submitted_a
     assert world.tiles(again) == tiles
 
 
-def test_what_readers_see_is_never_swept() -> None:
+def test_cleanup_keeps_published_tiles() -> None:
     world, job = tiling()
     done = world.finish(job)
     world.memory_jobs.schedule_cleanup(done.id, world.clock.now())
@@ -153,7 +153,7 @@ def test_what_readers_see_is_never_swept() -> None:
     assert world.job(done).cleanup_at is None
 
 
-def test_settling_and_sweeping_leave_alone_what_is_not_theirs() -> None:
+def test_cleanup_and_end_ignore_jobs_in_other_states() -> None:
     world, job = tiling()
     clean_up(job, **ports(world, *ALL))
     done = world.finish(job)
@@ -165,7 +165,7 @@ def test_settling_and_sweeping_leave_alone_what_is_not_theirs() -> None:
     assert len(world.tiles(done)) == done.tiles_total
 
 
-def test_a_sweeper_that_was_overtaken_drops_nothing() -> None:
+def test_cleanup_with_stale_job_discards_nothing() -> None:
     world, job = tiling()
     end_with_error(job, MongoUnavailableError("away"), **ports(world, *ALL))
     seen = replace(world.job(job), cleanup_at=world.clock.now())
@@ -175,7 +175,7 @@ def test_a_sweeper_that_was_overtaken_drops_nothing() -> None:
 
 
 @pytest.mark.parametrize("state", ["queued", "planning", "tiling", "finishing"])
-def test_a_job_whose_messages_were_lost_is_sent_on_its_way_again(state: str) -> None:
+def test_job_with_lost_messages_is_rescued(state: str) -> None:
     world = World()
     world.put(SLIDE)
     job = world.submit()
@@ -198,7 +198,7 @@ def test_a_job_whose_messages_were_lost_is_sent_on_its_way_again(state: str) -> 
     assert world.finish(job).state is State.DONE
 
 
-def test_a_job_in_finishing_is_finished_again() -> None:
+def test_silent_finishing_job_is_finished_again() -> None:
     from chalicelib.core.jobs.transitions import finishing
 
     world, job = tiling()
@@ -213,7 +213,7 @@ def test_a_job_in_finishing_is_finished_again() -> None:
     assert world.finish(job).state is State.DONE
 
 
-def test_patience_grows_with_every_rescue_and_ends_with_the_last_error() -> None:
+def test_silence_limit_grows_with_rescues_until_job_fails() -> None:
     world, job = tiling()
     world.memory_jobs.record_transient_error(
         job, Problem(code="mongodb_unavailable", message="MongoDB is away", hint="h")
@@ -240,7 +240,7 @@ def of_many(world: World, state: State, count: int, **changes: object) -> list[J
     return made
 
 
-def test_a_new_silent_job_is_rescued_although_thousands_of_troubled_ones_are_silent_for_longer() -> None:
+def test_new_silent_job_is_rescued_before_thousands_of_others() -> None:
     world = World()
     now = world.clock.now()
     for state in (State.QUEUED, State.TILING):
@@ -254,7 +254,7 @@ def test_a_new_silent_job_is_rescued_although_thousands_of_troubled_ones_are_sil
     assert world.job(job).rescues == 1
 
 
-def test_a_slide_is_swept_although_hundreds_before_it_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cleanup_reaches_slide_behind_hundreds_of_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     world, job = tiling()
     end_with_error(job, MongoUnavailableError("away"), **ports(world, *ALL))
     of_many(world, State.FAILED, 3 * SWEEPS, cleanup_at=1.0)
@@ -276,7 +276,7 @@ def test_a_slide_is_swept_although_hundreds_before_it_cannot_be(monkeypatch: pyt
     assert sum(each.cleanup_at == 1.0 for each in world.memory_jobs._all()) == 3 * SWEEPS
 
 
-def test_the_sweeper_leaves_time_for_what_comes_after() -> None:
+def test_cleanup_leaves_time_for_following_tasks() -> None:
     world = World()
     of_many(world, State.FAILED, 3 * SWEEPS, cleanup_at=1.0)
     clock = MemoryClock(world.clock.now(), remaining_seconds=SWEEP_RESERVE_SECONDS + 9.5)
@@ -286,7 +286,7 @@ def test_the_sweeper_leaves_time_for_what_comes_after() -> None:
     assert len(list(due_for_cleanup(jobs=world.jobs, clock=world.clock))) == 3 * SWEEPS
 
 
-def test_the_states_take_turns() -> None:
+def test_silent_jobs_alternate_between_states() -> None:
     world = World()
     for state in (State.FINISHING, State.QUEUED):
         of_many(world, state, 2 * BATCH + 1, updated_at=world.clock.now() - 3000)
@@ -296,7 +296,7 @@ def test_the_states_take_turns() -> None:
 
 
 @pytest.mark.parametrize("most", [0, 1, BATCH, BATCH + 5])
-def test_no_more_silent_jobs_are_looked_at_than_there_is_time_for(most: int) -> None:
+def test_silent_jobs_stop_when_time_is_short(most: int) -> None:
     world = World()
     of_many(world, State.QUEUED, 3 * BATCH, updated_at=world.clock.now() - 3000)
     clock = MemoryClock(world.clock.now(), remaining_seconds=RESERVE_SECONDS + most - 0.5)
@@ -310,13 +310,13 @@ def test_no_more_silent_jobs_are_looked_at_than_there_is_time_for(most: int) -> 
     assert len(list(silent_jobs(jobs=world.jobs, clock=world.clock))) == 3 * BATCH - most
 
 
-def test_rescue_gives_up_without_a_known_error_as_well() -> None:
+def test_rescue_without_known_error_gives_up() -> None:
     world, job = tiling()
     with pytest.raises(RetriesExhaustedError, match=r"no progress in 64 tries$"):
         rescue(replace(job, rescues=MAX_RESCUES), **ports(world, "jobs", "work", "queue", "clock"))
 
 
-def test_two_rescuers_send_once() -> None:
+def test_concurrent_rescues_send_messages_once() -> None:
     world, job = tiling()
     world.memory_queue.sent.clear()
     for _ in range(2):
@@ -324,7 +324,7 @@ def test_two_rescuers_send_once() -> None:
     assert len({message.chunk for message in world.memory_queue.sent}) == len(world.memory_queue.sent)
 
 
-def test_a_lost_plan_ends_the_job_and_the_next_attempt_plans_anew() -> None:
+def test_lost_plan_fails_job_and_next_attempt_plans_again() -> None:
     world, job = tiling()
     world.memory_work.objects.clear()
     with pytest.raises(PlanExpiredError):
@@ -335,7 +335,7 @@ def test_a_lost_plan_ends_the_job_and_the_next_attempt_plans_anew() -> None:
     assert world.finish(world.submit()).state is State.DONE
 
 
-def test_giving_up_names_the_step_and_what_is_known_of_the_reason() -> None:
+def test_given_up_error_names_step_and_last_error() -> None:
     _, job = tiling()
     silent = given_up(job, Message(step="tile", job=job.id, attempt=1, chunk=3))
     assert str(silent).startswith("chunk 3 failed after the maximum number of retries")
@@ -348,7 +348,7 @@ def test_giving_up_names_the_step_and_what_is_known_of_the_reason() -> None:
 
 
 @pytest.mark.parametrize("harm", ["dropped", "altered", "doubled"])
-def test_tiles_that_are_not_what_was_written_are_not_published(harm: str) -> None:
+def test_altered_tiles_are_not_published(harm: str) -> None:
     world, job = tiling()
     while any(message.step == "tile" for message in world.memory_queue.sent):
         world.deliver(world.memory_queue.sent.pop(0))
@@ -368,7 +368,7 @@ def test_tiles_that_are_not_what_was_written_are_not_published(harm: str) -> Non
     assert world.finish(world.submit()).state is State.DONE
 
 
-def test_steps_do_nothing_for_a_job_that_is_elsewhere() -> None:
+def test_steps_ignore_jobs_in_other_states() -> None:
     world, job = tiling()
     done = world.finish(job)
     before = world.tiles(done)
@@ -387,7 +387,7 @@ def test_steps_do_nothing_for_a_job_that_is_elsewhere() -> None:
     assert world.tiles(done) == before
 
 
-def test_a_chunk_of_an_attempt_that_is_over_changes_nothing() -> None:
+def test_chunk_of_ended_attempt_changes_nothing() -> None:
     world, job = tiling()
     end_with_error(job, MongoUnavailableError("away"), **ports(world, *ALL))
     missing = next(number for number in range(job.chunks_total) if number not in job.chunks_done)
@@ -397,7 +397,7 @@ def test_a_chunk_of_an_attempt_that_is_over_changes_nothing() -> None:
     assert world.memory_queue.sent == []
 
 
-def test_a_session_is_emptied_and_its_slides_are_swept_after_a_while() -> None:
+def test_recreated_session_loses_its_tiles_after_grace_period() -> None:
     world, job = tiling()
     done = world.finish(job)
     assert recreate_session(SESSION, **ports(world, *ALL)) == 1
@@ -409,7 +409,7 @@ def test_a_session_is_emptied_and_its_slides_are_swept_after_a_while() -> None:
     assert world.memory_archive.tiles == {}
 
 
-def test_the_status_document_says_where_a_job_stands() -> None:
+def test_status_document_shows_progress_and_result() -> None:
     world, job = tiling()
     world.clock.advance(10)
     document = job_document(job, now=world.clock.now())
@@ -434,7 +434,7 @@ def test_the_status_document_says_where_a_job_stands() -> None:
     assert [attempt["outcome"] for attempt in done["attempts"]] == ["done"]  # type: ignore[attr-defined]
 
 
-def test_a_queued_job_has_no_rate_yet() -> None:
+def test_queued_job_has_no_rate() -> None:
     world = World()
     world.put(SLIDE)
     document = job_document(world.submit(), now=world.clock.now())
@@ -443,13 +443,13 @@ def test_a_queued_job_has_no_rate_yet() -> None:
     )  # fmt: skip
 
 
-def test_instants_are_iso_8601_in_utc() -> None:
+def test_instant_is_iso_8601_in_utc() -> None:
     assert instant(0.0) == "1970-01-01T00:00:00.000Z"
     assert instant(1767323045.25) == "2026-01-02T03:04:05.250Z"
     assert instant(None) is None
 
 
-def test_what_a_finisher_replaced_before_it_died_is_swept_although_its_job_fails() -> None:
+def test_replaced_generation_is_cleaned_up_if_finish_dies() -> None:
     world = World()
     world.put(SLIDE)
     first = world.finish(world.submit())
@@ -479,7 +479,7 @@ def _die(*_: object, **__: object) -> None:
 
 
 @pytest.mark.parametrize("error", [SourceChangedError("overwritten"), SourceGoneError("deleted")])
-def test_who_finds_the_source_changed_after_another_began_to_publish_ends_nothing(error: SlidehookError) -> None:
+def test_source_change_does_not_end_job_that_is_publishing(error: SlidehookError) -> None:
     world, job = tiling()
     world.memory_archive.publish = _die  # type: ignore[method-assign]
     while world.job(job).state is not State.FINISHING:

@@ -91,7 +91,7 @@ def archive_place(world: World) -> Destination:
     return world.memory_archive.locate(COLLECTION, SESSION, None)
 
 
-def test_who_pins_newer_bytes_of_the_same_second_is_newer_whenever_it_was_called() -> None:
+def test_newer_bytes_of_same_second_win_despite_earlier_call() -> None:
     world = World()
     second = world.clock.now()
     world.memory_slides.put(BUCKET, "slide.svs", SLIDE, at=second)
@@ -108,7 +108,7 @@ def test_who_pins_newer_bytes_of_the_same_second_is_newer_whenever_it_was_called
     assert world.memory_archive.shows(newer)
 
 
-def test_an_object_that_is_overwritten_all_the_time_asks_for_patience_and_leaves_nothing() -> None:
+def test_constantly_overwritten_object_raises_and_creates_no_job() -> None:
     world = World()
     turns = count()
 
@@ -121,7 +121,7 @@ def test_an_object_that_is_overwritten_all_the_time_asks_for_patience_and_leaves
 
 
 @pytest.mark.parametrize("is_there", [True, False], ids=["overwritten", "deleted"])
-def test_bytes_that_are_replaced_after_the_last_chunk_was_read_are_not_published(is_there: bool) -> None:
+def test_bytes_replaced_after_last_read_are_not_published(is_there: bool) -> None:
     world = world_with()
     job = world.submit()
     while not world.job(job).all_chunks_done:
@@ -143,7 +143,7 @@ def test_bytes_that_are_replaced_after_the_last_chunk_was_read_are_not_published
 # -- cancel ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_cancelled_job_stops_within_a_chunk_and_leaves_nothing() -> None:
+def test_cancelled_job_stops_and_leaves_no_tiles() -> None:
     world = world_with()
     job = tiling(world)
     ended = cancelled(world, job)
@@ -154,7 +154,7 @@ def test_a_cancelled_job_stops_within_a_chunk_and_leaves_nothing() -> None:
     assert world.job(job).state is State.CANCELLED
 
 
-def test_what_a_worker_stores_after_the_end_is_swept_later() -> None:
+def test_tiles_written_after_cancel_are_cleaned_up() -> None:
     world = world_with()
     job = tiling(world)
     cancelled(world, job)
@@ -166,7 +166,7 @@ def test_what_a_worker_stores_after_the_end_is_swept_later() -> None:
 
 
 @pytest.mark.parametrize("ending", ["cancelled", "overwritten"])
-def test_complete_tiles_wait_for_a_finisher_of_an_earlier_attempt(ending: str) -> None:
+def test_complete_tiles_wait_for_finish_of_earlier_attempt(ending: str) -> None:
     world = world_with()
     done = world.finish(world.submit())
     remove(SESSION, None, jobs=world.jobs, archive=world.archive, clock=world.clock)
@@ -182,7 +182,7 @@ def test_complete_tiles_wait_for_a_finisher_of_an_earlier_attempt(ending: str) -
     assert (DATABASE, done.image) not in world.memory_archive.tiles
 
 
-def test_cancelling_keeps_what_readers_see() -> None:
+def test_cancel_keeps_published_slide() -> None:
     world = world_with()
     first = world.finish(world.submit())
     world.put(OTHER)
@@ -191,14 +191,14 @@ def test_cancelling_keeps_what_readers_see() -> None:
     assert world.tiles(first)
 
 
-def test_cancelling_twice_is_cancelling_once() -> None:
+def test_cancel_is_idempotent() -> None:
     world = world_with()
     job = world.submit()
     once = cancelled(world, job)
     assert cancelled(world, job) == once
 
 
-def test_what_is_finishing_or_done_cannot_be_cancelled() -> None:
+def test_cancel_of_finishing_or_done_job_is_refused() -> None:
     world = world_with()
     job = tiling(world)
     world.memory_jobs.move(world.job(job), finishing(world.job(job), bad_tiles=(), now=world.clock.now()))
@@ -209,7 +209,7 @@ def test_what_is_finishing_or_done_cannot_be_cancelled() -> None:
         cancelled(other, other.finish(other.submit()))
 
 
-def test_a_job_that_nobody_knows_is_not_found() -> None:
+def test_cancel_of_unknown_job_is_not_found() -> None:
     world = World()
     for decide in (partial(cancel, archive=world.archive, clock=world.clock),):
         with pytest.raises(NotFoundError):
@@ -229,7 +229,7 @@ class Overtaken:
         return False
 
 
-def test_who_is_always_overtaken_gives_up_with_a_sentence() -> None:
+def test_cancel_gives_up_after_repeated_conflicts() -> None:
     world = world_with()
     job = world.submit()
     jobs: Any = Overtaken(world.jobs)
@@ -237,7 +237,7 @@ def test_who_is_always_overtaken_gives_up_with_a_sentence() -> None:
         cancel(job.id, jobs=jobs, archive=world.archive, clock=world.clock)
 
 
-def test_cancelling_succeeds_while_mongodb_is_away_and_the_next_minute_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancel_without_mongodb_succeeds_and_is_cleaned_up_later(monkeypatch: pytest.MonkeyPatch) -> None:
     world = world_with()
     job = tiling(world)
     real = world.memory_archive.discard
@@ -254,7 +254,7 @@ def test_cancelling_succeeds_while_mongodb_is_away_and_the_next_minute_sweeps(mo
 # -- retry -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_retry_after_a_transient_failure_does_only_what_is_missing() -> None:
+def test_retry_after_transient_error_runs_missing_chunks_only() -> None:
     world = world_with()
     job = tiling(world)
     stored = world.job(job).chunks_done
@@ -268,7 +268,7 @@ def test_a_retry_after_a_transient_failure_does_only_what_is_missing() -> None:
     assert world.clock.now() < 1_000_000 + KEEP_SECONDS
 
 
-def test_a_cancelled_job_can_be_retried() -> None:
+def test_cancelled_job_can_be_retried() -> None:
     world = world_with()
     job = tiling(world)
     cancelled(world, job)
@@ -280,7 +280,7 @@ def test_a_cancelled_job_can_be_retried() -> None:
     assert world.tiles(done)
 
 
-def test_a_retry_is_refused_while_the_job_runs_and_while_readers_see_it() -> None:
+def test_retry_of_running_or_published_job_is_refused() -> None:
     world = world_with()
     job = world.submit()
     with pytest.raises(NotRetryableError, match="is queued"):
@@ -291,7 +291,7 @@ def test_a_retry_is_refused_while_the_job_runs_and_while_readers_see_it() -> Non
     assert "`force`" in refused.value.advice
 
 
-def test_a_done_job_that_readers_no_longer_see_can_be_retried() -> None:
+def test_done_job_that_is_not_shown_can_be_retried() -> None:
     world = world_with()
     job = world.finish(world.submit())
     recreate_session(SESSION, jobs=world.jobs, archive=world.archive, clock=world.clock)
@@ -299,7 +299,7 @@ def test_a_done_job_that_readers_no_longer_see_can_be_retried() -> None:
     assert len(world.views()) == 1
 
 
-def test_a_retry_of_bytes_that_are_gone_says_so_and_changes_nothing() -> None:
+def test_retry_of_changed_source_is_refused() -> None:
     world = world_with()
     job = world.submit()
     ended = cancelled(world, job)
@@ -312,7 +312,7 @@ def test_a_retry_of_bytes_that_are_gone_says_so_and_changes_nothing() -> None:
     assert world.job(job) == ended
 
 
-def test_a_retry_reads_only_from_buckets_that_may_be_read() -> None:
+def test_retry_of_forbidden_bucket_is_refused() -> None:
     world = world_with()
     job = world.submit()
     cancelled(world, job)
@@ -320,7 +320,7 @@ def test_a_retry_reads_only_from_buckets_that_may_be_read() -> None:
         retried(world, job, buckets=frozenset())
 
 
-def test_an_arrival_whose_key_names_no_session_is_not_retried() -> None:
+def test_retry_of_upload_without_session_is_refused() -> None:
     world = world_with()
     arrival = Arrival(bucket=BUCKET, key="slide.svs", etag='"e"', size_bytes=1, version_id=None, at=1.0)
     job = submit_arrival(
@@ -333,7 +333,7 @@ def test_an_arrival_whose_key_names_no_session_is_not_retried() -> None:
         retried(world, job)
 
 
-def test_of_two_who_retry_at_once_one_is_granted_and_both_are_told_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_retries_start_one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     world = world_with()
     job = world.submit()
     cancelled(world, job)
@@ -351,7 +351,7 @@ def test_of_two_who_retry_at_once_one_is_granted_and_both_are_told_of_it(monkeyp
 # -- force -----------------------------------------------------------------------------------------------------------
 
 
-def test_force_does_a_finished_job_again_in_a_new_place_while_readers_see_the_old_one() -> None:
+def test_force_republishes_while_old_slide_stays_visible() -> None:
     world = world_with()
     first = world.finish(world.submit())
     before = world.tiles(first)
@@ -367,13 +367,13 @@ def test_force_does_a_finished_job_again_in_a_new_place_while_readers_see_the_ol
     assert [name for _, name in world.memory_archive.tiles] == [done.image]
 
 
-def test_force_on_a_running_job_is_that_job() -> None:
+def test_force_of_running_job_returns_it() -> None:
     world = world_with()
     job = world.submit()
     assert world.submit(force=True) == job
 
 
-def test_a_forced_job_that_is_cancelled_leaves_the_old_slide_until_it_is_replaced() -> None:
+def test_cancelled_force_keeps_old_slide_until_replaced() -> None:
     world = world_with()
     first = world.finish(world.submit())
     tiles = world.tiles(first)
@@ -394,7 +394,7 @@ def test_a_forced_job_that_is_cancelled_leaves_the_old_slide_until_it_is_replace
 # -- redrive ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_redrive_takes_the_failed_jobs_of_a_kind_and_tells_which_it_could_not() -> None:
+def test_redrive_retries_matching_jobs_and_lists_refused_ones() -> None:
     world = World()
     for name in "abc":
         world.put(SLIDE, f"{name}.svs")
@@ -412,7 +412,7 @@ def test_a_redrive_takes_the_failed_jobs_of_a_kind_and_tells_which_it_could_not(
     assert found.cursor is None
 
 
-def test_a_redrive_ends_when_a_port_does_not_answer() -> None:
+def test_redrive_raises_if_port_does_not_answer() -> None:
     world = world_with()
     end_with_error(
         world.submit(), MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock
@@ -428,7 +428,7 @@ def test_a_redrive_ends_when_a_port_does_not_answer() -> None:
 # -- fairness --------------------------------------------------------------------------------------------------------
 
 
-def test_every_message_says_whose_it_is() -> None:
+def test_messages_are_grouped_by_collection() -> None:
     world = world_with()
     groups = set()
     job = world.submit()
@@ -443,7 +443,7 @@ def test_every_message_says_whose_it_is() -> None:
 # -- newer bytes -----------------------------------------------------------------------------------------------------
 
 
-def test_the_bytes_that_took_the_place_of_others_have_a_job_by_themselves() -> None:
+def test_newer_bytes_are_submitted_automatically() -> None:
     world = world_with()
     job = world.submit(on_bad_tile="skip")
     world.put(OTHER)
@@ -455,7 +455,7 @@ def test_the_bytes_that_took_the_place_of_others_have_a_job_by_themselves() -> N
     assert len(world.views()) == 1
 
 
-def test_bytes_that_are_no_slide_take_nobodys_place() -> None:
+def test_newer_bytes_that_are_not_a_slide_create_no_job() -> None:
     world = world_with()
     job = world.submit()
     world.put(b"a letter, not a slide")
@@ -464,7 +464,7 @@ def test_bytes_that_are_no_slide_take_nobodys_place() -> None:
     assert len(world.memory_jobs.list(state=None, session=None, cursor=None, limit=9).jobs) == 1
 
 
-def test_a_job_whose_bytes_are_back_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_job_continues_if_original_bytes_return(monkeypatch: pytest.MonkeyPatch) -> None:
     world = world_with()
     job = world.submit()
     real = world.memory_slides.read

@@ -83,7 +83,7 @@ def heard(world: World) -> list[tuple[str, str]]:
 # -- who is told -------------------------------------------------------------------------------------------------------
 
 
-def test_the_same_slide_with_another_url_is_the_same_job_with_one_more_subscriber() -> None:
+def test_second_callback_url_adds_subscriber_to_same_job() -> None:
     world = world_with_callbacks()
     first, second = world.submit(callback_url=ONE), world.submit(callback_url=TWO)
     third = world.submit(callback_url=ONE)
@@ -96,7 +96,7 @@ def test_the_same_slide_with_another_url_is_the_same_job_with_one_more_subscribe
     assert world.memory_jobs.pending_notifications(before=1e12, limit=9) == ()
 
 
-def test_who_comes_when_all_is_done_is_told_and_the_others_are_not_told_again() -> None:
+def test_late_subscriber_is_notified_without_repeating_others() -> None:
     world = world_with_callbacks()
     job = world.finish(world.submit(callback_url=ONE))
     world.run()
@@ -113,7 +113,7 @@ def test_who_comes_when_all_is_done_is_told_and_the_others_are_not_told_again() 
     assert len(heard(world)) == 2
 
 
-def test_who_wakes_a_job_hears_of_the_new_attempt_only() -> None:
+def test_subscriber_of_new_attempt_gets_no_earlier_outcome() -> None:
     world = world_with_callbacks()
     job = world.submit()
     cancelled(world, job)
@@ -126,7 +126,7 @@ def test_who_wakes_a_job_hears_of_the_new_attempt_only() -> None:
     assert heard(world) == [(ONE, "job.done")]
 
 
-def test_a_job_takes_five_receivers_and_tells_the_sixth_before_anything_is_begun() -> None:
+def test_sixth_subscriber_is_refused_before_anything_starts() -> None:
     world = world_with_callbacks()
     job = world.submit()
     for number in range(MAX_SUBSCRIBERS):
@@ -140,7 +140,7 @@ def test_a_job_takes_five_receivers_and_tells_the_sixth_before_anything_is_begun
     assert world.submit(callback_url="https://example.org/0").attempt == 2
 
 
-def test_a_job_that_changes_all_the_time_asks_for_patience() -> None:
+def test_subscribe_raises_after_repeated_conflicts() -> None:
     world = world_with_callbacks()
     world.submit()
     world.memory_jobs.subscribe = lambda *_: False  # type: ignore[method-assign]
@@ -148,7 +148,7 @@ def test_a_job_that_changes_all_the_time_asks_for_patience() -> None:
         world.submit(callback_url=ONE)
 
 
-def test_every_kind_of_end_is_told() -> None:
+def test_every_outcome_is_delivered() -> None:
     world = world_with_callbacks()
     job = world.submit(callback_url=ONE)
     cancelled(world, job)
@@ -169,7 +169,7 @@ def test_every_kind_of_end_is_told() -> None:
     assert len(set(ids)) == 3
 
 
-def test_the_receiver_of_a_hook_hears_of_each_of_its_jobs_and_of_no_other() -> None:
+def test_hook_callback_url_receives_outcomes_of_its_hook_only() -> None:
     world = world_with_callbacks(callback_urls={"verify": TWO})
     upload = world.finish(world.submit())
     job = verify(
@@ -183,7 +183,7 @@ def test_the_receiver_of_a_hook_hears_of_each_of_its_jobs_and_of_no_other() -> N
     assert (data["hook"], data["verification"]["intact"]) == ("verify", True)
 
 
-def test_without_a_secret_nothing_is_told() -> None:
+def test_nothing_is_delivered_without_secret() -> None:
     world = world_with_callbacks(callback_secrets=(), callback_urls={"upload": ONE})
     job = world.finish(world.submit())
     world.clock.advance(100)
@@ -209,7 +209,7 @@ def deaths() -> int:
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_wherever_a_worker_dies_the_outcome_is_told_under_one_id(*, after: bool) -> None:
+def test_outcome_is_delivered_under_one_id_despite_worker_death(*, after: bool) -> None:
     for dies_at in range(1, deaths() + 1):
         world = world_with_callbacks()
         job = world.submit(callback_url=ONE)
@@ -227,7 +227,7 @@ def test_wherever_a_worker_dies_the_outcome_is_told_under_one_id(*, after: bool)
         assert len({headers["webhook-id"] for _, headers, _ in world.memory_callbacks.received}) == 1
 
 
-def test_the_timer_leaves_alone_what_somebody_is_at() -> None:
+def test_timer_skips_recent_notifications_and_deliveries() -> None:
     world = world_with_callbacks()
     job = world.submit(callback_url=ONE)
     cancelled(world, job)
@@ -242,7 +242,7 @@ def test_the_timer_leaves_alone_what_somebody_is_at() -> None:
     assert (message.step, message.job) == ("deliver", job.id)
 
 
-def test_announcing_twice_makes_the_same_delivery_and_sends_no_second_message_once_it_is_tried() -> None:
+def test_repeated_announce_sends_no_second_message() -> None:
     world = world_with_callbacks()
     delivery = a_delivery(world)
     job = world.memory_jobs.get(delivery.job)
@@ -254,7 +254,7 @@ def test_announcing_twice_makes_the_same_delivery_and_sends_no_second_message_on
     assert len(world.memory_deliveries.of_job(job.id)) == 1
 
 
-def test_a_notice_of_what_nobody_remembers_is_taken_away() -> None:
+def test_notification_of_forgotten_outcome_is_removed() -> None:
     world = world_with_callbacks()
     job = world.submit(callback_url=ONE)
     cancelled(world, job)
@@ -266,7 +266,7 @@ def test_a_notice_of_what_nobody_remembers_is_taken_away() -> None:
     assert world.memory_deliveries.of_job(job.id) == ()
 
 
-def test_who_saw_the_job_run_does_not_take_the_notice_of_its_end() -> None:
+def test_announce_with_stale_job_keeps_notification() -> None:
     world = world_with_callbacks()
     job = world.submit(callback_url=ONE)
     real = world.memory_jobs.get
@@ -289,7 +289,7 @@ def test_who_saw_the_job_run_does_not_take_the_notice_of_its_end() -> None:
 # -- tries -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_refusal_is_tried_again_after_seconds_by_a_message_that_waits() -> None:
+def test_refused_delivery_is_retried_by_delayed_message() -> None:
     world = world_with_callbacks()
     delivery = a_delivery(world)
     world.memory_queue.sent.clear()
@@ -306,7 +306,7 @@ def test_a_refusal_is_tried_again_after_seconds_by_a_message_that_waits() -> Non
     assert len(heard(world)) == 2
 
 
-def test_a_wait_that_no_queue_keeps_is_left_to_the_timer() -> None:
+def test_wait_longer_than_queue_delay_is_left_to_timer() -> None:
     world = world_with_callbacks()
     delivery = a_delivery(world)
     world.memory_queue.sent.clear()
@@ -319,7 +319,7 @@ def test_a_wait_that_no_queue_keeps_is_left_to_the_timer() -> None:
     ]
 
 
-def test_a_receiver_that_never_answers_well_is_given_up_after_three_days() -> None:
+def test_delivery_fails_after_three_days() -> None:
     world = world_with_callbacks()
     delivery = a_delivery(world)
     world.memory_callbacks.answer = lambda _: Answer(error="no connection")
@@ -331,7 +331,7 @@ def test_a_receiver_that_never_answers_well_is_given_up_after_three_days() -> No
     assert found.expires_at > world.clock.now() + KEEP_SECONDS - 1
 
 
-def test_of_two_workers_one_makes_the_try() -> None:
+def test_concurrent_workers_deliver_once() -> None:
     world = world_with_callbacks()
     delivery = a_delivery(world)
 
@@ -344,7 +344,7 @@ def test_of_two_workers_one_makes_the_try() -> None:
     assert len(heard(world)) == 1
 
 
-def test_who_was_overtaken_before_its_try_makes_none() -> None:
+def test_losing_worker_makes_no_attempt() -> None:
     world = world_with_callbacks()
     delivery = a_delivery(world)
     real = world.memory_deliveries.move
@@ -353,7 +353,7 @@ def test_who_was_overtaken_before_its_try_makes_none() -> None:
     assert heard(world) == []
 
 
-def test_a_try_whose_worker_died_is_made_up_for_a_minute_later_and_told() -> None:
+def test_interrupted_attempt_is_repeated_after_a_minute() -> None:
     world = world_with_callbacks()
     delivery = a_delivery(world)
 
@@ -370,7 +370,7 @@ def test_a_try_whose_worker_died_is_made_up_for_a_minute_later_and_told() -> Non
     assert (found.state, [made.error for made in found.log]) == ("delivered", [NO_WORD, None])
 
 
-def test_the_last_try_of_a_dead_worker_is_the_last() -> None:
+def test_interrupted_last_attempt_fails_delivery() -> None:
     world = world_with_callbacks()
     delivery = a_delivery(world)
     dying = replace(begun(delivery, now=world.clock.now()), tries=MAX_TRIES)
@@ -380,7 +380,7 @@ def test_the_last_try_of_a_dead_worker_is_the_last() -> None:
     assert heard(world) == []
 
 
-def test_without_time_for_a_call_none_is_begun() -> None:
+def test_delivery_is_not_attempted_without_time() -> None:
     world = world_with_callbacks()
     delivery = a_delivery(world)
     world.clock.remaining = 20.0
@@ -389,7 +389,7 @@ def test_without_time_for_a_call_none_is_begun() -> None:
     assert world.memory_deliveries.get(delivery.job, delivery.id) == delivery
 
 
-def test_what_is_not_there_is_not_delivered() -> None:
+def test_unknown_delivery_is_ignored() -> None:
     world = world_with_callbacks()
     deliver(
         "0" * 32, "msg_0", callback_secrets=SECRETS, jitter=0.5,
@@ -401,7 +401,7 @@ def test_what_is_not_there_is_not_delivered() -> None:
 # -- 410 and replay ----------------------------------------------------------------------------------------------------
 
 
-def test_who_is_gone_hears_nothing_more_of_this_job_but_of_others() -> None:
+def test_response_410_disables_deliveries_of_the_job_only() -> None:
     world = world_with_callbacks()
     delivery = a_delivery(world)
     world.memory_callbacks.answer = lambda _: Answer(status=410)
@@ -418,7 +418,7 @@ def test_who_is_gone_hears_nothing_more_of_this_job_but_of_others() -> None:
     assert heard(world)[1:] == [(ONE, "job.done")]
 
 
-def test_a_hooks_receiver_that_is_gone_hears_nothing_more_of_this_hook() -> None:
+def test_response_410_disables_callback_url_of_the_hook() -> None:
     world = world_with_callbacks(callback_urls={"upload": ONE})
     world.memory_callbacks.answer = lambda _: Answer(status=410)
     for key in ("slide.svs", "other.svs"):
@@ -429,7 +429,7 @@ def test_a_hooks_receiver_that_is_gone_hears_nothing_more_of_this_hook() -> None
 
 
 @pytest.mark.parametrize("answers", [(410,), (204,), tuple([500] * MAX_TRIES)], ids=["disabled", "delivered", "failed"])
-def test_whatever_became_of_a_delivery_it_can_be_sent_again_under_the_same_id(answers: tuple[int, ...]) -> None:
+def test_delivery_can_be_replayed_in_any_state(answers: tuple[int, ...]) -> None:
     world = world_with_callbacks()
     delivery = a_delivery(world)
     for status in answers:
@@ -449,7 +449,7 @@ def test_whatever_became_of_a_delivery_it_can_be_sent_again_under_the_same_id(an
     assert len({body for _, _, body in world.memory_callbacks.received}) == 1
 
 
-def test_a_receiver_that_takes_a_replay_is_told_again_from_then_on() -> None:
+def test_accepted_replay_enables_callbacks_again() -> None:
     world = world_with_callbacks()
     delivery = a_delivery(world)
     world.memory_callbacks.answer = lambda _: Answer(status=410)
@@ -464,7 +464,7 @@ def test_a_receiver_that_takes_a_replay_is_told_again_from_then_on() -> None:
     assert heard(world)[-1] == (ONE, "job.done")
 
 
-def test_a_replay_of_what_is_not_there_or_changes_all_the_time_is_told() -> None:
+def test_replay_of_unknown_or_changing_delivery_raises() -> None:
     world = world_with_callbacks()
     delivery = a_delivery(world)
     with pytest.raises(NotFoundError, match="no delivery msg_0"):

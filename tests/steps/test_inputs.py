@@ -153,7 +153,7 @@ def box(pixels: Pixels) -> Pixels:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("tile_size", [None, 128])
-def test_a_slide_of_any_kind_is_published_with_the_pixels_of_its_file(kind: str, tile_size: int | None) -> None:
+def test_slide_of_each_kind_is_published_with_its_pixels(kind: str, tile_size: int | None) -> None:
     data = kind_of(kind)
     world, job = published(data, **({"tile_size": tile_size} if tile_size else {}))
     tiles, levels = world.tiles(job), list(read_levels(data))
@@ -196,7 +196,7 @@ def jpeg_slide(tile_width: int, tile_height: int, colour: str, *, tables: bool =
 @pytest.mark.parametrize("tables", [False, True])
 @pytest.mark.parametrize("colour", ["rgb", "ycbcr444", "ycbcr"])
 @pytest.mark.parametrize(("width", "height", "tile_size"), [(256, 256, 128), (128, 256, None), (256, 64, 64)])
-def test_larger_jpeg_tiles_are_cut_to_the_very_same_pixels(
+def test_larger_jpeg_tiles_are_cropped_losslessly(
     width: int, height: int, tile_size: int | None, colour: str, tables: bool
 ) -> None:
     data = jpeg_slide(width, height, colour, tables=tables)
@@ -217,7 +217,7 @@ def test_larger_jpeg_tiles_are_cut_to_the_very_same_pixels(
 
 @pytest.mark.parametrize(("width", "height"), [(240, 336), (64, 64)])
 @pytest.mark.parametrize("colour", ["rgb", "ycbcr"])
-def test_jpeg_tiles_that_cannot_be_cut_are_encoded_anew(width: int, height: int, colour: str) -> None:
+def test_jpeg_tiles_that_cannot_be_cropped_are_reencoded(width: int, height: int, colour: str) -> None:
     data = jpeg_slide(width, height, colour, tables=True)
     world, job = published(data, tile_size=256)
     (expected,) = read_levels(data)
@@ -225,7 +225,7 @@ def test_jpeg_tiles_that_cannot_be_cut_are_encoded_anew(width: int, height: int,
     assert psnr(assembled(world.tiles(job), job, 0), expected) > 38
 
 
-def test_without_the_library_that_cuts_tiles_are_encoded_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_are_reencoded_without_crop_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crop, "candidates", list)
     crop._library.cache_clear()
     try:
@@ -244,7 +244,7 @@ def damaged(data: bytes, index: int) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["LZW", "deflate", "strips of JPEG", "separate planes of JPEG", "JPEG 2000"])
-def test_a_damaged_segment_is_white_and_listed_once_however_many_blocks_it_belongs_to(kind: str) -> None:
+def test_damaged_segment_is_white_and_listed_once(kind: str) -> None:
     sound, data = published(kind_of(kind)), damaged(kind_of(kind), 5)
     world, job = published(data)
     whole = assembled(sound[0].tiles(sound[1]), sound[1], 0)
@@ -255,7 +255,7 @@ def test_a_damaged_segment_is_white_and_listed_once_however_many_blocks_it_belon
     assert kind == "LZW" or 0 < (np.abs(found.astype(int) - whole).max(2) > 60).mean() < 0.1
 
 
-def test_larger_tiles_that_are_damaged_cost_all_their_pieces() -> None:
+def test_damaged_large_tile_loses_all_its_crops() -> None:
     data = damaged(jpeg_slide(128, 128, "ycbcr"), 2)
     world, job = published(data, tile_size=64)
     assert (job.tiles_bad, job.levels[0].method) == (1, "lossless-crop")
@@ -264,7 +264,7 @@ def test_larger_tiles_that_are_damaged_cost_all_their_pieces() -> None:
     assert len(world.tiles(job)) == job.tiles_total - 4
 
 
-def test_tiles_behind_the_end_of_the_file_are_white() -> None:
+def test_tiles_beyond_end_of_file_are_white() -> None:
     for kind, options in (("ycbcr", {}), ("ycbcr", {"tile_size": 64}), ("ycbcr", {"tile_size": 256})):
         data = jpeg_slide(128, 128, kind)
         with tifffile.TiffFile(io.BytesIO(data)) as tiff:
@@ -275,7 +275,7 @@ def test_tiles_behind_the_end_of_the_file_are_white() -> None:
         assert assembled(world.tiles(job), job, 0)[400:, 660:].min() > 250
 
 
-def test_associated_images_are_held_back_unless_they_are_asked_for() -> None:
+def test_associated_images_are_published_on_request_only() -> None:
     data = write(Slide(width_px=300, height_px=200, associated=True, colour="rgb", tables=True))
     world, job = published(data)
     place = (job.destination.image_store, job.image)
@@ -292,7 +292,7 @@ def test_associated_images_are_held_back_unless_they_are_asked_for() -> None:
     assert psnr(simplejpeg.decode_jpeg(found, "RGB"), label) > LOSS_DB
 
 
-def test_spacing_magnification_vendor_and_profile_are_kept() -> None:
+def test_slide_metadata_and_profile_are_kept() -> None:
     profile = bytearray(200)
     profile[:4], profile[36:40] = (200).to_bytes(4, "big"), b"acsp"
     data = file_of(
@@ -304,7 +304,7 @@ def test_spacing_magnification_vendor_and_profile_are_kept() -> None:
     assert world.memory_archive.associated_image(job.destination.image_store, job.image, "icc") == bytes(profile)
 
 
-def test_what_no_decoder_takes_is_refused_at_once() -> None:
+def test_undecodable_compression_is_refused_during_planning() -> None:
     data = bytearray(kind_of("JPEG 2000"))
     with tifffile.TiffFile(io.BytesIO(bytes(data))) as tiff:
         for offset in tiff.pages[0].dataoffsets:  # type: ignore[union-attr]

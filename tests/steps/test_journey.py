@@ -48,7 +48,7 @@ def published(**options: object) -> tuple[World, Job]:
     return world, world.finish(job)
 
 
-def test_a_slide_walks_from_the_call_to_its_readers() -> None:
+def test_slide_is_published_from_call_to_readers() -> None:
     world, job = published()
     assert (job.state, job.attempt, job.error) == (State.DONE, 1, None)
     assert [(level.level, level.tiles, level.method) for level in job.levels] == [
@@ -68,7 +68,7 @@ def test_a_slide_walks_from_the_call_to_its_readers() -> None:
     assert world.memory_archive.tile(job.published.image_store, job.published.image, "t.jpg") == tiles["t.jpg"]
 
 
-def test_levels_made_over_several_stages_equal_those_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_levels_in_stages_equal_levels_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     base_only = write(Slide(width_px=1000, height_px=700))
 
     def tiles() -> tuple[dict[str, bytes], int]:
@@ -85,13 +85,13 @@ def test_levels_made_over_several_stages_equal_those_made_at_once(monkeypatch: p
     assert staged == at_once
 
 
-def test_the_base_alone_is_published_under_the_names_of_the_whole() -> None:
+def test_base_only_is_published_under_names_of_whole_pyramid() -> None:
     world, job = published(base_only=True)
     assert len(world.tiles(job)) == 20
     assert {len(name) for name in world.tiles(job)} == {len("tqqq.jpg")}
 
 
-def test_twenty_equal_calls_are_one_job_and_one_message() -> None:
+def test_repeated_submit_creates_one_job_and_one_message() -> None:
     world = World()
     world.put(small())
     assert len({world.submit().id for _ in range(20)}) == 1
@@ -100,7 +100,7 @@ def test_twenty_equal_calls_are_one_job_and_one_message() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.randoms(use_true_random=False))
-def test_messages_twice_and_in_any_order_end_in_the_same_tiles(jitter: random.Random) -> None:
+def test_duplicate_and_reordered_messages_give_same_tiles(jitter: random.Random) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "BLOCK_LEVELS", 1)
         patch.setattr(chunks, "LATER_BLOCK_LEVELS", 1)
@@ -135,7 +135,7 @@ def calls_of_a_job(named: bool) -> int:
 
 @pytest.mark.parametrize("named", [False, True])
 @pytest.mark.parametrize("after", [False, True])
-def test_a_worker_that_dies_at_any_call_costs_nothing_but_time(named: bool, after: bool) -> None:
+def test_job_survives_worker_death_at_any_call(named: bool, after: bool) -> None:
     options = {"mongo_collection": NAMED} if named else {}
     reference = World()
     reference.put(small())
@@ -157,7 +157,7 @@ def test_a_worker_that_dies_at_any_call_costs_nothing_but_time(named: bool, afte
 
 @pytest.mark.parametrize("dies_at", [1, 2, 3, 4])
 @pytest.mark.parametrize("after", [False, True])
-def test_a_call_whose_worker_dies_can_be_repeated(dies_at: int, after: bool) -> None:
+def test_submit_can_be_repeated_after_worker_death(dies_at: int, after: bool) -> None:
     world = World(dies_at=dies_at, after=after)
     world.put(small())
     with pytest.raises(Died):
@@ -167,7 +167,7 @@ def test_a_call_whose_worker_dies_can_be_repeated(dies_at: int, after: bool) -> 
     assert len(world.views()) == 1
 
 
-def test_new_bytes_are_a_new_generation_of_the_same_slide() -> None:
+def test_new_bytes_replace_the_published_slide() -> None:
     world, old = published()
     world.put(small(seed=7))
     new = world.finish(world.submit())
@@ -184,7 +184,7 @@ def test_new_bytes_are_a_new_generation_of_the_same_slide() -> None:
     assert len(world.tiles(new)) == 29
 
 
-def test_old_bytes_that_come_back_are_shown_again() -> None:
+def test_previous_bytes_can_be_published_again() -> None:
     world, first = published()
     world.put(small(seed=7))
     world.finish(world.submit())
@@ -197,14 +197,14 @@ def test_old_bytes_that_come_back_are_shown_again() -> None:
     assert len(world.tiles(again)) == 29
 
 
-def test_a_job_that_is_done_and_shown_is_not_done_again() -> None:
+def test_submit_of_published_slide_changes_nothing() -> None:
     world, job = published()
     again = world.submit()
     assert (again.id, again.attempt, again.state) == (job.id, 1, State.DONE)
     assert world.memory_queue.sent == []
 
 
-def test_a_slide_taken_out_of_its_session_is_published_again_by_the_same_call() -> None:
+def test_removed_slide_is_published_again_by_submit() -> None:
     world, job = published()
     world.memory_archive.take_out(job.destination.session, None)
     again = world.finish(world.submit())
@@ -214,7 +214,7 @@ def test_a_slide_taken_out_of_its_session_is_published_again_by_the_same_call() 
 
 @pytest.mark.parametrize("happens", ["overwritten", "deleted"])
 @pytest.mark.parametrize("after_messages", [0, 1, 2])
-def test_a_source_that_changes_under_a_job_ends_it_and_leaves_nothing(happens: str, after_messages: int) -> None:
+def test_source_change_ends_job_and_discards_tiles(happens: str, after_messages: int) -> None:
     world = World()
     world.put(small())
     job = world.submit()
@@ -235,7 +235,7 @@ def test_a_source_that_changes_under_a_job_ends_it_and_leaves_nothing(happens: s
     assert len(world.views()) == (happens == "overwritten")
 
 
-def test_the_older_of_two_versions_never_wins_even_if_it_finishes_last() -> None:
+def test_older_version_never_wins_if_it_finishes_last() -> None:
     world = World()
     world.put(small())
     old = world.submit()
@@ -268,7 +268,7 @@ def test_the_older_of_two_versions_never_wins_even_if_it_finishes_last() -> None
     assert list(world.memory_archive.tiles) == [(DATABASE, world.job(new).image)]
 
 
-def test_of_two_jobs_for_one_image_the_later_submitted_wins() -> None:
+def test_later_submitted_job_wins_named_image() -> None:
     world = World()
     queue = world.memory_queue.sent
     world.put(small(), "a.svs")
@@ -289,7 +289,7 @@ def test_of_two_jobs_for_one_image_the_later_submitted_wins() -> None:
     assert {database for database, _ in world.memory_archive.tiles} == {DATABASE}
 
 
-def test_time_that_runs_out_is_tried_again_and_nothing_is_done_twice() -> None:
+def test_out_of_time_chunk_is_retried() -> None:
     world = World()
     world.put(small())
     job = world.submit()
@@ -303,7 +303,7 @@ def test_time_that_runs_out_is_tried_again_and_nothing_is_done_twice() -> None:
     assert world.finish(job).state is State.DONE
 
 
-def test_a_slide_without_some_tiles_is_published_without_them() -> None:
+def test_sparse_slide_is_published_without_missing_tiles() -> None:
     world = World()
     world.put(write(Slide(width_px=300, height_px=200, sparse=frozenset({(0, 1, 1), (0, 4, 3)}))))
     job = world.finish(world.submit())
@@ -323,7 +323,7 @@ def damaged(level: int, *, scan_only: bool = False) -> tuple[bytes, int]:
 
 
 @pytest.mark.parametrize("level", [0, 2])
-def test_a_damaged_tile_is_white_and_listed_and_costs_nothing_else(level: int) -> None:
+def test_damaged_tile_is_white_and_listed(level: int) -> None:
     data, offset = damaged(level)
     (whole, sound), world = published(), World()
     world.put(data)
@@ -341,7 +341,7 @@ def test_a_damaged_tile_is_white_and_listed_and_costs_nothing_else(level: int) -
 
 
 @pytest.mark.parametrize("level", [0, 2])
-def test_a_damaged_tile_is_left_out_if_the_caller_says_skip(level: int) -> None:
+def test_damaged_tile_is_omitted_with_skip(level: int) -> None:
     world = World()
     world.put(damaged(level)[0])
     job = world.finish(world.submit(on_bad_tile="skip"))
@@ -351,7 +351,7 @@ def test_a_damaged_tile_is_left_out_if_the_caller_says_skip(level: int) -> None:
 
 
 @pytest.mark.parametrize("level", [0, 2])
-def test_a_damaged_tile_fails_the_job_with_its_place_and_leaves_nothing_if_the_caller_says_fail(level: int) -> None:
+def test_damaged_tile_fails_job_with_fail(level: int) -> None:
     world = World()
     world.put(damaged(level)[0])
     job = world.finish(world.submit(on_bad_tile="fail"))
@@ -361,7 +361,7 @@ def test_a_damaged_tile_fails_the_job_with_its_place_and_leaves_nothing_if_the_c
     assert world.memory_archive.tiles == {}
 
 
-def test_a_tile_that_only_the_decoder_finds_damaged_is_listed_and_passed_through() -> None:
+def test_tile_damaged_in_scan_data_is_listed_and_copied() -> None:
     data, offset = damaged(0, scan_only=True)
     world = World()
     world.put(data)
@@ -370,7 +370,7 @@ def test_a_tile_that_only_the_decoder_finds_damaged_is_listed_and_passed_through
     assert job.bad_tiles[0].reason.startswith("it cannot be decoded")
 
 
-def test_more_bad_tiles_than_one_in_ten_fail_the_slide() -> None:
+def test_more_than_ten_percent_bad_tiles_fail_the_job() -> None:
     data = bytearray(small())
     ifd = ifds_of(bytes(data))[0]
     for offset in ifd.offsets[: len(ifd.offsets) // 4]:
@@ -388,7 +388,7 @@ def test_more_bad_tiles_than_one_in_ten_fail_the_slide() -> None:
     assert world.memory_archive.tiles == {}
 
 
-def test_batches_are_bounded_by_bytes_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_batches_are_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     world, job = published()
     monkeypatch.setattr("chalicelib.steps.tile.chunk_context.BATCH_BYTES", 5000)
     monkeypatch.setattr("chalicelib.steps.tile.make.BATCH_BYTES", 5000)
@@ -407,7 +407,7 @@ def test_batches_are_bounded_by_bytes_and_change_nothing(monkeypatch: pytest.Mon
     assert len(sizes) > 10
 
 
-def test_a_block_of_which_the_file_holds_nothing_is_white() -> None:
+def test_block_without_stored_tiles_is_white() -> None:
     corner = frozenset((0, column, row) for column in (2, 3) for row in (0, 1))
     world = World()
     world.put(write(Slide(width_px=300, height_px=200, sparse=corner)))
@@ -417,7 +417,7 @@ def test_a_block_of_which_the_file_holds_nothing_is_white() -> None:
     assert white.getextrema() == ((255, 255), (255, 255), (255, 255))
 
 
-def test_of_two_calls_that_wake_an_ended_job_one_does() -> None:
+def test_concurrent_submits_restart_ended_job_once() -> None:
     world = World()
     world.put(small())
     job = world.submit()

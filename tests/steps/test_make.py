@@ -28,7 +28,7 @@ def made(monkeypatch: pytest.MonkeyPatch, batch_bytes: int) -> tuple[dict[str, b
     return world.tiles(job), batches
 
 
-def test_tiles_are_inserted_in_batches_of_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_insert_batches_are_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     together, few = made(monkeypatch, 1 << 30)
     apart, many = made(monkeypatch, 4000)
     assert together == apart
@@ -37,7 +37,7 @@ def test_tiles_are_inserted_in_batches_of_so_many_bytes(monkeypatch: pytest.Monk
     assert len(many) > len(few)
 
 
-def test_pixels_beside_a_band_change_nothing_of_it() -> None:
+def test_paste_outside_band_changes_nothing() -> None:
     band = np.zeros((4, 6, 3), np.uint8)
     for left, top in ((6, 0), (0, 4), (-2, 0), (0, -2)):
         _paste(band, np.full((2, 2, 3), 255, np.uint8), left, top)

@@ -101,7 +101,7 @@ def synced(count: int, *, is_shown: bool) -> tuple[Sync, Counting, int]:
 
 
 @pytest.mark.no_cover  # it runs the same lines again and again
-def test_a_hundred_thousand_keys_are_listed_once_minute_after_minute() -> None:
+def test_hundred_thousand_keys_are_listed_once() -> None:
     sync, syncs, minutes = synced(100_000, is_shown=False)
     assert (sync.counts.added, syncs.entries, sync.is_live) == (100_000, 100_000, False)
     # And one more, which looks for slides whose objects are gone.
@@ -120,6 +120,6 @@ def peak_bytes(count: int, *, is_shown: bool) -> int:
 
 
 @pytest.mark.parametrize("is_shown", [False, True], ids=["new slides", "slides that are shown"])
-def test_ten_times_as_many_keys_need_no_more_memory(is_shown: bool) -> None:
+def test_sync_memory_is_independent_of_key_count(is_shown: bool) -> None:
     peak_bytes(200, is_shown=is_shown)  # what is loaded and cached with the first use
     assert peak_bytes(5_000, is_shown=is_shown) < 1.2 * peak_bytes(500, is_shown=is_shown)

@@ -39,7 +39,7 @@ def test_bind_leaves_positional_parameters_to_the_caller() -> None:
         bind(lambda jobs: jobs, world)()  # type: ignore[arg-type]
 
 
-def test_no_port_has_the_name_of_a_setting() -> None:
+def test_port_and_setting_names_are_disjoint() -> None:
     from chalicelib.binding import PORTS, SETTINGS
 
     assert PORTS.isdisjoint(SETTINGS)

@@ -69,13 +69,13 @@ TILED = {"tile": (64, 64)}
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("pixels", [RGB, SIXTEEN], ids=["8 bits", "16 bits"])
-def test_plain_segments_give_the_pixels_of_the_image(pixels: Any, how: dict, planar: str, place: dict) -> None:
+def test_plain_segments_decode_to_image_pixels(pixels: Any, how: dict, planar: str, place: dict) -> None:
     stored = np.moveaxis(pixels, 2, 0) if planar == "separate" else pixels
     ifd, data = written(stored, photometric="rgb", planarconfig=planar, **how, **place)
     assert np.array_equal(joined(ifd, data), RGB)
 
 
-def test_grey_inverted_grey_and_palettes_become_colours() -> None:
+def test_grey_inverted_grey_and_palette_decode_to_rgb() -> None:
     grey = RGB[..., 0]
     three = np.repeat(grey[..., None], 3, 2)
     assert np.array_equal(joined(*written(grey, photometric="minisblack", **TILED)), three)
@@ -87,7 +87,7 @@ def test_grey_inverted_grey_and_palettes_become_colours() -> None:
     assert np.array_equal(joined(*written(grey, photometric="palette", colormap=table, **TILED)), table.T[grey])
 
 
-def test_alpha_is_laid_over_white() -> None:
+def test_alpha_is_composited_over_white() -> None:
     alpha = np.full((*RGB.shape[:2], 1), 51, np.uint8)
     rgba = np.concatenate((RGB, alpha), 2)
     over = joined(*written(rgba, photometric="rgb", extrasamples=["unassalpha"], **TILED)).astype(int)
@@ -113,18 +113,18 @@ def test_jpeg_2000_is_converted_where_aperio_stores_ycbcr(kind: int) -> None:
     assert np.abs(joined(named, data).astype(int) - pixels).max() <= 3
 
 
-def test_jpeg_2000_of_sixteen_bits_becomes_eight() -> None:
+def test_jpeg_2000_of_16_bits_decodes_to_8_bits() -> None:
     stream = imagecodecs.jpeg2k_encode(SIXTEEN[:64, :64], reversible=True, codecformat="j2k")
     assert np.array_equal(decoded(replace(PLAIN, compression=33005, bits=16), [stream], 0), RGB[:64, :64])
 
 
-def test_webp_is_decoded() -> None:
+def test_lossless_webp_decodes_exactly() -> None:
     ifd, data = written(RGB, photometric="rgb", compression="webp", compressionargs={"lossless": True}, **TILED)
     assert np.array_equal(joined(ifd, data), RGB)
 
 
 @pytest.mark.parametrize("alpha", [51, 255])
-def test_webp_with_alpha_is_laid_over_white_also_where_a_tile_is_opaque(alpha: int) -> None:
+def test_webp_with_alpha_is_composited_over_white(alpha: int) -> None:
     # An encoder leaves out the alpha of a tile that has none to speak of: the decoder finds three samples there.
     rgba = np.concatenate((RGB, np.full_like(RGB[..., :1], alpha)), 2)
     ifd, data = written(
@@ -135,13 +135,13 @@ def test_webp_with_alpha_is_laid_over_white_also_where_a_tile_is_opaque(alpha: i
     assert np.abs(joined(ifd, data) - expected).max() <= 0.51
 
 
-def test_sixteen_bits_become_eight_by_the_nearest_value() -> None:
+def test_samples_of_16_bits_round_to_nearest_8_bit_value() -> None:
     samples = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     storage = replace(PLAIN, photometric=1, samples=1, bits=16, tile_width_px=256, tile_height_px=256)
     assert np.array_equal(decoded(storage, [samples.tobytes()], 0)[..., 0], np.rint(samples / 257))
 
 
-def test_the_ends_of_sixteen_bits_are_black_and_white() -> None:
+def test_extremes_of_16_bits_become_black_and_white() -> None:
     samples = np.zeros((64, 64), np.uint16)
     samples[0, :5] = (0, 128, 129, 65406, 65535)
     storage = replace(PLAIN, photometric=1, samples=1, bits=16)
@@ -151,7 +151,7 @@ def test_the_ends_of_sixteen_bits_are_black_and_white() -> None:
 
 
 @pytest.mark.parametrize("kind", [{"bits": 8}, {"bits": 16}, {"bits": 16, "byte_order": ">"}])
-def test_differences_wrap_around_within_each_sample(kind: dict[str, Any]) -> None:
+def test_predictor_differences_wrap_within_each_sample(kind: dict[str, Any]) -> None:
     limit = 1 << kind["bits"]
     samples = np.random.default_rng(0).integers(0, limit, (64, 64, 3)).astype(f"u{kind['bits'] // 8}")
     differences = samples.astype(np.int64)
@@ -161,7 +161,7 @@ def test_differences_wrap_around_within_each_sample(kind: dict[str, Any]) -> Non
     assert np.array_equal(decoded(replace(PLAIN, predictor=2, **kind), [raw], 0), expected)
 
 
-def test_the_colours_of_ycbcr_are_those_of_the_jpeg_standard() -> None:
+def test_ycbcr_colours_follow_the_jpeg_standard() -> None:
     # T.871: black, white, and the three primaries, to the nearest value.
     known = {
         (0, 128, 128): (0, 0, 0), (255, 128, 128): (255, 255, 255), (76, 85, 255): (254, 0, 0),
@@ -175,7 +175,7 @@ def test_the_colours_of_ycbcr_are_those_of_the_jpeg_standard() -> None:
 
 
 @pytest.mark.parametrize("colour", ["ycbcr444", "rgb", "grey"])
-def test_jpeg_is_decoded_in_the_colours_that_its_directory_tells(colour: str) -> None:
+def test_jpeg_colours_follow_photometric_tag(colour: str) -> None:
     tile = jpeg_tile(RGB[:64, :64], colour)
     photometric = {"grey": "minisblack", "rgb": "rgb"}.get(colour, "ycbcr")
     shape = (64, 64) if colour == "grey" else (64, 64, 3)
@@ -188,7 +188,7 @@ def test_jpeg_is_decoded_in_the_colours_that_its_directory_tells(colour: str) ->
     assert np.array_equal(joined(ifd, data), expected if colour != "grey" else expected[..., None].repeat(3, 2))
 
 
-def test_a_jpeg_of_inverted_grey_is_turned_around() -> None:
+def test_jpeg_of_inverted_grey_is_refused_or_inverted() -> None:
     grey = np.ascontiguousarray(RGB[:64, :64, :1])
     tile = simplejpeg.encode_jpeg(255 - grey, 95, "GRAY", "Gray")
     ifd, data = written(
@@ -198,7 +198,7 @@ def test_a_jpeg_of_inverted_grey_is_turned_around() -> None:
     assert unsupported_reason(ifd) is not None or np.abs(joined(ifd, data).astype(int) - grey).max() <= 8
 
 
-def test_a_jpeg_of_palette_indices_is_refused_or_right() -> None:
+def test_jpeg_of_palette_indices_is_refused_or_correct() -> None:
     indices = np.full((64, 64, 1), 128, np.uint8)
     tile = simplejpeg.encode_jpeg(indices, 95, "GRAY", "Gray")
     ifd, data = written(
@@ -210,7 +210,7 @@ def test_a_jpeg_of_palette_indices_is_refused_or_right() -> None:
     assert unsupported_reason(palette) is not None or joined(palette, data)[0, 0].tolist() == [255, 0, 0]
 
 
-def test_ycbcr_in_separate_planes_is_refused_or_right() -> None:
+def test_ycbcr_in_separate_planes_is_refused_or_correct() -> None:
     ycbcr = imagecodecs.jpeg8_decode(
         imagecodecs.jpeg8_encode(np.ascontiguousarray(RGB[:64, :64]), level=100, subsampling="444"),
         colorspace="YCBCR", outcolorspace="YCBCR",
@@ -229,7 +229,7 @@ def test_ycbcr_in_separate_planes_is_refused_or_right() -> None:
     )
 
 
-def test_jpeg_in_separate_planes_is_decoded() -> None:
+def test_jpeg_in_separate_planes_decodes_like_tifffile() -> None:
     planes = np.moveaxis(RGB, 2, 0)
     ifd, data = written(
         planes, photometric="rgb", planarconfig="separate", compression="jpeg", compressionargs={"level": 95}, **TILED
@@ -385,7 +385,7 @@ def outcomes() -> dict[str, tuple[str | None, int]]:
 
 @pytest.mark.parametrize("way", ["", ", with a splicer"])
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_small_piece_that_claims_much_is_refused_before_the_memory_is_taken(
+def test_decompression_bomb_is_refused_within_16_mib(
     outcomes: dict[str, tuple[str | None, int]], name: str, way: str
 ) -> None:
     said, taken_mib = outcomes.get(name + way, ("refused", 0))
@@ -427,27 +427,25 @@ def test_a_small_piece_that_claims_much_is_refused_before_the_memory_is_taken(
         (7, jpeg_tile(RGB[:64, :32], "ycbcr"), "it holds 32 x 64 px where 64 x 64 px are expected"),
     ],
 )  # fmt: skip
-def test_what_holds_something_else_than_its_directory_says_is_damaged(
-    compression: int, data: bytes, reason: str
-) -> None:
+def test_segment_that_differs_from_its_directory_is_damaged(compression: int, data: bytes, reason: str) -> None:
     storage = replace(PLAIN, compression=compression, prefix=b"\xff\xd8" if compression == 7 else b"")
     with pytest.raises(CorruptTileError, match=f"^{re.escape(reason)}"):
         decoded(storage, [data], 0)
 
 
-def test_eight_bits_where_sixteen_are_promised_are_damage() -> None:
+def test_data_of_8_bits_in_16_bit_image_is_damaged() -> None:
     narrow = imagecodecs.jpeg2k_encode(np.zeros((64, 64, 3), np.uint8), codecformat="j2k")
     with pytest.raises(CorruptTileError, match=r"holds \(64, 64, 3\) of uint8"):
         decoded(replace(PLAIN, compression=33005, bits=16), [narrow], 0)
 
 
-def test_surplus_bytes_of_an_uncompressed_segment_are_nothing() -> None:
+def test_surplus_bytes_of_uncompressed_segment_are_ignored() -> None:
     raw = RGB[:64, :64].tobytes()
     assert np.array_equal(decoded(PLAIN, [raw + b"filling"], 0), RGB[:64, :64])
 
 
 @pytest.mark.parametrize("name", ["deflate", "lzw", "packbits", "zstd", "none"])
-def test_the_last_strip_holds_the_rows_that_are_left(name: str) -> None:
+def test_last_strip_has_remaining_rows(name: str) -> None:
     ifd, data = written(RGB[:70, :64], photometric="rgb", rowsperstrip=64, compression=name)
     assert ifd.segment_rows == 2
     assert np.array_equal(joined_strips(ifd, data), RGB[:70, :64])
@@ -459,20 +457,20 @@ def joined_strips(ifd: Ifd, data: bytes) -> Pixels:
     return np.concatenate([decoded(storage, [data[at : at + size]], row) for row, (at, size) in enumerate(ranges)])
 
 
-def test_low_bits_first_are_turned_around() -> None:
+def test_reversed_bit_order_is_decoded() -> None:
     raw = RGB[:64, :64].tobytes()
     turned = bytes(int(f"{value:08b}"[::-1], 2) for value in raw)
     assert np.array_equal(decoded(replace(PLAIN, fill_order=2), [turned], 0), RGB[:64, :64])
 
 
-def test_an_associated_plane_that_is_cut_off_is_damaged() -> None:
+def test_truncated_plane_is_damaged() -> None:
     jpeg = jpeg_tile(RGB[:64, :64], "grey")
     storage = replace(PLAIN, compression=7, planar=2, prefix=b"\xff\xd8")
     with pytest.raises(CorruptTileError):
         decoded(storage, [jpeg, jpeg, jpeg[:200]], 0)
 
 
-def test_a_whole_tile_is_halved_by_the_decoder() -> None:
+def test_whole_jpeg_is_halved_by_the_decoder() -> None:
     jpeg = simplejpeg.encode_jpeg(picture(256, 256), 95, "RGB", "420")
     small = whole_jpeg(jpeg, (128, 128))
     reference = picture(256, 256).reshape(128, 2, 128, 2, 3).mean((1, 3))
@@ -480,7 +478,7 @@ def test_a_whole_tile_is_halved_by_the_decoder() -> None:
     assert 10 * np.log10(255**2 / np.mean((small - reference) ** 2)) > 38
 
 
-def test_a_splicer_that_is_at_hand_gives_the_same_pixels_and_the_same_refusals() -> None:
+def test_splicer_gives_same_pixels_and_errors() -> None:
     splicer = Splicer(YCBCR.prefix, (64, 64))
     with_it, without = decoded(YCBCR, [SMALL_JPEG], 0, splicer), decoded(YCBCR, [SMALL_JPEG], 0)
     assert np.array_equal(with_it, without)
@@ -492,13 +490,13 @@ def test_a_splicer_that_is_at_hand_gives_the_same_pixels_and_the_same_refusals()
         assert str(by_splicer.value) == str(alone.value)
 
 
-def test_the_last_strip_of_jpeg_is_lower_than_the_splicer_of_the_others_knows() -> None:
+def test_last_jpeg_strip_may_be_lower_than_the_splicer_size() -> None:
     strips = replace(YCBCR, is_tiled=False, height_px=100)
     low = jpeg_tile(RGB[64:100, :64], "ycbcr")
     assert decoded(strips, [low], 1, Splicer(strips.prefix, (64, 64))).shape == (36, 64, 3)
 
 
-def test_a_jpeg_that_breaks_off_inside_is_damaged_where_a_decoder_would_fill_it_with_grey() -> None:
+def test_jpeg_truncated_inside_its_scan_is_damaged() -> None:
     with pytest.raises(CorruptTileError, match=r"cannot be decoded: .*premature end"):
         decoded(YCBCR, [SMALL_JPEG[: len(SMALL_JPEG) // 2] + b"\xff\xd9"], 0)
 
@@ -517,12 +515,12 @@ def odd_scan_parameters(jpeg: bytes) -> bytes:
         odd_scan_parameters, lambda jpeg: jpeg + b"\0", lambda jpeg: jpeg + bytes(60),
     ],
 )  # fmt: skip
-def test_what_scanners_do_to_whole_tiles_is_harmless(change: Callable[[bytes], bytes]) -> None:
+def test_harmless_scanner_variants_decode_equally(change: Callable[[bytes], bytes]) -> None:
     expected = decoded(YCBCR, [SMALL_JPEG], 0)
     assert np.array_equal(decoded(YCBCR, [change(SMALL_JPEG)], 0), expected)
 
 
-def test_more_bytes_than_filling_before_the_end_are_the_trace_of_damage() -> None:
+def test_excess_bytes_before_end_marker_are_damage() -> None:
     with pytest.raises(CorruptTileError, match=r"\d\d extraneous bytes"):
         decoded(YCBCR, [SMALL_JPEG[:-2] + bytes(40) + SMALL_JPEG[-2:]], 0)
 
@@ -545,13 +543,13 @@ def test_sizes_are_read_from_headers() -> None:
     [b"\0\0\0\x04free", b"\0\0\0\x01free" + bytes(8), b"\0\0\0\0free", b"\0\0\0\x0cfree1234"],
     ids=["shorter than its head", "long, and shorter than its head", "to the end", "and nothing after it"],
 )
-def test_boxes_without_a_codestream_are_damaged(box: bytes) -> None:
+def test_jp2_boxes_without_codestream_are_damaged(box: bytes) -> None:
     with pytest.raises(CorruptTileError):
         codestream_of(b"\0\0\0\x0cjP  \r\n\x87\n" + box)
 
 
 @given(st.binary(max_size=400), st.sampled_from([1, 5, 7, 8, 32773, 33005, 50000, 50001]))
-def test_no_bytes_raise_anything_else(data: bytes, compression: int) -> None:
+def test_random_bytes_raise_corrupt_tile_error_only(data: bytes, compression: int) -> None:
     storage = replace(PLAIN, compression=compression, prefix=b"\xff\xd8" if compression == 7 else b"")
     try:
         assert decoded(storage, [data], 0).shape == (64, 64, 3)

@@ -179,7 +179,7 @@ def _fill(handed: dict[tuple[int, int], Pixels], part: Part, row: int, target: P
 
 @settings(max_examples=200, deadline=None)
 @given(cases())
-def test_however_a_slide_is_cut_every_tile_is_published_once_with_the_pixels_of_the_whole_picture(case: Case) -> None:
+def test_every_tile_is_published_once_with_reference_pixels(case: Case) -> None:
     found, reference = made_of(case)
     assert set(found) == {
         (level, column, row)
@@ -201,7 +201,7 @@ def test_however_a_slide_is_cut_every_tile_is_published_once_with_the_pixels_of_
 
 @settings(max_examples=30, deadline=None)
 @given(cases(), st.tuples(st.integers(1, 3), st.integers(1, 3)), st.booleans())
-def test_the_shape_of_the_blocks_changes_no_pixel(case: Case, reaches: tuple[int, int], full_width: bool) -> None:
+def test_block_shape_does_not_change_pixels(case: Case, reaches: tuple[int, int], full_width: bool) -> None:
     one, _ = made_of(case)
     other, _ = made_of(replace(case, reaches=reaches, full_width=full_width, backwards=not case.backwards))
     for place, tile in one.items():
@@ -213,7 +213,7 @@ def grid(width: int, height: int, level: int) -> Grid:
     return Grid(width_px=-(-width >> level), height_px=-(-height >> level), tile_size_px=T)
 
 
-def test_halves_that_are_handed_in_go_on_where_another_block_stopped_and_are_handed_on() -> None:
+def test_bands_continue_from_halves_of_another_block() -> None:
     pixels = picture(4 * T, 3 * T)
     reference = whole_levels(pixels, 3)
     handed: dict[tuple[int, int], Pixels] = {}
@@ -241,7 +241,7 @@ def test_halves_that_are_handed_in_go_on_where_another_block_stopped_and_are_han
 
 
 @pytest.mark.parametrize("width", [T, T + 1])
-def test_a_block_beyond_all_content_is_white(width: int) -> None:
+def test_block_beyond_content_is_white(width: int) -> None:
     published = []
     part = Part(
         level=0, column=1, row=0, columns=1, grid=grid(2 * T, T, 0), content=grid(width, T, 0),

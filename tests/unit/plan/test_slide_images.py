@@ -44,7 +44,7 @@ def indexes(images: SlideImages) -> tuple[int, dict[int, int]]:
     return images.base.index, {level: each.index for level, each in images.levels.items()}
 
 
-def test_small_image_beside_a_base_that_cannot_be_a_photograph_is_ignored() -> None:
+def test_small_image_is_ignored_if_base_exceeds_photograph_size() -> None:
     assert LARGE[0] * LARGE[1] > MAX_PHOTOGRAPH_PIXELS > MIDDLE[0] * MIDDLE[1]
     assert indexes(found(LARGE, (1280, 431))) == (0, {})
     assert indexes(found(LARGE, ((1280, 431), DEFLATE), half(LARGE))) == (0, {1: 2})
@@ -53,12 +53,12 @@ def test_small_image_beside_a_base_that_cannot_be_a_photograph_is_ignored() -> N
 
 
 @pytest.mark.parametrize("other", [(12_000, 9_000), (20_001, 14_000)])
-def test_large_image_beside_a_large_base_is_a_second_slide(other: tuple[int, int]) -> None:
+def test_large_image_with_large_base_is_a_second_slide(other: tuple[int, int]) -> None:
     with pytest.raises(UnsupportedError, match="second slide"):
         found(LARGE, (other[0], other[1] - 100))
 
 
-def test_small_pyramid_beside_a_large_base_is_a_second_slide() -> None:
+def test_small_pyramid_with_large_base_is_a_second_slide() -> None:
     for fields in ({}, {"subfile_type": 1}):
         with pytest.raises(UnsupportedError, match="second slide"):
             found(LARGE, half(LARGE), ((3000, 1700), fields), ((1500, 850), {"subfile_type": 1}))
@@ -66,11 +66,11 @@ def test_small_pyramid_beside_a_large_base_is_a_second_slide() -> None:
         found(LARGE, (3000, 1700), ((1500, 850), {"parent": 1}))
 
 
-def test_levels_stored_otherwise_than_a_large_base_are_made() -> None:
+def test_differently_stored_levels_of_large_base_are_made() -> None:
     assert indexes(found(LARGE, *((half(LARGE, times), DEFLATE) for times in (1, 2, 3)))) == (0, {})
 
 
-def test_levels_stored_otherwise_than_a_small_base_are_a_second_slide_unless_marked() -> None:
+def test_differently_stored_levels_of_small_base_need_a_mark() -> None:
     levels = [half(MIDDLE, times) for times in (1, 2, 3)]
     with pytest.raises(UnsupportedError, match="second slide"):
         found(MIDDLE, *((size, DEFLATE) for size in levels))
@@ -85,7 +85,7 @@ def test_pyramid_of_other_factors_is_one_slide() -> None:
         assert indexes(found(MIDDLE, *((size, {"subfile_type": 1}) for size in scaled))) == (0, {})
 
 
-def test_image_of_reduced_resolution_is_not_the_base_beside_another() -> None:
+def test_image_of_reduced_resolution_is_not_base_of_several_images() -> None:
     reduced = {"subfile_type": 1}
     assert indexes(found((MIDDLE, reduced), (900, 700))) == (1, {})
     # A level that was cut out of its file keeps its mark.
@@ -172,12 +172,12 @@ def test_photograph_with_a_name_among_words_is_not_the_slide() -> None:
         [(MIDDLE, FREE), (MIDDLE, FREE), half(MIDDLE)],
     ],
 )
-def test_uncertain_words_leave_no_certain_slide(images: list[Any]) -> None:
+def test_slide_with_uncertain_descriptions_is_refused(images: list[Any]) -> None:
     with pytest.raises(UnsupportedError, match="no image that is certain to be the slide"):
         found(*images)
 
 
-def test_described_levels_are_taken_whatever_their_storage_and_padding() -> None:
+def test_described_levels_are_used_with_any_storage_and_padding() -> None:
     level = half(MIDDLE, 3)  # 1000 x 750
     own = {"tile_width_px": 1000, "tile_height_px": 750}
     assert indexes(found(MIDDLE, (level, own | {"description": "level=3 mag=5 quality=80"}))) == (0, {3: 1})
@@ -185,7 +185,7 @@ def test_described_levels_are_taken_whatever_their_storage_and_padding() -> None
     assert indexes(found(MIDDLE, ((1024, 1024), {"description": "level=3 mag=5"}))) == (0, {3: 1})
 
 
-def test_levels_are_padded_only_where_the_base_has_whole_tiles_or_philips_wrote_the_file() -> None:
+def test_padded_levels_require_whole_tile_base_or_philips_file() -> None:
     padded = ((1024, 1024), {"subfile_type": 1})
     assert indexes(found(MIDDLE, padded)) == (0, {})
     assert indexes(found((MIDDLE, {"software": "Philips DP v1.0"}), padded)) == (0, {3: 1})
@@ -210,7 +210,7 @@ def test_two_images_of_one_level_are_levels_of_two_slides() -> None:
         (DEFLATE, {"bits": 16}), (DEFLATE, {"planar": 2}),
     ],
 )  # fmt: skip
-def test_level_without_a_word_must_be_stored_like_the_base(base: dict[str, Any], change: dict[str, Any]) -> None:
+def test_undescribed_level_must_be_stored_like_the_base(base: dict[str, Any], change: dict[str, Any]) -> None:
     level = base | {"subfile_type": 1}
     assert indexes(found((MIDDLE, base), (half(MIDDLE, 2), level))) == (0, {2: 1})
     assert indexes(found((MIDDLE, base), (half(MIDDLE, 2), level | change))) == (0, {})
