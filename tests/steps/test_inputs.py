@@ -14,21 +14,15 @@ import tifffile
 from chalicelib.core.geometry import tile_address
 from chalicelib.core.imaging import lossless_crop as crop
 from chalicelib.core.jobs.model import Job, State
-from chalicelib.core.plan import chunks
 from tests.slides import Pixels, Slide, jpeg_tile, picture, split_tables, write
 from tests.world import World
+
+pytestmark = pytest.mark.usefixtures("small_blocks")
 
 WIDTH, HEIGHT = 700, 500
 # What a JPEG of quality 90 costs pictures like these, which grow sharper from level to level; wrong colours, a shift by
 # one pixel or another level are below 25. The coarsest levels are a few pixels beside white.
 LOSS_DB, MADE_LOSS_DB = 35.0, 27.0
-
-
-@pytest.fixture(autouse=True)
-def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of two tiles a side, so that segments lie across their borders and levels take several stages."""
-    monkeypatch.setattr(chunks, "BLOCK_LEVELS", 1)
-    monkeypatch.setattr(chunks, "LATER_BLOCK_LEVELS", 1)
 
 
 def file_of(levels: list[Any], *, byteorder: Any = None, subifds: bool = False, **options: Any) -> bytes:
