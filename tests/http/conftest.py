@@ -1,15 +1,17 @@
 """The app with its doors, over ports in memory."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from chalice.test import Client, HTTPResponse
 
+from chalicelib.core.jobs.model import Job
+from tests.http.client import Call
 from tests.http.documented import assert_documented
+from tests.http.slides import publish
 from tests.slides import Slide, write
-from tests.world import TOKEN, World
+from tests.world import BUCKET, TOKEN, World
 
 SETTINGS = (
     "SLIDEHOOK_INCOMING_BUCKET", "SLIDEHOOK_WORK_BUCKET", "SLIDEHOOK_JOBS_TABLE", "SLIDEHOOK_JOBS_QUEUE",
@@ -31,7 +33,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 @pytest.fixture
-def call(world: World) -> Callable[..., HTTPResponse]:
+def call(world: World) -> Call:
     """Call the app as a client with the right token does."""
     import app
 
@@ -46,3 +48,14 @@ def call(world: World) -> Callable[..., HTTPResponse]:
         return answer
 
     return made
+
+
+@pytest.fixture
+def job(world: World) -> Job:
+    """A published slide: 300 x 200 px in tiles of 64, so 5 x 4, 3 x 2, 2 x 1 and 1 tile."""
+    return publish(world)
+
+
+@pytest.fixture
+def empty_bucket(world: World) -> None:
+    world.memory_slides.delete(BUCKET, "slide.svs")

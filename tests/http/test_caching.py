@@ -4,14 +4,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from chalice.test import HTTPResponse
 
 from chalicelib.adapters.memory import MemoryClock
 from chalicelib.core.jobs.model import Job, State
 from chalicelib.entrypoints.http.caching import MAX_WAIT_SECONDS
+from tests.http.client import Call
 from tests.world import World
-
-Call = Callable[..., HTTPResponse]
 
 
 class Watched(MemoryClock):

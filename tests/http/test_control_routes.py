@@ -1,16 +1,14 @@
 """Cancel, retry and redrive over HTTP."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from chalicelib.core.errors import MongoUnavailableError
 from chalicelib.steps.cleanup import end_with_error
+from tests.http.client import Call
 from tests.world import World
-
-Call = Callable[..., Any]
 
 
 def body(answer: Any) -> dict[str, Any]:

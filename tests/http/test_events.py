@@ -1,26 +1,23 @@
-"""The lines of a job over HTTP: what happened, who did it, and who asked for it. The same stands in the log."""
+"""The events of a job over HTTP: what happened, which worker did it, and which request caused it. The log contains the same."""
 
 import json
 import logging
-import os
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from chalicelib.adapters.event_recording import EventRecordingJobs
 from chalicelib.adapters.request_context import JsonLines, request_context
-from chalicelib.config import read_settings
 from chalicelib.core.errors import MongoUnavailableError, UnsupportedError
 from chalicelib.core.jobs.events import MAX_EVENTS, Event
 from chalicelib.core.jobs.model import Job, State
 from chalicelib.entrypoints import consumers
 from chalicelib.steps.cleanup import KEEP_SECONDS, end_with_error
+from tests.http.client import Call
 from tests.slides import Slide, write
 from tests.world import BUCKET, COLLECTION, SESSION, World, sqs_event
 
-Call = Callable[..., Any]
 ASKED = {"source": f"s3://{BUCKET}/slide.svs", "collection": COLLECTION, "session": SESSION}
 
 
@@ -293,18 +290,3 @@ def test_log_line_keeps_explicit_job() -> None:
 
 def test_world_records_events_of_jobs(world: World) -> None:
     assert isinstance(world.jobs, EventRecordingJobs)
-
-
-@pytest.mark.parametrize(
-    ("environment", "worker"),
-    [
-        ({"AWS_LAMBDA_LOG_STREAM_NAME": "2026/01/02/[$LATEST]0a", "SLIDEHOOK_WORKER": "x"}, "2026/01/02/[$LATEST]0a"),
-        ({"SLIDEHOOK_WORKER": "worker-2"}, "worker-2"),
-        ({}, f"process-{os.getpid()}"),
-    ],
-    ids=["Lambda", "local", "neither"],
-)
-def test_worker_is_named_by_log_stream_or_process(environment: dict[str, str], worker: str) -> None:
-    needed = ("INCOMING_BUCKET", "WORK_BUCKET", "JOBS_TABLE", "JOBS_QUEUE", "CHUNKS_QUEUE", "MONGO_URI")
-    settings = read_settings({f"SLIDEHOOK_{name}": "x" for name in needed} | environment)
-    assert settings.worker == worker

@@ -1,7 +1,6 @@
 """Calls that are made once, however often they are sent."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +9,9 @@ from chalice.test import HTTPResponse
 
 from chalicelib.core.errors import MongoUnavailableError
 from chalicelib.ports.idempotency import CALL_SECONDS, KEEP_ANSWERS_SECONDS
+from tests.http.client import Call
 from tests.world import BUCKET, COLLECTION, SESSION, TOKEN, World
 
-Call = Callable[..., HTTPResponse]
 UPLOAD = {"source": f"s3://{BUCKET}/slide.svs", "collection": COLLECTION, "session": SESSION}
 
 

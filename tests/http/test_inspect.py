@@ -1,16 +1,13 @@
 """The inspect hook: what an upload would do, and nothing of it done."""
 
-from collections.abc import Callable
-
 import pytest
-from chalice.test import HTTPResponse
 
 from chalicelib.core.tiff.range_file import BLOCK_BYTES
 from chalicelib.steps.inspect import TIME_BOX_SECONDS
+from tests.http.client import Call
 from tests.slides import Slide, write
 from tests.world import BUCKET, World
 
-Call = Callable[..., HTTPResponse]
 SOURCE = {"source": f"s3://{BUCKET}/slide.svs"}
 
 

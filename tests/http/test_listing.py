@@ -1,19 +1,17 @@
 """The list of jobs over HTTP: filters, pages, counts."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from chalice.test import HTTPResponse
 
 from chalicelib.core.jobs.model import State
 from chalicelib.core.web.auth import Caller, Scope, Token
 from tests.contracts.samples import a_job
-from tests.world import TOKEN, World
-
-Call = Callable[..., HTTPResponse]
+from tests.http.client import Call
+from tests.http.uploads import UPLOAD
+from tests.world import BUCKET, SESSION, TOKEN, World
 
 
 @pytest.fixture
@@ -130,3 +128,19 @@ def test_limited_token_lists_own_collections_only(jobs: list[str], call: Call, w
     assert call("GET", "/jobs/counts").status_code == 403
     seen("0000000000000000000c0002")
     assert listed(call, "") == []
+
+
+def test_jobs_are_listed_by_last_change_with_filters_and_pages(world: World, call: Call) -> None:
+    ids = []
+    for number in range(5):
+        world.memory_slides.put(BUCKET, f"{number}.svs", b"II*\0 whatever")
+        ids.append(call("POST", "/hooks/upload", UPLOAD | {"source": f"s3://{BUCKET}/{number}.svs"}).json_body["id"])
+        world.clock.advance(1)
+    first = call("GET", "/jobs?limit=3").json_body
+    rest = call("GET", f"/jobs?limit=3&cursor={first['next']}").json_body
+    assert [job["id"] for job in first["jobs"] + rest["jobs"]] == ids[::-1]
+    assert rest["next"] is None
+    assert [job["id"] for job in call("GET", f"/jobs?state=queued&session={SESSION}").json_body["jobs"]] == ids[::-1]
+    assert call("GET", "/jobs?state=done").json_body["jobs"] == []
+    for wrong in ("state=odd", "limit=0", "limit=101", "limit=x", "cursor=xyz", "session=1"):
+        assert call("GET", f"/jobs?{wrong}").status_code in (404, 422), wrong

@@ -1,16 +1,14 @@
 """Unknown addresses: a page for browsers, problem details for other clients."""
 
 import json
-from collections.abc import Callable
 
 import pytest
-from chalice.test import HTTPResponse
 
 from chalicelib.entrypoints import pages
 from infra.deploy import template
+from tests.http.client import Call
 from tests.world import World
 
-Call = Callable[..., HTTPResponse]
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 HTML, PROBLEM = "text/html; charset=utf-8", "application/problem+json"
 

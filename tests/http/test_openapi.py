@@ -1,7 +1,6 @@
 """The API's document: every route, with the classes that validate its requests."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,11 +10,11 @@ from openapi_spec_validator import validate
 from chalicelib.entrypoints.http.openapi import document
 from chalicelib.entrypoints.http.routes import ROUTES
 from chalicelib.hooks.registry import hooks
+from tests.http.client import Call
 from tests.http.documented import assert_documented
 from tests.unit.test_errors import every_error
 from tests.world import COLLECTION, World
 
-Call = Callable[..., HTTPResponse]
 HEX = "0" * 32
 
 

@@ -1,6 +1,5 @@
 """What the sweeper does not come back for is told, and dropped when somebody asks for it."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +10,10 @@ from chalicelib.core.jobs.backoff import LATE_SECONDS
 from chalicelib.core.jobs.model import Job, State
 from chalicelib.steps import orphans as steps
 from chalicelib.steps.cleanup import end_with_error
+from tests.http.client import Call
 from tests.slides import Slide, write
 from tests.world import DATABASE, World
 
-Call = Callable[..., Any]
 NAMED = "00000000000000000000aaaa"
 
 

@@ -1,17 +1,14 @@
 """A job's pyramid while it fills up, and its tiles before readers see them."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from chalice.test import HTTPResponse
 
 from chalicelib.core.jobs.model import Job
+from tests.http.client import Call
 from tests.slides import Slide, write
 from tests.world import COLLECTION, SESSION, World
-
-Call = Callable[..., HTTPResponse]
 
 
 def map_of(call: Call, job: Job) -> dict[str, Any]:

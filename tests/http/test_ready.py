@@ -1,18 +1,15 @@
 """Whether the service is alive, and whether it is ready."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from threading import Event
 
 import pytest
-from chalice.test import HTTPResponse
 
 from chalicelib.core.web.readiness import Condition, Finding
 from chalicelib.services import Services
+from tests.http.client import Call
 from tests.world import World
-
-Call = Callable[..., HTTPResponse]
 
 
 def test_service_with_responding_parts_is_ready(world: World, call: Call) -> None:

@@ -1,16 +1,15 @@
 """The `remove` hook over HTTP."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from chalicelib.core.jobs.backoff import LATE_SECONDS
+from tests.http.client import Call
 from tests.slides import Slide, write
 from tests.world import DATABASE, SESSION, World
 
-Call = Callable[..., Any]
 NOWHERE = "0" * 24
 
 

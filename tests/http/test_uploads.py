@@ -1,16 +1,14 @@
 """A page sends a local slide straight to the incoming bucket, and submits it then."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from chalice.test import HTTPResponse
 
 from chalicelib.core.web.multipart_upload import MIB, PART_BYTES, missing_parts, part_bytes, part_count, safe_name
+from tests.http.client import Call
 from tests.slides import Slide, write
 from tests.world import BUCKET, COLLECTION, OTHER_SESSION, SESSION, World
 
-Call = Callable[..., HTTPResponse]
 SLIDE = write(Slide(width_px=300, height_px=200))
 FILE = {"file_name": "a slide.svs", "size_bytes": len(SLIDE), "collection": COLLECTION, "session": SESSION}
 

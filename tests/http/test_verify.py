@@ -1,7 +1,6 @@
 """The `verify` hook over HTTP: what somebody did to the tiles is found, and mended if that is asked for."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,10 +11,10 @@ from chalicelib.core.jobs.backoff import GRACE_SECONDS, LATE_SECONDS
 from chalicelib.core.jobs.model import Job, State
 from chalicelib.ports.archive import Tile
 from chalicelib.steps.verify import finish_verification
+from tests.http.client import Call
 from tests.slides import Slide, write
 from tests.world import DATABASE, SESSION, World
 
-Call = Callable[..., Any]
 COPIED, MADE = "tqqq.jpg", "tqq.jpg"  # of levels 0 and 1
 
 

@@ -11,8 +11,6 @@ from tests.steps.jobs import SLIDE, cancel_job
 from tests.world import World
 
 ONE, TWO = "https://one.example/hook", "https://two.example/hook"
-
-
 SECRETS = (bytes(24),)
 
 

@@ -15,8 +15,6 @@ from chalicelib.core.tiff.directory import Ifd, read_ifds
 from tests.slides import jpeg_tile, picture
 
 RGB = picture(150, 100)
-
-
 SIXTEEN = (RGB.astype(np.uint16) * 257 + 40).clip(0, 65535).astype(np.uint16)
 
 
@@ -50,6 +48,4 @@ PLAIN: Storage = storage_of(written(RGB[:64, :64], photometric="rgb", **TILED)[0
 
 
 YCBCR = replace(PLAIN, compression=7, photometric=6, prefix=tile_prefix(b"", 6))
-
-
 SMALL_JPEG = jpeg_tile(RGB[:64, :64], "ycbcr")

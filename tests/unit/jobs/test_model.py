@@ -275,3 +275,9 @@ def test_long_problem_message_is_shortened() -> None:
     recorded = Problem(code="internal", message="ä" * 2001, hint="Look.")
     assert model.shortened(recorded) == Problem(code="internal", message="ä" * 1999 + "…", hint="Look.")
     assert model.shortened(replace(recorded, message="ä" * 2000)).message == "ä" * 2000
+
+
+def test_states_have_their_documented_names() -> None:
+    assert [state.value for state in State] == [
+        "queued", "planning", "tiling", "finishing", "done", "failed", "cancelled", "superseded",
+    ]  # fmt: skip

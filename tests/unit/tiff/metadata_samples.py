@@ -8,8 +8,6 @@ from chalicelib.core.tiff.directory import Ifd
 from chalicelib.core.tiff.metadata.facts import SlideFacts, slide_facts
 
 WIDTH_PX, HEIGHT_PX = 2220, 2967
-
-
 IFD = Ifd(
     index=0, width_px=WIDTH_PX, height_px=HEIGHT_PX, is_tiled=True, tile_width_px=240, tile_height_px=240, compression=7,
     photometric=2, samples=3, bits=8, planar=1, subfile_type=0, description="", subsampling=(2, 2), jpeg_tables=b"",
@@ -89,8 +87,6 @@ def ome(size: str, maker: str = "Carl Zeiss") -> str:
 
 
 ISCAN = '<iScan Magnification="40" ScanRes="0.25" Z-layers="1" Barcode1D="S12-345" ScanWhitePoint="235"/>'
-
-
 LEICA = """<?xml version="1.0"?>
 <scn xmlns="http://www.leica-microsystems.com/scn/2010/10/01" uuid="urn:uuid:1b2c">
   <collection name="Collection" sizeX="26564529" sizeY="76734363" barcode="Doe^Jane"><barcode>TUFSNDA=</barcode>
@@ -106,8 +102,6 @@ LEICA = """<?xml version="1.0"?>
 
 
 CM_40X = {"x_resolution": 40_000.0, "y_resolution": 40_000.0, "resolution_unit": 3}
-
-
 VIPS = """<?xml version="1.0"?><image xmlns="http://www.vips.ecs.soton.ac.uk//dzsave" date="2024-05-06T07:08:09Z" version="8.18.0"><properties>
 <property><name>aperio.User</name><value type="VipsRefString">Doe</value></property>
 <property><name>openslide.level[0].width</name><value type="VipsRefString">{width}</value></property>

@@ -54,8 +54,6 @@ def test_facts_beyond_parser_limits_are_not_read() -> None:
 
 
 SECRETS = ("Doe", "Jane", "S12-3456", "19620214", "1962-02-14", "TUFSNDA", "b414003d", "CPAPERIOCS", "Barcode", "MRN")
-
-
 PATIENT = "Doe^Jane S12-3456 b. 19620214 / 1962-02-14 Barcode TUFSNDA= MRN b414003d CPAPERIOCS"
 
 
@@ -87,8 +85,6 @@ WORDS = st.sampled_from([
 
 
 TEXTS = st.one_of(st.text(max_size=200), st.lists(WORDS, max_size=30).map("".join))
-
-
 MANGLED = st.tuples(
     st.sampled_from([APERIO, philips(), ome('PhysicalSizeX="0.5" PhysicalSizeY="0.5"'), LEICA, ISCAN]),
     st.integers(0, 4000),
@@ -97,8 +93,6 @@ MANGLED = st.tuples(
 
 
 NUMBERS = st.none() | st.floats() | st.floats(min_value=0.01, max_value=200_000)
-
-
 IFDS = st.builds(
     lambda **fields: replace(IFD, **fields),
     description=TEXTS | MANGLED, xmp=TEXTS | MANGLED, make=TEXTS | st.sampled_from(sorted(VENDORS)), model=TEXTS,
