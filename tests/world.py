@@ -3,11 +3,10 @@
 import hashlib
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from chalicelib.adapters.event_recording import EventRecordingJobs
 from chalicelib.adapters.memory import (
-    MemoryAccessRecords,
     MemoryArchive,
     MemoryCallbacks,
     MemoryClock,
@@ -21,11 +20,15 @@ from chalicelib.adapters.memory import (
     MemoryUploads,
     MemoryWork,
 )
+from chalicelib.adapters.memory.access_records import MemoryAccessRecords
 from chalicelib.config import Settings
 from chalicelib.core.jobs.model import Job
 from chalicelib.core.plan.messages import Message
 from chalicelib.entrypoints import consumers
 from chalicelib.hooks.upload import UploadParameters, upload
+
+if TYPE_CHECKING:
+    from chalicelib.services import Services
 
 COLLECTION, OTHER_COLLECTION = "0000000000000000000c0001", "0000000000000000000c0002"
 SESSION, OTHER_SESSION = "0000000000000000000e0001", "0000000000000000000e0002"
@@ -96,7 +99,7 @@ class World:
         self.events = MemoryEvents()
         self.jobs: Any = EventRecordingJobs(
             Port(self.memory_jobs, self), self.events, clock=self.clock, worker="worker-1"
-        )  # type: ignore[arg-type]
+        )
         self.queue: Any = Port(self.memory_queue, self)
         self.work: Any = Port(self.memory_work, self)
         self.memory_syncs = MemorySyncs()
@@ -130,6 +133,11 @@ class World:
             region="us-east-1",
             aws_endpoint=None,
         )
+
+    @property
+    def services(self) -> "Services":
+        """The same object as the type that the entry points take: it has each port and setting that they read."""
+        return cast("Services", self)
 
     def through(self, call: Callable[[], Any]) -> Any:
         self.calls += 1
@@ -183,7 +191,7 @@ class World:
         return self.deliver_bodies([body], seconds=seconds)
 
     def deliver_bodies(self, bodies: list[str], *, seconds: float = 60.0, receives: int = 1) -> list[str]:
-        answer = consumers.on_work(sqs_event(bodies, receives=receives), Context(seconds), self)  # type: ignore[arg-type]
+        answer = consumers.on_work(sqs_event(bodies, receives=receives), Context(seconds), self.services)
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
     def run(self, *, most: int = 500) -> None:
@@ -199,7 +207,7 @@ class World:
                 self.memory_queue.sent.append(message)
 
     def minute(self) -> None:
-        consumers.on_minute(self)  # type: ignore[arg-type]
+        consumers.on_minute(self.services)
 
     def finish(self, job: Job, *, minutes: int = 30) -> Job:
         """Let messages flow and minutes pass until the job has ended."""

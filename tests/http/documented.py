@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from chalice.test import HTTPResponse
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # its stubs are not installed
 
 from chalicelib.entrypoints.http.openapi import document
 

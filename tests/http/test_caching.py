@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -31,9 +32,9 @@ def job(world: World) -> Job:
     return world.submit()
 
 
-def moved(world: World, job: Job, **changes: object) -> Job:
+def moved(world: World, job: Job, **changes: Any) -> Job:
     """Let the job change."""
-    now = replace(world.job(job), **changes)  # type: ignore[arg-type]
+    now = replace(world.job(job), **changes)
     assert world.memory_jobs.move(world.job(job), now)
     return now
 

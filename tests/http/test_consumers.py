@@ -44,12 +44,12 @@ def notification(key: str, *, name: str = "ObjectCreated:Put", etag: str = "clai
 
 
 def arrive(world: World, *bodies: str) -> list[str]:
-    answer = consumers.on_arrivals(sqs_event(list(bodies)), world)  # type: ignore[arg-type]
+    answer = consumers.on_arrivals(sqs_event(list(bodies)), world.services)
     return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
 
 def bury(world: World, *bodies: str) -> list[str]:
-    answer = consumers.on_dead_letters(sqs_event(list(bodies)), world)  # type: ignore[arg-type]
+    answer = consumers.on_dead_letters(sqs_event(list(bodies)), world.services)
     return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
 
@@ -249,10 +249,10 @@ def test_minute_timer_continues_after_failing_job(
 
 def test_lambda_remaining_time_limits_work(world: World) -> None:
     job = world.submit()
-    answer = consumers.on_work(sqs_event([body(job)]), Context(60), world)  # type: ignore[arg-type]
+    answer = consumers.on_work(sqs_event([body(job)]), Context(60), world.services)
     assert answer == {"batchItemFailures": []}
     chunk = body(job, "tile", 0)
-    answer = consumers.on_work(sqs_event([chunk]), Context(1), world)  # type: ignore[arg-type]
+    answer = consumers.on_work(sqs_event([chunk]), Context(1), world.services)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "message-0"}]}
 
 

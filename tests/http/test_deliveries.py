@@ -162,7 +162,7 @@ def test_refused_s3_event_notifies_hook_callback_url(world: World, call: Call) -
     thing = {"key": key, "eTag": "x", "size": 8, "sequencer": "1"}
     s3 = {"bucket": {"name": BUCKET}, "object": thing}
     record = {"eventName": "ObjectCreated:Put", "eventTime": "2020-01-01T00:00:00Z", "s3": s3}
-    answer = consumers.on_arrivals(sqs_event([json.dumps({"Records": [record]})]), world)  # type: ignore[arg-type]
+    answer = consumers.on_arrivals(sqs_event([json.dumps({"Records": [record]})]), world.services)
     assert answer == {"batchItemFailures": []}
     world.run()
     recorded = json.loads(world.memory_callbacks.received[0][2])
@@ -173,14 +173,16 @@ def test_refused_s3_event_notifies_hook_callback_url(world: World, call: Call) -
 def test_dead_letter_notifies_subscribers(world: World, ask: Call) -> None:
     job = body(ask())["id"]
     message = json.dumps({"step": "plan", "job": job, "attempt": 1})
-    assert consumers.on_dead_letters(sqs_event([message]), world) == {"batchItemFailures": []}  # type: ignore[arg-type]
-    assert world.memory_jobs.get(job).state is State.FAILED  # type: ignore[union-attr]
+    assert consumers.on_dead_letters(sqs_event([message]), world.services) == {"batchItemFailures": []}
+    ended = world.memory_jobs.get(job)
+    assert ended is not None
+    assert ended.state is State.FAILED
     world.memory_queue.sent = [message for message in world.memory_queue.sent if message.step == "deliver"]
     world.run()
     assert json.loads(world.memory_callbacks.received[0][2])["type"] == "job.failed"
     # The message of a delivery that was given up on: the timer goes on with it.
     given_up = json.dumps({"step": "deliver", "job": job, "attempt": 1, "delivery": "msg_0"})
-    assert consumers.on_dead_letters(sqs_event([given_up]), world) == {"batchItemFailures": []}  # type: ignore[arg-type]
+    assert consumers.on_dead_letters(sqs_event([given_up]), world.services) == {"batchItemFailures": []}
 
 
 def test_deliveries_require_token_and_job(world: World, call: Call, ask: Call) -> None:
@@ -195,16 +197,17 @@ def test_deliveries_require_token_and_job(world: World, call: Call, ask: Call) -
 
 
 @pytest.mark.parametrize("error", [AwsUnavailableError("the table asks for patience"), RuntimeError("a fault")])
-def test_outcome_is_kept_if_announce_fails(world: World, call: Call, ask: Call, error: Exception) -> None:
+def test_outcome_is_kept_if_announce_fails(
+    world: World, call: Call, ask: Call, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = body(ask())["id"]
-    real = world.memory_deliveries.create
 
     def refuse(*_: Any) -> Any:
         raise error
 
-    world.memory_deliveries.create = refuse  # type: ignore[method-assign]
-    assert body(call("POST", f"/jobs/{job}/cancel"))["state"] == "cancelled"
-    world.memory_deliveries.create = real  # type: ignore[method-assign]
+    with monkeypatch.context() as patch:
+        patch.setattr(world.memory_deliveries, "create", refuse)
+        assert body(call("POST", f"/jobs/{job}/cancel"))["state"] == "cancelled"
     world.clock.advance(61)
     world.minute()
     world.run()

@@ -112,7 +112,7 @@ def test_error_rescue_cancel_and_cleanup_are_recorded(
 def test_dead_letter_is_recorded_as_failed_event(world: World, call: Call) -> None:
     job, request_id = submitted(world, call)
     body = json.dumps({"step": "plan", "job": job.id, "attempt": 1, "chunk": None})
-    consumers.on_dead_letters(sqs_event([body]), world)  # type: ignore[arg-type]
+    consumers.on_dead_letters(sqs_event([body]), world.services)
     last, cleaned_up = lines(call, job.id)[-2:]
     assert cleaned_up["event"] == "cleaned_up"
     assert (last["event"], last["code"], last["entrypoint"], last["request_id"]) == (
@@ -129,7 +129,7 @@ def test_s3_event_is_recorded_with_its_message_id(world: World, call: Call) -> N
             "eventName": "ObjectCreated:Put", "eventTime": "2026-01-02T03:04:05Z",
             "s3": {"bucket": {"name": BUCKET}, "object": thing},
         }  # fmt: skip
-        consumers.on_arrivals(sqs_event([json.dumps({"Records": [record]})]), world)  # type: ignore[arg-type]
+        consumers.on_arrivals(sqs_event([json.dumps({"Records": [record]})]), world.services)
     recorded = [lines(call, job.id)[0] for job in sorted(world.memory_jobs._jobs.values(), key=lambda job: job.state)]
     assert [(line["event"], line["entrypoint"], line["request_id"]) for line in recorded] == [
         ("failed", "arrivals", "message-0"), ("submitted", "arrivals", "message-0"),

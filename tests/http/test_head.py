@@ -34,7 +34,7 @@ def test_head_over_http_has_no_body_and_keeps_connection(job: Job) -> None:
     config = Config.create(chalice_app=app.app, app_name="slidehook", lambda_timeout=30, lambda_memory_size=512)
     server = LocalDevServer(app.app, config, "127.0.0.1", 0, handler_cls=Handler).server
     Thread(target=server.serve_forever, daemon=True).start()
-    connection = HTTPConnection(*server.server_address[:2], timeout=TIMEOUT_SECONDS)
+    connection = HTTPConnection("127.0.0.1", server.server_port, timeout=TIMEOUT_SECONDS)
     try:
         for method in ("HEAD", "GET", "HEAD", "GET"):
             connection.request(method, f"/slides/{view_of(job)}_files/9/4_3.jpg")

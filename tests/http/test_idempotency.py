@@ -54,7 +54,8 @@ def test_key_with_another_request_is_refused(world: World, call: Call) -> None:
 
 
 def test_concurrent_call_with_same_key_is_refused(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    locate, seen = world.memory_archive.locate, []
+    locate = world.memory_archive.locate
+    seen: list[HTTPResponse] = []
 
     def meanwhile(*arguments: Any) -> Any:
         if not seen:
@@ -157,7 +158,7 @@ def kept(world: World) -> list[Any]:
 
 def test_keys_of_session_and_token_are_separate(world: World, call: Call) -> None:
     session = call("POST", "/sign-in", {"token": TOKEN}, token=None, X_Slidehook="page").headers["Set-Cookie"]
-    cookie = {"token": None, "Cookie": session.split(";")[0], "X_Slidehook": "page"}
+    cookie: dict[str, Any] = {"token": None, "Cookie": session.split(";")[0], "X_Slidehook": "page"}
     first = post(call, "/hooks/upload", UPLOAD, **cookie)
     assert first.status_code == 202
     assert post(call, "/hooks/upload", UPLOAD, **cookie).headers["Idempotency-Replayed"] == "true"

@@ -1,5 +1,7 @@
 """The inspect hook: what an upload would do, and nothing of it done."""
 
+from typing import Any
+
 import pytest
 
 from chalicelib.core.tiff.range_file import BLOCK_BYTES
@@ -69,9 +71,9 @@ def test_inspection_refuses_invalid_requests_like_an_upload(world: World, call: 
 def test_inspection_times_out(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     read = world.memory_slides.read
 
-    def slow(*arguments: object) -> bytes:
+    def slow(*arguments: Any) -> bytes:
         world.clock.advance(TIME_BOX_SECONDS + 1)
-        return read(*arguments)  # type: ignore[arg-type]
+        return read(*arguments)
 
     monkeypatch.setattr(world.memory_slides, "read", slow)
     # The second directory lies behind the tiles of the first one, blocks away.

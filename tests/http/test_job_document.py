@@ -30,7 +30,9 @@ def test_status_document_shows_progress_and_result() -> None:
     result = done["result"]
     assert isinstance(result, dict)
     assert result["thumbnail"] == f"/thumb?img={result['image']}&db={result['image_store']}"
-    assert [attempt["outcome"] for attempt in done["attempts"]] == ["done"]  # type: ignore[attr-defined]
+    attempts = done["attempts"]
+    assert isinstance(attempts, list)
+    assert [attempt["outcome"] for attempt in attempts] == ["done"]
 
 
 def test_queued_job_has_no_rate() -> None:

@@ -86,7 +86,10 @@ def test_removed_and_cancelled_slides_are_not_submitted(world: World, call: Call
     for number in range(2):
         world.put(slide(number), f"lung/{number}.svs")
     first = synced(world, call)
-    view = world.memory_jobs.get(first["highlights"][0]["job"]).published.view  # type: ignore[union-attr]
+    shown = world.memory_jobs.get(first["highlights"][0]["job"])
+    assert shown is not None
+    assert shown.published is not None
+    view = shown.published.view
     call("POST", "/hooks/remove", {"session": SESSION, "views": [view]})
     world.put(slide(5), "lung/2.svs")
     job = world.submit("lung/2.svs")

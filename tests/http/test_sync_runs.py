@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.core.errors import AwsUnavailableError
+from chalicelib.core.jobs.model import Job
 from chalicelib.entrypoints import consumers
 from chalicelib.steps import sync as steps
 from tests.http.client import Call
@@ -88,7 +89,7 @@ def test_sync_stops_in_time_and_next_minute_continues(
     minutes = 0
     while status(call, begun["id"])["state"] == "running":
         Clocks.spent = 0.0
-        consumers.on_minute(world, Ending())  # type: ignore[arg-type]
+        consumers.on_minute(world.services, Ending())
         minutes += 1
         assert minutes < 10
     assert minutes > 1
@@ -159,6 +160,10 @@ def test_sync_with_stale_run_changes_nothing(world: World, call: Call) -> None:
     assert stale is not None
     world.run()
     ended = world.memory_syncs.get(begun["id"])
+
+    def submit(*_: object) -> Job:
+        pytest.fail("a slide was submitted")
+
     ports = {name: getattr(world, name) for name in ("slides", "jobs", "archive", "syncs", "clock")}
-    steps.work(stale, lambda *_: None, **ports)
+    steps.work(stale, submit, **ports)
     assert world.memory_syncs.get(begun["id"]) == ended

@@ -156,9 +156,12 @@ def test_collections_of_own_image_are_cached_for_a_minute(
     image = publish(world, call, UPLOAD)["result"]["image"]
     asked: list[str] = []
     look = world.memory_archive.collections_of
-    monkeypatch.setattr(
-        world.memory_archive, "collections_of", lambda store, image: (asked.append(image), look(store, image))[1]
-    )
+
+    def collections_of(store: str, image: str) -> frozenset[str]:
+        asked.append(image)
+        return look(store, image)
+
+    monkeypatch.setattr(world.memory_archive, "collections_of", collections_of)
     path = f"/tile/{STORE}/{image}/t.jpg"
     assert [call("GET", path, token="mine-read").status_code for _ in range(5)] == [200] * 5
     assert call("GET", path, token="read").status_code == 200

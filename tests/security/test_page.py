@@ -34,8 +34,8 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     tokens: list[str] = []
     served = pages.show_file
 
-    def show_file(call: Request, name: str) -> Response:
-        answer = served(call, name)
+    def show_file(call: Request, folder: str, name: str) -> Response:
+        answer = served(call, folder, name)
         if name == "jobs.js" and tokens:
             answer.body += HAND.replace("TOKEN", json.dumps(tokens[0]))
         return answer

@@ -212,17 +212,17 @@ def request_with(token: str) -> Request:
 @pytest.mark.parametrize("scope", list(Scope))
 def test_route_that_does_not_filter_by_collection_refuses_limited_token(world: World, scope: Scope) -> None:
     limited = request_with(f"mine-{scope.value}")
-    assert authorize(request_with(scope.value), world, scope, by_collection=False).name == scope.value  # type: ignore[arg-type]
-    assert authorize(limited, world, scope, by_collection=True).collections == {COLLECTION}  # type: ignore[arg-type]
+    assert authorize(request_with(scope.value), world.services, scope, by_collection=False).name == scope.value
+    assert authorize(limited, world.services, scope, by_collection=True).collections == frozenset({COLLECTION})
     with pytest.raises(ForbiddenError, match="limited to some collections"):
-        authorize(limited, world, scope, by_collection=False)  # type: ignore[arg-type]
+        authorize(limited, world.services, scope, by_collection=False)
 
 
 @pytest.mark.parametrize("access", [None, "", "open", "anyone", "Public"])
 def test_route_of_unknown_access_is_refused_even_for_an_administrator(world: World, access: Any) -> None:
     route = replace(ROUTES[0], access=access)
     with pytest.raises(ForbiddenError, match="has no access rule"):
-        authorize_route(route, request_with("admin"), world)  # type: ignore[arg-type]
+        authorize_route(route, request_with("admin"), world.services)
 
 
 def test_route_table_has_the_access_of_the_rules(world: World) -> None:

@@ -19,7 +19,8 @@ def make_link(call: Call, token: str = "admin", **headers: str) -> str:
     """Return the path of a new link."""
     answer = call("POST", "/sign-in/links", token=token, **headers)
     assert answer.status_code == 201
-    return urlsplit(answer.json_body["url"]).path
+    url: str = answer.json_body["url"]
+    return urlsplit(url).path
 
 
 def open_link(call: Call, link: str, method: str = "GET", **headers: str) -> Any:

@@ -9,6 +9,7 @@ import pytest
 
 from chalicelib.core.errors import AwsUnavailableError
 from chalicelib.core.standard_webhooks import secret_bytes, sign
+from chalicelib.core.web.auth import Scope
 from tests.security.conftest import NEW, OLD, UNKNOWN, UPLOAD, Call
 from tests.world import SESSION, World
 
@@ -120,7 +121,7 @@ def test_replayed_removal_does_not_remove_newer_slides(world: World, deliver: Ca
     world.settings = replace(
         world.settings,
         webhook_secrets=tuple(
-            replace(each, caller=replace(each.caller, scopes=frozenset({"admin"})))  # type: ignore[arg-type]
+            replace(each, caller=replace(each.caller, scopes=frozenset({Scope.ADMIN})))
             for each in world.settings.webhook_secrets
         ),
     )

@@ -1,6 +1,7 @@
 """A small slide that takes several chunks in several stages."""
 
 from functools import cache
+from typing import Any
 
 from chalicelib.core.jobs.model import Job
 from tests.slides import Slide, write
@@ -14,7 +15,7 @@ def small(seed: int = 0) -> bytes:
     return write(Slide(width_px=300, height_px=200, levels=(0, 2), seed=seed))
 
 
-def published(**options: object) -> tuple[World, Job]:
+def published(**options: Any) -> tuple[World, Job]:
     world = World()
     world.put(small())
     job = world.submit(**options)

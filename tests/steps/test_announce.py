@@ -85,10 +85,10 @@ def test_sixth_subscriber_is_refused_before_anything_starts() -> None:
     assert world.submit(callback_url="https://example.org/0").attempt == 2
 
 
-def test_subscribe_raises_after_repeated_conflicts() -> None:
+def test_subscribe_raises_after_repeated_conflicts(monkeypatch: pytest.MonkeyPatch) -> None:
     world = world_with_callbacks()
     world.submit()
-    world.memory_jobs.subscribe = lambda *_: False  # type: ignore[method-assign]
+    monkeypatch.setattr(world.memory_jobs, "subscribe", lambda *_: False)
     with pytest.raises(AwsUnavailableError):
         world.submit(callback_url=ONE)
 
@@ -208,18 +208,18 @@ def test_notification_of_forgotten_outcome_is_removed() -> None:
     assert world.memory_deliveries.of_job(job.id) == ()
 
 
-def test_announce_with_stale_job_keeps_notification() -> None:
+def test_announce_with_stale_job_keeps_notification(monkeypatch: pytest.MonkeyPatch) -> None:
     world = world_with_callbacks()
     job = world.submit(callback_url=ONE)
     real = world.memory_jobs.get
 
     def ends_meanwhile(job_id: str) -> Job | None:
         found = real(job_id)
-        world.memory_jobs.get = real  # type: ignore[method-assign]
+        monkeypatch.setattr(world.memory_jobs, "get", real)
         cancel_job(world, job)
         return found
 
-    world.memory_jobs.get = ends_meanwhile  # type: ignore[method-assign]
+    monkeypatch.setattr(world.memory_jobs, "get", ends_meanwhile)
     announce_outcome(world, job)
     assert world.memory_jobs.pending_notifications(before=1e12, limit=9) == (
         PendingNotification(job=job.id, attempt=1),

@@ -180,7 +180,7 @@ def test_recreated_session_loses_its_tiles_after_grace_period() -> None:
     assert world.memory_archive.tiles == {}
 
 
-def test_replaced_generation_is_cleaned_up_if_finish_dies() -> None:
+def test_replaced_generation_is_cleaned_up_if_finish_dies(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
     world.put(SLIDE)
     first = world.finish(world.submit())
@@ -192,11 +192,11 @@ def test_replaced_generation_is_cleaned_up_if_finish_dies() -> None:
     while world.job(job).state is not State.FINISHING:
         message = world.memory_queue.sent.pop(0)
         if message.step == "finish":
-            # It switches the view, and dies before it tells the sweeper of the first.
-            world.memory_jobs.schedule_cleanup = die  # type: ignore[method-assign]
-            with pytest.raises(Died):
-                world.deliver(message)
-            del world.memory_jobs.schedule_cleanup
+            # It switches the view, and dies before it schedules the cleanup of the first generation.
+            with monkeypatch.context() as patch:
+                patch.setattr(world.memory_jobs, "schedule_cleanup", die)
+                with pytest.raises(Died):
+                    world.deliver(message)
         else:
             world.deliver(message)
     end_with_error(world.job(job), RetriesExhaustedError("given up"), **ports(world, *CLEANUP_PORTS))

@@ -1,6 +1,7 @@
 """Deliveries: attempts, their schedule, status 410, and replay."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -75,11 +76,11 @@ def test_concurrent_workers_deliver_once() -> None:
     assert len(received_events(world)) == 1
 
 
-def test_losing_worker_makes_no_attempt() -> None:
+def test_losing_worker_makes_no_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     world = world_with_callbacks()
     delivery = new_delivery(world)
     real = world.memory_deliveries.move
-    world.memory_deliveries.move = lambda was, now: real(was, now) and False  # type: ignore[method-assign]
+    monkeypatch.setattr(world.memory_deliveries, "move", lambda was, now: real(was, now) and False)
     attempt_delivery(world, delivery)
     assert received_events(world) == []
 
@@ -156,12 +157,17 @@ def test_response_410_disables_callback_url_of_the_hook() -> None:
     assert len(received_events(world)) == 1
 
 
+def _respond(response: Answer, _: str) -> Answer:
+    return response
+
+
 @pytest.mark.parametrize("answers", [(410,), (204,), tuple([500] * MAX_TRIES)], ids=["disabled", "delivered", "failed"])
 def test_delivery_can_be_replayed_in_any_state(answers: tuple[int, ...]) -> None:
     world = world_with_callbacks()
     delivery = new_delivery(world)
     for status in answers:
-        world.memory_callbacks.answer = lambda _, status=status: Answer(status=status)  # type: ignore[misc]
+        response = Answer(status=status)
+        world.memory_callbacks.answer = partial(_respond, response)
         found = attempt_delivery(world, delivery)
         world.clock.advance((found.next_at or world.clock.now()) - world.clock.now())
     assert found.next_at is None
@@ -192,11 +198,11 @@ def test_accepted_replay_enables_callbacks_again() -> None:
     assert received_events(world)[-1] == (ONE, "job.done")
 
 
-def test_replay_of_unknown_or_changing_delivery_raises() -> None:
+def test_replay_of_unknown_or_changing_delivery_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     world = world_with_callbacks()
     delivery = new_delivery(world)
     with pytest.raises(NotFoundError, match="no delivery msg_0"):
         replay_delivery(world, replace(delivery, id="msg_0"))
-    world.memory_deliveries.move = lambda *_: False  # type: ignore[method-assign]
+    monkeypatch.setattr(world.memory_deliveries, "move", lambda *_: False)
     with pytest.raises(AwsUnavailableError):
         replay_delivery(world, delivery)

@@ -72,14 +72,16 @@ def test_chunk_of_ended_attempt_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("error", [SourceChangedError("overwritten"), SourceGoneError("deleted")])
-def test_source_change_does_not_end_job_that_is_publishing(error: SlidehookError) -> None:
+def test_source_change_does_not_end_job_that_is_publishing(
+    error: SlidehookError, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world, job = world_with_tiling_job()
-    world.memory_archive.publish = die  # type: ignore[method-assign]
-    while world.job(job).state is not State.FINISHING:
-        message = world.memory_queue.sent.pop(0)
-        with pytest.raises(Died) if message.step == "finish" else nullcontext():
-            world.deliver(message)
-    del world.memory_archive.publish
+    with monkeypatch.context() as patch:
+        patch.setattr(world.memory_archive, "publish", die)
+        while world.job(job).state is not State.FINISHING:
+            message = world.memory_queue.sent.pop(0)
+            with pytest.raises(Died) if message.step == "finish" else nullcontext():
+                world.deliver(message)
     end_with_error(world.job(job), error, **ports(world, *CLEANUP_PORTS))
     assert world.job(job).state is State.FINISHING
     assert world.finish(job).state is State.DONE

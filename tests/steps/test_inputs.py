@@ -14,7 +14,7 @@ import tifffile
 from chalicelib.core.geometry import tile_address
 from chalicelib.core.imaging import lossless_crop as crop
 from chalicelib.core.jobs.model import Job, State
-from tests.slides import Pixels, Slide, jpeg_tile, picture, split_tables, write
+from tests.slides import Colour, Pixels, Slide, jpeg_tile, picture, split_tables, write
 from tests.world import World
 
 pytestmark = pytest.mark.usefixtures("small_blocks")
@@ -46,7 +46,7 @@ def halvings(pixels: Any, count: int) -> list[Any]:
 
 RGB = picture(WIDTH, HEIGHT)
 GREY = RGB[..., 0]
-TILED = {"tile": (64, 64), "photometric": "rgb"}
+TILED: dict[str, Any] = {"tile": (64, 64), "photometric": "rgb"}
 WIDE = RGB.astype(np.uint16) * 257
 
 
@@ -123,11 +123,11 @@ def assembled(tiles: dict[str, bytes], job: Job, level: int, decode: Any = None)
 def read_levels(data: bytes) -> Iterator[Pixels]:
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         for page in tiff.pages:
-            for each in (page, *(page.pages or ())):  # type: ignore[union-attr]
-                pixels = each.asarray()  # type: ignore[union-attr]
+            for each in (page, *(page.pages or ())):
+                pixels = each.asarray()
                 if pixels.dtype == np.uint16:
                     pixels = (pixels // 257).astype(np.uint8)
-                if int(each.photometric) == 0:  # type: ignore[union-attr]
+                if int(each.photometric) == 0:
                     pixels = 255 - pixels
                 if pixels.ndim == 2:
                     pixels = np.repeat(pixels[..., None], 3, 2)
@@ -164,20 +164,20 @@ def test_slide_of_each_kind_is_published_with_its_pixels(kind: str, tile_size: i
     assert job.tiles_bad == 0
 
 
-def jpeg_slide(tile_width: int, tile_height: int, colour: str, *, tables: bool = False) -> bytes:
+def jpeg_slide(tile_width: int, tile_height: int, colour: Colour, *, tables: bool = False) -> bytes:
     """Return a base of JPEG tiles of any shape."""
     tiles = []
     for top in range(0, HEIGHT, tile_height):
         for left in range(0, WIDTH, tile_width):
             part = RGB[top : top + tile_height, left : left + tile_width]
             missing = ((0, tile_height - part.shape[0]), (0, tile_width - part.shape[1]), (0, 0))
-            tile = jpeg_tile(np.pad(part, missing, "edge"), colour)  # type: ignore[arg-type]
+            tile = jpeg_tile(np.pad(part, missing, "edge"), colour)
             tiles.append(split_tables(tile)[1] if tables else tile)
     options: dict[str, Any] = {"photometric": "rgb", "compressionargs": {"outcolorspace": "rgb"}}
     if colour != "rgb":
         options = {"photometric": "ycbcr", "subsampling": (2, 2) if colour == "ycbcr" else (1, 1)}
     if tables:
-        options["jpegtables"] = split_tables(jpeg_tile(picture(tile_width, tile_height), colour))[0]  # type: ignore[arg-type]
+        options["jpegtables"] = split_tables(jpeg_tile(picture(tile_width, tile_height), colour))[0]
     file = io.BytesIO()
     with tifffile.TiffWriter(file) as writer:
         writer.write(
@@ -191,7 +191,7 @@ def jpeg_slide(tile_width: int, tile_height: int, colour: str, *, tables: bool =
 @pytest.mark.parametrize("colour", ["rgb", "ycbcr444", "ycbcr"])
 @pytest.mark.parametrize(("width", "height", "tile_size"), [(256, 256, 128), (128, 256, None), (256, 64, 64)])
 def test_larger_jpeg_tiles_are_cropped_losslessly(
-    width: int, height: int, tile_size: int | None, colour: str, tables: bool
+    width: int, height: int, tile_size: int | None, colour: Colour, tables: bool
 ) -> None:
     data = jpeg_slide(width, height, colour, tables=tables)
     world, job = published(data, **({"tile_size": tile_size} if tile_size else {}))
@@ -211,7 +211,7 @@ def test_larger_jpeg_tiles_are_cropped_losslessly(
 
 @pytest.mark.parametrize(("width", "height"), [(240, 336), (64, 64)])
 @pytest.mark.parametrize("colour", ["rgb", "ycbcr"])
-def test_jpeg_tiles_that_cannot_be_cropped_are_reencoded(width: int, height: int, colour: str) -> None:
+def test_jpeg_tiles_that_cannot_be_cropped_are_reencoded(width: int, height: int, colour: Colour) -> None:
     data = jpeg_slide(width, height, colour, tables=True)
     world, job = published(data, tile_size=256)
     (expected,) = read_levels(data)
@@ -231,7 +231,7 @@ def test_tiles_are_reencoded_without_crop_library(monkeypatch: pytest.MonkeyPatc
 
 def damaged(data: bytes, index: int) -> bytes:
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-        offset = tiff.pages[0].dataoffsets[index]  # type: ignore[union-attr]
+        offset = tiff.pages[0].dataoffsets[index]
     changed = bytearray(data)
     changed[offset : offset + 8] = b"\xff" * 8
     return bytes(changed)
@@ -259,10 +259,11 @@ def test_damaged_large_tile_loses_all_its_crops() -> None:
 
 
 def test_tiles_beyond_end_of_file_are_white() -> None:
-    for kind, options in (("ycbcr", {}), ("ycbcr", {"tile_size": 64}), ("ycbcr", {"tile_size": 256})):
-        data = jpeg_slide(128, 128, kind)
+    variants: list[dict[str, int]] = [{}, {"tile_size": 64}, {"tile_size": 256}]
+    for options in variants:
+        data = jpeg_slide(128, 128, "ycbcr")
         with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-            end = tiff.pages[0].dataoffsets[-1]  # type: ignore[union-attr]
+            end = tiff.pages[0].dataoffsets[-1]
         world, job = published(data[: end + 10], **options)
         assert job.tiles_bad == 1
         assert "behind the file's end" in job.bad_tiles[0].reason
@@ -301,7 +302,7 @@ def test_slide_metadata_and_profile_are_kept() -> None:
 def test_undecodable_compression_is_refused_during_planning() -> None:
     data = bytearray(kind_of("JPEG 2000"))
     with tifffile.TiffFile(io.BytesIO(bytes(data))) as tiff:
-        for offset in tiff.pages[0].dataoffsets:  # type: ignore[union-attr]
+        for offset in tiff.pages[0].dataoffsets:
             data[offset : offset + 4] = b"none"
     world = World()
     world.put(bytes(data))

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from chalicelib.core.jobs.model import State
+from chalicelib.core.jobs.model import Job, State
+from chalicelib.ports.archive import Tile
 from chalicelib.steps.tile import make
 from chalicelib.steps.tile.make import _paste
 from tests.slides import Slide, write
@@ -18,7 +19,7 @@ def made(monkeypatch: pytest.MonkeyPatch, batch_bytes: int) -> tuple[dict[str, b
     batches: list[int] = []
     real = world.memory_archive.write
 
-    def write_tiles(job, generation, tiles):
+    def write_tiles(job: Job, generation: int, tiles: list[Tile]) -> None:
         batches.append(len(tiles))
         real(job, generation, tiles)
 

@@ -3,6 +3,7 @@
 import tracemalloc
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -86,14 +87,16 @@ def synced(count: int, *, is_shown: bool) -> tuple[Sync, Counting, int]:
     """Sync so many keys, in as many minutes as it takes; return the sync, the table of syncs, and the minutes."""
     clock = MemoryClock(100.0)
     bucket, archive, syncs = Keys(count, clock), Shown(count, is_shown=is_shown), Counting()
+    # Each of them has only what a sync calls.
+    ports: dict[str, Any] = {
+        "slides": bucket, "jobs": Published(), "archive": archive, "syncs": syncs, "clock": clock,
+    }  # fmt: skip
     sync = syncs.create(new_sync("slides", "", None, Options(), now=clock.now()))
     minutes = 0
     while sync.is_live:
         minutes += 1
         clock.remaining = steps.RESERVE_SECONDS + PAGES_PER_MINUTE - 0.5
-        steps.work(
-            sync, lambda *_: ONE, slides=bucket, jobs=Published(), archive=archive, syncs=syncs, clock=clock,  # type: ignore[arg-type]
-        )  # fmt: skip
+        steps.work(sync, lambda *_: ONE, **ports)
         (sync,) = [*syncs.latest(live=True, limit=1), *syncs.latest(live=False, limit=1)]
     # A session is read when keys reach it and when its missing slides are looked for, and not for each page.
     assert archive.looks <= 2 * -(-count // PER_SESSION) + minutes

@@ -14,7 +14,7 @@ from chalicelib.core.imaging.decode import decoded, whole_jpeg
 from chalicelib.core.imaging.encoding import storage_of, unsupported_reason
 from chalicelib.core.imaging.raster import Pixels
 from chalicelib.core.tiff.directory import Ifd
-from tests.slides import jpeg_tile, picture
+from tests.slides import Colour, jpeg_tile, picture
 from tests.unit.imaging.stored_images import PLAIN, RGB, SIXTEEN, TILED, joined, written
 
 
@@ -28,7 +28,9 @@ from tests.unit.imaging.stored_images import PLAIN, RGB, SIXTEEN, TILED, joined,
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("pixels", [RGB, SIXTEEN], ids=["8 bits", "16 bits"])
-def test_plain_segments_decode_to_image_pixels(pixels: Any, how: dict, planar: str, place: dict) -> None:
+def test_plain_segments_decode_to_image_pixels(
+    pixels: Any, how: dict[str, Any], planar: str, place: dict[str, Any]
+) -> None:
     stored = np.moveaxis(pixels, 2, 0) if planar == "separate" else pixels
     ifd, data = written(stored, photometric="rgb", planarconfig=planar, **how, **place)
     assert np.array_equal(joined(ifd, data), RGB)
@@ -74,7 +76,7 @@ def test_jpeg_2000_is_converted_where_aperio_stores_ycbcr(kind: int) -> None:
 
 def test_jpeg_2000_of_16_bits_decodes_to_8_bits() -> None:
     stream = imagecodecs.jpeg2k_encode(SIXTEEN[:64, :64], reversible=True, codecformat="j2k")
-    assert np.array_equal(decoded(replace(PLAIN, compression=33005, bits=16), [stream], 0), RGB[:64, :64])
+    assert np.array_equal(decoded(replace(PLAIN, compression=33005, bits=16), [bytes(stream)], 0), RGB[:64, :64])
 
 
 def test_lossless_webp_decodes_exactly() -> None:
@@ -130,11 +132,13 @@ def test_ycbcr_colours_follow_the_jpeg_standard() -> None:
     pixels[0, : len(known)] = list(known)
     stream = imagecodecs.jpeg2k_encode(pixels, reversible=True, codecformat="j2k", mct=False)
     storage = replace(PLAIN, compression=33003, photometric=6)
-    assert [tuple(pixel) for pixel in decoded(storage, [stream], 0)[0, : len(known)].tolist()] == list(known.values())
+    assert [tuple(pixel) for pixel in decoded(storage, [bytes(stream)], 0)[0, : len(known)].tolist()] == list(
+        known.values()
+    )
 
 
 @pytest.mark.parametrize("colour", ["ycbcr444", "rgb", "grey"])
-def test_jpeg_colours_follow_photometric_tag(colour: str) -> None:
+def test_jpeg_colours_follow_photometric_tag(colour: Colour) -> None:
     tile = jpeg_tile(RGB[:64, :64], colour)
     photometric = {"grey": "minisblack", "rgb": "rgb"}.get(colour, "ycbcr")
     shape = (64, 64) if colour == "grey" else (64, 64, 3)

@@ -18,7 +18,7 @@ import simplejpeg
 from chalicelib.core.errors import CorruptTileError
 from chalicelib.core.imaging.encoding import Storage
 from chalicelib.core.imaging.jpeg import tile_prefix
-from tests.slides import segments
+from tests.slides import Pixels, segments
 from tests.unit.imaging.stored_images import PLAIN, RGB, SMALL_JPEG, YCBCR
 
 
@@ -27,16 +27,16 @@ def huge(codec: str) -> bytes:
     """Return a few kilobytes that claim 48 MB."""
     pixels = np.zeros((4000, 4000, 3), np.uint8)
     if codec == "webp":
-        return imagecodecs.webp_encode(pixels)
+        return bytes(imagecodecs.webp_encode(pixels))
     if codec == "jpeg":
-        return simplejpeg.encode_jpeg(pixels, 50)[:4000]
+        return bytes(simplejpeg.encode_jpeg(pixels, 50)[:4000])
     if codec == "grey":
-        return simplejpeg.encode_jpeg(np.ascontiguousarray(pixels[..., :1]), 50, "GRAY", "Gray")
+        return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels[..., :1]), 50, "GRAY", "Gray"))
     if codec == "packbits":  # runs of 128, which the encoder at hand is slow to find
         return b"\x81\0" * (pixels.nbytes // 128)
     if codec in ("j2k", "jp2"):
-        return imagecodecs.jpeg2k_encode(pixels, codecformat=codec)
-    pack = {"deflate": zlib.compress, "lzw": imagecodecs.lzw_encode}
+        return bytes(imagecodecs.jpeg2k_encode(pixels, codecformat=codec))
+    pack: dict[str, Callable[[bytes], bytes | bytearray]] = {"deflate": zlib.compress, "lzw": imagecodecs.lzw_encode}
     return bytes(pack.get(codec, imagecodecs.zstd_encode)(pixels.tobytes()))
 
 
@@ -141,15 +141,16 @@ def outcomes() -> dict[str, tuple[str | None, int]]:
         bombs.append((name, storage, data, False))
         bombs.append((f"{name}, with a splicer", storage, data, True))
     pixels = np.ascontiguousarray(RGB[:64, :64])
-    sound = [
-        (replace(PLAIN, compression=code), encode(pixels))
-        for code, encode in (
-            (1, lambda pixels: pixels.tobytes()), (5, imagecodecs.lzw_encode), (8, zlib.compress),
-            (32773, lambda pixels: imagecodecs.packbits_encode(pixels.tobytes())),
-            (50000, imagecodecs.zstd_encode), (50001, imagecodecs.webp_encode),
-            (33003, lambda pixels: imagecodecs.jpeg2k_encode(pixels, codecformat="j2k")),
-        )
-    ]  # fmt: skip
+    encoders: dict[int, Callable[[Pixels], bytes | bytearray]] = {
+        1: lambda pixels: pixels.tobytes(),
+        5: lambda pixels: imagecodecs.lzw_encode(pixels.tobytes()),
+        8: lambda pixels: zlib.compress(pixels.tobytes()),
+        32773: lambda pixels: imagecodecs.packbits_encode(pixels.tobytes()),
+        50000: lambda pixels: imagecodecs.zstd_encode(pixels.tobytes()),
+        50001: imagecodecs.webp_encode,
+        33003: lambda pixels: imagecodecs.jpeg2k_encode(pixels, codecformat="j2k"),
+    }
+    sound = [(replace(PLAIN, compression=code), bytes(encode(pixels))) for code, encode in encoders.items()]
     apart = subprocess.run(
         [sys.executable, "-c", DECODE_APART],
         input=pickle.dumps(([*sound, (YCBCR, SMALL_JPEG)], bombs)), capture_output=True, check=False,

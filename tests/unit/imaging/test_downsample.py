@@ -29,7 +29,8 @@ def box(pixels: Pixels) -> Pixels:
     quads = padded.reshape(-(-height // 2), 2, -(-width // 2), 2, 3).astype(float)
     means = quads.mean((1, 3))
     halves_up = np.resize((0.25, 0.5), means.shape[1])[:, None]
-    return np.floor(means + halves_up).astype(np.uint8)
+    halved_pixels: Pixels = np.floor(means + halves_up).astype(np.uint8)
+    return halved_pixels
 
 
 def whole_levels(pixels: Pixels, count: int) -> list[Pixels]:
@@ -209,6 +210,10 @@ def test_block_shape_does_not_change_pixels(case: Case, reaches: tuple[int, int]
         assert np.array_equal(tile[:height, :width], other[place][:height, :width])
 
 
+def _copy(half: Pixels, target: Pixels) -> None:
+    target[:] = half
+
+
 def grid(width: int, height: int, level: int) -> Grid:
     return Grid(width_px=-(-width >> level), height_px=-(-height >> level), tile_size_px=T)
 
@@ -232,8 +237,7 @@ def test_bands_continue_from_halves_of_another_block() -> None:
         lambda column, row, half: handed.__setitem__((column, row), half),
     )
     for row in range(3):
-        half = reference[1][row * T // 2 : (row + 1) * T // 2]
-        bands.add_halves(0, lambda target, half=half: target.__setitem__(slice(None), half))  # type: ignore[misc]
+        bands.add_halves(0, partial(_copy, reference[1][row * T // 2 : (row + 1) * T // 2]))
     bands.finish()
     assert set(published) == {(1, 0, 0), (1, 1, 0), (1, 0, 1), (1, 1, 1), (2, 0, 0)}
     assert np.array_equal(published[2, 0, 0][: 3 * T // 4], reference[2])

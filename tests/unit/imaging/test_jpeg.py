@@ -24,19 +24,19 @@ from chalicelib.core.imaging.jpeg import (
 )
 from chalicelib.core.imaging.lossless_crop import cut
 from chalicelib.core.tiff.directory import PHOTOMETRIC_RGB, PHOTOMETRIC_YCBCR
-from tests.slides import PHOTOMETRIC, Slide, jpeg_tile, picture, segments, split_tables, write
+from tests.slides import PHOTOMETRIC, Colour, Pixels, Slide, jpeg_tile, picture, segments, split_tables, write
 
 
-def pillow(jpeg: bytes) -> np.ndarray:
+def pillow(jpeg: bytes) -> Pixels:
     return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
 
 
 @pytest.mark.parametrize("colour", ["ycbcr", "ycbcr444", "rgb", "grey"])
 @pytest.mark.parametrize("tables", [False, True])
-def test_completed_tile_decodes_like_tifffile(colour: str, tables: bool) -> None:
+def test_completed_tile_decodes_like_tifffile(colour: Colour, tables: bool) -> None:
     data = write(Slide(width_px=128, height_px=64, colour=colour, tables=tables))
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-        page = tiff.pages[0]
+        page = tiff.pages.first
         expected = page.asarray()
         prefix = tile_prefix(page.jpegtables or b"", int(page.photometric))
         for index, (offset, size) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
@@ -137,7 +137,7 @@ def test_frame_of_returns_size_bits_and_sampling() -> None:
 
 
 @pytest.mark.parametrize("colour", ["rgb", "ycbcr"])
-def test_colour_prefix_is_read_from_completed_tile(colour: str) -> None:
+def test_colour_prefix_is_read_from_completed_tile(colour: Colour) -> None:
     tile = complete_tile(tile_prefix(b"", PHOTOMETRIC[colour]), jpeg_tile(picture(64, 64), colour))
     assert colour_prefix(tile) == tile_prefix(b"", PHOTOMETRIC[colour])
 

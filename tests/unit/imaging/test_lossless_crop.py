@@ -8,7 +8,7 @@ import simplejpeg
 
 from chalicelib.core.errors import CorruptTileError
 from chalicelib.core.imaging import lossless_crop as crop
-from tests.slides import jpeg_tile, picture
+from tests.slides import Colour, jpeg_tile, picture
 
 QUARTERS = [(x, y, 64, 64) for y in (0, 64) for x in (0, 64)]
 
@@ -18,7 +18,7 @@ def test_crop_library_is_available() -> None:
 
 
 @pytest.mark.parametrize("colour", ["ycbcr444", "rgb", "grey"])
-def test_crops_equal_regions_of_whole_tile(colour: str) -> None:
+def test_crops_equal_regions_of_whole_tile(colour: Colour) -> None:
     whole = jpeg_tile(picture(128, 128), colour)
     space = "GRAY" if colour == "grey" else "RGB"
     pixels = simplejpeg.decode_jpeg(whole, space)

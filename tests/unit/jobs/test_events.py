@@ -15,7 +15,7 @@ from chalicelib.core.jobs.events import (
     rescue_event,
     transient_error_event,
 )
-from chalicelib.core.jobs.model import ENDED, LIVE, Problem, State
+from chalicelib.core.jobs.model import ENDED, LIVE, Job, Problem, State
 from chalicelib.core.jobs.transitions import LEGAL_MOVES
 from chalicelib.core.jobs.verification import Findings, Target
 from tests.contracts.samples import BUSY, a_job, a_record, a_tiling_job, an_ended_job
@@ -94,8 +94,8 @@ def test_chunk_events_of_large_slide_are_bounded_and_include_last(total: int) ->
     assert recorded[-1].chunks == total
 
 
-def _with_done(total: int, count: int):  # type: ignore[no-untyped-def]
-    class Many(frozenset):  # type: ignore[type-arg]
+def _with_done(total: int, count: int) -> Job:
+    class Many(frozenset[int]):
         def __len__(self) -> int:
             return count
 

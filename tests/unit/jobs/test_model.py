@@ -1,4 +1,6 @@
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -36,7 +38,7 @@ LEVELS = (
 ERROR = Problem(code="x", message="m", hint="h")
 
 
-def queued(**changes: object) -> Job:
+def queued(**changes: Any) -> Job:
     return replace(model.new_job("upload", SOURCE, PLACE, Options(), now=5.0), **changes)
 
 
@@ -99,7 +101,7 @@ def test_all_chunks_done_requires_complete_set() -> None:
     assert not queued().all_chunks_done
 
 
-ENDINGS = [
+ENDINGS: list[Callable[[Job], Job]] = [
     lambda job: moves.failed(job, ERROR, now=9.0, cleanup_at=9.0),
     lambda job: moves.superseded(job, ERROR, now=9.0, cleanup_at=9.0),
     lambda job: moves.cancelled(job, now=9.0, cleanup_at=9.0),
@@ -107,7 +109,7 @@ ENDINGS = [
 
 
 @pytest.mark.parametrize("end", ENDINGS)
-def test_next_attempt_resets_state_and_keeps_history(end: object) -> None:
+def test_next_attempt_resets_state_and_keeps_history(end: Callable[[Job], Job]) -> None:
     running = replace(
         tiling(moves.planning(queued(), now=6.0)),
         chunks_done=frozenset({1}),
@@ -115,7 +117,7 @@ def test_next_attempt_resets_state_and_keeps_history(end: object) -> None:
         rescues=3,
         last_transient_error=ERROR,
     )
-    ended = end(running)  # type: ignore[operator]
+    ended = end(running)
     newer = replace(SOURCE, last_modified_at=2000.0)
     again = moves.next_attempt(ended, newer, now=20.0)
     assert (again.state, again.attempt, again.submitted_at, again.source) == (State.QUEUED, 2, 20.0, newer)
@@ -201,7 +203,7 @@ def in_state(state: State) -> Job:
     return queued(state=state, levels=LEVELS, chunks_total=1, chunks_done=frozenset({0}))
 
 
-FUNCTIONS = {
+FUNCTIONS: dict[State, Callable[[Job], Job]] = {
     State.PLANNING: lambda job: moves.planning(job, now=9.0),
     State.TILING: tiling,
     State.FINISHING: lambda job: moves.finishing(job, bad_tiles=(), now=9.0),

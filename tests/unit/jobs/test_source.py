@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 
@@ -49,13 +50,13 @@ def test_direct_upload_is_recognised_by_its_folder() -> None:
     assert not is_direct(f"{C}/{S}/direct/a.svs")
 
 
-def notification(**thing: object) -> dict[str, object]:
+def notification(**fields: Any) -> dict[str, Any]:
     return {
         "Records": [
             {
                 "eventName": "ObjectCreated:Put",
                 "eventTime": "2026-01-02T03:04:05.000Z",
-                "s3": {"bucket": {"name": "b"}, "object": {"key": "a+slide%2B1.svs", "size": 7, "eTag": "e", **thing}},
+                "s3": {"bucket": {"name": "b"}, "object": {"key": "a+slide%2B1.svs", "size": 7, "eTag": "e", **fields}},
             }
         ]
     }
@@ -70,7 +71,7 @@ def test_notification_is_parsed_with_decoded_key() -> None:
 def test_notification_without_upload_is_ignored() -> None:
     assert arrivals({"Service": "Amazon S3", "Event": "s3:TestEvent"}) == ()
     removed = notification()
-    removed["Records"][0]["eventName"] = "ObjectRemoved:Delete"  # type: ignore[index]
+    removed["Records"][0]["eventName"] = "ObjectRemoved:Delete"
     assert arrivals(removed) == ()
 
 

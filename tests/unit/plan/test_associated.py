@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from chalicelib.core.plan import associated as pictures
 from chalicelib.core.plan.associated import pictures_of
 from chalicelib.core.plan.pyramid import Pyramid, plan_pyramid
 from chalicelib.core.tiff.directory import Ifd, read_ifds
-from tests.slides import Slide, picture, write
+from tests.slides import Pixels, Slide, picture, write
 
 
 def slide_with_pictures() -> tuple[Pyramid, bytes]:
@@ -21,7 +22,7 @@ def slide_with_pictures() -> tuple[Pyramid, bytes]:
     return plan_pyramid(ifds, size_bytes=len(data), tile_size=None, base_only=False), data
 
 
-def ifd_of(pixels: np.ndarray, **options: object) -> tuple[Ifd, bytes]:
+def ifd_of(pixels: Pixels, **options: Any) -> tuple[Ifd, bytes]:
     file = io.BytesIO()
     tifffile.imwrite(file, pixels, photometric="rgb", **options)
     data = file.getvalue()

@@ -11,7 +11,7 @@ from chalicelib.core.plan.plan_format import dump_plan, load_plan, plan_digest, 
 from chalicelib.core.plan.pyramid import Pyramid, plan_pyramid
 from chalicelib.core.plan.read_windows import GAP_BYTES, WINDOW_BYTES, windows
 from chalicelib.core.tiff.directory import read_ifds
-from tests.slides import Slide, write
+from tests.slides import Colour, Slide, write
 
 
 def pyramid_of(slide: Slide, *, base_only: bool = False) -> Pyramid:
@@ -127,7 +127,7 @@ def test_plan_is_deterministic_and_survives_round_trip() -> None:
 @pytest.mark.parametrize(
     ("colour", "subsampling"), [("ycbcr", "420"), ("ycbcr444", "444"), ("rgb", "444"), ("grey", "444")]
 )
-def test_made_tiles_keep_the_chroma_of_their_source(colour: str, subsampling: str) -> None:
+def test_made_tiles_keep_the_chroma_of_their_source(colour: Colour, subsampling: str) -> None:
     plan, _ = build_plan(pyramid_of(Slide(colour=colour)), chunk_bytes=1 << 30)
     assert plan.levels[0].storage is not None
     assert plan.levels[0].storage.chroma == subsampling

@@ -1,6 +1,7 @@
 import io
 from array import array
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,7 +81,7 @@ def test_associated_images_are_not_levels() -> None:
 
 
 @pytest.mark.parametrize("change", [{"subfile_type": 9}, {"description": "Aperio Image Library v1\r\nmacro 350x250"}])
-def test_tiled_label_or_macro_is_not_a_level(change: dict) -> None:
+def test_tiled_label_or_macro_is_not_a_level(change: dict[str, Any]) -> None:
     ifds, size_bytes = ifds_of(Slide(levels=(0, 1)))
     pyramid = plan_pyramid(
         [ifds[0], replace(ifds[1], **change)], size_bytes=size_bytes, tile_size=None, base_only=False
@@ -160,7 +161,7 @@ def test_base_without_tiles_is_refused() -> None:
         ({"is_ndpi": True}, "Hamamatsu's NDPI"),
     ],
 )
-def test_unsupported_file_is_refused_with_reason_and_advice(change: dict, reason: str) -> None:
+def test_unsupported_file_is_refused_with_reason_and_advice(change: dict[str, Any], reason: str) -> None:
     ifds, size_bytes = ifds_of(Slide())
     with pytest.raises(UnsupportedError, match=reason) as refused:
         plan_pyramid([replace(ifds[0], **change)], size_bytes=size_bytes, tile_size=None, base_only=False)
@@ -199,7 +200,7 @@ def test_smaller_tile_size_is_cropped_where_tiles_allow(tiles: tuple[int, int], 
         ({"planar": 2, "photometric": 2}, "re-encoded"),
     ],
 )
-def test_tiles_are_cropped_at_mcu_boundaries_only(change: dict, way: str) -> None:
+def test_tiles_are_cropped_at_mcu_boundaries_only(change: dict[str, Any], way: str) -> None:
     ifds, size_bytes = ifds_of(Slide(width_px=160, height_px=160, tile_size_px=160))
     counts = array("Q", [9] * 3)
     ifd = replace(ifds[0], offsets=counts, byte_counts=counts, **change)

@@ -37,7 +37,7 @@ def half(size: tuple[int, int], times: int = 1) -> tuple[int, int]:
 def found(*images: tuple[tuple[int, int], dict[str, Any]] | tuple[int, int]) -> SlideImages:
     """Return the slide in a file of images of (size, fields), or of a size alone."""
     described = [each if isinstance(each[1], dict) else (each, {}) for each in images]
-    return slide_images([ifd(index, size, **fields) for index, (size, fields) in enumerate(described)])  # type: ignore[arg-type]
+    return slide_images([ifd(index, size, **fields) for index, (size, fields) in enumerate(described)])
 
 
 def indexes(images: SlideImages) -> tuple[int, dict[int, int]]:

@@ -101,7 +101,7 @@ LEICA = """<?xml version="1.0"?>
 </scn>"""
 
 
-CM_40X = {"x_resolution": 40_000.0, "y_resolution": 40_000.0, "resolution_unit": 3}
+CM_40X: dict[str, Any] = {"x_resolution": 40_000.0, "y_resolution": 40_000.0, "resolution_unit": 3}
 VIPS = """<?xml version="1.0"?><image xmlns="http://www.vips.ecs.soton.ac.uk//dzsave" date="2024-05-06T07:08:09Z" version="8.18.0"><properties>
 <property><name>aperio.User</name><value type="VipsRefString">Doe</value></property>
 <property><name>openslide.level[0].width</name><value type="VipsRefString">{width}</value></property>

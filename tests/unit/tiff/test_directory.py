@@ -1,6 +1,7 @@
 import io
 import itertools
 import struct
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 
 from chalicelib.core.errors import AwsUnavailableError, LimitError, NotTiffError, SlidehookError, TruncatedError
 from chalicelib.core.imaging.jpeg import complete_tile, tile_prefix
-from chalicelib.core.plan.pyramid import plan_pyramid, segments_of
+from chalicelib.core.plan.pyramid import Pyramid, plan_pyramid, segments_of
 from chalicelib.core.tiff.directory import Ifd, read_ifds
 from chalicelib.core.tiff.range_file import BlockStream
 from tests.scan import real_scan
@@ -23,7 +24,11 @@ def ifds_of(data: bytes) -> tuple[Ifd, ...]:
     return read_ifds(io.BytesIO(data), size_bytes=len(data))
 
 
-def planned(data: bytes) -> object:
+def ifds_in(stream: BlockStream, size_bytes: int) -> tuple[Ifd, ...]:
+    return read_ifds(cast("BinaryIO", stream), size_bytes=size_bytes)
+
+
+def planned(data: bytes) -> Pyramid:
     return plan_pyramid(ifds_of(data), size_bytes=len(data), tile_size=None, base_only=False)
 
 
@@ -37,7 +42,7 @@ def test_directory_is_read_into_fields() -> None:
 
 
 @pytest.mark.parametrize("variant", [{}, {"bigtiff": True}, {"byteorder": ">"}, {"bigtiff": True, "byteorder": ">"}])
-def test_all_formats_and_byte_orders_read_equally(variant: dict) -> None:
+def test_all_formats_and_byte_orders_read_equally(variant: dict[str, Any]) -> None:
     data = write(Slide(width_px=200, height_px=100, **variant))
     (ifd,) = ifds_of(data)
     assert [data[offset : offset + 2] for offset in ifd.offsets] == [b"\xff\xd8"] * 8
@@ -66,7 +71,7 @@ def test_stream_error_passes_through_read_ifds() -> None:
     data = write(Slide())
     stream = BlockStream(lambda start, stop: data[start:stop], len(data), block_bytes=64, budget_bytes=256)
     with pytest.raises(LimitError, match="the header asks for more"):
-        read_ifds(stream, size_bytes=len(data))
+        ifds_in(stream, len(data))
 
 
 def tag_positions(data: bytes) -> dict[int, int]:
@@ -138,11 +143,13 @@ def test_more_than_512_directories_are_refused() -> None:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_damaged_file_raises_known_permanent_errors_only(data: st.DataObject) -> None:
-    kind = data.draw(
-        st.sampled_from(
-            [{}, {"bigtiff": True}, {"levels": (0, 1), "subifds": True}, {"associated": True, "colour": "rgb"}]
-        )
-    )
+    variants: list[dict[str, Any]] = [
+        {},
+        {"bigtiff": True},
+        {"levels": (0, 1), "subifds": True},
+        {"associated": True, "colour": "rgb"},
+    ]
+    kind = data.draw(st.sampled_from(variants))
     whole = bytearray(write(Slide(width_px=200, height_px=140, **kind)))
     starts = [0, struct.unpack_from("<Q" if kind.get("bigtiff") else "<I", whole, 8 if kind.get("bigtiff") else 4)[0]]
     for _ in range(data.draw(st.integers(1, 6))):
@@ -156,7 +163,7 @@ def test_damaged_file_raises_known_permanent_errors_only(data: st.DataObject) ->
         assert error.code in {"not_a_tiff", "truncated", "over_limit", "unsupported", "not_tiled"}
 
 
-KINDS = [
+KINDS: list[dict[str, Any]] = [
     {"levels": (0, 1), "tables": True},
     {"levels": (0, 1), "subifds": True, "tables": True, "colour": "rgb"},
     {"bigtiff": True, "levels": (0, 1), "tables": True},
@@ -177,15 +184,15 @@ def failing_stream(data: bytes, failing_at: int) -> BlockStream:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_storage_error_during_read_is_not_damage_or_end_of_file(kind: dict) -> None:
+def test_storage_error_during_read_is_not_damage_or_end_of_file(kind: dict[str, Any]) -> None:
     data = write(Slide(**kind))
     whole = BlockStream(lambda start, stop: data[start:stop], len(data), block_bytes=64)
-    read_ifds(whole, size_bytes=len(data))
+    ifds_in(whole, len(data))
     assert whole.requests >= 5
     for failing_at in range(whole.requests):
         with pytest.raises(AwsUnavailableError):
-            read_ifds(failing_stream(data, failing_at), size_bytes=len(data))
-    assert read_ifds(failing_stream(data, whole.requests), size_bytes=len(data)) == ifds_of(data)
+            ifds_in(failing_stream(data, failing_at), len(data))
+    assert ifds_in(failing_stream(data, whole.requests), len(data)) == ifds_of(data)
 
 
 def test_storage_error_in_private_tag_is_raised() -> None:
@@ -193,15 +200,15 @@ def test_storage_error_in_private_tag_is_raised() -> None:
     data = bigtiff(directory({private: (4, 4, 1000)})).ljust(2000, b"\0")
     assert len(ifds_of(data)) == 1
     requests = BlockStream(lambda start, stop: data[start:stop], len(data), block_bytes=64)
-    read_ifds(requests, size_bytes=len(data))
+    ifds_in(requests, len(data))
     for failing_at in range(requests.requests):
         with pytest.raises(AwsUnavailableError):
-            read_ifds(failing_stream(data, failing_at), size_bytes=len(data))
+            ifds_in(failing_stream(data, failing_at), len(data))
 
 
 @pytest.mark.no_cover  # it runs the same lines again and again
 @pytest.mark.parametrize("kind", KINDS)
-def test_truncated_file_is_refused_or_lists_its_lost_tiles(kind: dict) -> None:
+def test_truncated_file_is_refused_or_lists_its_lost_tiles(kind: dict[str, Any]) -> None:
     data = write(Slide(width_px=200, height_px=140, **kind))
     whole = planned(data)
     # Every byte of the header and of the directories; between them, among the tiles, a sample.
@@ -306,7 +313,7 @@ def test_small_file_sharing_a_large_table_is_refused() -> None:
 def test_real_scan_has_five_levels_and_no_label() -> None:
     data = real_scan().read_bytes()
     stream = BlockStream(lambda start, stop: data[start:stop], len(data))
-    ifds = read_ifds(stream, size_bytes=len(data))
+    ifds = ifds_in(stream, len(data))
     assert stream.requests <= 8
     pyramid = plan_pyramid(ifds, size_bytes=len(data), tile_size=None, base_only=False)
     assert [(level.columns, level.rows, level.method) for level in pyramid.levels] == [
@@ -320,11 +327,13 @@ def test_real_scan_tiles_decode_like_tifffile() -> None:
     data = real_scan().read_bytes()
     pyramid = planned(data)
     base = pyramid.levels[0]
+    ifd = base.ifd
+    assert ifd is not None
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         expected = tiff.pages[0].asarray()
-    prefix = tile_prefix(base.ifd.jpeg_tables, base.ifd.photometric)
-    for column, row, _, index in segments_of(base.ifd, base.grid):
-        offset, size = base.ifd.offsets[index], base.ifd.byte_counts[index]
+    prefix = tile_prefix(ifd.jpeg_tables, ifd.photometric)
+    for column, row, _, index in segments_of(ifd, base.grid):
+        offset, size = ifd.offsets[index], ifd.byte_counts[index]
         jpeg = complete_tile(prefix, data[offset : offset + size])
         region = expected[row * 240 : row * 240 + 240, column * 240 : column * 240 + 240]
         for decoded in (np.asarray(Image.open(io.BytesIO(jpeg))), simplejpeg.decode_jpeg(jpeg, "RGB")):

@@ -2,6 +2,7 @@
 they do it."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from math import ceil, log2
 from xml.etree import ElementTree as ET
@@ -138,15 +139,16 @@ def test_base_only_slide_has_tiles_and_no_iiif_sizes() -> None:
     assert dzi_tile(BASE_ONLY, "12", "0_0.jpg").whole
     with pytest.raises(NoSuchTileError, match="1 of 5 levels were published"):
         dzi_document(BASE_ONLY, "")
-    for look in (
+    requests: list[Callable[[], object]] = [
         lambda: iiif_tile(BASE_ONLY, "full", "139,186"),
         lambda: iiif_tile(BASE_ONLY, "full", "max"),
         lambda: dzi_tile(BASE_ONLY, "11", "0_0.jpg"),
         lambda: dzi_tile(BASE_ONLY, "0", "0_0.jpg"),
         lambda: slidehook_tile(BASE_ONLY, "1", "0_0.jpg"),
-    ):
+    ]
+    for request in requests:
         with pytest.raises(NoSuchTileError):
-            look()
+            request()
 
 
 def test_slide_of_one_tile_has_one_tile_in_each_protocol() -> None:
