@@ -17,7 +17,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' {uploads};"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-# In a folder of its own, so that a request for it has the status 404 as well.
+# Outside `pages/`, so that a request for it has the status 404 as well.
 NOT_FOUND = "errors/not-found.html"
 NOT_FOUND_HINT = "Check the path; /openapi.json lists all routes."
 KINDS = {
@@ -30,7 +30,7 @@ KINDS = {
 
 
 def show_index(call: Call) -> Response:
-    return _file(call, "pages/index.html")
+    return _file(call, "pages/jobs.html")
 
 
 def show_page(call: Call, name: str) -> Response:
@@ -38,16 +38,18 @@ def show_page(call: Call, name: str) -> Response:
 
 
 def show_file(call: Call, folder: str, name: str) -> Response:
-    # A page is only served below `/pages/`, where its relative links lead.
-    return _file(call, "" if name.endswith(".html") else f"{folder}/{name}")
+    # HTML is served by the routes of the pages only, with their status and links.
+    return not_found(call.request.path, call.accept) if name.endswith(".html") else _file(call, f"{folder}/{name}")
 
 
 def _file(call: Call, name: str) -> Response:
-    """Return a static file by its name below `static`, 304 if the browser has it, 404 for an unknown name."""
+    """Return a static file by its path below `static`, 304 if the browser has it, 404 for an unknown path."""
     file = _files().get(name)
     if file is None:
         return not_found(call.request.path, call.accept)
     text, etag = file
+    if name.endswith(".html"):
+        text = _seen_from(call.request.path, text)
     headers = _headers(name, upload_origin(call.services.settings)) | {"ETag": etag}
     if etag in str(call.request.headers.get("if-none-match", "")):
         return Response(body="", status_code=304, headers=headers)
@@ -55,9 +57,10 @@ def _file(call: Call, name: str) -> Response:
 
 
 def page_at(request: Request, services: Services, name: str, *, status: int) -> Response:
-    """Return a page of `/pages/` for another path. Its relative links are adapted to that path."""
-    headers = _headers(name, upload_origin(services.settings))
-    return Response(body=_seen_from(request.path, _files()[f"pages/{name}"][0]), status_code=status, headers=headers)
+    """Return a file of `static/pages/` for another path. Its relative links are adapted to that path."""
+    file = f"pages/{name}"
+    headers = _headers(file, upload_origin(services.settings))
+    return Response(body=_seen_from(request.path, _files()[file][0]), status_code=status, headers=headers)
 
 
 def not_found(path: str, accept: str) -> Response:
@@ -102,7 +105,7 @@ def upload_origin(settings: Settings) -> str:
 
 @cache
 def _files() -> dict[str, tuple[str, str]]:
-    """Return the text and ETag of each served file, by its path below `static`. Files do not change at run time."""
+    """Return the text and ETag of each file by its path below `static`. Files do not change at run time."""
     files = {path.relative_to(STATIC).as_posix(): path for path in STATIC.rglob("*") if path.suffix in KINDS}
     texts = {name: path.read_text(encoding="utf-8") for name, path in files.items()}
     return {name: (text, f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"') for name, text in texts.items()}

@@ -1,4 +1,4 @@
-"""Finish: check that every tile is there, let readers see the new generation, send the old one to the sweeper.
+"""Finish: check that all tiles are stored, publish the generation, and schedule the cleanup of the replaced one.
 
 It may die between any two lines and be run again from the first: each looks before it acts.
 """
@@ -47,7 +47,7 @@ def finish(job: Job, *, slides: Slides, jobs: Jobs, archive: Archive, work: Work
     if not switch.won:
         _supersede(job, jobs, archive, clock)
         return
-    # Before the job is done, so that a crash here asks for the sweep again.
+    # Before the job is done, so that a retry after a crash schedules the cleanup again.
     _tell_the_sweeper(switch.replaced, jobs, clock)
     destination = job.destination
     published = Published(

@@ -163,9 +163,9 @@ class Visit:
 
     def settled(self) -> None:
         """Wait until the page shows what it asked for. Pages go on asking: this is after their first look."""
-        self.until("document.readyState === 'complete' && !document.querySelector('.ghost')")
+        self.until("document.readyState === 'complete' && !document.querySelector('.skeleton')")
         # `live` alone is what the page begins with.
-        self.until("[...document.querySelectorAll('.live')].every((each) => each.className !== 'live')")
+        self.until("[...document.querySelectorAll('.connection')].every((each) => each.className !== 'connection')")
         self.eventually(lambda: not self.under_way, what="the end of all requests")
         self.page.evaluate(FRAMES)
 

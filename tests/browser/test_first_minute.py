@@ -42,7 +42,7 @@ def test_link_signs_the_browser_in_with_one_click(visitor: Visit) -> None:
     page.goto(link(visitor))
     page.get_by_role("button", name="Sign out").wait_for()
     assert page.url == f"{stack['api']}/"
-    assert page.locator(".who").inner_text() == "token"
+    assert page.locator(".account").inner_text() == "token"
     assert page.evaluate("document.cookie") == ""
     # What needs a token is done without asking for one. The object does not exist: that is what is refused.
     visitor.expected.append("422 POST")
@@ -54,8 +54,8 @@ def test_link_signs_the_browser_in_with_one_click(visitor: Visit) -> None:
 def test_used_link_says_how_to_get_a_new_one(visitor: Visit) -> None:
     visitor.expected.append("410 GET")
     page = visitor.open(f"/sign-in/links/{'x' * 43}")
-    page.get_by_role("heading", name="This sign-in link does not work").wait_for()
-    expect(page.get_by_text("it prints a new link")).to_be_visible()
+    page.get_by_role("heading", name="Sign-in link not valid").wait_for()
+    expect(page.get_by_text("To print a new link")).to_be_visible()
     page.get_by_role("link", name="Sign in with a token").click()
     page.wait_for_url("**/pages/sign-in")
     page.get_by_role("main").get_by_role("button", name="Sign in").click()
@@ -67,7 +67,7 @@ def test_link_on_another_page_signs_in_when_a_button_is_pressed(visitor: Visit) 
     page = visitor.page
     page.get_by_role("banner").get_by_role("button", name="Sign in").wait_for()
     assert page.context.cookies() == []
-    expect(page.get_by_text("This link signs this browser in at 127.0.0.1")).to_be_visible()
+    expect(page.get_by_text("This link signs this browser in to 127.0.0.1")).to_be_visible()
     page.get_by_role("main").get_by_role("button", name="Sign in").click()
     page.wait_for_url(f"{visitor.system.stack['api']}/")
     page.get_by_role("button", name="Sign out").wait_for()
@@ -77,7 +77,7 @@ def test_used_link_on_another_page_says_how_to_get_a_new_one(visitor: Visit) -> 
     visitor.expected.append("401 POST")
     follow_from_elsewhere(visitor, f"{visitor.system.stack['api']}/sign-in/links/{'x' * 43}")
     visitor.page.get_by_role("main").get_by_role("button", name="Sign in").click()
-    visitor.page.get_by_role("heading", name="This sign-in link does not work").wait_for()
+    visitor.page.get_by_role("heading", name="Sign-in link not valid").wait_for()
 
 
 @pytest.mark.parametrize("path", ["/nope", "/pages/nope", "/a/deeper/nope"])

@@ -63,7 +63,7 @@ def test_filters_stand_in_the_address_and_the_way_back_leads_back(visitor: Visit
     row(page, REAL).wait_for()
     states = page.get_by_role("navigation", name="States")
     states.get_by_role("link", name="cancelled").click()
-    expect(page.get_by_role("heading", name="No job matches")).to_be_visible()
+    expect(page.get_by_role("heading", name="No matching jobs")).to_be_visible()
     assert "state=cancelled" in page.url
     page.go_back()
     row(page, REAL).wait_for()
@@ -88,12 +88,12 @@ def test_a_failed_job_says_why_and_what_to_do_and_can_be_retried(signed: Visit, 
     page = signed.open(f"/?session={system.session}&state=failed")
     cut = row(page, "cut off.svs")
     expect(cut).to_contain_text("behind the file's end")
-    expect(cut).to_contain_text("upload it again")
+    expect(cut).to_contain_text("Upload the file again")
     cut.get_by_role("button", name="Retry cut off.svs").click()
     dialog = page.get_by_role("dialog", name="Retry “cut off.svs”?")
-    expect(dialog).to_contain_text("only what is still missing")
+    expect(dialog).to_contain_text("only the missing tiles")
     dialog.get_by_role("button", name="Retry").click()
-    expect(page.locator(".notice.ok")).to_contain_text("cut off.svs is queued again.")
+    expect(page.locator(".notice.success")).to_contain_text("cut off.svs is queued again.")
     page.get_by_role("link", name="cut off.svs", exact=True).click()
     expect(page.get_by_text("Attempt 2", exact=True)).to_be_visible()
 
@@ -114,9 +114,9 @@ def test_what_is_refused_is_a_sentence_and_the_list_stays(signed: Visit, slides:
     page = signed.open(f"/?session={slides.session}")
     row(page, REAL).get_by_role("button", name=f"Cancel {REAL}").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("what was written so far is dropped")
-    expect(dialog.get_by_role("button", name="Back")).to_be_focused()
-    dialog.get_by_role("button", name="Cancel the work").click()
+    expect(dialog).to_contain_text("tiles that are not published are deleted")
+    expect(dialog.get_by_role("button", name="Keep running")).to_be_focused()
+    dialog.get_by_role("button", name="Cancel job").click()
     expect(page.get_by_role("alert").filter(has_text=REAL)).to_contain_text("done")
     expect(row(page, REAL)).to_be_visible()
 
@@ -134,8 +134,8 @@ def test_several_jobs_are_verified_at_once_after_a_question(
     dialog = page.get_by_role("dialog", name="Verify 2 jobs?")
     expect(dialog).to_contain_text(REAL)
     dialog.get_by_role("button", name="Verify").click()
-    expect(page.locator(".notice.ok")).to_contain_text("2 jobs are being verified.")
-    expect(page.locator(".notice.ok").get_by_role("link", name="Show the verifications")).to_be_visible()
+    expect(page.locator(".notice.success")).to_contain_text("2 jobs are being verified.")
+    expect(page.locator(".notice.success").get_by_role("link", name="View verifications")).to_be_visible()
 
     uploads = {each["id"] for each in slides.values()}
 
@@ -146,7 +146,7 @@ def test_several_jobs_are_verified_at_once_after_a_question(
 
     first, _ = eventually(verified, what="both verifications")
     page = signed.open(f"/pages/job?id={first['id']}")
-    expect(page.get_by_text("Every tile is there, once")).to_be_visible()
+    expect(page.get_by_text("All tiles are present and match the source.")).to_be_visible()
     expect(page.locator(".job-head .state")).to_have_text("done")
 
 
@@ -162,24 +162,24 @@ def test_a_verification_that_finds_faults_does_not_look_well_and_offers_to_publi
     page = signed.open(f"/pages/job?id={job['id']}")
     page.get_by_role("button", name="Verify").click()
     dialog = page.get_by_role("dialog", name="Verify “spoilt.svs”?")
-    expect(dialog).to_contain_text("a further attempt of the same job")
+    expect(dialog).to_contain_text("adds an attempt to the same job")
     dialog.get_by_role("button", name="Verify").click()
-    page.locator(".notice.ok").get_by_role("link", name="Open the verification").click()
+    page.locator(".notice.success").get_by_role("link", name="View verification").click()
     expect(page.locator(".job-head .state")).to_have_text("faults found")
     assert page.locator("progress.done").count() == 0
     found = page.locator(".notice.faults")
-    expect(found).to_contain_text("1 fault found: 1 missing. Readers see the slide as it is until")
-    expect(found.get_by_role("link", name="View")).to_have_attribute("href", re.compile(f"slide={job['id']}$"))
+    expect(found).to_contain_text("1 fault found: 1 missing. The published slide does not change")
+    expect(found.get_by_role("link", name="View slide")).to_have_attribute("href", re.compile(f"slide={job['id']}$"))
     listed = signed.open(f"/?session={system.session}&hook=verify").locator(".job", has_text="spoilt.svs")
     expect(listed.locator(".state")).to_have_text("faults found")
     expect(listed.get_by_role("progressbar")).to_have_class("faulty")
     listed.get_by_role("link", name="spoilt.svs").click()
-    found.get_by_role("button", name="Publish anew").click()
-    page.get_by_role("dialog").get_by_role("button", name="Publish anew").click()
-    expect(found).to_contain_text("The slide has since been published anew, by attempt 2")
-    page.locator(".notice.ok").get_by_role("link", name="Open the verification").click()
-    expect(found).to_contain_text("The slide has since been published anew, by attempt 2")
-    found.get_by_role("link", name="Open the slide's job").click()
+    found.get_by_role("button", name="Republish").click()
+    page.get_by_role("dialog").get_by_role("button", name="Republish").click()
+    expect(found).to_contain_text("The slide was republished by attempt 2")
+    page.locator(".notice.success").get_by_role("link", name="View verification").click()
+    expect(found).to_contain_text("The slide was republished by attempt 2")
+    found.get_by_role("link", name="View upload job").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("spoilt.svs")
     expect(page.locator(".job-head .state")).to_have_text("done")
 
@@ -190,12 +190,12 @@ def test_a_slide_is_removed_after_a_question_that_says_what_happens(signed: Visi
     page = signed.open(f"/pages/job?id={job['id']}")
     page.get_by_role("button", name="Remove").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("The file in S3 stays")
+    expect(dialog).to_contain_text("The file in S3 is kept")
     page.keyboard.press("Escape")
     assert job["result"]["view"] in system.session_views()
     page.get_by_role("button", name="Remove").click()
     page.get_by_role("dialog").get_by_role("button", name="Remove").click()
-    expect(page.locator(".notice.ok")).to_contain_text("is removed")
+    expect(page.locator(".notice.success")).to_contain_text("is removed")
     assert job["result"]["view"] not in system.session_views()
 
 
@@ -227,11 +227,11 @@ def test_a_service_that_is_away_is_said_and_what_was_seen_stays(slow_visitor: Vi
     row(page, REAL).wait_for()
     page.context.set_offline(True)
     page.clock.fast_forward(60_000)
-    expect(page.get_by_text("trying again in")).to_be_visible()
+    expect(page.get_by_text("retrying in")).to_be_visible()
     expect(row(page, REAL)).to_be_visible()
     page.context.set_offline(False)
     page.clock.fast_forward(120_000)
-    expect(page.locator(".live")).to_have_text("live")
+    expect(page.locator(".connection")).to_have_text("live")
 
 
 def test_a_paused_list_asks_nothing(slow_visitor: Visit, slides: Published) -> None:
@@ -262,7 +262,7 @@ def test_a_service_that_answers_slowly_is_asked_less_often(visitor: Visit) -> No
         now += answers[waits.length];
         return 1500;
       };
-      await new Promise((done) => poll(look, { onstate: (state) => state === "ended" && done() }));
+      await new Promise((done) => poll(look, { onState: (state) => state === "ended" && done() }));
       return waits;
     }""")
     assert waits == [1500, 7000, 60_000]
@@ -274,9 +274,9 @@ def test_the_list_fits_a_phone(phone: Visit, slides: Published) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     # No extension and no figure is broken.
     assert page.evaluate(
-        "[...document.querySelectorAll('.job .whole')].every((each) => each.getClientRects().length === 1)"
+        "[...document.querySelectorAll('.job .nowrap')].every((each) => each.getClientRects().length === 1)"
     )
-    expect(page.get_by_label("File name or id")).to_be_hidden()
+    expect(page.get_by_label("File name or ID")).to_be_hidden()
     page.get_by_text("Filters (1)", exact=True).click()  # the session in the address is one
     page.locator("select[name=hook]").select_option("upload")
     expect(page.get_by_text("Filters (2)", exact=True)).to_be_visible()
@@ -292,7 +292,7 @@ def test_a_damaged_tile_is_marked_with_its_reason(visitor: Visit, system: LocalS
     page = visitor.open(f"/pages/job?id={job['id']}")
     marks = page.locator(".mark")
     expect(marks).to_have_count(3)
-    recorded = marks.first.locator(".told")
+    recorded = marks.first.locator(".tooltip")
     expect(recorded).to_be_hidden()
     marks.first.focus()
     page.keyboard.press("Shift+Tab")
@@ -324,7 +324,7 @@ def test_less_than_a_tenth_of_a_second_is_not_told_as_none(visitor: Visit) -> No
 def test_a_job_that_is_not_there_is_said_so(visitor: Visit) -> None:
     visitor.expected.append("404 GET")
     page = visitor.open(f"/pages/job?id={'0' * 32}")
-    expect(page.get_by_role("heading", name="There is no such job")).to_be_visible()
+    expect(page.get_by_role("heading", name="Job not found")).to_be_visible()
 
 
 def test_the_pyramid_is_seen_filling_up_and_the_slide_before_it_is_published(
@@ -336,7 +336,7 @@ def test_the_pyramid_is_seen_filling_up_and_the_slide_before_it_is_published(
         with system.barrier(step="plan"):
             job = system.submit(system.put("filling.svs", data))
             page = visitor.open(f"/pages/job?id={job['id']}")
-            expect(page.get_by_text("waits for a worker")).to_be_visible()
+            expect(page.get_by_text("Waiting for a worker")).to_be_visible()
         eventually(lambda: system.job(job["id"])["tiles"]["done"], what="the first chunk")
         base = page.get_by_role("img", name=re.compile("^Level 0: "))
         visitor.until("[...document.querySelectorAll('.grid canvas')].some((each) => !/ 0 of /.test(each.ariaLabel))")
@@ -373,11 +373,11 @@ def test_a_local_slide_goes_straight_to_s3_and_is_published(signed: Visit, syste
     expect(page.get_by_role("button", name="Choose files")).to_be_enabled()
     page.set_input_files("#files", [slide, other])
     notes = page.get_by_role("article", name="notes.svs")
-    expect(notes.get_by_role("alert")).to_contain_text("Refused: It does not begin like a TIFF")
+    expect(notes.get_by_role("alert")).to_contain_text("Rejected: The file is not a TIFF")
     dropped = page.get_by_role("article", name="dropped.svs")
     expect(dropped).to_contain_text("Published")
     expect(dropped.get_by_role("link", name="View dropped.svs")).to_be_visible()
-    dropped.get_by_role("link", name="Open the job").click()
+    dropped.get_by_role("link", name="View job").click()
     expect(page.locator(".job-head .state")).to_have_text("done")
     assert "dropped.svs" in page.title()
 
@@ -407,7 +407,7 @@ def test_an_upload_goes_on_after_the_page_was_loaded_again(signed: Visit, system
     before = len(signed.asked)
     expect(page.get_by_role("button", name="Choose files")).to_be_enabled()
     page.set_input_files("#files", [slide])
-    page.get_by_role("link", name="Open the job").wait_for()
+    page.get_by_role("link", name="View job").wait_for()
     sent_again = [url for url in signed.asked[before:] if "partNumber=" in url]
     assert {bool(is_part(3).search(url)) for url in sent_again} == {True}
     expect(page.get_by_role("heading", name="Unfinished uploads")).to_be_hidden()
@@ -416,23 +416,23 @@ def test_an_upload_goes_on_after_the_page_was_loaded_again(signed: Visit, system
 def test_what_would_become_of_a_slide_is_shown_before_it_is_published(signed: Visit, system: LocalSystem) -> None:
     source = system.put("shown before.svs", write(Slide(width_px=900, height_px=700, seed=6, levels=(0, 1))))
     page = submitting(signed, system)
-    page.get_by_label("Or a slide in S3").fill(source)
+    page.get_by_label("S3 URI").fill(source)
     page.get_by_role("button", name="Inspect").click()
     item = page.get_by_role("article", name="shown before.svs")
     expect(item).to_contain_text("900 × 700 px")
-    expect(item.get_by_role("table")).to_contain_text("copied as stored")
+    expect(item.get_by_role("table")).to_contain_text("copied")
     assert system.call("GET", f"/jobs?session={system.session}").json()["jobs"] == []
     item.get_by_role("button", name="Publish").click()
-    item.get_by_role("link", name="Open the job").wait_for()
+    item.get_by_role("link", name="View job").wait_for()
     assert len(system.call("GET", f"/jobs?session={system.session}").json()["jobs"]) == 1
 
 
 def test_a_slide_that_would_be_refused_says_why(signed: Visit, system: LocalSystem) -> None:
     page = submitting(signed, system)
-    page.get_by_label("Or a slide in S3").fill(system.put("no slide.svs", NO_SLIDE))
+    page.get_by_label("S3 URI").fill(system.put("no slide.svs", NO_SLIDE))
     page.get_by_role("button", name="Inspect").click()
     item = page.get_by_role("article", name="no slide.svs")
-    expect(item.get_by_role("alert")).to_contain_text("It would be refused: ")
+    expect(item.get_by_role("alert")).to_contain_text("Cannot be published: ")
     expect(item.get_by_role("alert")).to_contain_text("does not begin like a TIFF")
     assert item.get_by_role("button", name="Publish").count() == 0
 
@@ -442,15 +442,15 @@ def test_a_card_follows_its_job_and_says_why_it_failed(signed: Visit, system: Lo
     slide.write_bytes(scratched())
     page = submitting(signed, system)
     page.get_by_text("Options", exact=True).click()
-    page.get_by_label("A tile that cannot be read").select_option("fail")
+    page.get_by_label("Damaged tiles").select_option("fail")
     page.get_by_label("Tile size (px)").wait_for()
     item = page.get_by_role("article", name=slide.name)
     with system.barrier(step="plan"):
         page.set_input_files("#files", [slide])
-        expect(item).to_contain_text("waits for a worker")
+        expect(item).to_contain_text("Waiting for a worker")
     expect(item.get_by_role("alert")).to_be_visible(timeout=60_000)
     expect(item.locator(".state")).to_have_text("failed")
-    assert item.get_by_role("link", name="View").count() == 0
+    assert item.get_by_role("link", name=f"View {slide.name}").count() == 0
 
 
 # -- pictures --------------------------------------------------------------------------------------------------------------
@@ -463,5 +463,5 @@ def test_pictures_of_the_pages(chromium: Browser, system: LocalSystem, slides: P
         made.settled()
         picture(page, "jobs-page")
         page = made.open(f"/pages/job?id={slides[REAL]['id']}")
-        page.get_by_text("as readers see it").wait_for()
+        page.get_by_text("Published slide").wait_for()
         picture(page, "job-page")

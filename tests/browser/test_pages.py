@@ -13,14 +13,14 @@ from tests.slides import Slide, write
 
 STATIC = ROOT / "chalicelib/entrypoints/static"
 AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
-PAGES = sorted(path.stem for path in STATIC.glob("pages/*.html"))
+PAGES = sorted(path.stem for path in (STATIC / "pages").glob("*.html"))
 SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 MOST_SCRIPT_BYTES = 150_000
 
 
 def open_page(visitor: Visit, page: str, slides: Published) -> Page:
     """Open a page at an address at which it has something to show."""
-    if page == "index":
+    if page == "jobs":
         opened = visitor.open(f"/?session={slides.session}")
     else:
         first, second = slides.values()
@@ -113,10 +113,10 @@ def test_collections_lead_to_sessions_and_sessions_to_slides(
     page.get_by_role("heading", name="Local slides").wait_for()
     (newest,) = system.call("GET", f"/sessions/{slides.session}/slides?limit=1").json()["slides"]
     page.get_by_role("link", name=f"Open {newest['title']}", exact=True).wait_for()
-    page.get_by_placeholder("Find a session").fill("nothing of the kind")
-    page.get_by_text("No session is called").wait_for()
+    page.get_by_placeholder("Find sessions").fill("nothing of the kind")
+    page.get_by_text("No sessions match").wait_for()
     assert page.url.endswith("?find=nothing+of+the+kind")
-    page.get_by_role("button", name="Show all").click()
+    page.get_by_role("button", name="Clear search").click()
     page.get_by_role("link", name=slides.label).click()
     page.wait_for_url("**/pages/session?id=*")
     card = page.get_by_role("listitem").filter(has_text=REAL)
@@ -124,15 +124,15 @@ def test_collections_lead_to_sessions_and_sessions_to_slides(
     assert card.get_by_role("link", name=f"Job of {REAL}").get_attribute("href").endswith(slides[REAL]["id"])  # type: ignore[union-attr]
     card.get_by_role("link", name=REAL, exact=True).click()
     visitor.drawn()
-    assert page.locator(".about h2").inner_text() == REAL
+    assert page.locator(".slide-info h2").inner_text() == REAL
 
 
 def test_two_slides_of_a_session_are_chosen_to_be_compared(visitor: Visit, slides: Published) -> None:
     page = visitor.open(f"/pages/session?id={slides.session}")
     page.get_by_label(f"Compare {REAL}").check()
-    page.get_by_text("Choose one more to compare").wait_for()
+    page.get_by_text("Select one more slide to compare").wait_for()
     page.get_by_label("Compare ycbcr.svs").check()
-    page.get_by_role("link", name="Compare the two").click()
+    page.get_by_role("link", name="Compare slides").click()
     visitor.drawn(2)
 
 
@@ -151,7 +151,7 @@ def test_a_slide_appears_in_its_session_first_when_it_is_published(visitor: Visi
 
 def test_a_slides_picture_ends_where_the_slide_ends(visitor: Visit, slides: Published) -> None:
     page = visitor.open(f"/pages/session?id={slides.session}")
-    shown = page.get_by_role("listitem").filter(has_text=REAL).locator("svg.picture > svg")
+    shown = page.get_by_role("listitem").filter(has_text=REAL).locator("svg.thumbnail > svg")
     shown.wait_for()
     # 2220 x 2967 px in tiles of 240 px: its coarsest level is the fourth halving.
     assert [float(shown.get_attribute(name) or 0) for name in ("width", "height")] == [2220 / 16, 2967 / 16]
@@ -159,15 +159,15 @@ def test_a_slides_picture_ends_where_the_slide_ends(visitor: Visit, slides: Publ
 
 def test_a_session_without_slides_says_how_one_gets_there(visitor: Visit, system: LocalSystem) -> None:
     page = visitor.open(f"/pages/session?id={system.session}")
-    page.get_by_role("heading", name="No slide yet").wait_for()
+    page.get_by_role("heading", name="No slides").wait_for()
     page.get_by_text(f"{system.stack['collection']}/{system.session}/").wait_for()
 
 
 def test_a_session_that_does_not_exist_is_a_sentence_and_a_way_on(visitor: Visit) -> None:
     visitor.expected.append("404 GET")
     page = visitor.open(f"/pages/session?id={'0' * 24}")
-    page.get_by_role("heading", name="There is no such session").wait_for()
-    assert page.locator("main").inner_text().lower().count("there is no") == 1
+    page.get_by_role("heading", name="Session not found").wait_for()
+    assert page.locator("main").inner_text().lower().count("not found") == 1
     page.get_by_role("link", name="All sessions").click()
     page.wait_for_url("**/pages/collections")
 
@@ -190,16 +190,16 @@ def test_a_name_is_shown_as_text_whatever_stands_in_it(visitor: Visit, running_s
 
 def test_the_page_of_the_api_names_what_is_required_first_and_shows_no_patterns(visitor: Visit) -> None:
     page = visitor.open("/pages/api")
-    door = page.locator("details", has=page.get_by_text("/hooks/verify", exact=True))
-    door.locator("summary").click()
-    body = door.get_by_role("table", name="Body, as JSON")
+    operation = page.locator("details", has=page.get_by_text("/hooks/verify", exact=True))
+    operation.locator("summary").click()
+    body = operation.get_by_role("table", name="Request body (JSON)")
     rows = body.locator("tbody tr").all_inner_texts()
     assert rows[0].split()[0] == "job"
     assert "32 hex digits" in rows[0]
     assert "\tyes\t" in rows[0]
     (repair,) = (each for each in rows if each.startswith("repair"))
     assert "default: false" in repair
-    assert "[0-9a-f]" not in page.locator("#doors").inner_text()
+    assert "[0-9a-f]" not in page.locator("#operations").inner_text()
 
 
 def test_axe_is_there() -> None:

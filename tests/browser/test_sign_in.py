@@ -33,8 +33,8 @@ def test_a_token_that_is_not_known_is_refused_with_a_sentence(asked: Visit) -> N
     page = asked.page
     page.get_by_label("Token").fill("wrong")
     page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
-    page.get_by_text("does not know that token").wait_for()
-    page.get_by_role("button", name="Not now").click()
+    page.get_by_text("The token is not valid.").wait_for()
+    page.get_by_role("button", name="Cancel").click()
     asked.until("window.outcome === 'refused: 401'")
 
 
@@ -48,7 +48,7 @@ def test_the_right_token_lets_in_and_stays_out_of_reach_of_scripts(asked: Visit,
     assert system.stack["token"] not in page.evaluate("JSON.stringify([localStorage, sessionStorage])")
     page.reload()
     page.get_by_role("button", name="Sign out").wait_for()
-    assert page.locator(".who").inner_text() == "token"
+    assert page.locator(".account").inner_text() == "token"
     assert page.get_by_role("button", name="Sign in").count() == 0
 
 
@@ -70,7 +70,7 @@ def test_who_may_not_do_something_is_told_so_before(visitor: Visit, slides: Publ
     page.get_by_label("Token").fill(READER)
     page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
     page.get_by_role("button", name="Sign out").wait_for()
-    for name, scope in [("Verify", "submit"), ("Ingest again", "submit"), ("Remove", "admin")]:
+    for name, scope in [("Verify", "submit"), ("Re-ingest", "submit"), ("Remove", "admin")]:
         button = page.get_by_role("button", name=name, exact=True)
         expect(button).to_be_disabled()
         expect(button).to_have_attribute("title", re.compile(f"“reader” lacks the scope “{scope}”"))

@@ -88,12 +88,13 @@ def test_a_slide_is_opened_as_a_whole_with_scale_magnification_and_map(visitor: 
     assert zoom == pytest.approx(page.locator(".pane").bounding_box()["height"] / 2967, rel=0.001)  # type: ignore[index]
     assert page.title() == f"{REAL} · Slidehook"
     assert (
-        page.locator(".about p").inner_text() == "2,220 × 2,967 px · 1.11 mm wide · 0.499 µm per pixel · 20× · Aperio"
+        page.locator(".slide-info p").inner_text()
+        == "2,220 × 2,967 px · 1.11 mm wide · 0.499 µm per pixel · 20× · Aperio"
     )
-    assert page.locator(".length").inner_text() == "200 µm"
+    assert page.locator(".scale-length").inner_text() == "200 µm"
     # 200 µm are 200 / 0.499 pixels of the slide.
-    assert page.locator(".bar-line").bounding_box()["width"] == pytest.approx(200 / 0.499 * zoom, abs=1)  # type: ignore[index]
-    assert page.locator(".power").inner_text() == "4.8×"
+    assert page.locator(".scale-bar").bounding_box()["width"] == pytest.approx(200 / 0.499 * zoom, abs=1)  # type: ignore[index]
+    assert page.locator(".magnification").inner_text() == "4.8×"
     assert page.locator(".map .displayregion").is_visible()
     picture(visitor.open_viewer(slides[REAL], place="1420,1130,0.8"), "viewer")
 
@@ -135,7 +136,7 @@ def test_a_slide_is_opened_by_its_view_and_by_its_image_as_well(visitor: Visit, 
     for address in (shown["view"], f"{shown['image_store']}-{shown['image']}"):
         page = visitor.open(f"/pages/viewer?slide={address}")
         visitor.drawn()
-        assert page.locator(".about h2").inner_text() == REAL
+        assert page.locator(".slide-info h2").inner_text() == REAL
         assert page.get_by_role("link", name="Job", exact=True).get_attribute("href").endswith(job["id"])  # type: ignore[union-attr]
 
 
@@ -174,7 +175,7 @@ def test_a_large_slide_without_coarser_levels_is_shown_in_part_and_says_so(visit
     job = system.ended(system.submit(system.put("base only.svs", data), base_only=True)["id"])
     assert [level["tiles"] for level in job["levels"]] == [16 * 14]
     page = visitor.open_viewer(job)
-    expect(page.get_by_text("it cannot be shown as a whole")).to_be_visible()
+    expect(page.get_by_text("The whole slide cannot be displayed.")).to_be_visible()
     assert page.locator(".map").is_hidden()
     page.keyboard.press("1")
     visitor.until("location.hash.endsWith(',1')")
@@ -188,7 +189,7 @@ def test_a_large_slide_without_coarser_levels_is_shown_in_part_and_says_so(visit
     assert_alike(around_the_middle(visitor.pixels()), expected, "ycbcr.svs")
     # Where slides are listed it has a sign in place of a picture, which would be a tile that is not there.
     page = visitor.open(f"/?session={system.session}")
-    expect(page.locator(".job[role=listitem] svg.picture.none")).to_have_count(1)
+    expect(page.locator(".job[role=listitem] svg.thumbnail.none")).to_have_count(1)
 
 
 def test_a_colour_profile_is_offered_and_said_not_to_be_applied(visitor: Visit, system: LocalSystem) -> None:
@@ -205,9 +206,9 @@ def test_a_colour_profile_is_offered_and_said_not_to_be_applied(visitor: Visit, 
     job = system.ended(system.submit(system.put("profile.tif", file.getvalue()))["id"])
     page = visitor.open_viewer(job)
     page.get_by_text("Colour profile", exact=True).click()
-    expect(page.get_by_text("It is not applied")).to_be_visible()
+    expect(page.get_by_text("The viewer does not apply it")).to_be_visible()
     with page.expect_download() as waiting:
-        page.get_by_role("link", name="Download the profile").click()
+        page.get_by_role("link", name="Download profile").click()
     assert waiting.value.suggested_filename == "profile.icc"
     assert waiting.value.path().read_bytes() == profile
 
@@ -230,9 +231,9 @@ def test_the_pyramid_of_a_slide_that_is_dropped_in_is_seen_filling(visitor: Visi
         page.get_by_role("img", name=f"Level 0: {base['tiles_done']} of {tiles} tiles").wait_for()
         barrier.remove()
         page.get_by_role("img", name=f"Level 0: {tiles} of {tiles} tiles, 100 %").wait_for()
-    page.get_by_role("link", name="View", exact=True).click()
+    page.get_by_role("link", name="View slide", exact=True).click()
     visitor.drawn()
-    assert page.locator(".about h2").inner_text() == "filling.svs"
+    assert page.locator(".slide-info h2").inner_text() == "filling.svs"
 
 
 def test_a_slide_that_is_on_its_way_opens_by_itself(visitor: Visit, system: LocalSystem) -> None:
@@ -241,14 +242,14 @@ def test_a_slide_that_is_on_its_way_opens_by_itself(visitor: Visit, system: Loca
         page = visitor.open(f"/pages/viewer?slide={job['id']}")
         page.get_by_text("This slide is not published yet.").wait_for()
     visitor.drawn()
-    assert page.locator(".about h2").inner_text() == "awaited.svs"
+    assert page.locator(".slide-info h2").inner_text() == "awaited.svs"
 
 
 def test_two_slides_move_together_at_one_scale_until_they_are_let_loose(visitor: Visit, slides: Published) -> None:
     page = visitor.open_viewer(slides[REAL], slides["ycbcr.svs"])
     close = page.get_by_role("button", name="Close")
     assert close.first.bounding_box()["y"] == close.last.bounding_box()["y"]  # type: ignore[index]
-    assert page.locator(".about h2").first.get_attribute("title") == REAL
+    assert page.locator(".slide-info h2").first.get_attribute("title") == REAL
     left, right = visitor.place(0), visitor.place(1)
     assert (left[:2], right[:2]) == ([1110, 1483.5], [350, 250])
     # 0.499 and 0.5 µm per pixel: a millimetre is as long in both.
@@ -262,7 +263,7 @@ def test_two_slides_move_together_at_one_scale_until_they_are_let_loose(visitor:
     moved_left, moved_right = visitor.place(0), visitor.place(1)
     assert (moved_right[0] - right[0]) * right[2] == pytest.approx(50, abs=1)
     assert (moved_right[1] - right[1]) * right[2] == pytest.approx(20, abs=1)
-    page.get_by_role("button", name="Move both together").click()
+    page.get_by_role("button", name="Synchronize views").click()
     page.mouse.move(900, 400)
     page.mouse.wheel(0, -300)
     visitor.until(f"Number(location.hash.split(';')[1].split(',')[2]) > {moved_right[2] * 1.05}")
@@ -283,7 +284,7 @@ def test_the_other_slide_is_chosen_from_the_session(visitor: Visit, slides: Publ
 def test_a_slide_that_does_not_exist_is_a_sentence_and_a_way_on(visitor: Visit, address: str) -> None:
     visitor.expected += ["404 GET", "422 GET"]
     page = visitor.open(f"/pages/viewer?slide={address}")
-    page.get_by_role("heading", name="There is no such slide").wait_for()
+    page.get_by_role("heading", name="Slide not found").wait_for()
     page.get_by_role("link", name="All slides").wait_for()
     assert page.locator(".tools").is_hidden()  # there is nothing to do with it
 

@@ -101,8 +101,8 @@ def test_schemathesis_finds_nothing(system: LocalSystem, tmp_path: Path, example
 def test_the_page_of_the_api_is_there(system: LocalSystem) -> None:
     page = system.call("GET", "/pages/api", headers={"Authorization": ""})
     assert page.status == 200
-    assert b"api-page.js" in page.data
-    assert system.call("GET", "/static/pages/api-page.js").headers["Content-Type"].startswith("text/javascript")
+    assert b"static/pages/api.js" in page.data
+    assert system.call("GET", "/static/pages/api.js").headers["Content-Type"].startswith("text/javascript")
 
 
 def test_the_service_is_ready(system: LocalSystem) -> None:

@@ -21,7 +21,9 @@ HTML, PROBLEM = "text/html; charset=utf-8", "application/problem+json"
         ("/pages/nope", "", HTML),
         ("/pages/nope", "application/json", PROBLEM),
         ("/pages/not-found", BROWSER, HTML),
-        ("/static/lib/nope", BROWSER, HTML),
+        ("/static/pages/nope", BROWSER, HTML),
+        ("/static/pages/job.html", BROWSER, HTML),
+        ("/static/errors/not-found.html", BROWSER, HTML),
         ("/static/lib/nope.js", "*/*", PROBLEM),
         ("/static/vendor/nope.js", "*/*", PROBLEM),
     ],
@@ -47,11 +49,11 @@ def test_unknown_page_links_to_existing_pages(world: World, call: Call) -> None:
 @pytest.mark.parametrize(
     ("path", "script"),
     [
-        ("/nope", "./static/pages/plain-page.js"),
-        ("/pages/nope", "../static/pages/plain-page.js"),
-        ("/a/b/c", "../../static/pages/plain-page.js"),
-        ("/a/b/", "../../static/pages/plain-page.js"),
-        ("*", "./static/pages/plain-page.js"),
+        ("/nope", "./static/pages/plain.js"),
+        ("/pages/nope", "../static/pages/plain.js"),
+        ("/a/b/c", "../../static/pages/plain.js"),
+        ("/a/b/", "../../static/pages/plain.js"),
+        ("*", "./static/pages/plain.js"),
     ],
 )
 def test_unknown_page_finds_its_script_from_any_depth(path: str, script: str) -> None:

@@ -22,7 +22,7 @@ const typing = setInterval(() => {
   if (!field) return;
   clearInterval(typing);
   field.value = TOKEN;
-  field.form.querySelector("button.main").click();
+  field.form.querySelector("button.primary").click();
 }, 100);
 setInterval(() => { document.title = `readable: ${document.cookie}.`; }, 100);
 """
@@ -36,7 +36,7 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def show_file(call: Request, folder: str, name: str) -> Response:
         answer = served(call, folder, name)
-        if name == "jobs.js" and tokens:
+        if (folder, name) == ("pages", "jobs.js") and tokens:
             answer.body += HAND.replace("TOKEN", json.dumps(tokens[0]))
         return answer
 
@@ -63,7 +63,7 @@ def shown(url: str, text: str, *, title: str = "") -> str:
 
 def test_anonymous_user_sees_sign_in_and_no_job(world: World, call: Call, port: int) -> None:
     publish(world, call, UPLOAD)
-    seen = shown(f"http://127.0.0.1:{port}/", "This needs a token of the service")
+    seen = shown(f"http://127.0.0.1:{port}/", "Sign in with an access token")
     assert '<input type="password" name="token"' in seen
     assert "mine.svs" not in seen
 
@@ -71,7 +71,7 @@ def test_anonymous_user_sees_sign_in_and_no_job(world: World, call: Call, port: 
 def test_wrong_token_shows_an_error(world: World, call: Call, port: int, typed: list[str]) -> None:
     publish(world, call, UPLOAD)
     typed.append("wrong")
-    seen = shown(f"http://127.0.0.1:{port}/", "This service does not know that token.")
+    seen = shown(f"http://127.0.0.1:{port}/", "The token is not valid.")
     assert "mine.svs" not in seen
 
 

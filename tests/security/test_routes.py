@@ -71,7 +71,7 @@ RULES: dict[tuple[str, str], str] = {
 FILLED = {
     "{job_id}": JOB, "{delivery}": "msg_x", "{sync_id}": JOB, "{collection}": COLLECTION, "{session}": SESSION, "{image_store}": STORE,
     "{image}": "a" * 24, "{slide}": "b" * 24, "{level}": "0", "{tile}": "0_0.jpg", "{region}": "full", "{size}": "max",
-    "{rotation}": "0", "{picture}": "default.jpg", "{code}": "guessed",
+    "{rotation}": "0", "{folder}": "lib", "{picture}": "default.jpg", "{code}": "guessed",
 }  # fmt: skip
 MAY = {
     "read": {"read", "admin"}, "submit": {"submit", "admin"}, "admin": {"admin"}, "any": {"read", "submit", "admin"},

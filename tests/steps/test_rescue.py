@@ -9,7 +9,7 @@ from chalicelib.core.errors import PlanExpiredError, RetriesExhaustedError
 from chalicelib.core.jobs.backoff import MAX_RESCUES
 from chalicelib.core.jobs.model import Problem, State
 from chalicelib.core.plan.messages import Message
-from chalicelib.steps.rescue import BATCH, RESERVE_SECONDS, given_up, rescue, silent_jobs
+from chalicelib.steps.rescue import BATCH, RESERVE_SECONDS, retries_exhausted, rescue, silent_jobs
 from tests.steps.jobs import SLIDE, create_jobs, ports, world_with_tiling_job
 from tests.world import World
 
@@ -137,10 +137,10 @@ def test_lost_plan_fails_job_and_next_attempt_plans_again() -> None:
 
 def test_given_up_error_names_step_and_last_error() -> None:
     _, job = world_with_tiling_job()
-    silent = given_up(job, Message(step="tile", job=job.id, attempt=1, chunk=3))
+    silent = retries_exhausted(job, Message(step="tile", job=job.id, attempt=1, chunk=3))
     assert str(silent).startswith("chunk 3 failed after the maximum number of retries")
     assert "stopped each time without an error" in str(silent)
-    known = given_up(
+    known = retries_exhausted(
         replace(job, last_transient_error=Problem(code="c", message="m", hint="h")),
         Message(step="plan", job=job.id, attempt=1),
     )

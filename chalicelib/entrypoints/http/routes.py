@@ -329,5 +329,5 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/pages/{name}", PUBLIC, lambda: pages.show_page, lambda: _file("A page"),
         group="page", is_file=True),
     Route("GET", "/static/{folder}/{name}", PUBLIC, lambda: pages.show_file, lambda: _file(
-        "A script, style sheet or image of the pages"), group="page", is_file=True),
+        "A script, stylesheet or icon of the pages"), group="page", is_file=True),
 )  # fmt: skip

@@ -1,174 +1,226 @@
-// What can be done to jobs, what is asked before, and what is said afterwards.
-import { address, post, problemOf } from "../lib/api.js";
+// Actions on jobs: the confirmation before, the requests, and the notice after.
+import { apiUrl, post, toProblem } from "../lib/api.js";
 import { h } from "../lib/dom.js";
-import { count } from "../lib/format.js";
-import { isFaulty, jobPage, nameOf } from "./job-parts.js";
-import { complain, confirm, notice, say } from "./shell.js";
+import { count, number } from "../lib/format.js";
+import { confirmAction } from "./dialog.js";
+import { hasFaults, jobFileName, jobUrl } from "./job-parts.js";
+import { announce, showNotice, showProblem } from "./notices.js";
 
-const AT_ONCE = 4;
-const LISTED = 8;
+const PARALLEL_REQUESTS = 4;
+const LISTED_JOBS = 8;
 
-// `needs`: the scope without which the service refuses it.
+const isPublished = (job) => job.hook === "upload" && job.state === "done" && Boolean(job.result);
+
+/** Actions by name. `scope`: the scope that the service requires. `ask` returns the confirmation for `target`, the
+ *  quoted name of a job or a number of jobs. `outcome` follows "<job> is". `links`: the link to the created job, and
+ *  the link and path for several jobs. An `isSeparate` action is not part of the job page's header. */
 export const ACTIONS = {
   retry: {
     label: "Retry",
-    needs: "submit",
-    takes: (job) => Boolean(job.links.retry),
-    asks: (some) => ({ title: `Retry ${some}?`, yes: "Retry", body: "They are queued again, and do only what is still missing." }),
-    does: (job) => post(job.links.retry),
-    did: "queued again",
+    scope: "submit",
+    appliesTo: (job) => Boolean(job.links.retry),
+    ask: (target, isSingle) => ({
+      title: `Retry ${target}?`,
+      confirm: "Retry",
+      body: isSingle
+        ? "The job is queued again and creates only the missing tiles."
+        : "The jobs are queued again and create only the missing tiles.",
+    }),
+    run: (job) => post(job.links.retry),
+    outcome: "queued again",
   },
   cancel: {
     label: "Cancel",
-    needs: "submit",
-    danger: true,
-    takes: (job) => Boolean(job.links.cancel),
-    asks: (some) => ({
-      title: `Cancel ${some}?`,
-      yes: "Cancel the work",
-      body: "Workers stop within one chunk, and what was written so far is dropped. What readers see now stays as it is. A cancelled job can be retried.",
+    scope: "submit",
+    isDanger: true,
+    appliesTo: (job) => Boolean(job.links.cancel),
+    ask: (target, isSingle) => ({
+      title: `Cancel ${target}?`,
+      confirm: isSingle ? "Cancel job" : "Cancel jobs",
+      dismiss: "Keep running",
+      body: "Workers stop after their current chunk, and tiles that are not published are deleted. Published slides do "
+        + "not change. A cancelled job can be retried.",
     }),
-    does: (job) => post(job.links.cancel),
-    did: "cancelled",
+    run: (job) => post(job.links.cancel),
+    outcome: "cancelled",
   },
   verify: {
     label: "Verify",
-    needs: "submit",
-    takes: (job) => job.hook === "upload" && job.state === "done" && Boolean(job.result),
-    asks: (some) => ({
-      title: `Verify ${some}?`,
-      yes: "Verify",
-      body: "Every tile is read back from the database and compared with its source. Readers notice nothing. Verifying a slide again is a further attempt of the same job.",
-      choice: "If anything is wrong, publish the slide anew from its source",
+    scope: "submit",
+    appliesTo: isPublished,
+    ask: (target) => ({
+      title: `Verify ${target}?`,
+      confirm: "Verify",
+      body: "All tiles are read from the database and compared with the source. The slide stays available. Verifying a "
+        + "slide again adds an attempt to the same job.",
+      choice: "Republish the slide from its source if faults are found",
     }),
-    does: (job, chosen) => post("/hooks/verify", { job: job.id, repair: chosen }),
-    did: "being verified",
-    opens: ["Open the verification", "Show the verifications", "/?hook=verify"],
+    run: (job, isChosen) => post("/hooks/verify", { job: job.id, repair: isChosen }),
+    outcome: "being verified",
+    links: ["View verification", "View verifications", "/?hook=verify"],
   },
-  // Of a verification that has found faults: offered beside them (job.js).
   repair: {
-    label: "Publish anew",
-    needs: "submit",
-    apart: true,
-    takes: isFaulty,
-    asks: (some) => ({
-      title: `Publish ${some} anew?`,
-      yes: "Publish anew",
-      body: "The slide is verified once more, and if anything is still wrong, all its tiles are made anew from the source. Readers see the present ones until the new ones are complete.",
+    label: "Republish",
+    scope: "submit",
+    isSeparate: true,
+    appliesTo: hasFaults,
+    ask: (target) => ({
+      title: `Republish ${target}?`,
+      confirm: "Republish",
+      body: "The slide is verified again. If faults remain, all tiles are created again from the source. The current "
+        + "tiles stay published until the new tiles are complete.",
     }),
-    does: (job) => post("/hooks/verify", { job: job.verification.job, repair: true }),
-    did: "being verified, and published anew if anything is still wrong",
-    opens: ["Open the verification"],
+    run: (job) => post("/hooks/verify", { job: job.verification.job, repair: true }),
+    outcome: "being verified, and will be republished if faults remain",
+    links: ["View verification"],
   },
-  again: {
-    label: "Ingest again",
-    needs: "submit",
-    takes: (job) => job.hook === "upload" && (job.state === "done" || job.state === "superseded"),
-    asks: (some) => ({ title: `Ingest ${some} again?`, yes: "Ingest again", body: "All tiles are made anew from the source as it is now. Readers see the present ones until the new ones are complete." }),
-    does: (job) => post("/hooks/upload", again(job)),
-    did: "queued again",
+  reingest: {
+    label: "Re-ingest",
+    scope: "submit",
+    appliesTo: (job) => job.hook === "upload" && (job.state === "done" || job.state === "superseded"),
+    ask: (target) => ({
+      title: `Re-ingest ${target}?`,
+      confirm: "Re-ingest",
+      body: "All tiles are created again from the current source. The current tiles stay published until the new tiles "
+        + "are complete.",
+    }),
+    run: (job) => post("/hooks/upload", reingestParameters(job)),
+    outcome: "queued again",
   },
   remove: {
     label: "Remove",
-    needs: "admin",
-    danger: true,
-    takes: (job) => job.hook === "upload" && job.state === "done" && Boolean(job.result),
-    asks: (some) => ({
-      title: `Remove ${some} from its session?`,
-      yes: "Remove",
-      body: "Readers stop seeing it at once; its tiles are deleted half an hour later. The file in S3 stays, and can be submitted again.",
+    scope: "admin",
+    isDanger: true,
+    appliesTo: isPublished,
+    ask: (target, isSingle) => ({
+      title: `Remove ${target} from its session?`,
+      confirm: "Remove",
+      body: isSingle
+        ? "The slide is unpublished immediately. Its tiles are deleted after 30 minutes. The file in S3 is kept and can "
+          + "be submitted again."
+        : "The slides are unpublished immediately. Their tiles are deleted after 30 minutes. The files in S3 are kept "
+          + "and can be submitted again.",
     }),
-    does: (job) => post("/hooks/remove", { session: job.destination.session, views: [job.result.view] }),
-    did: "removed",
+    run: (job) => post("/hooks/remove", { session: job.destination.session, views: [job.result.view] }),
+    outcome: "removed",
   },
 };
 
-function again(job) {
+function reingestParameters(job) {
   const { tile_size, base_only, overwrite, on_bad_tile, associated } = job.options;
-  const options = { base_only, overwrite, on_bad_tile, associated, ...(tile_size ? { tile_size } : {}) };
   const { collection, session, mongo_collection } = job.destination;
-  return { source: `s3://${job.source.bucket}/${job.source.key}`, collection, session, force: true, ...options, ...(mongo_collection ? { mongo_collection } : {}) };
+  return {
+    source: `s3://${job.source.bucket}/${job.source.key}`, collection, session, force: true,
+    base_only, overwrite, on_bad_tile, associated,
+    ...(tile_size ? { tile_size } : {}),
+    ...(mongo_collection ? { mongo_collection } : {}),
+  };
 }
 
-/** Ask, and then do it to all of `jobs` that it can be done to. Returns whether anything was done. What is refused is
- *  told as a sentence for each, and does not keep the others. */
-export async function perform(name, jobs) {
+/** Ask for confirmation and run an action on each job to which it applies. Returns whether any request succeeded. A
+ *  rejected job does not stop the others. */
+export async function performAction(name, jobs) {
   const action = ACTIONS[name];
-  const taken = jobs.filter(action.takes);
-  const [first] = taken;
-  if (!first) return false;
-  const asked = action.asks(taken.length === 1 ? `“${nameOf(first)}”` : count(taken.length, "job"));
-  const choice = asked.choice && h("label", { class: "row" }, h("input", { type: "checkbox" }), asked.choice);
-  const answer = await confirm({
-    title: asked.title,
-    yes: asked.yes,
-    danger: action.danger,
-    read: () => ({ chosen: Boolean(choice?.querySelector("input").checked) }),
-    body: [
-      h("p", null, taken.length === 1 ? asked.body.replace(/^They are/, "It is").replace(", and do only", ", and does only") : asked.body),
-      taken.length > 1 && h("ul", { class: "list" }, taken.slice(0, LISTED).map((job) => h("li", { class: "anywhere" }, nameOf(job))), taken.length > LISTED && h("li", { class: "quiet" }, `and ${count(taken.length - LISTED, "other")}`)),
-      taken.length < jobs.length && h("p", { class: "quiet small" }, `${count(jobs.length - taken.length, "other selected job")} cannot, and will be left as they are.`),
-      choice || null,
-    ],
-  });
-  if (!answer) return false;
-  const refused = [], answers = [];
-  const waiting = [...taken];
-  const work = async () => {
-    for (let job = waiting.shift(); job; job = waiting.shift()) {
+  const targets = jobs.filter(action.appliesTo);
+  if (!targets.length) return false;
+  const confirmation = await confirmFor(action, targets, jobs.length - targets.length);
+  if (!confirmation) return false;
+  const responses = [], failures = [];
+  const queue = [...targets];
+  const runNext = async () => {
+    for (let job = queue.shift(); job; job = queue.shift()) {
       try {
-        answers.push(await action.does(job, answer.chosen));
+        responses.push(await action.run(job, confirmation.isChosen));
       } catch (error) {
-        refused.push([job, problemOf(error)]);
+        failures.push([job, toProblem(error)]);
       }
     }
   };
-  await Promise.all(Array.from({ length: AT_ONCE }, work));
-  tell(action, answers, taken.length === 1 ? nameOf(first) : "", refused);
-  return refused.length < taken.length;
+  await Promise.all(Array.from({ length: PARALLEL_REQUESTS }, runNext));
+  if (responses.length) showOutcome(action, responses, targets.length === 1 ? jobFileName(targets[0]) : "");
+  showFailures(failures);
+  return responses.length > 0;
 }
 
-function tell(action, answers, name, refused) {
-  const done = answers.length;
-  if (done) {
-    const [one, many, path] = action.opens || [];
-    const more = one && (done === 1 ? h("a", { href: jobPage(answers[0]) }, one) : many && h("a", { href: address(path) }, many));
-    const text = name ? `${name} is ${action.did}.` : `${count(done, "job")} ${done === 1 ? "is" : "are"} ${action.did}.`;
-    notice(text, { kind: "ok", key: "done", seconds: more ? 20 : 6, more });
-    say(text);
-  }
-  for (const [job, problem] of refused.slice(0, LISTED)) complain(problem, { title: `${nameOf(job)}:`, key: `refused ${job.id}` });
-  if (refused.length > LISTED) notice(`${count(refused.length - LISTED, "other job was", "other jobs were")} refused as well.`, { kind: "bad", key: "refused" });
-}
-
-/** Retry failed jobs by the code of their error, all of them, page after page. `failed` are those that are seen. */
-export async function redrive(failed, session) {
-  const codes = new Map([["retries_exhausted", 0]]);
-  for (const job of failed) if (job.error) codes.set(job.error.code, (codes.get(job.error.code) || 0) + 1);
-  const boxes = [...codes].map(([code, seen]) => [code, h("input", { type: "checkbox", checked: code === "retries_exhausted" || codes.size === 2 }), seen]);
-  const answer = await confirm({
-    title: session ? "Redrive failed jobs of this session?" : "Redrive all failed jobs?",
-    yes: "Redrive",
-    read: () => boxes.filter(([, box]) => box.checked).map(([code]) => code),
+function confirmFor(action, targets, skipped) {
+  const isSingle = targets.length === 1;
+  const question = action.ask(isSingle ? `“${jobFileName(targets[0])}”` : count(targets.length, "job"), isSingle);
+  const checkbox = h("input", { type: "checkbox" });
+  return confirmAction({
+    ...question,
+    isDanger: action.isDanger,
+    read: () => ({ isChosen: checkbox.checked }),
     body: [
-      h("p", null, "All failed jobs that ended with one of these errors are queued again, also those that are not on this page. They do only what is missing."),
-      h("div", { class: "list" }, boxes.map(([code, box, seen]) => h("label", { class: "row" }, box, h("code", null, code), seen ? h("span", { class: "quiet" }, `${seen} on this page`) : code === "retries_exhausted" && h("span", { class: "quiet" }, "given up after too many tries")))),
+      h("p", null, question.body),
+      !isSingle && h("ul", { class: "list" },
+        targets.slice(0, LISTED_JOBS).map((job) => h("li", { class: "break-anywhere" }, jobFileName(job))),
+        targets.length > LISTED_JOBS && h("li", { class: "muted" }, `and ${number(targets.length - LISTED_JOBS)} more`)),
+      skipped > 0 &&
+        h("p", { class: "muted small" }, `The action does not apply to ${count(skipped, "other selected job")}.`),
+      question.choice && h("label", { class: "row" }, checkbox, question.choice),
     ],
   });
-  if (!answer || !answer.length) return false;
-  let retried = 0, refused = 0, cursor = null;
-  const pending = notice("Redriving …", { key: "redrive" });
+}
+
+function showOutcome(action, responses, name) {
+  const done = responses.length;
+  const [one, several, path] = action.links || [];
+  const link = done === 1
+    ? one && h("a", { href: jobUrl(responses[0]) }, one)
+    : several && h("a", { href: apiUrl(path) }, several);
+  const subject = name ? `${name} is` : `${count(done, "job")} ${done === 1 ? "is" : "are"}`;
+  const text = `${subject} ${action.outcome}.`;
+  showNotice(text, { kind: "success", key: "done", seconds: link ? 20 : 6, details: link || null });
+  announce(text);
+}
+
+function showFailures(failures) {
+  for (const [job, problem] of failures.slice(0, LISTED_JOBS)) {
+    showProblem(problem, { title: `${jobFileName(job)}:`, key: `failure ${job.id}` });
+  }
+  const others = failures.length - LISTED_JOBS;
+  if (others > 0) showNotice(`${count(others, "other request")} failed.`, { kind: "error", key: "failures" });
+}
+
+/** Retry all failed jobs with selected error codes. `visibleJobs` are the failed jobs on the current page. */
+export async function redrive(visibleJobs, session) {
+  const codes = new Map([["retries_exhausted", 0]]);
+  for (const job of visibleJobs) if (job.error) codes.set(job.error.code, (codes.get(job.error.code) || 0) + 1);
+  const boxes = [...codes].map(([code, visible]) => {
+    const checked = code === "retries_exhausted" || codes.size === 2;
+    return { code, visible, input: h("input", { type: "checkbox", checked }) };
+  });
+  const hint = ({ code, visible }) =>
+    visible ? `${visible} on this page` : code === "retries_exhausted" && "retry limit reached";
+  const selected = await confirmAction({
+    title: session ? "Redrive the failed jobs of this session?" : "Redrive all failed jobs?",
+    confirm: "Redrive",
+    read: () => boxes.filter(({ input }) => input.checked).map(({ code }) => code),
+    body: [
+      h("p", null, "Failed jobs with the selected error codes are queued again, including jobs on other pages. They ",
+        "create only the missing tiles."),
+      h("div", { class: "list" }, boxes.map((box) => h("label", { class: "row" },
+        box.input, h("code", null, box.code), hint(box) && h("span", { class: "muted" }, hint(box))))),
+    ],
+  });
+  if (!selected || !selected.length) return false;
+  return redriveAllPages({ codes: selected, ...(session ? { session } : {}) });
+}
+
+async function redriveAllPages(parameters) {
+  let retried = 0, rejected = 0, cursor = null;
+  const pending = showNotice("Redriving…", { key: "redrive" });
   try {
     do {
-      const found = await post("/redrive", { codes: answer, ...(session ? { session } : {}), ...(cursor ? { cursor } : {}) });
-      [retried, refused, cursor] = [retried + found.retried.length, refused + found.refused.length, found.next];
+      const page = await post("/redrive", { ...parameters, ...(cursor ? { cursor } : {}) });
+      [retried, rejected, cursor] = [retried + page.retried.length, rejected + page.refused.length, page.next];
     } while (cursor);
-    const text = `${count(retried, "job")} queued again${refused ? `, ${refused} refused` : ""}.`;
-    notice(text, { kind: refused ? "warn" : "ok", key: "redrive", seconds: 8 });
-    say(text);
+    const text = `${count(retried, "job")} queued again${rejected ? `, ${rejected} rejected` : ""}.`;
+    showNotice(text, { kind: rejected ? "warning" : "success", key: "redrive", seconds: 8 });
+    announce(text);
   } catch (error) {
     pending.remove();
-    complain(error, { title: `After ${count(retried, "job")}:`, key: "redrive" });
+    showProblem(error, { title: `${count(retried, "job")} queued again before an error:`, key: "redrive" });
   }
   return retried > 0;
 }

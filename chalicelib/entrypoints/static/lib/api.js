@@ -1,86 +1,100 @@
-// The service, asked from a page: JSON in and out, problems as errors, and unchanged answers not sent again.
+// Client of the HTTP API: JSON requests, problem details as errors, and conditional requests.
 
-/** Where the service stands: pages lie at different depths, and a stage may come before all of them. */
-export const ROOT = new URL("../..", import.meta.url);
+/** The service's base URL. Pages have paths of different depths, and an API Gateway stage may precede all paths. */
+export const ROOT = new URL("../../", import.meta.url);
 
-/** Return the full address of one of the service's paths, such as `/jobs/1` or a link of its answers. */
-export const address = (path) => new URL(String(path).replace(/^\/+/, ""), ROOT).href;
+/** Return the full URL of a path such as `/jobs/1` or of a link in a response. */
+export const apiUrl = (path) => new URL(String(path).replace(/^\/+/, ""), ROOT).href;
 
-/** An error that the service explained (RFC 9457), or that kept it from answering: `status` is 0 then. */
+/** Return the URL of a page with query parameters. Empty parameters are omitted. */
+export function pageUrl(name, query = {}) {
+  const url = new URL(apiUrl(`/pages/${name}`));
+  for (const [key, value] of Object.entries(query)) if (value) url.searchParams.set(key, value);
+  return url.href;
+}
+
+/** Problem details (RFC 9457) of a response. `status` is 0 if there is no response. */
 export class Problem extends Error {
   constructor(status, { code = "", detail = "", hint = "", errors = [] } = {}, retrySeconds = 0) {
-    super(detail || `The service answered with ${status}.`);
+    super(detail || `The service returned status ${status}.`);
     Object.assign(this, { name: "Problem", status, code, hint, errors, retrySeconds });
   }
 }
 
-/** Return a problem from whatever was thrown. */
-export const problemOf = (error) =>
-  error instanceof Problem ? error : new Problem(0, { code: "page", detail: error.message, hint: "Load the page again." });
+/** Return any thrown value as a problem. */
+export const toProblem = (error) =>
+  error instanceof Problem ? error : new Problem(0, { code: "page", detail: error.message, hint: "Reload the page." });
 
-let signIn = null; // shell.js says how a person signs in
-let entries = 0; // how often somebody has: who was refused for being sent before is sent again without asking
+let requestSignIn = null;
+let signIns = 0;
 
-/** `ask` returns a promise of whether somebody has signed in. */
-export const onUnauthorized = (ask) => (signIn = ask);
+/** Register a function that asks the user to sign in and returns a promise of whether that succeeded. */
+export const onUnauthorized = (ask) => (requestSignIn = ask);
 
-const known = new Map(); // path -> { etag, body }: what was answered last
-const KNOWN = 200;
+const cache = new Map(); // path -> { etag, body } of the last response
+const CACHE_SIZE = 200;
 
-/** Return the JSON at a path. The same object again means: nothing has changed since. */
+/** Return the JSON at a path. An unchanged document is the same object as before. */
 export async function get(path, { signal } = {}) {
-  const old = known.get(path);
-  const answer = await call(path, { signal, headers: old ? { "If-None-Match": old.etag } : {} });
-  if (answer.status === 304) return old.body;
-  const body = await answer.json();
-  const etag = answer.headers.get("etag");
-  known.delete(path);
-  if (etag) known.set(path, { etag, body });
-  if (known.size > KNOWN) known.delete(known.keys().next().value);
+  const cached = cache.get(path);
+  const response = await request(path, { signal, headers: cached ? { "If-None-Match": cached.etag } : {} });
+  if (response.status === 304) return cached.body;
+  const body = await response.json();
+  const etag = response.headers.get("etag");
+  cache.delete(path);
+  if (etag) cache.set(path, { etag, body });
+  if (cache.size > CACHE_SIZE) cache.delete(cache.keys().next().value);
   return body;
 }
 
-/** Send JSON and return the JSON of the answer; null if it has none. */
+/** Send JSON. Returns the JSON of the response, null if its body is empty. */
 export async function post(path, body, { method = "POST", signal } = {}) {
-  const answer = await call(path, {
+  const response = await request(path, {
     method,
     signal,
     headers: { "Content-Type": "application/json" },
     body: body === undefined ? undefined : JSON.stringify(body),
   });
-  const text = await answer.text();
+  const text = await response.text();
   return text ? JSON.parse(text) : null;
 }
 
-/** Return the answer to a request, whatever its kind. Throws a Problem for everything but success and 304. */
-export async function call(path, options = {}, again = true) {
+/** Return the response to a request. Throws a Problem for every status except success and 304. */
+export async function request(path, options = {}, mayRetry = true) {
   const method = options.method || "GET";
   const headers = { ...options.headers };
-  const before = entries;
-  // A form elsewhere cannot set this: who sends a cookie along with it is this page.
+  const signInsBefore = signIns;
+  // A form on another site cannot set this header, so a cookie cannot be misused (CSRF).
   if (method !== "GET" && method !== "HEAD") headers["X-Slidehook"] = "page";
-  let answer;
+  let response;
   try {
-    // Conditions are ours, so that the browser's own cache must not answer in between.
-    answer = await fetch(address(path), { ...options, headers, credentials: "same-origin", cache: "no-store" });
+    // `get` sends its own conditions; the browser's cache must not answer them.
+    response = await fetch(apiUrl(path), { ...options, headers, credentials: "same-origin", cache: "no-store" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem(0, { code: "unreachable", detail: "The service cannot be reached.", hint: "Look whether this machine is connected; the page tries again by itself." });
+    throw new Problem(0, {
+      code: "unreachable",
+      detail: "The service is not reachable.",
+      hint: "Check the network connection. The page retries automatically.",
+    });
   }
-  if (answer.ok || answer.status === 304) return answer;
-  if (answer.status === 401 && again && (entries !== before || (await entered()))) return call(path, options, false);
-  throw new Problem(answer.status, await told(answer), Number(answer.headers.get("retry-after")) || 0);
+  if (response.ok || response.status === 304) return response;
+  if (response.status === 401 && mayRetry) {
+    // Another request may have signed in meanwhile: then the user is not asked again.
+    if (signIns !== signInsBefore || (await signIn())) return request(path, options, false);
+  }
+  throw new Problem(response.status, await readProblem(response), Number(response.headers.get("retry-after")) || 0);
 }
 
-async function entered() {
-  const done = signIn !== null && (await signIn());
-  if (done) entries += 1;
-  return done;
+async function signIn() {
+  const succeeded = requestSignIn !== null && (await requestSignIn());
+  if (succeeded) signIns += 1;
+  return succeeded;
 }
 
-async function told(answer) {
+async function readProblem(response) {
   try {
-    const body = await answer.json();
+    const body = await response.json();
     return body.detail ? body : { detail: body.message || body.error || body.Message };
   } catch {
     return {};

@@ -1,11 +1,13 @@
-// Figures and instants as people read them.
+// Numbers, sizes, durations and dates as text.
 import { h } from "./dom.js";
 
-const whole = new Intl.NumberFormat("en");
+const integer = new Intl.NumberFormat("en");
 
-export const number = (value) => whole.format(Math.round(value));
+export const number = (value) => integer.format(Math.round(value));
 
-export const count = (value, one, many = `${one}s`) => `${number(value)} ${value === 1 ? one : many}`;
+export const count = (value, singular, plural = `${singular}s`) => `${number(value)} ${value === 1 ? singular : plural}`;
+
+export const percent = (part, total) => Math.floor((100 * part) / Math.max(1, total));
 
 export function bytes(value) {
   const units = ["B", "kB", "MB", "GB", "TB"];
@@ -25,31 +27,35 @@ export function seconds(value) {
 }
 
 export function dollars(value) {
-  return value < 0.0001 ? "under $0.0001" : `about $${value.toFixed(value < 1 ? 4 : 2)}`;
+  return value < 0.0001 ? "< $0.0001" : `~ $${value.toFixed(value < 1 ? 4 : 2)}`;
 }
 
-export function ago(text) {
-  const passed = (Date.now() - Date.parse(text)) / 1000;
-  return passed < 5 ? "just now" : `${seconds(passed)} ago`;
+function elapsed(date) {
+  const age = (Date.now() - Date.parse(date)) / 1000;
+  return age < 5 ? "just now" : `${seconds(age)} ago`;
 }
 
-const inFull = (text) => new Date(text).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" });
+const fullDate = (date) => new Date(date).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" });
 
-/** Return how long ago an instant was, with the instant itself, its date and its zone in its title. */
-export const when = (text) => h("time", { datetime: text, title: inFull(text) }, ago(text));
+/** Return the age of a date. The title contains the date with its time zone. */
+export const timeAgo = (date) => h("time", { datetime: date, title: fullDate(date) }, elapsed(date));
 
-export const clock = (text) => h("time", { datetime: text, title: inFull(text) }, new Date(text).toLocaleTimeString());
+/** Return the time of day of a date. The title contains the date with its time zone. */
+export const timeOfDay = (date) =>
+  h("time", { datetime: date, title: fullDate(date) }, new Date(date).toLocaleTimeString());
 
-/** Return a message as a sentence: with a capital letter, unless it begins with a name, and a full stop. */
-export const sentence = (text) => text.replace(/^[a-z]+(?=[ ,])/, (word) => word[0].toUpperCase() + word.slice(1)).replace(/[.]?$/, ".");
+/** Return a message as a sentence: with a full stop, and a capital letter unless it begins with a name. */
+export const sentence = (text) =>
+  text.replace(/^[a-z]+(?=[ ,])/, (word) => word[0].toUpperCase() + word.slice(1)).replace(/[.]?$/, ".");
 
-/** Return short texts in one line, none of which is broken. */
-export const line = (parts) => parts.filter(Boolean).flatMap((part, at) => [at ? " · " : "", h("span", { class: "whole" }, part)]);
+/** Return short texts separated by dots. No line break is inside a text. */
+export const dotSeparated = (parts) =>
+  parts.filter(Boolean).flatMap((part, index) => [index ? " · " : "", h("span", { class: "nowrap" }, part)]);
 
-/** Return a file's name that is never broken inside its extension. */
-export function fileTitle(name) {
+/** Return a file name without a line break inside its extension. */
+export function fileLabel(name) {
   const end = /.{1,4}[.][^.\s]{1,5}$/.exec(name);
-  return end ? [name.slice(0, end.index), h("span", { class: "whole" }, end[0])] : name;
+  return end ? [name.slice(0, end.index), h("span", { class: "nowrap" }, end[0])] : name;
 }
 
 export const fileName = (key) => key.split("/").pop() || key;

@@ -1,73 +1,78 @@
-// Looking again and again: seldom in a hidden tab, less often after errors, not at all while paused.
+// Repeated requests: less often in a hidden tab, after errors and for a slow service; none while paused.
 
 const HIDDEN_MS = 30_000;
 const LONGEST_MS = 60_000;
 
-/** Call `look` at once and then again after as many milliseconds as its promise gives (`every`, if it gives none; null
- *  ends it). `onstate` is told "live", "paused", "trouble" (with the error and the seconds to the next try) or "ended".
- *  A look that is overtaken by `now` is aborted by its `signal`. */
-export function poll(look, { every = 2000, onstate = () => {} } = {}) {
-  let timer = 0, failures = 0, paused = false, ended = false, running = null, due = 0;
+/** Call `load` now, and again after the number of milliseconds that its promise returns (`every` if it returns none;
+ *  null ends the polling). `load` receives a signal that is aborted when `refresh` starts another call. `onState` is
+ *  called with "live", "paused", "offline" (with the error and the seconds until the next attempt) or "ended". */
+export function poll(load, { every = 2000, onState = () => {} } = {}) {
+  let timer = 0, failures = 0, paused = false, ended = false, running = null, dueAt = 0;
 
   async function run() {
     clearTimeout(timer);
     running?.abort();
-    const mine = (running = new AbortController());
-    const asked = performance.now();
+    const controller = (running = new AbortController());
+    const startedAt = performance.now();
     try {
-      const next = await look({ signal: mine.signal });
-      if (mine.signal.aborted) return;
+      const next = await load({ signal: controller.signal });
+      if (controller.signal.aborted) return;
       failures = 0;
       if (next === null) return end();
-      tell("live");
-      // Who answers slowly has much to do: half of the time it is left in peace.
-      plan(Math.max(next ?? every, Math.min(LONGEST_MS, performance.now() - asked)));
+      report("live");
+      // A slow service is busy: requests take at most half of the time.
+      schedule(Math.max(next ?? every, Math.min(LONGEST_MS, performance.now() - startedAt)));
     } catch (error) {
-      if (mine.signal.aborted) return;
+      if (controller.signal.aborted) return;
       failures += 1;
-      const jitter = 0.75 + Math.random() / 2;
-      // Who is not let in is not let in a second later either: until somebody signs in, or asks again.
-      const wait = error.status === 401 ? LONGEST_MS : Math.max((error.retrySeconds || 0) * 1000, Math.min(LONGEST_MS, every * 2 ** failures) * jitter);
-      tell("trouble", error, Math.round(wait / 1000));
-      plan(wait);
+      const wait = retryAfter(error);
+      report("offline", error, Math.round(wait / 1000));
+      schedule(wait);
     } finally {
-      if (running === mine) running = null;
+      if (running === controller) running = null;
     }
   }
 
-  function tell(state, ...rest) {
-    if (!paused) onstate(state, ...rest);
+  function retryAfter(error) {
+    // Without a sign-in the next request fails as well.
+    if (error.status === 401) return LONGEST_MS;
+    const jitter = 0.75 + Math.random() / 2;
+    return Math.max((error.retrySeconds || 0) * 1000, Math.min(LONGEST_MS, every * 2 ** failures) * jitter);
   }
 
-  function plan(wait) {
+  function report(state, ...rest) {
+    if (!paused) onState(state, ...rest);
+  }
+
+  function schedule(wait) {
     clearTimeout(timer);
-    due = Date.now() + wait;
+    dueAt = Date.now() + wait;
     if (!paused && !ended) timer = setTimeout(run, document.hidden ? Math.max(wait, HIDDEN_MS) : wait);
   }
 
   function end() {
     ended = true;
-    document.removeEventListener("visibilitychange", seen);
-    onstate("ended");
+    document.removeEventListener("visibilitychange", onVisibilityChange);
+    onState("ended");
   }
 
-  function seen() {
-    if (!document.hidden && !running) plan(Math.max(0, due - Date.now()));
+  function onVisibilityChange() {
+    if (!document.hidden && !running) schedule(Math.max(0, dueAt - Date.now()));
   }
 
-  document.addEventListener("visibilitychange", seen);
+  document.addEventListener("visibilitychange", onVisibilityChange);
   run();
   return {
-    /** Look now. What was paused stays paused afterwards. */
-    now: () => (ended ? undefined : run()),
+    /** Load now. Paused polling stays paused. */
+    refresh: () => (ended ? undefined : run()),
     pause() {
       paused = true;
       clearTimeout(timer);
-      onstate("paused");
+      onState("paused");
     },
     resume() {
       paused = false;
-      onstate("live");
+      onState("live");
       run();
     },
     stop() {

@@ -1,76 +1,79 @@
-// A local file on its way to S3, in parts that the service has signed addresses for. It goes on after a reload, and
-// after a lost connection, with the parts that are missing.
+// Multipart upload of a local file to presigned S3 URLs. After a reload or a lost connection only missing parts are sent.
 import { Problem, post } from "./api.js";
 
-const AT_ONCE = 3;
-const ADDRESSES = 12; // asked for in one go
-const TRIES = 6;
-const KEPT = "slidehook: unfinished uploads";
-const WINDOW_MS = 8000; // the rate is that of so long
+const PARALLEL_PARTS = 3;
+const URLS_PER_REQUEST = 12;
+const ATTEMPTS = 6;
+const STORAGE_KEY = "slidehook: unfinished uploads";
+const SPEED_WINDOW_MS = 8000;
 const DAY_MS = 86_400_000;
-const MAGIC = ["49492a00", "4d4d002a", "49492b00", "4d4d002b"];
+// S3 deletes unfinished uploads after seven days.
+const EXPIRES_MS = 6 * DAY_MS;
+const TIFF_SIGNATURES = ["49492a00", "4d4d002a", "49492b00", "4d4d002b"];
 
 export const fingerprint = (file) => `${file.name}|${file.size}|${file.lastModified}`;
 
-/** Uploads that were begun here and not completed, the newest first: what is known of each, by fingerprint. */
-export function unfinished() {
-  const found = Object.entries(kept()).filter(([, each]) => Date.now() - each.at < 6 * DAY_MS);
-  return found.sort(([, one], [, other]) => other.at - one.at).map(([mark, each]) => ({ mark, ...each }));
+/** Return the uploads of this browser that are not complete, newest first, each with its fingerprint. */
+export function unfinishedUploads() {
+  const recent = Object.entries(storedUploads()).filter(([, upload]) => Date.now() - upload.at < EXPIRES_MS);
+  return recent.sort(([, one], [, other]) => other.at - one.at).map(([key, upload]) => ({ fingerprint: key, ...upload }));
 }
 
-export async function forget(upload) {
-  keep(upload.mark, null);
+/** Abort an unfinished upload. S3 deletes its parts. */
+export async function abortUpload(upload) {
+  storeUpload(upload.fingerprint, null);
   await post("/uploads/abort", { key: upload.key, upload_id: upload.upload_id });
 }
 
-function kept() {
+function storedUploads() {
   try {
-    return JSON.parse(localStorage.getItem(KEPT)) || {};
+    return JSON.parse(localStorage.getItem(STORAGE_KEY)) || {};
   } catch {
     return {};
   }
 }
 
-function keep(mark, upload) {
-  const all = kept();
-  if (upload) all[mark] = upload;
-  else delete all[mark];
-  localStorage.setItem(KEPT, JSON.stringify(all));
+function storeUpload(key, upload) {
+  const uploads = storedUploads();
+  if (upload) uploads[key] = upload;
+  else delete uploads[key];
+  localStorage.setItem(STORAGE_KEY, JSON.stringify(uploads));
 }
 
-/** Return why a file is no slide, before a byte of it is sent; null if it may be one. */
-export async function whyNot(file) {
-  if (!file.size) return "It is empty.";
+/** Return why a file cannot be a slide, null if it may be one. Nothing is sent. */
+export async function unsupportedReason(file) {
+  if (!file.size) return "The file is empty.";
   const first = new Uint8Array(await file.slice(0, 4).arrayBuffer());
-  const magic = [...first].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  return MAGIC.includes(magic) ? null : "It does not begin like a TIFF. Pyramidal TIFFs are taken: .svs, .tif, .tiff, .ptif.";
+  const signature = [...first].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  if (TIFF_SIGNATURES.includes(signature)) return null;
+  return "The file is not a TIFF. Supported formats: pyramidal TIFF (.svs, .tif, .tiff, .ptif).";
 }
 
-/** One file's transfer. `onchange` is called whenever `sent`, `rate` or `state` (ready, sending, paused, sent) have
- *  changed; `run` ends with the address of the object, or throws. */
+/** The upload of one file. `onChange` is called when `sent`, `speed` or `state` (ready, sending, paused, sent) change.
+ *  `run` returns the S3 URL of the object. */
 export class Transfer {
-  constructor(file, { collection, session, onchange }) {
-    Object.assign(this, { file, collection, session, onchange, state: "ready", resumed: 0 });
-    this.mark = fingerprint(file);
-    this.done = new Set();
-    this.under = new Map(); // part -> bytes that are on their way
+  constructor(file, { collection, session, onChange }) {
+    Object.assign(this, { file, collection, session, onChange, state: "ready", resumedBytes: 0 });
+    this.fingerprint = fingerprint(file);
+    this.doneParts = new Set();
+    this.bytesInFlight = new Map(); // part number -> bytes that were sent of it
     this.requests = new Set();
-    this.seen = [];
+    this.samples = [];
   }
 
   get sent() {
     let bytes = 0;
-    for (const number of this.done) bytes += this.sizeOf(number);
-    for (const part of this.under.values()) bytes += part;
+    for (const number of this.doneParts) bytes += this.sizeOf(number);
+    for (const part of this.bytesInFlight.values()) bytes += part;
     return Math.min(this.file.size, bytes);
   }
 
-  /** Bytes a second lately, and how many seconds are left at that rate; null while that is not known. */
-  get pace() {
-    const [first] = this.seen, last = this.seen.at(-1);
+  /** Return recent bytes per second and the remaining seconds at that speed, null while both are unknown. */
+  get speed() {
+    const [first] = this.samples, last = this.samples.at(-1);
     if (!last || last.at - first.at < 500) return null;
     const rate = ((last.sent - first.sent) / (last.at - first.at)) * 1000;
-    return rate > 0 ? { rate, left: (this.file.size - this.sent) / rate } : null;
+    return rate > 0 ? { bytesPerSecond: rate, remainingSeconds: (this.file.size - this.sent) / rate } : null;
   }
 
   sizeOf(number) {
@@ -78,146 +81,173 @@ export class Transfer {
   }
 
   async run() {
-    this.tell("sending");
-    await this.begin();
-    for (let left = this.missing(); left.length; left = this.missing()) await this.sendAll(left);
+    this.report("sending");
+    await this.start();
+    for (let parts = this.missingParts(); parts.length; parts = this.missingParts()) await this.sendParts(parts);
     const { key, upload_id } = this.upload;
     const { source } = await post("/uploads/complete", { key, upload_id, size_bytes: this.file.size });
-    keep(this.mark, null);
-    this.tell("sent");
+    storeUpload(this.fingerprint, null);
+    this.report("sent");
     return source;
   }
 
-  async begin() {
-    const known = kept()[this.mark];
-    if (known && known.collection === this.collection && known.session === this.session) {
-      try {
-        const { stored } = await post("/uploads/parts", { key: known.key, upload_id: known.upload_id });
-        this.upload = known;
-        for (const part of stored) if (part.size_bytes === this.sizeOf(part.number)) this.done.add(part.number);
-        this.resumed = this.sent;
-        return;
-      } catch (error) {
-        if (error.status !== 404) throw error; // S3 has forgotten it: from the beginning, then
-      }
-    }
+  async start() {
     const { collection, session } = this;
-    const made = await post("/uploads", { file_name: this.file.name, size_bytes: this.file.size, collection, session });
-    this.upload = { ...made, collection, session, name: this.file.name, size: this.file.size, at: Date.now() };
-    keep(this.mark, this.upload);
+    const stored = storedUploads()[this.fingerprint];
+    const isSameSession = stored && stored.collection === collection && stored.session === session;
+    if (isSameSession && (await this.resumeStored(stored))) return;
+    const created = await post("/uploads", { file_name: this.file.name, size_bytes: this.file.size, collection, session });
+    this.upload = { ...created, collection, session, name: this.file.name, size: this.file.size, at: Date.now() };
+    storeUpload(this.fingerprint, this.upload);
   }
 
-  missing() {
-    return Array.from({ length: this.upload.parts }, (_, at) => at + 1).filter((number) => !this.done.has(number));
+  /** Continue a stored upload. Returns false if S3 does not have it any more. */
+  async resumeStored(upload) {
+    try {
+      const { stored } = await post("/uploads/parts", { key: upload.key, upload_id: upload.upload_id });
+      this.upload = upload;
+      for (const part of stored) if (part.size_bytes === this.sizeOf(part.number)) this.doneParts.add(part.number);
+      this.resumedBytes = this.sent;
+      return true;
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      return false;
+    }
   }
 
-  async sendAll(left) {
-    const addresses = new Map();
-    let asking = null;
-    const addressOf = async (number, anew) => {
-      if (anew) addresses.delete(number);
-      while (!addresses.has(number)) {
-        asking ??= this.ask([number, ...left.filter((each) => each !== number && !addresses.has(each))].slice(0, ADDRESSES), addresses).finally(() => (asking = null));
-        await asking;
+  missingParts() {
+    const numbers = Array.from({ length: this.upload.parts }, (_, index) => index + 1);
+    return numbers.filter((number) => !this.doneParts.has(number));
+  }
+
+  async sendParts(numbers) {
+    const urls = new Map();
+    let pending = null;
+    const urlOf = async (number, isRetry) => {
+      if (isRetry) urls.delete(number);
+      while (!urls.has(number)) {
+        const batch = [number, ...numbers.filter((each) => each !== number && !urls.has(each))].slice(0, URLS_PER_REQUEST);
+        pending ??= this.requestUrls(batch, urls).finally(() => (pending = null));
+        await pending;
       }
-      return addresses.get(number);
+      return urls.get(number);
     };
-    const work = async () => {
-      for (let number = left.shift(); number; number = left.shift()) await this.sendPart(number, addressOf);
+    const sendNext = async () => {
+      for (let number = numbers.shift(); number; number = numbers.shift()) await this.sendPart(number, urlOf);
     };
     try {
-      await Promise.all(Array.from({ length: AT_ONCE }, work));
+      await Promise.all(Array.from({ length: PARALLEL_PARTS }, sendNext));
     } catch (error) {
-      left.length = 0;
-      this.stop();
+      numbers.length = 0;
+      this.abortRequests();
       throw error;
     }
   }
 
-  async ask(numbers, addresses) {
-    const found = await post("/uploads/parts", { key: this.upload.key, upload_id: this.upload.upload_id, numbers });
-    for (const { number, url } of found.addresses) addresses.set(number, url);
+  async requestUrls(numbers, urls) {
+    const { key, upload_id } = this.upload;
+    const response = await post("/uploads/parts", { key, upload_id, numbers });
+    for (const { number, url } of response.addresses) urls.set(number, url);
   }
 
-  async sendPart(number, addressOf) {
+  async sendPart(number, urlOf) {
     const start = (number - 1) * this.upload.part_bytes;
-    for (let tries = 1; ; tries += 1) {
-      await this.unpaused();
+    for (let attempt = 1; ; attempt += 1) {
+      await this.untilResumed();
       try {
-        await this.put(await addressOf(number, tries > 1), this.file.slice(start, start + this.sizeOf(number)), number);
-        this.under.delete(number);
-        this.done.add(number);
-        this.tell();
+        await this.put(await urlOf(number, attempt > 1), this.file.slice(start, start + this.sizeOf(number)), number);
+        this.bytesInFlight.delete(number);
+        this.doneParts.add(number);
+        this.report();
         return;
       } catch (error) {
-        this.under.delete(number);
-        if (this.cancelled) throw new DOMException("given up", "AbortError");
+        this.bytesInFlight.delete(number);
+        if (this.cancelled) throw new DOMException("cancelled", "AbortError");
         if (this.state === "paused") {
-          tries -= 1;
+          attempt -= 1;
           continue;
         }
+        // 403: the URL has expired.
         if (error instanceof Problem && error.status && error.status < 500 && error.status !== 403) throw error;
-        if (tries >= TRIES) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 500 * 2 ** tries * (0.75 + Math.random() / 2)));
+        if (attempt >= ATTEMPTS) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 500 * 2 ** attempt * (0.75 + Math.random() / 2)));
       }
     }
   }
 
-  /** Send a part to S3. Only this tells how much of a body has left. */
+  /** Send a part to S3. `fetch` does not report how much of a body is sent. */
   put(url, body, number) {
     return new Promise((resolve, reject) => {
       const request = new XMLHttpRequest();
       this.requests.add(request);
-      const end = (act) => () => {
+      const finish = (action) => () => {
         this.requests.delete(request);
-        act();
+        action();
       };
-      const unreachable = () => reject(new Problem(0, { code: "unreachable", detail: "The bucket cannot be reached.", hint: "Is this page's origin among those that the bucket takes slides from (PageOrigins)? The parts that arrived are kept." }));
+      const fail = () => reject(unreachableBucket());
       request.upload.onprogress = (event) => {
-        this.under.set(number, event.loaded);
-        this.tell();
+        this.bytesInFlight.set(number, event.loaded);
+        this.report();
       };
-      request.onload = end(() => (request.status < 300 ? resolve() : reject(new Problem(request.status, { code: "part_refused", detail: `S3 answered with ${request.status} to part ${number}.`, hint: "Try again: the parts that arrived are kept." }))));
-      request.onerror = request.ontimeout = end(unreachable);
-      request.onabort = end(() => reject(new DOMException("paused", "AbortError")));
+      request.onload = finish(() => (request.status < 300 ? resolve() : reject(rejectedPart(number, request.status))));
+      request.onerror = request.ontimeout = finish(fail);
+      request.onabort = finish(() => reject(new DOMException("paused", "AbortError")));
       request.open("PUT", url);
       request.send(body);
     });
   }
 
   pause() {
-    this.tell("paused");
-    this.stop();
+    this.report("paused");
+    this.abortRequests();
   }
 
   resume() {
-    this.tell("sending");
-    this.wake?.();
+    this.report("sending");
+    this.continueSending?.();
   }
 
-  /** Stop for good, and let S3 forget what has arrived. */
+  /** Stop, and delete the stored parts from S3. */
   async cancel() {
     this.cancelled = true;
-    this.stop();
-    this.wake?.();
-    if (this.upload && this.state !== "sent") await forget({ ...this.upload, mark: this.mark });
+    this.abortRequests();
+    this.continueSending?.();
+    if (this.upload && this.state !== "sent") await abortUpload({ ...this.upload, fingerprint: this.fingerprint });
   }
 
-  stop() {
+  abortRequests() {
     for (const request of [...this.requests]) request.abort();
   }
 
-  unpaused() {
+  untilResumed() {
     if (this.state !== "paused") return Promise.resolve();
-    this.waiting ??= new Promise((resolve) => (this.wake = resolve)).finally(() => ([this.waiting, this.wake] = [null, null]));
-    return this.waiting;
+    this.resumed ??= new Promise((resolve) => (this.continueSending = resolve)).finally(() => {
+      [this.resumed, this.continueSending] = [null, null];
+    });
+    return this.resumed;
   }
 
-  tell(state) {
+  report(state) {
     if (state) this.state = state;
     const at = Date.now();
-    if (state === "sending") this.seen = [];
-    if (this.upload) this.seen = [...this.seen.filter((each) => at - each.at < WINDOW_MS), { at, sent: this.sent }];
-    this.onchange();
+    if (state === "sending") this.samples = [];
+    if (this.upload) {
+      this.samples = [...this.samples.filter((sample) => at - sample.at < SPEED_WINDOW_MS), { at, sent: this.sent }];
+    }
+    this.onChange();
   }
 }
+
+const unreachableBucket = () =>
+  new Problem(0, {
+    code: "unreachable",
+    detail: "The bucket is not reachable.",
+    hint: "Check that the bucket allows uploads from this page's origin (PageOrigins). Uploaded parts are kept.",
+  });
+
+const rejectedPart = (number, status) =>
+  new Problem(status, {
+    code: "part_refused",
+    detail: `S3 returned status ${status} for part ${number}.`,
+    hint: "Try again. Uploaded parts are kept.",
+  });

@@ -1,95 +1,127 @@
-// All collections with their sessions, and a glance at the newest slides of each.
-import { get } from "../lib/api.js";
-import { h, s, show } from "../lib/dom.js";
+// All collections with their sessions, and thumbnails of the newest slides of each session.
+import { get, pageUrl } from "../lib/api.js";
+import { h, render, s } from "../lib/dom.js";
 import { count } from "../lib/format.js";
 import { poll } from "../lib/poll.js";
-import { complain, pageAddress, shell } from "../components/shell.js";
-import { thumbnail } from "../components/thumb.js";
+import { slideId } from "../lib/slides.js";
+import { showProblem } from "../components/notices.js";
+import { connectionStatus, drawShell } from "../components/shell.js";
+import { thumbnail } from "../components/thumbnail.js";
 
-const GLANCE = 5;
+const THUMBNAILS = 5;
+const POLL_MS = 10_000;
+const PRELOAD_MARGIN = "200px";
+const SLIDE_PATH =
+  "M6 14h36a2 2 0 0 1 2 2v16a2 2 0 0 1-2 2H6a2 2 0 0 1-2-2V16a2 2 0 0 1 2-2zm2 4v12h7V18zm24 1a5 5 0 0 0 0 10 5 5 0 0 0 0-10z";
 const main = document.getElementById("main");
-const live = h("span", { class: "live" }, "live");
-shell("slides").append(live);
+const connection = connectionStatus();
+drawShell("slides").append(connection.element);
 const list = h("div", { class: "collections" });
-const find = h("input", { type: "search", placeholder: "Find a session", "aria-label": "Find a session", value: new URLSearchParams(location.search).get("find") || "", oninput: draw });
-show(main, main.querySelector(".notices"), h("div", { class: "head" }, h("h1", null, "Slides"), find), list);
-show(list, [1, 2].map(() => h("section", { class: "card", "aria-hidden": "true" }, h("p", { class: "ghost" }, "Loading"), h("div", { class: "glance" }, [1, 2, 3].map(() => h("span", { class: "ghost thumb" }))))));
+const search = h("input", {
+  type: "search", placeholder: "Find sessions", "aria-label": "Find sessions", oninput: draw,
+  value: new URLSearchParams(location.search).get("find") || "",
+});
+render(main, main.querySelector(".notices"), h("div", { class: "head" }, h("h1", null, "Slides"), search), list);
+render(list, [1, 2].map(() => h("section", { class: "card", "aria-hidden": "true" },
+  h("p", { class: "skeleton" }, "Loading"),
+  h("div", { class: "thumbnails" }, [1, 2, 3].map(() => h("span", { class: "skeleton thumbnail" }))))));
 
 let collections = null;
+const thumbnails = new Map(); // session id -> links to its newest slides
+
+// Thumbnails are loaded when their session is scrolled into view.
+const observer = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) if (isIntersecting) loadThumbnails(target);
+}, { rootMargin: PRELOAD_MARGIN });
 
 poll(async ({ signal }) => {
   collections = (await get("/collections", { signal })).collections;
   draw();
 }, {
-  every: 10_000,
-  onstate(state, error) {
-    live.className = `live ${state}`;
-    live.textContent = state === "trouble" ? "not reached" : "live";
+  every: POLL_MS,
+  onState(state, error, seconds) {
+    connection.update(state, error, seconds);
     if (error && !collections) {
-      complain(error, { key: "collections" });
-      show(list);
+      showProblem(error, { key: "collections" });
+      render(list);
     }
   },
 });
 
 function draw() {
   if (!collections) return;
-  const wanted = find.value.trim().toLowerCase();
-  const here = new URL(location.href);
-  if (wanted) here.searchParams.set("find", find.value.trim());
-  else here.searchParams.delete("find");
-  if (here.href !== location.href) history.replaceState(null, "", here);
-  const shown = collections
-    .map((each) => ({ ...each, sessions: each.sessions.filter((session) => !wanted || `${each.label} ${session.label}`.toLowerCase().includes(wanted)) }))
-    .filter((each) => !wanted || each.sessions.length);
-  show(list, shown.length ? shown.map(collection) : nothing(wanted));
-  for (const each of list.querySelectorAll("[data-session]")) watcher.observe(each);
+  const text = search.value.trim();
+  writeUrl(text);
+  const shown = text ? matching(text.toLowerCase()) : collections;
+  render(list, shown.length ? shown.map(collectionCard) : emptyState(text));
+  for (const each of list.querySelectorAll("[data-session]")) observer.observe(each);
 }
 
-function nothing(wanted) {
-  if (wanted) return h("div", { class: "card blank" }, h("p", null, `No session is called “${find.value.trim()}”.`), h("p", null, h("button", { type: "button", onclick: () => { find.value = ""; draw(); find.focus(); } }, "Show all")));
-  return h("div", { class: "card blank" }, plate(), h("h2", null, "No collection yet"), h("p", null, "Collections and sessions are created in SlideAtlas. ", h("code", null, "make run"), " creates one of each on this machine."));
+function writeUrl(text) {
+  const url = new URL(location.href);
+  if (text) url.searchParams.set("find", text);
+  else url.searchParams.delete("find");
+  if (url.href !== location.href) history.replaceState(null, "", url);
 }
 
-const collection = (each) =>
-  h("section", { class: "card", "data-key": each.id, "aria-labelledby": `c-${each.id}` },
+/** Return the collections with those sessions whose label, or the collection's label, contains a text. */
+function matching(text) {
+  const isMatch = (collection, session) => `${collection.label} ${session.label}`.toLowerCase().includes(text);
+  const filtered = collections.map((collection) =>
+    ({ ...collection, sessions: collection.sessions.filter((session) => isMatch(collection, session)) }));
+  return filtered.filter((collection) => collection.sessions.length);
+}
+
+function emptyState(text) {
+  const clear = () => {
+    search.value = "";
+    draw();
+    search.focus();
+  };
+  if (text) {
+    return h("div", { class: "card empty-state" },
+      h("p", null, `No sessions match “${text}”.`),
+      h("p", null, h("button", { type: "button", onclick: clear }, "Clear search")));
+  }
+  return h("div", { class: "card empty-state" },
+    s("svg", { viewBox: "0 0 48 48", "aria-hidden": "true" }, s("path", { fill: "currentColor", d: SLIDE_PATH })),
+    h("h2", null, "No collections"),
+    h("p", null, "Create collections and sessions in SlideAtlas. ", h("code", null, "make run"),
+      " creates one of each on this machine."));
+}
+
+const collectionCard = (collection) =>
+  h("section", { class: "card", "data-key": collection.id, "aria-labelledby": `c-${collection.id}` },
     h("div", { class: "head" },
-      h("h2", { id: `c-${each.id}`, class: "anywhere" }, each.label || "A collection without a name"),
-      h("span", { class: "quiet small" }, each.sessions.length ? count(each.sessions.length, "session") : ""),
+      h("h2", { id: `c-${collection.id}`, class: "break-anywhere" }, collection.label || "Unnamed collection"),
+      h("span", { class: "muted small" }, collection.sessions.length ? count(collection.sessions.length, "session") : ""),
     ),
-    each.sessions.length
-      ? h("ul", { class: "sessions" }, each.sessions.map(session))
-      : h("p", { class: "quiet" }, "No session yet. The command line creates one for each folder that it uploads."),
+    collection.sessions.length
+      ? h("ul", { class: "sessions" }, collection.sessions.map(sessionItem))
+      : h("p", { class: "muted" }, "No sessions. The command line creates a session for each uploaded folder."),
   );
 
-const session = (each) =>
-  h("li", { "data-key": each.id },
-    h("a", { href: pageAddress("session", { id: each.id }) },
-      h("span", { class: "name anywhere" }, each.label || "A session without a name"),
-      h("span", { class: "quiet small" }, each.views ? count(each.views, "slide") : "No slide yet"),
+const sessionItem = (session) =>
+  h("li", { "data-key": session.id },
+    h("a", { href: pageUrl("session", { id: session.id }) },
+      h("span", { class: "name break-anywhere" }, session.label || "Unnamed session"),
+      h("span", { class: "muted small" }, session.views ? count(session.views, "slide") : "No slides"),
     ),
-    h("div", { class: "glance", "data-session": each.views ? each.id : null, "data-views": each.views }, glances.get(each.id) || []),
+    h("div", { class: "thumbnails", "data-session": session.views ? session.id : null, "data-views": session.views },
+      thumbnails.get(session.id) || []),
   );
 
-// What nobody scrolls to is not asked for.
-const glances = new Map();
-const watcher = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) if (isIntersecting) look(target);
-}, { rootMargin: "200px" });
-
-async function look(place) {
-  const { session: id, views } = place.dataset;
-  if (place.dataset.looked === views) return;
-  place.dataset.looked = views;
+async function loadThumbnails(element) {
+  const { session, views } = element.dataset;
+  if (element.dataset.loadedViews === views) return;
+  element.dataset.loadedViews = views;
   try {
-    const { slides } = await get(`/sessions/${id}/slides?limit=${GLANCE}`);
-    glances.set(id, slides.map((each) =>
-      h("a", { href: pageAddress("viewer", { slide: each.job || `${each.image_store}-${each.image}` }), title: each.title, "data-key": each.view },
-        thumbnail(each, { class: "thumb", label: `Open ${each.title}` }))));
-    show(place, glances.get(id));
+    const { slides } = await get(`/sessions/${session}/slides?limit=${THUMBNAILS}`);
+    thumbnails.set(session, slides.map((slide) =>
+      h("a", { href: pageUrl("viewer", { slide: slideId(slide) }), title: slide.title, "data-key": slide.view },
+        thumbnail(slide, { class: "thumbnail", label: `Open ${slide.title}` }))));
+    render(element, thumbnails.get(session));
   } catch {
-    delete place.dataset.looked; // its number of slides stands there anyway
+    delete element.dataset.loadedViews; // the number of slides is visible without thumbnails
   }
 }
-
-const plate = () => s("svg", { viewBox: "0 0 48 48", "aria-hidden": "true" }, s("path", { fill: "currentColor", d: "M6 14h36a2 2 0 0 1 2 2v16a2 2 0 0 1-2 2H6a2 2 0 0 1-2-2V16a2 2 0 0 1 2-2zm2 4v12h7V18zm24 1a5 5 0 0 0 0 10 5 5 0 0 0 0-10z" }));

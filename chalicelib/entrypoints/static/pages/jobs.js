@@ -1,148 +1,130 @@
-// The list of jobs. Filters and place stand in the address, so that it can be kept and handed on.
-import { ACTIONS, perform, redrive } from "../components/actions.js";
-import { get } from "../lib/api.js";
-import { h, s, show } from "../lib/dom.js";
-import { count, fileTitle, number, sentence, when } from "../lib/format.js";
-import { STATES, faultsOf, isLive, jobPage, nameOf, pictureOf, progressOf, stateOf, titleOf, troubleOf, viewerPage } from "../components/job-parts.js";
-import { askForToken, barred, onWho, pageAddress, say, shell } from "../components/shell.js";
+// The job list. The URL contains the filters, so that a list can be shared as a link.
+import { get, pageUrl } from "../lib/api.js";
+import { h, render } from "../lib/dom.js";
+import { count, sentence } from "../lib/format.js";
+import { FILTERS, filtersOfUrl, listPath, urlWithFilters } from "../lib/job-query.js";
 import { poll } from "../lib/poll.js";
+import { askForToken, onAccountChange, requireScope } from "../components/account.js";
+import { ACTIONS, performAction, redrive } from "../components/actions.js";
+import { pyramidIcon } from "../components/icons.js";
+import { createFilterForm, createStateTabs, onPlainClick } from "../components/job-filters.js";
+import { isActive, jobFileName } from "../components/job-parts.js";
+import { jobRow, skeletonRows } from "../components/job-row.js";
+import { announce } from "../components/notices.js";
+import { connectionStatus, drawShell } from "../components/shell.js";
 
-const PAGE = 50;
-const HOOKS = ["upload", "verify"];
-const SINCE = { "1h": ["Last hour", 3600], "24h": ["Last 24 hours", 86_400], "7d": ["Last 7 days", 604_800], "30d": ["Last 30 days", 2_592_000] };
-const KEYS = ["state", "session", "collection", "hook", "text", "since", "from", "to", "cursor"];
-const BULK = ["retry", "cancel", "verify", "remove"];
+const ACTIVE_MS = 1500, IDLE_MS = 5000, COUNTS_MS = 5000;
+const BULK_ACTIONS = ["retry", "cancel", "verify", "remove"];
+const SKELETON_ROWS = 6;
 
 const main = document.getElementById("main");
-const side = shell("jobs");
-const live = h("span", { class: "live" }, "live");
-const pause = h("button", { type: "button", "aria-pressed": "false", onclick: togglePause }, "Pause");
-const states = h("nav", { class: "states", "aria-label": "States" });
-const filters = h("form", { class: "filters", role: "search", "aria-label": "Filters", onsubmit: (event) => event.preventDefault() });
-const list = h("div", { class: "jobs", role: "list", "aria-label": "Jobs", "aria-busy": "true", onkeydown: walk });
-const foot = h("nav", { class: "foot", "aria-label": "Pages of the list" });
-const folds = matchMedia("(max-width: 44rem)");
-const fold = h("details", { class: "fold", open: !folds.matches }, h("summary", null, "Filters"), filters);
-folds.addEventListener("change", () => (fold.open = !folds.matches));
-const bulk = h("div", { class: "bulk", role: "region", "aria-label": "Selected jobs", hidden: true });
-const top = h("div", { class: "top" });
+const connection = connectionStatus();
+const pauseButton = h("button", { type: "button", "aria-pressed": "false", onclick: togglePause }, "Pause");
+const stateTabs = createStateTabs(changeFilters);
+const filterForm = createFilterForm(changeFilters);
+const listHeader = h("div", { class: "list-header" });
+const list = h("div", { class: "jobs", role: "list", "aria-label": "Jobs", "aria-busy": "true", onkeydown: onListKey });
+const pagination = h("nav", { class: "pagination", "aria-label": "Pagination" });
+const bulkBar = h("div", { class: "bulk-actions", role: "region", "aria-label": "Selected jobs", hidden: true });
 
-side.append(live);
-show(main, main.querySelector(".notices"),
-  h("div", { class: "head" }, h("h1", null, "Jobs"), h("div", { class: "row" }, pause, h("a", { class: "button main", href: pageAddress("submit") }, "Submit a slide"))),
-  states, fold, top, list, foot, bulk);
+drawShell("jobs").append(connection.element);
+render(main, main.querySelector(".notices"),
+  h("div", { class: "head" },
+    h("h1", null, "Jobs"),
+    h("div", { class: "row" },
+      pauseButton, h("a", { class: "button primary", href: pageUrl("submit") }, "Submit a slide"))),
+  stateTabs.element, filterForm.element, listHeader, list, pagination, bulkBar);
 
-let wanted = fromAddress();
-let jobs = []; // as shown, in their order
-let next = null;
+let filters = filtersOfUrl();
+let jobs = []; // in the order in which they are shown
+let nextCursor = null;
 let counts = null;
 let collections = [];
-let loaded = false;
+let isLoaded = false;
 let problem = null;
-let before = new Map(); // id -> state at the last look
+let previousStates = new Map(); // job id -> state in the last response
 const selected = new Set();
 
-ghosts();
+drawSkeleton();
 drawFilters();
 loadCollections();
-const looking = poll(look, { every: 2000, onstate });
-const counting = poll(countAll, { every: 5000 });
+const listPoll = poll(loadJobs, { every: 2000, onState });
+const countPoll = poll(loadCounts, { every: COUNTS_MS });
 
-onWho((entered) => {
-  drawBulk();
-  if (!entered) return void draw();
+onAccountChange((isSignIn) => {
+  drawBulkBar();
+  if (!isSignIn) return void draw();
   loadCollections();
-  for (const each of [looking, counting]) each.now();
+  for (const each of [listPoll, countPoll]) each.refresh();
 });
 
 addEventListener("popstate", () => {
-  wanted = fromAddress();
+  filters = filtersOfUrl();
   drawFilters();
-  anew();
+  reload();
 });
 
-// -- asking ----------------------------------------------------------------------------------------------------------
+// -- loading -----------------------------------------------------------------------------------------------------------
 
-function fromAddress() {
-  const query = new URLSearchParams(location.search);
-  return Object.fromEntries(KEYS.map((key) => [key, query.get(key) || ""]));
+function changeFilters(changes, { replace = false } = {}) {
+  history[replace ? "replaceState" : "pushState"](null, "", urlWithFilters(filters, changes));
+  filters = filtersOfUrl();
+  reload();
+  drawFilters();
 }
 
-function addressOf(changes) {
-  const asked = { ...wanted, cursor: "", ...changes };
-  const query = new URLSearchParams(KEYS.filter((key) => asked[key]).map((key) => [key, asked[key]]));
-  return `${location.pathname}${query.size ? `?${query}` : ""}`;
-}
-
-function want(changes, { replace = false } = {}) {
-  history[replace ? "replaceState" : "pushState"](null, "", addressOf(changes));
-  wanted = fromAddress();
-  anew();
-}
-
-function anew() {
+function reload() {
   selected.clear();
-  loaded = false;
+  isLoaded = false;
   jobs = [];
-  before = new Map();
-  ghosts();
-  drawStates();
-  drawBulk();
-  looking.now();
+  previousStates = new Map();
+  drawSkeleton();
+  stateTabs.update(filters, counts);
+  drawBulkBar();
+  listPoll.refresh();
 }
 
-/** The path that the filters ask for. Instants are rounded, so that the same path is asked for again. */
-function path() {
-  const query = new URLSearchParams({ limit: PAGE });
-  for (const state of wanted.state.split(" ").filter(Boolean)) query.append("state", state);
-  for (const key of ["session", "collection", "hook", "text", "cursor"]) if (wanted[key]) query.set(key, wanted[key]);
-  const instant = (milliseconds) => new Date(milliseconds).toISOString().replace(".000Z", "Z");
-  if (SINCE[wanted.since]) query.set("submitted_after", instant(Math.floor(Date.now() / 60_000) * 60_000 - SINCE[wanted.since][1] * 1000));
-  if (Date.parse(wanted.from)) query.set("submitted_after", instant(new Date(`${wanted.from}T00:00`).getTime()));
-  if (Date.parse(wanted.to)) query.set("submitted_before", instant(new Date(`${wanted.to}T00:00`).getTime() + 86_400_000));
-  return `/jobs?${query}`;
-}
-
-async function look({ signal }) {
-  const found = await get(path(), { signal });
-  const first = !loaded;
-  loaded = true;
+async function loadJobs({ signal }) {
+  const page = await get(listPath(filters), { signal });
+  const isFirst = !isLoaded;
+  isLoaded = true;
   problem = null;
-  next = found.next;
-  jobs = steady(found.jobs);
-  if (!first) announce(found.jobs);
-  before = new Map(jobs.map((job) => [job.id, job.state]));
-  for (const id of [...selected]) if (!before.has(id)) selected.delete(id);
+  nextCursor = page.next;
+  jobs = stableOrder(page.jobs);
+  if (!isFirst) announceEnded(page.jobs);
+  previousStates = new Map(jobs.map((job) => [job.id, job.state]));
+  for (const id of [...selected]) if (!previousStates.has(id)) selected.delete(id);
   draw();
-  return jobs.some(isLive) ? 1500 : 5000;
+  return jobs.some(isActive) ? ACTIVE_MS : IDLE_MS;
 }
 
-/** Rows that somebody points at, or has selected, do not move away under the pointer: they keep their places, and what
- *  is new stands above them. */
-function steady(found) {
-  const held = selected.size || list.matches(":hover") || list.contains(document.activeElement);
-  if (!held || !jobs.length) return found;
-  const by = new Map(found.map((job) => [job.id, job]));
-  const kept = jobs.filter((job) => by.has(job.id)).map((job) => by.get(job.id));
-  return [...found.filter((job) => !before.has(job.id)), ...kept];
+/** While the user points at a row, focuses one or has selected some, rows keep their order and new jobs are added at
+ *  the top: a row must not move away from the pointer. */
+function stableOrder(loaded) {
+  const isInUse = selected.size || list.matches(":hover") || list.contains(document.activeElement);
+  if (!isInUse || !jobs.length) return loaded;
+  const byId = new Map(loaded.map((job) => [job.id, job]));
+  const kept = jobs.filter((job) => byId.has(job.id)).map((job) => byId.get(job.id));
+  return [...loaded.filter((job) => !previousStates.has(job.id)), ...kept];
 }
 
-function announce(found) {
-  const ended = found.filter((job) => before.has(job.id) && before.get(job.id) !== job.state && !isLive(job));
-  if (ended.length === 1) say(`${nameOf(ended[0])} is ${ended[0].state}`);
-  else if (ended.length) say(`${ended.length} jobs have ended`);
+function announceEnded(loaded) {
+  const hasEnded = (job) => previousStates.has(job.id) && previousStates.get(job.id) !== job.state && !isActive(job);
+  const ended = loaded.filter(hasEnded);
+  if (ended.length === 1) announce(`${jobFileName(ended[0])} is ${ended[0].state}`);
+  else if (ended.length) announce(`${ended.length} jobs have ended`);
 }
 
-async function countAll({ signal }) {
+async function loadCounts({ signal }) {
   try {
     counts = (await get("/jobs/counts", { signal })).counts;
   } catch (error) {
     if (error.status !== 404 && error.status !== 405) throw error;
-    counts = null; // this service does not count
-    drawStates();
+    counts = null; // this service does not count jobs
+    stateTabs.update(filters, counts);
     return null;
   }
-  drawStates();
+  stateTabs.update(filters, counts);
 }
 
 async function loadCollections() {
@@ -151,205 +133,161 @@ async function loadCollections() {
     drawFilters();
     draw();
   } catch {
-    // The filters do without: ids in the address still count.
+    // Without labels the filters show ids.
   }
 }
 
-function onstate(state, error, seconds) {
-  live.className = `live ${state}`;
-  if (state === "trouble") {
-    problem = error;
-    live.textContent = error.status === 401 ? "signed out" : `trying again in ${seconds} s`;
-    if (!loaded) draw();
-  } else live.textContent = state === "paused" ? "paused" : "live";
+function onState(state, error, seconds) {
+  connection.update(state, error, seconds);
+  if (state !== "offline") return;
+  problem = error;
+  if (!isLoaded) draw();
 }
 
 function togglePause() {
-  const paused = !looking.paused;
-  for (const each of [looking, counting]) paused ? each.pause() : each.resume();
-  pause.textContent = paused ? "Resume" : "Pause";
-  pause.setAttribute("aria-pressed", String(paused));
-  say(paused ? "The list stands still" : "The list is live");
+  const isPaused = !listPoll.paused;
+  for (const each of [listPoll, countPoll]) isPaused ? each.pause() : each.resume();
+  pauseButton.textContent = isPaused ? "Resume" : "Pause";
+  pauseButton.setAttribute("aria-pressed", String(isPaused));
+  announce(isPaused ? "Updates are paused" : "Updates are resumed");
 }
 
-// -- drawing ---------------------------------------------------------------------------------------------------------
+// -- drawing -----------------------------------------------------------------------------------------------------------
 
-function ghosts() {
+function drawFilters() {
+  filterForm.update(filters, collections);
+}
+
+function drawSkeleton() {
   list.setAttribute("aria-busy", "true");
-  top.replaceChildren();
-  show(foot);
-  show(list, Array.from({ length: 6 }, (_, at) => h("div", { class: "job", "data-key": `ghost ${at}`, "aria-hidden": "true" },
-    h("span", { class: "ghost box" }), h("span", { class: "ghost picture" }),
-    h("div", { class: "what" }, h("span", { class: "ghost" }, "\u00a0"), h("span", { class: "ghost small" }, "\u00a0")),
-    h("span", { class: "ghost state" }, "\u00a0"), h("span", { class: "ghost progress" }, "\u00a0"), h("span"))));
+  listHeader.replaceChildren();
+  render(pagination);
+  render(list, skeletonRows(SKELETON_ROWS));
 }
 
 function draw() {
-  drawStates();
-  if (problem && !loaded) {
-    list.setAttribute("aria-busy", "false");
-    const signedOut = problem.status === 401;
-    show(list, h("div", { class: "card blank", "data-key": "problem", role: "alert" },
-      h("h2", null, signedOut ? "Sign in to see the jobs" : "The jobs cannot be shown"),
-      h("p", null, signedOut ? "Reading needs a token of this service." : `${sentence(problem.message)} ${problem.hint}`),
-      h("button", { type: "button", class: "main", onclick: async () => (!signedOut || (await askForToken())) && looking.now() }, signedOut ? "Sign in" : "Try again now")));
-    return;
-  }
-  if (!loaded) return;
+  stateTabs.update(filters, counts);
+  if (!isLoaded && !problem) return;
   list.setAttribute("aria-busy", "false");
-  show(top, jobs.length ? h("label", { class: "row small quiet" }, h("input", { type: "checkbox", class: "all", onchange: (event) => selectAll(event.target.checked) }), "Select all on this page") : null,
-    jobs.length ? h("p", { class: "small quiet number" }, shownAs()) : null);
-  show(list, jobs.length ? jobs.map(row) : nothing());
-  show(foot,
-    wanted.cursor && h("a", { class: "button", href: addressOf({}), onclick: follow(() => want({})) }, "\u2190 Newest"),
-    next && h("a", { class: "button", href: addressOf({ cursor: next }), rel: "next", onclick: follow(() => { want({ cursor: next }); main.focus(); scrollTo(0, 0); }) }, "Older \u2192"));
-  drawBulk();
+  if (!isLoaded) return render(list, problemCard());
+  render(listHeader, jobs.length > 0 && listSummary());
+  render(list, jobs.length ? jobs.map(row) : emptyState());
+  drawPagination();
+  drawBulkBar();
 }
 
-const shownAs = () => `${count(jobs.length, "job")}${next || wanted.cursor ? " on this page" : ""}, recently changed first`;
-
-const follow = (act) => (event) => {
-  if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
-  event.preventDefault();
-  act();
-};
-
-function row(job) {
-  const name = titleOf(job);
-  return h("div", { class: "job", role: "listitem", "data-key": job.id },
-    h("input", { type: "checkbox", checked: selected.has(job.id), "aria-label": `Select ${name}`, onchange: (event) => select(job.id, event.target.checked) }),
-    h("a", { class: "face", href: job.result ? viewerPage(job) : jobPage(job), tabindex: "-1", "aria-hidden": "true" }, pictureOf(job)),
-    h("div", { class: "what" },
-      h("a", { class: "name anywhere", href: jobPage(job) }, fileTitle(nameOf(job))),
-      h("p", { class: "small quiet" }, job.hook !== "upload" && h("span", { class: "tag" }, job.hook), placeOf(job), job.attempt > 1 && ` · attempt ${job.attempt}`, job.bad_tiles.count > 0 && h("span", { class: "flaw" }, ` · ${count(job.bad_tiles.count, "damaged tile")}`), verdictOf(job)),
-    ),
-    h("div", { class: "how" }, stateOf(job), h("p", { class: "small quiet" }, when(job.ended_at || job.updated_at))),
-    progressOf(job),
-    h("div", { class: "do" }, ["cancel", "retry"].filter((each) => ACTIONS[each].takes(job)).map((each) => h("button", { type: "button", class: "plain", "aria-label": `${ACTIONS[each].label} ${name}`, ...barred(ACTIONS[each].needs), onclick: () => act(each, [job]) }, ACTIONS[each].label)),
-      job.result && job.hook === "upload" && h("a", { class: "button plain", href: viewerPage(job), "aria-label": `View ${nameOf(job)}` }, "View")),
-    troubleOf(job),
-  );
+function listSummary() {
+  const isPage = nextCursor || filters.cursor;
+  return [
+    h("label", { class: "row small muted" },
+      h("input", { type: "checkbox", class: "select-all", onchange: (event) => selectAll(event.target.checked) }),
+      "Select all on this page"),
+    h("p", { class: "small muted number" },
+      `${count(jobs.length, "job")}${isPage ? " on this page" : ""}, last updated first`),
+  ];
 }
 
-function verdictOf(job) {
-  const faults = faultsOf(job);
-  if (faults === null) return null;
-  return faults ? h("span", { class: "warned" }, ` · ${count(faults, "fault")} found`) : h("span", { class: "sound" }, " · intact");
+function drawPagination() {
+  const showFirst = () => changeFilters({});
+  const showNext = () => {
+    changeFilters({ cursor: nextCursor });
+    main.focus();
+    scrollTo(0, 0);
+  };
+  const link = (label, changes, action, rel = null) =>
+    h("a", { class: "button", href: urlWithFilters(filters, changes), rel, onclick: onPlainClick(action) }, label);
+  render(pagination,
+    filters.cursor && link("\u2190 Newest", {}, showFirst),
+    nextCursor && link("Older \u2192", { cursor: nextCursor }, showNext, "next"));
 }
 
-function placeOf(job) {
-  for (const collection of collections) {
-    const session = collection.sessions.find((each) => each.id === job.destination.session);
-    if (session) return `${collection.label} / ${session.label}`;
+const row = (job) =>
+  jobRow(job, {
+    collections, isSelected: selected.has(job.id), onSelect: select, onAction: (name) => act(name, [job]),
+  });
+
+function problemCard() {
+  const isSignedOut = problem.status === 401;
+  const retry = async () => (!isSignedOut || (await askForToken())) && listPoll.refresh();
+  return h("div", { class: "card empty-state", "data-key": "problem", role: "alert" },
+    h("h2", null, isSignedOut ? "Sign in to view jobs" : "Jobs could not be loaded"),
+    h("p", null, isSignedOut ? "An access token is required." : `${sentence(problem.message)} ${problem.hint}`),
+    h("button", { type: "button", class: "primary", onclick: retry }, isSignedOut ? "Sign in" : "Retry"));
+}
+
+function emptyState() {
+  if (FILTERS.some((name) => filters[name])) {
+    return h("div", { class: "card empty-state", "data-key": "no-match" },
+      h("h2", null, "No matching jobs"),
+      h("p", null, "No jobs match these filters."),
+      h("button", { type: "button", onclick: filterForm.clear }, "Clear filters"));
   }
-  return job.destination.session ? `session ${job.destination.session.slice(-6)}` : "nowhere";
+  return h("div", { class: "card empty-state", "data-key": "empty" },
+    pyramidIcon(),
+    h("h2", null, "No jobs"),
+    h("p", null, "Submit a slide, upload a file to the incoming bucket under ", h("code", null, "<collection>/<session>/"),
+      ", or run ", h("code", null, "ptif_upload.py"), ". Jobs appear here automatically."),
+    h("a", { class: "button primary", href: pageUrl("submit") }, "Submit a slide"));
 }
 
-function nothing() {
-  if (KEYS.some((key) => wanted[key])) {
-    return h("div", { class: "card blank", "data-key": "none" }, h("h2", null, "No job matches"), h("p", null, "Other filters may show more."),
-      h("button", { type: "button", onclick: clear }, "Clear the filters"));
-  }
-  return h("div", { class: "card blank", "data-key": "empty" },
-    s("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, s("path", { fill: "currentColor", d: "M3 15h8v6H3zM13 15h8v6h-8zM6 8h5v5H6zM13 8h5v5h-5zM9.5 3h5v3.5h-5z" })),
-    h("h2", null, "No slide has been submitted yet"),
-    h("p", null, "Submit one here, put it into the incoming bucket under ", h("code", null, "<collection>/<session>/"), ", or run ", h("code", null, "ptif_upload.py"), ". It appears in this list at once."),
-    h("a", { class: "button main", href: pageAddress("submit") }, "Submit a slide"));
+// -- selection and actions ---------------------------------------------------------------------------------------------
+
+function select(id, isSelected) {
+  isSelected ? selected.add(id) : selected.delete(id);
+  drawBulkBar();
 }
 
-function drawStates() {
-  const asked = new Set(wanted.state.split(" ").filter(Boolean));
-  const total = counts && STATES.reduce((sum, state) => sum + (counts[state]?.count || 0), 0);
-  const exact = counts && STATES.every((state) => counts[state]?.is_exact !== false);
-  const link = (label, state, figure, plus, current) => h("a", { href: addressOf({ state }), class: `tab ${label}`, "aria-current": current ? "true" : null, onclick: follow(() => want({ state })) },
-    h("span", { class: `dot ${label}` }), h("span", null, label), counts && h("strong", { class: "number" }, `${number(figure)}${plus ? "+" : ""}`));
-  show(states,
-    link("all", "", total, !exact, !asked.size),
-    STATES.map((state) => link(state, state, counts?.[state]?.count || 0, counts?.[state]?.is_exact === false, asked.size === 1 && asked.has(state))));
+function selectAll(isSelected) {
+  for (const job of jobs) isSelected ? selected.add(job.id) : selected.delete(job.id);
+  for (const box of list.querySelectorAll("input[type=checkbox]")) box.checked = isSelected;
+  drawBulkBar();
 }
 
-function drawFilters() {
-  const shownSessions = collections.filter((each) => !wanted.collection || each.id === wanted.collection);
-  const between = Boolean(wanted.from || wanted.to || wanted.since === "between");
-  const set = ["session", "collection", "hook", "text", "since"].filter((key) => wanted[key]).length;
-  fold.firstChild.textContent = set ? `Filters (${set})` : "Filters";
-  const select = (key, label, options, change) => h("label", { class: "field" }, h("span", null, label),
-    h("select", { name: key, onchange: (event) => change(event.target.value) }, options));
-  const option = (value, label, chosen) => h("option", { value, selected: chosen }, label);
-  let typing = 0;
-  show(filters,
-    h("label", { class: "field grow" }, h("span", null, "File name or id"), h("input", { type: "search", name: "text", value: wanted.text, placeholder: "slide.svs", autocomplete: "off", spellcheck: "false", maxlength: 200,
-      oninput: (event) => {
-        clearTimeout(typing);
-        const text = event.target.value.trim();
-        typing = setTimeout(() => text !== wanted.text && (want({ text }, { replace: true }), drawFilters()), 300);
-      } })),
-    collections.length > 1 && select("collection", "Collection", [option("", "Any"), collections.map((each) => option(each.id, each.label || each.id, each.id === wanted.collection))], (collection) => { want({ collection, session: "" }); drawFilters(); }),
-    (collections.length || wanted.session) && select("session", "Session", [option("", "Any"),
-      shownSessions.map((each) => h("optgroup", { label: each.label || each.id }, each.sessions.map((session) => option(session.id, session.label || session.id, session.id === wanted.session)))),
-      wanted.session && !collections.some((each) => each.sessions.some((session) => session.id === wanted.session)) && option(wanted.session, `…${wanted.session.slice(-6)}`, true)],
-      (session) => { want({ session }); drawFilters(); }),
-    select("hook", "Hook", [option("", "Any"), HOOKS.map((hook) => option(hook, hook, hook === wanted.hook))], (hook) => { want({ hook }); drawFilters(); }),
-    select("since", "Submitted", [option("", "Any time", !between && !wanted.since), Object.entries(SINCE).map(([key, [label]]) => option(key, label, !between && wanted.since === key)), option("between", "Between …", between)],
-      (since) => { want({ since, from: "", to: "" }); drawFilters(); }),
-    between && h("label", { class: "field" }, h("span", null, "From"), h("input", { type: "date", value: wanted.from, onchange: (event) => want({ since: "between", from: event.target.value }) })),
-    between && h("label", { class: "field" }, h("span", null, "To, inclusive"), h("input", { type: "date", value: wanted.to, onchange: (event) => want({ since: "between", to: event.target.value }) })),
-    KEYS.some((key) => key !== "state" && key !== "cursor" && wanted[key]) && h("button", { type: "button", class: "plain", onclick: clear }, "Clear"),
-  );
-}
-
-function clear() {
-  want(Object.fromEntries(KEYS.map((key) => [key, ""])));
-  drawFilters();
-  filters.querySelector("input").value = "";
-}
-
-// -- selecting and doing -----------------------------------------------------------------------------------------------
-
-function select(id, is) {
-  is ? selected.add(id) : selected.delete(id);
-  drawBulk();
-}
-
-function selectAll(is) {
-  for (const job of jobs) is ? selected.add(job.id) : selected.delete(job.id);
-  for (const box of list.querySelectorAll("input[type=checkbox]")) box.checked = is;
-  drawBulk();
-}
-
-function drawBulk() {
+function drawBulkBar() {
   const chosen = jobs.filter((job) => selected.has(job.id));
-  const all = top.querySelector(".all");
-  if (all) [all.checked, all.indeterminate] = [chosen.length > 0 && chosen.length === jobs.length, chosen.length > 0 && chosen.length < jobs.length];
-  const failed = wanted.state === "failed" && jobs.length > 0;
-  bulk.hidden = !chosen.length && !failed;
-  show(bulk,
-    h("p", { class: "number", role: "status" }, chosen.length ? `${chosen.length} selected` : "Failed jobs, on this page and others:"),
-    chosen.length
-      ? BULK.map((each) => {
-          const can = chosen.filter(ACTIONS[each].takes).length;
-          return h("button", { type: "button", class: ACTIONS[each].danger ? "danger" : null, disabled: !can, ...barred(ACTIONS[each].needs), onclick: () => act(each, chosen) }, ACTIONS[each].label, can > 0 && can < chosen.length ? ` ${can}` : "");
-        })
-      : h("button", { type: "button", ...barred("admin"), onclick: async () => (await redrive(jobs, wanted.session)) && looking.now() }, "Redrive …"),
-    chosen.length > 0 && h("button", { type: "button", class: "plain", onclick: () => selectAll(false) }, "Clear"));
-}
-
-async function act(name, some) {
-  if (await perform(name, some)) {
-    if (some.length > 1) selectAll(false);
-    looking.now();
-    counting.now();
+  const all = listHeader.querySelector(".select-all");
+  if (all) {
+    all.checked = chosen.length > 0 && chosen.length === jobs.length;
+    all.indeterminate = chosen.length > 0 && chosen.length < jobs.length;
   }
+  const offersRedrive = filters.state === "failed" && jobs.length > 0;
+  bulkBar.hidden = !chosen.length && !offersRedrive;
+  render(bulkBar,
+    h("p", { class: "number", role: "status" }, chosen.length ? `${chosen.length} selected` : "Failed jobs on all pages"),
+    chosen.length ? BULK_ACTIONS.map((name) => bulkButton(name, chosen)) : redriveButton(),
+    chosen.length > 0 &&
+      h("button", { type: "button", class: "plain", onclick: () => selectAll(false) }, "Clear selection"));
 }
 
-/** Arrow keys go from row to row, x selects: while the list has the focus. */
-function walk(event) {
+function bulkButton(name, chosen) {
+  const { label, isDanger, scope, appliesTo } = ACTIONS[name];
+  const applicable = chosen.filter(appliesTo).length;
+  return h("button", {
+    type: "button", class: isDanger ? "danger" : null, disabled: !applicable, ...requireScope(scope),
+    onclick: () => act(name, chosen),
+  }, label, applicable > 0 && applicable < chosen.length ? ` ${applicable}` : "");
+}
+
+function redriveButton() {
+  const onclick = async () => (await redrive(jobs, filters.session)) && listPoll.refresh();
+  return h("button", { type: "button", ...requireScope("admin"), onclick }, "Redrive…");
+}
+
+async function act(name, targets) {
+  if (!(await performAction(name, targets))) return;
+  if (targets.length > 1) selectAll(false);
+  listPoll.refresh();
+  countPoll.refresh();
+}
+
+/** In the list, arrow keys move between rows and x selects a row. */
+function onListKey(event) {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  const here = event.target.closest(".job");
-  if (!here || event.altKey || event.ctrlKey || event.metaKey) return;
+  const current = event.target.closest(".job");
+  if (!current || event.altKey || event.ctrlKey || event.metaKey) return;
   if (step) {
     const rows = [...list.querySelectorAll(".job")];
-    rows[rows.indexOf(here) + step]?.querySelector(".name")?.focus();
+    rows[rows.indexOf(current) + step]?.querySelector(".name")?.focus();
     event.preventDefault();
-  } else if (event.key === "x") here.querySelector("input[type=checkbox]").click();
+  } else if (event.key === "x") current.querySelector("input[type=checkbox]").click();
 }

@@ -1,30 +1,31 @@
-// The page behind a sign-in link that does not sign in by itself: a person presses the button. Without a link it asks
-// for a token.
-import { ROOT, call, problemOf } from "../lib/api.js";
-import { askForToken, pageAddress, shell } from "../components/shell.js";
+// Sign-in page: asks for a token, or redeems the code of a sign-in link after a click.
+import { ROOT, pageUrl, request, toProblem } from "../lib/api.js";
+import { askForToken } from "../components/account.js";
+import { drawShell } from "../components/shell.js";
 
 const code = location.pathname.split("/sign-in/links/")[1] || "";
-const what = document.getElementById("what");
-const enter = document.getElementById("enter");
-const why = document.getElementById("why");
-shell("");
-if (code) what.textContent = `This link signs this browser in at ${location.host}. It works once.`;
-enter.disabled = false;
-enter.addEventListener("click", async () => {
-  enter.disabled = true;
-  why.textContent = "";
+const description = document.getElementById("description");
+const button = document.getElementById("submit");
+const message = document.getElementById("message");
+drawShell("");
+if (code) description.textContent = `This link signs this browser in to ${location.host}. It can be used once.`;
+button.disabled = false;
+button.addEventListener("click", async () => {
+  button.disabled = true;
+  message.textContent = "";
   try {
     if (code) await redeem();
     else if (await askForToken()) location.replace(ROOT);
   } catch (error) {
-    const problem = problemOf(error);
-    if (problem.status === 401) location.replace(pageAddress("sign-in-refused"));
-    else why.textContent = `${problem.message} ${problem.hint}`;
+    const problem = toProblem(error);
+    if (problem.status === 401) location.replace(pageUrl("sign-in-refused"));
+    else message.textContent = `${problem.message} ${problem.hint}`;
   }
-  enter.disabled = false;
+  button.disabled = false;
 });
 
 async function redeem() {
-  await call("/sign-in", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ code }) }, false);
+  const headers = { "Content-Type": "application/json" };
+  await request("/sign-in", { method: "POST", headers, body: JSON.stringify({ code }) }, false);
   location.replace(ROOT);
 }

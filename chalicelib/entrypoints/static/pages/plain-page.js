@@ -1,4 +1,0 @@
-// A page that stands in its HTML: only the bar comes from here.
-import { shell } from "../components/shell.js";
-
-shell("");
