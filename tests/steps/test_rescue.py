@@ -9,7 +9,7 @@ from chalicelib.core.errors import PlanExpiredError, RetriesExhaustedError
 from chalicelib.core.jobs.backoff import MAX_RESCUES
 from chalicelib.core.jobs.model import Problem, State
 from chalicelib.core.plan.messages import Message
-from chalicelib.steps.rescue import BATCH, RESERVE_SECONDS, retries_exhausted, rescue, silent_jobs
+from chalicelib.steps.rescue import BATCH, RESERVE_SECONDS, rescue, retries_exhausted, silent_jobs
 from tests.steps.jobs import SLIDE, create_jobs, ports, world_with_tiling_job
 from tests.world import World
 
