@@ -31,7 +31,7 @@ KEEP_SECONDS = 24 * 3600.0
 def end_with_error(job: Job, error: SlidehookError, *, jobs: Jobs, archive: Archive, clock: Clock) -> None:
     """End a live job because of `error`: `superseded` if its source changed, else `failed`.
 
-    Leftovers go at once if trying again cannot use them. Does nothing if the job is not where `job` has it any more, or
+    Staged tiles are deleted at once if a retry cannot use them. Does nothing if the job has changed since `job`, or
     is past the point at which its source matters.
     """
     if not job.is_live or (job.state is State.FINISHING and isinstance(error, SourceError)):
