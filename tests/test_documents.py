@@ -1,4 +1,4 @@
-"""The documentation covers what exists: options, routes, settings, error codes, make targets, files, links."""
+"""The documentation covers all options, routes, settings and error codes; its links and commands exist."""
 
 import re
 import subprocess
@@ -173,6 +173,6 @@ def test_layer_diagram_equals_import_contracts() -> None:
 
 
 def _layers(picture: str) -> list[set[str]]:
-    """Return the layers of a picture from the top: each is a subgraph whose boxes are its modules."""
+    """Return the layers of a diagram from the top. A layer is a subgraph; its boxes are modules."""
     graphs = re.findall(r"subgraph \w+\[[^\]]*\]\n(.*?)\n  end", picture, re.DOTALL)
     return [set(re.findall(r'^\s+\w+\["([\w.]+)', graph, re.MULTILINE)) for graph in graphs]

@@ -1,4 +1,4 @@
-"""The real scan is found without a folder of shared slides, and nothing else passes for it."""
+"""The real scan: its cache, its download, and the check of its digest."""
 
 import subprocess
 import zipfile

@@ -1,4 +1,4 @@
-"""The whole service over ports in memory: what the entry points take for the wired system, and what drives it."""
+"""The whole service over ports in memory, with the queues and the timer that drive it."""
 
 import hashlib
 import json
@@ -38,11 +38,11 @@ TOKEN = "a token"
 
 
 class Died(BaseException):
-    """A worker that ends without a word: nothing may catch it."""
+    """The death of a worker. It is a BaseException, so that no handler catches it."""
 
 
 class Port:
-    """A port whose calls are counted, and one of which the worker does not survive."""
+    """A port that counts its calls. The worker dies at call number `World.dies_at`."""
 
     def __init__(self, port: Any, world: "World") -> None:
         self.port, self.world = port, world
@@ -59,7 +59,7 @@ class Port:
 
 
 class DelayQueue(MemoryQueue):
-    """A queue that remembers which messages were asked to wait."""
+    """A queue that records the delays of messages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class DelayQueue(MemoryQueue):
 
 
 class Context:
-    """Lambda's context: how much time an invocation has left."""
+    """Lambda's context: the remaining time of an invocation."""
 
     def __init__(self, seconds: float = 60.0) -> None:
         self.seconds = seconds
@@ -80,7 +80,7 @@ class Context:
 
 
 class World:
-    """Ports in memory with one collection and session, and the messages between the steps."""
+    """Ports in memory, two collections with a session each, and the messages between the steps."""
 
     jitter = 0.5
 
@@ -151,7 +151,7 @@ class World:
     def clock_until(self, remaining_millis: Callable[[], int]) -> MemoryClock:
         return MemoryClock(self.clock.now(), remaining_millis() / 1000)
 
-    # -- what users do -------------------------------------------------------------------------------------------------
+    # -- users ---------------------------------------------------------------------------------------------------------
 
     def put(self, data: bytes, key: str = "slide.svs") -> None:
         self.clock.advance(1)
@@ -182,10 +182,10 @@ class World:
     def views(self) -> tuple[str, ...]:
         return self.memory_archive.session(SESSION).views
 
-    # -- what queues do ------------------------------------------------------------------------------------------------
+    # -- queues and timer ----------------------------------------------------------------------------------------------
 
     def deliver(self, message: Message, *, seconds: float = 60.0) -> list[str]:
-        """Give a message to its function; return the ids of the messages that failed."""
+        """Deliver a message to its consumer. Returns the ids of the messages that failed."""
         fields = {"step": message.step, "job": message.job, "attempt": message.attempt, "chunk": message.chunk}
         body = json.dumps(fields | ({"delivery": message.delivery} if message.delivery else {}))
         return self.deliver_bodies([body], seconds=seconds)
@@ -195,7 +195,7 @@ class World:
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
     def run(self, *, most: int = 500) -> None:
-        """Deliver until the queue is empty. A message whose worker dies comes back, as after its visibility."""
+        """Deliver messages until the queue is empty. A message whose worker dies returns to the queue."""
         while self.memory_queue.sent:
             most -= 1
             assert most > 0, "the messages do not come to an end"
@@ -210,7 +210,7 @@ class World:
         consumers.on_minute(self.services)
 
     def finish(self, job: Job, *, minutes: int = 30) -> Job:
-        """Let messages flow and minutes pass until the job has ended."""
+        """Deliver messages and advance the timer until the job has ended."""
         for _ in range(minutes):
             self.run()
             if not self.job(job).is_live:

@@ -1,4 +1,4 @@
-"""The app with its doors, over ports in memory."""
+"""The app and its routes over ports in memory."""
 
 import json
 from typing import Any
@@ -21,23 +21,23 @@ SETTINGS = (
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    """The app's outside; `app.services` from now on."""
+    """Ports in memory with one slide in the bucket, used as `app.services`."""
     for name in SETTINGS:
         monkeypatch.setenv(name, "unused")
     import app
 
-    made = World()
-    monkeypatch.setattr(app, "services", made)
-    made.put(write(Slide(width_px=300, height_px=200)))
-    return made
+    world = World()
+    monkeypatch.setattr(app, "services", world)
+    world.put(write(Slide(width_px=300, height_px=200)))
+    return world
 
 
 @pytest.fixture
 def call(world: World) -> Call:
-    """Call the app as a client with the right token does."""
+    """Return a function that calls the app with a valid token and checks the response against the API document."""
     import app
 
-    def made(method: str, path: str, body: Any = None, *, token: str | None = TOKEN, **headers: str) -> HTTPResponse:
+    def request(method: str, path: str, body: Any = None, *, token: str | None = TOKEN, **headers: str) -> HTTPResponse:
         sent = {"Content-Type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
         if token is not None:
             sent["Authorization"] = f"Bearer {token}"
@@ -47,7 +47,7 @@ def call(world: World) -> Call:
         assert_documented(method, path, answer)
         return answer
 
-    return made
+    return request
 
 
 @pytest.fixture

@@ -26,21 +26,21 @@ def status(call: Call, sync_id: str, page: str = "") -> dict[str, Any]:
 
 
 def synced(world: World, call: Call, prefix: str = "lung/", **asked: Any) -> dict[str, Any]:
-    """Return the status of a sync that has ended, after all it submitted has ended too."""
+    """Run a sync and the jobs that it submits. Returns the status of the sync."""
     world.clock.advance(60)
-    code, begun = sync(call, prefix, **(PLACE | asked))
-    assert code == 202, begun
+    code, started = sync(call, prefix, **(PLACE | asked))
+    assert code == 202, started
     world.run()
-    return status(call, begun["id"])
+    return status(call, started["id"])
 
 
 def counts(found: dict[str, Any]) -> dict[str, int]:
     return {name: count for name, count in found["counts"].items() if count}
 
 
-def by_their_keys(world: World, call: Call, prefix: str) -> dict[str, Any]:
-    """Return the status of a sync whose keys name the places of their slides."""
-    code, begun = sync(call, prefix)
-    assert code == 202, begun
+def synced_by_keys(world: World, call: Call, prefix: str) -> dict[str, Any]:
+    """Run a sync whose keys name collection and session. Returns its status."""
+    code, started = sync(call, prefix)
+    assert code == 202, started
     world.run()
-    return status(call, begun["id"])
+    return status(call, started["id"])

@@ -1,4 +1,4 @@
-"""What app.py loads in a Lambda function that copies a chunk or serves a tile."""
+"""Modules that app.py loads in a Lambda function that copies a chunk or serves a tile."""
 
 import json
 import subprocess
@@ -26,7 +26,7 @@ SETTINGS = {
 }
 
 
-# A chunk is copied by the real step, between ports in memory; then the real clients are made.
+# The real step copies a chunk between ports in memory; then the real clients are created.
 COPIES_A_CHUNK = """
 import json, sys
 import app

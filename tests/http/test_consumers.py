@@ -1,4 +1,4 @@
-"""What the consumers make of messages: nothing is lost, and one bad record costs the others nothing."""
+"""Queue consumers: no message is lost, and an invalid record does not affect the others of its batch."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ def world() -> World:
     return made
 
 
-def away(*_: object) -> None:
+def unavailable(*_: object) -> None:
     raise MongoUnavailableError("MongoDB did not answer")
 
 
@@ -43,12 +43,12 @@ def notification(key: str, *, name: str = "ObjectCreated:Put", etag: str = "clai
     return json.dumps({"Records": [record]})
 
 
-def arrive(world: World, *bodies: str) -> list[str]:
+def deliver_s3_events(world: World, *bodies: str) -> list[str]:
     answer = consumers.on_arrivals(sqs_event(list(bodies)), world.services)
     return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
 
-def bury(world: World, *bodies: str) -> list[str]:
+def deliver_dead_letters(world: World, *bodies: str) -> list[str]:
     answer = consumers.on_dead_letters(sqs_event(list(bodies)), world.services)
     return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
@@ -68,7 +68,7 @@ def test_invalid_record_of_batch_fails_alone(world: World, caplog: pytest.LogCap
 
 def test_transient_error_is_recorded_and_delay_grows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     job = world.submit()
-    monkeypatch.setattr(world.memory_archive, "stage", away)
+    monkeypatch.setattr(world.memory_archive, "stage", unavailable)
     for receives in (1, 3):
         assert world.deliver_bodies([body(job)], receives=receives) == ["message-0"]
     assert [seconds for _, _, seconds in world.memory_queue.delayed] == [2, 8]
@@ -82,7 +82,7 @@ def test_message_that_cannot_be_delayed_is_still_retried(world: World, monkeypat
         raise RuntimeError("no right to")
 
     job = world.submit()
-    monkeypatch.setattr(world.memory_archive, "stage", away)
+    monkeypatch.setattr(world.memory_archive, "stage", unavailable)
     monkeypatch.setattr(world.memory_queue, "delay", refused)
     assert world.deliver_bodies([body(job)]) == ["message-0"]
 
@@ -120,16 +120,16 @@ def test_messages_of_unknown_job_or_attempt_are_dropped(world: World) -> None:
 def test_dead_letter_fails_job_with_last_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     job = world.submit()
     with monkeypatch.context() as patch:
-        patch.setattr(world.memory_archive, "stage", away)
+        patch.setattr(world.memory_archive, "stage", unavailable)
         world.deliver_bodies([body(job)])
-    assert bury(world, body(job)) == []
+    assert deliver_dead_letters(world, body(job)) == []
     ended = world.job(job)
     assert ended.error is not None
     assert (ended.state, ended.error.code) == (State.FAILED, "retries_exhausted")
     assert "MongoDB did not answer (mongodb_unavailable)" in ended.error.message
-    # A dead letter of an ended attempt changes nothing any more.
+    # A dead letter of an ended attempt changes nothing.
     again = world.submit()
-    assert bury(world, body(job)) == []
+    assert deliver_dead_letters(world, body(job)) == []
     assert world.job(again).state is State.QUEUED
 
 
@@ -138,24 +138,24 @@ def test_dead_letter_of_completed_work_is_ignored(world: World) -> None:
     world.deliver(world.memory_queue.sent.pop(0))
     chunk = world.memory_queue.sent[0].chunk
     world.deliver(world.memory_queue.sent.pop(0))
-    assert bury(world, body(job), body(job, "tile", chunk)) == []
+    assert deliver_dead_letters(world, body(job), body(job, "tile", chunk)) == []
     assert world.job(job).state is State.TILING
-    assert bury(world, body(job, "tile", world.memory_queue.sent[0].chunk)) == []
+    assert deliver_dead_letters(world, body(job, "tile", world.memory_queue.sent[0].chunk)) == []
     assert world.job(job).state is State.FAILED
 
 
 def test_invalid_dead_letter_stays_in_queue(world: World) -> None:
-    assert bury(world, "nonsense", "{}", '"text"') == ["message-0", "message-1", "message-2"]
+    assert deliver_dead_letters(world, "nonsense", "{}", '"text"') == ["message-0", "message-1", "message-2"]
 
 
 def test_dead_s3_event_is_submitted_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.put(SLIDE, KEY)
     text = notification(KEY.replace(" ", "+").replace("slide+1", "slide%2B1"))
     with monkeypatch.context() as patch:
-        patch.setattr(world.memory_archive, "locate", away)
-        assert arrive(world, text) == ["message-0"]
-        assert bury(world, text) == ["message-0"]
-    assert bury(world, text) == []
+        patch.setattr(world.memory_archive, "locate", unavailable)
+        assert deliver_s3_events(world, text) == ["message-0"]
+        assert deliver_dead_letters(world, text) == ["message-0"]
+    assert deliver_dead_letters(world, text) == []
     (job,) = jobs(world)
     assert world.finish(job).state is State.DONE
 
@@ -165,7 +165,7 @@ def test_s3_event_starts_same_job_as_webhook(world: World) -> None:
     text = notification(f"{COLLECTION}/{SESSION}/a+slide%2B1.svs")
     for _ in range(3):
         world.clock.advance(0.001)
-        assert arrive(world, text) == []
+        assert deliver_s3_events(world, text) == []
     (job,) = jobs(world)
     assert (job.source.key, job.state) == (KEY, State.QUEUED)
     assert world.submit(KEY).id == job.id
@@ -184,7 +184,7 @@ def test_s3_event_starts_same_job_as_webhook(world: World) -> None:
     ],
 )
 def test_other_s3_events_create_no_job(world: World, text: str) -> None:
-    assert arrive(world, text) == []
+    assert deliver_s3_events(world, text) == []
     assert jobs(world) == []
 
 
@@ -203,7 +203,7 @@ def test_refused_s3_event_creates_one_failed_job(world: World, key: str, code: s
     world.memory_slides.put(BUCKET, f"{COLLECTION}/{SESSION}/text.svs", b"text")
     world.memory_slides.put(BUCKET, f"{COLLECTION}/{SESSION}/empty.svs", b"")
     text = notification(key)
-    assert arrive(world, text, text) == []
+    assert deliver_s3_events(world, text, text) == []
     (job,) = jobs(world)
     assert job.error is not None
     assert (job.state, job.error.code, job.source.key) == (State.FAILED, code, key)
@@ -213,7 +213,9 @@ def test_refused_s3_event_creates_one_failed_job(world: World, key: str, code: s
 
 
 def test_invalid_s3_event_is_not_lost(world: World) -> None:
-    assert arrive(world, "nonsense", '{"Records": [{}]}', notification(f"{COLLECTION}/{SESSION}/gone.svs")) == [
+    assert deliver_s3_events(
+        world, "nonsense", '{"Records": [{}]}', notification(f"{COLLECTION}/{SESSION}/gone.svs")
+    ) == [
         "message-0",
         "message-1",
     ]
@@ -232,12 +234,12 @@ def test_minute_timer_continues_after_failing_job(
 
     errors = [MongoUnavailableError("away"), KeyError("a fault")]
 
-    def moody(messages: list[Any]) -> None:
+    def failing_send(messages: list[Any]) -> None:
         if messages[0].job == first.id:
             raise errors.pop(0)
         real(messages)
 
-    monkeypatch.setattr(world.memory_queue, "send", moody)
+    monkeypatch.setattr(world.memory_queue, "send", failing_send)
     while errors:
         world.clock.advance(5000)
         with caplog.at_level(logging.WARNING):
@@ -257,12 +259,12 @@ def test_lambda_remaining_time_limits_work(world: World) -> None:
 
 
 def test_refused_s3_event_is_published_once_object_exists() -> None:
-    # What was refused at the door knew no database yet; the same bytes make the same job.
+    # A refused job has no database yet; the same bytes are the same job.
     world = World()
     key = f"{COLLECTION}/{SESSION}/slide.svs"
     etag = hashlib.md5(SLIDE, usedforsecurity=False).hexdigest()
     body = notification(key, etag=etag).replace('"size": 1,', f'"size": {len(SLIDE)},')
-    assert arrive(world, body) == []
+    assert deliver_s3_events(world, body) == []
     (refused,) = jobs(world)
     assert (refused.state, refused.destination.database) == (State.FAILED, "")
     world.put(SLIDE, key)

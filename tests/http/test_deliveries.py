@@ -31,13 +31,13 @@ def world(world: World) -> World:
 
 @pytest.fixture
 def ask(world: World, call: Call) -> Call:
-    """Submit the slide with a callback URL."""
+    """Return a function that submits the slide with a callback URL."""
 
-    def made(url: Any = URL, **more: Any) -> Any:
+    def submit(url: Any = URL, **more: Any) -> Any:
         place = {"source": f"s3://{BUCKET}/slide.svs", "collection": COLLECTION, "session": SESSION}
         return call("POST", "/hooks/upload", place | {"callback_url": url} | more)
 
-    return made
+    return submit
 
 
 COLLECTION, SESSION = "0000000000000000000c0001", "0000000000000000000e0001"
@@ -180,7 +180,7 @@ def test_dead_letter_notifies_subscribers(world: World, ask: Call) -> None:
     world.memory_queue.sent = [message for message in world.memory_queue.sent if message.step == "deliver"]
     world.run()
     assert json.loads(world.memory_callbacks.received[0][2])["type"] == "job.failed"
-    # The message of a delivery that was given up on: the timer goes on with it.
+    # A dead letter of a delivery is dropped; the timer sends a new message.
     given_up = json.dumps({"step": "deliver", "job": job, "attempt": 1, "delivery": "msg_0"})
     assert consumers.on_dead_letters(sqs_event([given_up]), world.services) == {"batchItemFailures": []}
 
@@ -196,7 +196,7 @@ def test_deliveries_require_token_and_job(world: World, call: Call, ask: Call) -
         assert call("POST", f"/jobs/{unknown}/deliveries/msg_0/replay").status_code == 404
 
 
-@pytest.mark.parametrize("error", [AwsUnavailableError("the table asks for patience"), RuntimeError("a fault")])
+@pytest.mark.parametrize("error", [AwsUnavailableError("the table is busy"), RuntimeError("a fault")])
 def test_outcome_is_kept_if_announce_fails(
     world: World, call: Call, ask: Call, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,7 +219,7 @@ def test_delivery_without_time_is_retried(world: World, call: Call, ask: Call) -
     call("POST", f"/jobs/{job}/cancel")
     message = next(each for each in world.memory_queue.sent if each.step == "deliver")
     assert isinstance(message, Message)
-    assert world.deliver(message, seconds=20.0) == ["message-0"]  # no time is left for a call
+    assert world.deliver(message, seconds=20.0) == ["message-0"]  # not enough time for a call
     assert world.memory_queue.delayed
     assert world.deliver(message, seconds=60.0) == []
     assert len(world.memory_callbacks.received) == 1

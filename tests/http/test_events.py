@@ -1,4 +1,4 @@
-"""The events of a job over HTTP: what happened, which worker did it, and which request caused it. The log contains the same."""
+"""The events of a job over HTTP and in the log: what happened, in which worker, and on which request."""
 
 import json
 import logging
@@ -33,7 +33,7 @@ def names(call: Call, job: Job) -> list[str]:
 
 
 def submitted(world: World, call: Call, **asked: Any) -> tuple[Job, str]:
-    """Submit the slide over HTTP; return its job, and the id under which the client knows its request."""
+    """Submit the slide over HTTP. Returns its job and the request id."""
     answer = call("POST", "/hooks/upload", ASKED | asked)
     assert answer.status_code == 202, answer.body
     job = world.memory_jobs.get(answer.json_body["id"])
@@ -87,11 +87,11 @@ def test_error_rescue_cancel_and_cleanup_are_recorded(
 ) -> None:
     job, _ = submitted(world, call)
 
-    def away(*_: object) -> None:
+    def unavailable(*_: object) -> None:
         raise MongoUnavailableError("MongoDB did not answer")
 
     with monkeypatch.context() as patched:
-        patched.setattr(world.memory_archive, "stage", away)
+        patched.setattr(world.memory_archive, "stage", unavailable)
         assert world.deliver(world.memory_queue.sent.pop(0)) == ["message-0"]
     world.clock.advance(91)
     world.minute()
@@ -104,7 +104,7 @@ def test_error_rescue_cancel_and_cleanup_are_recorded(
     )
     assert recorded["rescued"]["entrypoint"] == "minute"
     assert recorded["cancelled"]["entrypoint"] == "cancel_job"
-    # What came too late for the job is in the log only.
+    # Events after the end of the job are in the log only.
     world.run()
     assert len(names(call, job)) == 6
 
@@ -137,10 +137,10 @@ def test_s3_event_is_recorded_with_its_message_id(world: World, call: Call) -> N
 
 
 def test_submit_by_sync_is_recorded_with_sync_id(world: World, call: Call) -> None:
-    begun = call("POST", "/hooks/sync", {"prefix": f"s3://{BUCKET}/", "collection": COLLECTION, "session": SESSION})
+    started = call("POST", "/hooks/sync", {"prefix": f"s3://{BUCKET}/", "collection": COLLECTION, "session": SESSION})
     world.run()
     (job,) = world.memory_jobs._jobs.values()
-    assert {line["request_id"] for line in lines(call, job.id)} == {f"sync {begun.json_body['id']} run 1"}
+    assert {line["request_id"] for line in lines(call, job.id)} == {f"sync {started.json_body['id']} run 1"}
 
 
 def test_automatic_submit_keeps_request_id(world: World, call: Call) -> None:
@@ -253,12 +253,12 @@ def test_log_contains_same_events_as_json(world: World, call: Call, caplog: pyte
         job, request_id = submitted(world, call)
         world.finish(job)
     logger.removeHandler(handler)
-    lines_told = [line for line in recorded if "event" in line]
-    assert [line["event"] for line in lines_told] == names(call, job)
-    assert {line["request_id"] for line in lines_told} == {request_id}
-    begun = next(line for line in recorded if ": tile 0" in line["message"])
-    assert (begun["job"], begun["attempt"], begun["chunk"], begun["request_id"]) == (job.id, 1, 0, request_id)
-    assert (begun["worker"], begun["level"], begun["service"]) == ("worker-1", "INFO", "slidehook")
+    logged_events = [line for line in recorded if "event" in line]
+    assert [line["event"] for line in logged_events] == names(call, job)
+    assert {line["request_id"] for line in logged_events} == {request_id}
+    started = next(line for line in recorded if ": tile 0" in line["message"])
+    assert (started["job"], started["attempt"], started["chunk"], started["request_id"]) == (job.id, 1, 0, request_id)
+    assert (started["worker"], started["level"], started["service"]) == ("worker-1", "INFO", "slidehook")
 
 
 def test_log_line_contains_traceback_and_no_empty_field() -> None:

@@ -22,7 +22,7 @@ def test_head_equals_get_without_body(call: Call, job: Job) -> None:
         f"/thumb?img={job.image}&db={STORE}", f"/slides/{NOWHERE}",
     ):  # fmt: skip
         whole, head = call("GET", path), call("HEAD", path)
-        # Each request has an id of its own.
+        # Each request has its own id.
         assert head.headers.pop("X-Request-Id") != whole.headers.pop("X-Request-Id")
         assert (head.status_code, head.headers, head.body) == (whole.status_code, whole.headers, b""), path
 
@@ -30,7 +30,7 @@ def test_head_equals_get_without_body(call: Call, job: Job) -> None:
 def test_head_over_http_has_no_body_and_keeps_connection(job: Job) -> None:
     import app
 
-    # Chalice changes the app's class for a server of its own, and can do so once only.
+    # Chalice replaces the class of the app for its own server, and can do so only once.
     config = Config.create(chalice_app=app.app, app_name="slidehook", lambda_timeout=30, lambda_memory_size=512)
     server = LocalDevServer(app.app, config, "127.0.0.1", 0, handler_cls=Handler).server
     Thread(target=server.serve_forever, daemon=True).start()

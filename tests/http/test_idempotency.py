@@ -1,4 +1,4 @@
-"""Calls that are made once, however often they are sent."""
+"""The Idempotency-Key header: a repeated request returns the stored response."""
 
 import hashlib
 from dataclasses import replace
@@ -57,12 +57,12 @@ def test_concurrent_call_with_same_key_is_refused(world: World, call: Call, monk
     locate = world.memory_archive.locate
     seen: list[HTTPResponse] = []
 
-    def meanwhile(*arguments: Any) -> Any:
+    def concurrent_request(*arguments: Any) -> Any:
         if not seen:
             seen.append(post(call, "/hooks/upload", UPLOAD))
         return locate(*arguments)
 
-    monkeypatch.setattr(world.memory_archive, "locate", meanwhile)
+    monkeypatch.setattr(world.memory_archive, "locate", concurrent_request)
     assert post(call, "/hooks/upload", UPLOAD).status_code == 202
     (refused,) = seen
     assert (refused.status_code, refused.json_body["code"], refused.headers["Retry-After"]) == (
@@ -98,11 +98,11 @@ def test_refusal_is_replayed_and_transient_failure_is_not(
     assert (refused.status_code, refused.json_body["code"]) == (422, "no_such_source")
     assert refused.headers["Content-Type"] == "application/problem+json"
 
-    def away(*_: object) -> None:
+    def unavailable(*_: object) -> None:
         raise MongoUnavailableError("MongoDB did not answer")
 
     with monkeypatch.context() as patched:
-        patched.setattr(world.memory_archive, "locate", away)
+        patched.setattr(world.memory_archive, "locate", unavailable)
         assert post(call, "/hooks/upload", nowhere, "two").status_code == 503
     assert post(call, "/hooks/upload", nowhere, "two").status_code == 202
 

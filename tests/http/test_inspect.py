@@ -1,4 +1,4 @@
-"""The inspect hook: what an upload would do, and nothing of it done."""
+"""The `inspect` hook: it predicts an upload and writes nothing."""
 
 from typing import Any
 
@@ -76,7 +76,7 @@ def test_inspection_times_out(world: World, call: Call, monkeypatch: pytest.Monk
         return read(*arguments)
 
     monkeypatch.setattr(world.memory_slides, "read", slow)
-    # The second directory lies behind the tiles of the first one, blocks away.
+    # The second directory follows the tiles of the first one, several blocks later.
     data = write(Slide(width_px=2500, height_px=2000, levels=(0, 1)))
     assert len(data) > 2 * BLOCK_BYTES
     world.put(data)

@@ -21,10 +21,10 @@ def test_status_document_shows_progress_and_result() -> None:
     }
     assert document["eta_seconds"] == round((29 - job.tiles_done) * 10 / job.tiles_done, 1)
     assert (document["result"], document["error"], document["last_transient_error"]) == (None, None, None)
-    troubled = job_document(
+    with_error = job_document(
         replace(job, last_transient_error=Problem(code="c", message="m", hint="h")), now=world.clock.now()
     )
-    assert troubled["last_transient_error"] == {"code": "c", "message": "m", "hint": "h"}
+    assert with_error["last_transient_error"] == {"code": "c", "message": "m", "hint": "h"}
     done = job_document(world.finish(job), now=world.clock.now())
     assert (done["state"], done["tiles"], done["eta_seconds"]) == ("done", {"done": 29, "total": 29}, None)
     result = done["result"]

@@ -16,7 +16,7 @@ from tests.world import BUCKET, SESSION, TOKEN, World
 
 @pytest.fixture
 def jobs(world: World) -> list[str]:
-    """Ids of slides 0 to 5, one an hour; 0 to 2 are done, the others wait."""
+    """Ids of jobs 0 to 5, one per hour. 0 to 2 are done, the others are queued."""
     made = []
     for number in range(6):
         state = State.DONE if number < 3 else State.QUEUED
@@ -27,7 +27,7 @@ def jobs(world: World) -> list[str]:
 
 
 def listed(call: Call, query: str) -> list[int]:
-    """Return the numbers of the slides that are listed."""
+    """Return the numbers of the listed jobs."""
     answer = call("GET", f"/jobs?{query}")
     assert answer.status_code == 200, answer.json_body
     return [int(job["source"]["key"][5]) for job in answer.json_body["jobs"]]

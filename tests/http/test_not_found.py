@@ -1,4 +1,4 @@
-"""Unknown addresses: a page for browsers, problem details for other clients."""
+"""Unknown paths: a page for browsers, problem details for other clients."""
 
 import json
 

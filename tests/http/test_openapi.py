@@ -1,4 +1,4 @@
-"""The API's document: every route, with the classes that validate its requests."""
+"""The OpenAPI document: every route, and the classes that validate its requests."""
 
 import json
 from typing import Any

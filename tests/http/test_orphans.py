@@ -1,4 +1,4 @@
-"""What the sweeper does not come back for is told, and dropped when somebody asks for it."""
+"""Orphans: staged tiles that cleanup no longer finds are listed, and deleted on request."""
 
 from dataclasses import replace
 from typing import Any
@@ -17,8 +17,8 @@ from tests.world import DATABASE, World
 NAMED = "00000000000000000000aaaa"
 
 
-def failed_and_swept(world: World) -> Job:
-    """A job that failed while it was tiled, and that the sweeper has left for good."""
+def cleaned_up_job(world: World) -> Job:
+    """Return a job that failed while tiling, after its last cleanup."""
     job = world.submit()
     world.deliver(world.memory_queue.sent.pop(0))
     world.memory_queue.sent.clear()
@@ -35,8 +35,8 @@ def found(answer: Any) -> list[tuple[str, int, str]]:
 
 
 def test_late_tiles_after_last_cleanup_are_listed_and_deleted(world: World, call: Call) -> None:
-    job = failed_and_swept(world)
-    world.memory_archive.stage(job)  # somebody has slept for longer than the sweeper waits
+    job = cleaned_up_job(world)
+    world.memory_archive.stage(job)  # a worker was suspended for longer than cleanup waits
     world.clock.advance(10 * LATE_SECONDS)
     world.minute()
     expected = [(job.id, 0, job.staging())]
@@ -48,7 +48,7 @@ def test_late_tiles_after_last_cleanup_are_listed_and_deleted(world: World, call
 
 
 def test_visible_live_and_foreign_tiles_are_not_orphans(world: World, call: Call) -> None:
-    world.memory_archive.tiles[DATABASE, "f" * 24] = {}  # SlideAtlas' own
+    world.memory_archive.tiles[DATABASE, "f" * 24] = {}  # belongs to SlideAtlas
     done = world.finish(world.submit())
     world.clock.advance(LATE_SECONDS)
     world.minute()
@@ -62,7 +62,7 @@ def test_visible_live_and_foreign_tiles_are_not_orphans(world: World, call: Call
 
 
 def test_tiles_due_for_cleanup_are_not_orphans(world: World, call: Call) -> None:
-    job = failed_and_swept(world)
+    job = cleaned_up_job(world)
     world.memory_archive.stage(job)
     world.memory_jobs.schedule_cleanup(job.id, world.clock.now() + 60)
     assert found(call("GET", "/orphans")) == []
@@ -91,7 +91,7 @@ def test_generation_kept_for_readers_is_not_an_orphan(world: World, call: Call) 
 
 
 def test_orphans_are_searched_page_by_page(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = failed_and_swept(world)
+    job = cleaned_up_job(world)
     world.memory_archive.stage(job)
     for number in range(4):
         source = replace(job.source, key=f"{number}.svs")

@@ -1,4 +1,4 @@
-"""A job's pyramid while it fills up, and its tiles before readers see them."""
+"""The progress map of a job, and its tiles before publication."""
 
 from dataclasses import replace
 from typing import Any
@@ -73,7 +73,7 @@ def test_unchanged_map_is_not_sent_again(world: World, call: Call) -> None:
 def test_map_lists_damaged_tiles_during_tiling(world: World, call: Call) -> None:
     data = write(Slide(width_px=700, height_px=500, levels=(0, 1), sparse=frozenset({(0, 3, 2)})))
     broken = bytearray(data)
-    start = broken.index(b"\xff\xda")  # the first scan: what follows is no JPEG any more
+    start = broken.index(b"\xff\xda")  # the first scan: the bytes after it are not JPEG any more
     broken[start : start + 200] = bytes(200)
     world.put(bytes(broken))
     job = world.submit()

@@ -1,4 +1,4 @@
-"""Whether the service is alive, and whether it is ready."""
+"""`/health` and `/ready`."""
 
 import logging
 from dataclasses import replace
@@ -19,10 +19,10 @@ def test_service_with_responding_parts_is_ready(world: World, call: Call) -> Non
 
 
 def test_failing_part_is_named_without_secrets(world: World, call: Call, caplog: pytest.LogCaptureFixture) -> None:
-    def away() -> None:
+    def unavailable() -> None:
         raise ConnectionError("mongodb://user:secret@host refused")
 
-    world.probes["database"] = away
+    world.probes["database"] = unavailable
     with caplog.at_level(logging.WARNING):
         answer = call("GET", "/ready", token=None)
     assert (answer.status_code, answer.json_body["status"]) == (503, "not ready")
@@ -69,9 +69,9 @@ def test_silent_part_outweighs_degraded_part(world: World, call: Call) -> None:
 def test_open_files_are_checked_only_if_limit_is_set(limit: int, parts: set[str]) -> None:
     settings = replace(World().settings, aws_endpoint="http://127.0.0.1:9", mongo_open_files=limit)
     names = {"table", "jobs queue", "chunks queue", "incoming bucket", "work bucket", "database"}
-    system = Services(settings)
-    assert set(system.probes) == names | parts
-    system._mongo.close()
+    services = Services(settings)
+    assert set(services.probes) == names | parts
+    services._mongo.close()
 
 
 def test_health_is_ok_without_any_part(world: World, call: Call) -> None:

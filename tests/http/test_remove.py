@@ -26,7 +26,7 @@ def published(world: World, key: str) -> tuple[str, str]:
     return job.published.view, job.published.image
 
 
-def later(world: World) -> None:
+def run_cleanup(world: World) -> None:
     for seconds in (LATE_SECONDS, LATE_SECONDS, LATE_SECONDS):
         world.clock.advance(seconds + 1)
         world.minute()
@@ -37,7 +37,7 @@ def test_removed_slide_is_hidden_and_its_tiles_are_cleaned_up(world: World, call
     assert remove(call, views=[view]) == (200, {"session": SESSION, "views_removed": 1})
     assert world.views() == (other,)
     assert (DATABASE, image) in world.memory_archive.tiles
-    later(world)
+    run_cleanup(world)
     assert list(world.memory_archive.tiles) == [(DATABASE, kept)]
     assert list(world.memory_archive.images) == [(DATABASE, kept)]
 
@@ -52,7 +52,7 @@ def test_whole_session_is_removed_on_request(world: World, call: Call) -> None:
     for key in ("a.svs", "bb.svs"):
         published(world, key)
     assert remove(call, whole_session=True) == (200, {"session": SESSION, "views_removed": 2})
-    later(world)
+    run_cleanup(world)
     assert world.views() == ()
     assert world.memory_archive.tiles == {}
 
@@ -60,7 +60,7 @@ def test_whole_session_is_removed_on_request(world: World, call: Call) -> None:
 def test_removed_slide_can_be_submitted_again(world: World, call: Call) -> None:
     view, _ = published(world, "a.svs")
     remove(call, views=[view])
-    later(world)
+    run_cleanup(world)
     job = world.finish(world.submit("a.svs"))
     assert (job.attempt, len(world.views())) == (2, 1)
     assert world.tiles(job)

@@ -29,7 +29,7 @@ def test_documented_request_of_a_route_is_the_validated_one(route: Route) -> Non
     query, body = contract(route.handler())
     (found,) = (each for each in operations([route]) if each.path == route.path)
     spec = route.spec()
-    # A handler that parses its request itself documents the class in its spec, and only there.
+    # A handler that parses its request itself documents the class only in its spec.
     assert not (query and spec.query)
     assert not (body and spec.body)
     assert (found.query, found.body) == (query or spec.query, body or spec.body)
@@ -49,7 +49,7 @@ def test_app_registers_head_and_options_for_each_path(world: World) -> None:
 
 
 def test_routes_have_one_variable_per_position() -> None:
-    """Of one place in a path it takes one variable only, whatever follows it."""
+    """API Gateway allows one variable name at each position of a path."""
     import app
 
     variables: dict[str, set[str]] = {}

@@ -1,4 +1,4 @@
-"""ETags of tiles, and addresses that may be cached for ever."""
+"""ETags of tiles, and immutable addresses."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,8 +13,8 @@ from tests.slides import Slide, write
 from tests.world import DATABASE, SESSION, STORE, World
 
 
-class NoTiles:
-    """An archive from which no tile may be read."""
+class ArchiveWithoutTiles:
+    """An archive that fails the test when a tile is read."""
 
     def __init__(self, archive: Any) -> None:
         self.archive = archive
@@ -29,7 +29,7 @@ def test_known_etag_returns_304_without_reading_tiles(world: World, call: Call, 
     path = path.format(exact(job), STORE, job.image)
     first = call("GET", path)
     assert first.status_code == 200
-    world.archive = NoTiles(world.memory_archive)
+    world.archive = ArchiveWithoutTiles(world.memory_archive)
     for known in (first.headers["ETag"], f'"x", W/{first.headers["ETag"]}'):
         again = call("GET", path, If_None_Match=known)
         assert (again.status_code, again.body, again.headers["ETag"]) == (304, b"", first.headers["ETag"])

@@ -1,4 +1,4 @@
-"""What viewers read of a slide: its document, DZI, IIIF, and levels."""
+"""Descriptions of a slide for viewers: slide document, DZI and IIIF."""
 
 import json
 from dataclasses import replace

@@ -9,7 +9,7 @@ import pytest
 from chalicelib.core.jobs.model import State
 from chalicelib.steps import sync as steps
 from tests.http.client import Call
-from tests.http.syncs import FOLDER, PLACE, by_their_keys, counts, slide, status, sync, synced
+from tests.http.syncs import FOLDER, PLACE, counts, slide, status, sync, synced, synced_by_keys
 from tests.world import BUCKET, COLLECTION, SESSION, World
 
 pytestmark = pytest.mark.usefixtures("empty_bucket")
@@ -126,23 +126,23 @@ def test_options_apply_to_each_slide(world: World, call: Call) -> None:
 def test_direct_uploads_are_synced_only_under_their_prefix(world: World, call: Call) -> None:
     world.put(slide(1), f"direct/{FOLDER}a.svs")
     world.put(slide(2), f"{FOLDER}b.svs")
-    assert counts(by_their_keys(world, call, "")) == {"added": 1, "ignored": 1}
-    assert counts(by_their_keys(world, call, "direct/")) == {"added": 1}
-    assert counts(by_their_keys(world, call, f"direct/{FOLDER}")) == {"present": 1}
+    assert counts(synced_by_keys(world, call, "")) == {"added": 1, "ignored": 1}
+    assert counts(synced_by_keys(world, call, "direct/")) == {"added": 1}
+    assert counts(synced_by_keys(world, call, f"direct/{FOLDER}")) == {"present": 1}
     assert len(world.views()) == 2
 
 
 def test_key_without_session_does_not_stop_sync(world: World, call: Call) -> None:
     world.put(slide(1), f"{FOLDER}a.svs")
-    world.put(slide(2), f"{COLLECTION}/zz.svs")  # comes after it
-    found = by_their_keys(world, call, f"{COLLECTION}/")
+    world.put(slide(2), f"{COLLECTION}/zz.svs")  # follows it in the listing
+    found = synced_by_keys(world, call, f"{COLLECTION}/")
     assert (found["state"], counts(found)) == ("done", {"added": 1, "failed": 1})
 
 
 def test_key_without_slide_name_or_session_is_ignored(world: World, call: Call) -> None:
     for key in ("notes.txt", "lung/notes.txt", f"{FOLDER}scan without a suffix"):
         world.put(slide(1), key)
-    assert counts(by_their_keys(world, call, "")) == {"added": 1, "ignored": 2}
+    assert counts(synced_by_keys(world, call, "")) == {"added": 1, "ignored": 2}
 
 
 def test_session_without_objects_reports_missing_slides(world: World, call: Call) -> None:
@@ -154,9 +154,9 @@ def test_session_without_objects_reports_missing_slides(world: World, call: Call
 
 def test_sync_of_empty_prefix_is_done(world: World, call: Call) -> None:
     world.settings = replace(world.settings, sync_interval_seconds=0.0)
-    code, begun = sync(call, "empty/")
+    code, started = sync(call, "empty/")
     world.run()
-    found = status(call, begun["id"])
+    found = status(call, started["id"])
     assert (code, found["state"], counts(found)) == (202, "done", {})
 
 

@@ -84,17 +84,17 @@ def test_sync_stops_in_time_and_next_minute_continues(
 
     monkeypatch.setattr(world.memory_slides, "list", slow)
     monkeypatch.setattr(world, "clock_until", lambda _: EndingClock())
-    _, begun = sync(call, **PLACE)
+    _, started = sync(call, **PLACE)
     world.memory_queue.sent.clear()
     minutes = 0
-    while status(call, begun["id"])["state"] == "running":
+    while status(call, started["id"])["state"] == "running":
         Clocks.spent = 0.0
         consumers.on_minute(world.services, Ending())
         minutes += 1
         assert minutes < 10
     assert minutes > 1
     assert len(listed) == len(set(listed)) == 5
-    assert counts(status(call, begun["id"])) == {"added": 9}
+    assert counts(status(call, started["id"])) == {"added": 9}
 
 
 def test_sync_survives_worker_death_at_any_call(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +107,7 @@ def test_sync_survives_worker_death_at_any_call(world: World, call: Call, monkey
         dies_at += 3
         world.clock.advance(60)
         world.put(slide(100 + dies_at), "lung/0.svs")
-        _, begun = sync(call, **PLACE)
+        _, started = sync(call, **PLACE)
         world.calls, world.dies_at = 0, dies_at
         for _ in range(5):
             try:
@@ -117,7 +117,7 @@ def test_sync_survives_worker_death_at_any_call(world: World, call: Call, monkey
                 continue
         died, world.dies_at = world.calls >= dies_at and dies_at < 60, None
         world.run()
-        found = status(call, begun["id"])
+        found = status(call, started["id"])
         assert found["state"] == "done"
         assert sum(counts(found).values()) == 3
         shown = {job.source.etag for job in world.memory_jobs._jobs.values() if world.memory_archive.shows(job)}
@@ -135,11 +135,11 @@ def test_busy_storage_does_not_end_sync(world: World, call: Call, monkeypatch: p
         return real(*arguments, **options)
 
     monkeypatch.setattr(world.memory_slides, "list", busy)
-    _, begun = sync(call, **PLACE)
+    _, started = sync(call, **PLACE)
     world.run()
-    assert status(call, begun["id"])["state"] == "running"
+    assert status(call, started["id"])["state"] == "running"
     world.minute()
-    assert status(call, begun["id"])["state"] == "done"
+    assert status(call, started["id"])["state"] == "done"
 
 
 def test_slide_published_during_sync_is_present(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,15 +155,15 @@ def test_slide_published_during_sync_is_present(world: World, call: Call, monkey
 
 def test_sync_with_stale_run_changes_nothing(world: World, call: Call) -> None:
     world.put(slide(), "lung/1.svs")
-    _, begun = sync(call, **PLACE)
-    stale = world.memory_syncs.get(begun["id"])
+    _, started = sync(call, **PLACE)
+    stale = world.memory_syncs.get(started["id"])
     assert stale is not None
     world.run()
-    ended = world.memory_syncs.get(begun["id"])
+    ended = world.memory_syncs.get(started["id"])
 
     def submit(*_: object) -> Job:
         pytest.fail("a slide was submitted")
 
     ports = {name: getattr(world, name) for name in ("slides", "jobs", "archive", "syncs", "clock")}
     steps.work(stale, submit, **ports)
-    assert world.memory_syncs.get(begun["id"]) == ended
+    assert world.memory_syncs.get(started["id"]) == ended

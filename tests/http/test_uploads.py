@@ -1,4 +1,4 @@
-"""A page sends a local slide straight to the incoming bucket, and submits it then."""
+"""Multipart uploads of local slides into the incoming bucket."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ SLIDE = write(Slide(width_px=300, height_px=200))
 FILE = {"file_name": "a slide.svs", "size_bytes": len(SLIDE), "collection": COLLECTION, "session": SESSION}
 
 
-def begun(call: Call, **changes: Any) -> dict[str, Any]:
+def start_upload(call: Call, **changes: Any) -> dict[str, Any]:
     answer = call("POST", "/uploads", FILE | changes)
     assert answer.status_code == 201
     assert answer.headers["Cache-Control"] == "no-store"
@@ -25,15 +25,15 @@ def named(upload: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"key": upload["key"], "upload_id": upload["upload_id"], **more}
 
 
-def sent(world: World, call: Call, upload: dict[str, Any], data: bytes = SLIDE) -> None:
+def send_part(world: World, call: Call, upload: dict[str, Any], data: bytes = SLIDE) -> None:
     answer = call("POST", "/uploads/parts", named(upload, numbers=[1])).json_body
     world.memory_uploads.put(answer["addresses"][0]["url"], data)
 
 
 def test_slide_uploaded_in_parts_can_be_submitted(world: World, call: Call) -> None:
-    upload = begun(call)
+    upload = start_upload(call)
     assert (upload["key"], upload["parts"]) == (f"direct/{COLLECTION}/{SESSION}/a slide.svs", 1)
-    sent(world, call, upload)
+    send_part(world, call, upload)
     parts = call("POST", "/uploads/parts", named(upload)).json_body
     assert parts == {"stored": [{"number": 1, "size_bytes": len(SLIDE)}], "addresses": []}
     done = call("POST", "/uploads/complete", named(upload, size_bytes=len(SLIDE)))
@@ -45,35 +45,35 @@ def test_slide_uploaded_in_parts_can_be_submitted(world: World, call: Call) -> N
 
 
 def test_complete_is_idempotent(world: World, call: Call) -> None:
-    upload = begun(call)
-    sent(world, call, upload)
+    upload = start_upload(call)
+    send_part(world, call, upload)
     answers = [call("POST", "/uploads/complete", named(upload, size_bytes=len(SLIDE))) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert answers[0].json_body == answers[1].json_body
 
 
 def test_upload_with_missing_parts_can_continue(world: World, call: Call) -> None:
-    upload = begun(call)
+    upload = start_upload(call)
     for data in (None, SLIDE[:-1]):
         if data is not None:
-            sent(world, call, upload, data)
+            send_part(world, call, upload, data)
         refused = call("POST", "/uploads/complete", named(upload, size_bytes=len(SLIDE)))
         assert (refused.status_code, refused.json_body["code"]) == (409, "parts_missing")
         assert refused.json_body["detail"] == "of the upload's 1 parts 1 are missing: 1"
-    sent(world, call, upload)
+    send_part(world, call, upload)
     assert call("POST", "/uploads/complete", named(upload, size_bytes=len(SLIDE))).status_code == 200
 
 
 def test_error_lists_first_missing_parts(call: Call) -> None:
     size = 12 * PART_BYTES
-    upload = begun(call, size_bytes=size)
+    upload = start_upload(call, size_bytes=size)
     recorded = call("POST", "/uploads/complete", named(upload, size_bytes=size)).json_body["detail"]
     assert recorded == "of the upload's 12 parts 12 are missing: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and more"
 
 
 def test_aborted_upload_is_gone(world: World, call: Call) -> None:
-    upload = begun(call)
-    sent(world, call, upload)
+    upload = start_upload(call)
+    send_part(world, call, upload)
     for _ in range(2):
         assert call("POST", "/uploads/abort", named(upload)).status_code == 200
     for path, more in (("parts", {"numbers": [1]}), ("complete", {"size_bytes": len(SLIDE)})):
@@ -82,7 +82,7 @@ def test_aborted_upload_is_gone(world: World, call: Call) -> None:
 
 
 def test_other_object_under_key_does_not_complete_upload(world: World, call: Call) -> None:
-    upload = begun(call)
+    upload = start_upload(call)
     call("POST", "/uploads/abort", named(upload))
     world.memory_slides.put(BUCKET, upload["key"], b"something else")
     assert call("POST", "/uploads/complete", named(upload, size_bytes=len(SLIDE))).status_code == 404
@@ -120,7 +120,7 @@ def test_upload_that_cannot_be_published_is_refused(call: Call, changes: dict[st
     ],
 )
 def test_invalid_upload_calls_are_refused(call: Call, path: str, changes: dict[str, Any]) -> None:
-    assert call("POST", f"/uploads/{path}", named(begun(call)) | changes).status_code == 422
+    assert call("POST", f"/uploads/{path}", named(start_upload(call)) | changes).status_code == 422
 
 
 @pytest.mark.parametrize("path", ["", "/parts", "/complete", "/abort"])

@@ -1,4 +1,4 @@
-"""The `verify` hook over HTTP: what somebody did to the tiles is found, and mended if that is asked for."""
+"""The `verify` hook over HTTP: faults of stored tiles are found, and repaired on request."""
 
 import json
 from dataclasses import replace
@@ -20,7 +20,7 @@ COPIED, MADE = "tqqq.jpg", "tqq.jpg"  # of levels 0 and 1
 
 @pytest.fixture
 def slide(world: World) -> Job:
-    """A published slide with copied levels (0, 2) and made ones."""
+    """A published slide with copied levels (0, 2) and made levels."""
     world.put(write(Slide(width_px=300, height_px=200, levels=(0, 2))))
     return world.finish(world.submit())
 
@@ -31,11 +31,11 @@ def verify(call: Call, job: Job, **asked: Any) -> tuple[int, dict[str, Any]]:
 
 
 def verified(world: World, call: Call, job: Job, **asked: Any) -> dict[str, Any]:
-    """Return the status of a verification that has ended."""
-    status, begun = verify(call, job, **asked)
-    assert status == 202, begun
+    """Run a verification. Returns its status."""
+    status, started = verify(call, job, **asked)
+    assert status == 202, started
     world.run()
-    return status_of(call, begun["id"])
+    return status_of(call, started["id"])
 
 
 def status_of(call: Call, job_id: str) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def test_unchanged_slide_is_intact(world: World, call: Call, slide: Job) -> None
 
 def test_altered_copied_tile_is_found(world: World, call: Call, slide: Job) -> None:
     tiles = stored(world, slide)
-    # With an id of its own making: what was copied has one right content.
+    # The id fits the altered bytes, but a copied tile has only one correct content.
     tiles[COPIED] = replace(tiles[COPIED], jpeg=b"other", id=tile_id(COPIED, b"other"))
     status = verified(world, call, slide)
     assert (status["state"], status["verification"]["intact"]) == ("done", False)
@@ -190,25 +190,25 @@ def test_running_verification_is_returned_by_second_call(world: World, call: Cal
 
 
 def test_slide_replaced_during_verification_is_not_judged(world: World, call: Call, slide: Job) -> None:
-    _, begun = verify(call, slide, repair=True)
+    _, started = verify(call, slide, repair=True)
     verification = world.memory_queue.sent.pop()
     world.finish(world.submit(force=True))
     world.memory_queue.sent.append(verification)
     world.run()
-    status = status_of(call, begun["id"])
+    status = status_of(call, started["id"])
     assert (status["state"], status["error"]["code"]) == ("superseded", "newer_generation")
     assert world.job(slide).attempt == 2
 
 
 def test_gone_or_changed_source_ends_verification(world: World, call: Call, slide: Job) -> None:
-    _, begun = verify(call, slide, repair=True)
+    _, started = verify(call, slide, repair=True)
     world.put(write(Slide(width_px=300, height_px=200, seed=5)))
     world.run()
-    assert status_of(call, begun["id"])["error"]["code"] == "source_changed"
-    _, begun = verify(call, slide, repair=True)
+    assert status_of(call, started["id"])["error"]["code"] == "source_changed"
+    _, started = verify(call, slide, repair=True)
     world.memory_slides.delete("incoming", "slide.svs")
     world.run()
-    status = status_of(call, begun["id"])
+    status = status_of(call, started["id"])
     assert (status["state"], status["error"]["code"], "retry" in status["links"]) == ("failed", "source_gone", False)
     assert world.job(slide) == slide
 
@@ -219,14 +219,14 @@ def test_repair_survives_worker_death_at_any_call(world: World, call: Call, slid
     while True:
         dies_at += 1
         del stored(world, slide)[COPIED]
-        _, begun = verify(call, slide, repair=True)
+        _, started = verify(call, slide, repair=True)
         world.calls, world.dies_at, world.after = 0, dies_at, dies_at % 2 == 0
-        world.finish(job_of(world, begun["id"]))
+        world.finish(job_of(world, started["id"]))
         world.finish(slide)
         died, world.dies_at = world.calls >= dies_at, None
         assert world.tiles(slide) == right
         assert world.job(slide).state is State.DONE
-        status = status_of(call, begun["id"])
+        status = status_of(call, started["id"])
         assert (status["state"], faults(status)) == ("done", [(COPIED, "missing", 0)])
         if not died:
             return
@@ -239,19 +239,19 @@ def job_of(world: World, job_id: str) -> Job:
 
 
 def test_finish_of_ended_verification_changes_nothing(world: World, call: Call, slide: Job) -> None:
-    begun = verified(world, call, slide)
-    ended = world.memory_jobs.get(begun["id"])
+    started = verified(world, call, slide)
+    ended = world.memory_jobs.get(started["id"])
     assert ended is not None
     finish_verification(
         ended, jobs=world.memory_jobs, archive=world.memory_archive, queue=world.memory_queue, clock=world.clock
     )
-    assert world.memory_jobs.get(begun["id"]) == ended
+    assert world.memory_jobs.get(started["id"]) == ended
 
 
 def test_verification_can_be_cancelled_and_not_retried(world: World, call: Call, slide: Job) -> None:
-    _, begun = verify(call, slide)
-    assert json.loads(call("POST", f"/jobs/{begun['id']}/cancel").body)["state"] == "cancelled"
-    refused = call("POST", f"/jobs/{begun['id']}/retry")
+    _, started = verify(call, slide)
+    assert json.loads(call("POST", f"/jobs/{started['id']}/cancel").body)["state"] == "cancelled"
+    refused = call("POST", f"/jobs/{started['id']}/retry")
     assert (refused.status_code, json.loads(refused.body)["code"]) == (409, "not_retryable")
     assert slide.id in json.loads(refused.body)["hint"]
     assert verified(world, call, slide)["verification"]["intact"] is True
@@ -268,8 +268,8 @@ def test_verification_of_invisible_slide_is_refused(world: World, call: Call, sl
 
 
 def test_verification_of_verification_is_refused(world: World, call: Call, slide: Job) -> None:
-    begun = verified(world, call, slide)
-    status, problem = verify(call, job_of(world, begun["id"]))
+    started = verified(world, call, slide)
+    status, problem = verify(call, job_of(world, started["id"]))
     assert (status, problem["code"], slide.id in problem["detail"]) == (409, "not_verifiable", True)
 
 

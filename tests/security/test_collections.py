@@ -1,4 +1,4 @@
-"""A token that is limited to a collection, at each door that names another one."""
+"""Tokens that are limited to a collection, at each route that can name another one."""
 
 import json
 from typing import Any
@@ -13,14 +13,12 @@ NOWHERE, NO_JOB = "f" * 24, "f" * 32
 
 @pytest.fixture
 def foreign(world: World, call: Call) -> dict[str, Any]:
-    """A slide of the other collection."""
+    """The job of a slide in the other collection."""
     return publish(world, call, FOREIGN_UPLOAD)
 
 
-def refused_as_if_not_there(
-    call: Call, method: str, path: str, body: Any, token: str, known: str, unknown: str
-) -> None:
-    """What is foreign is answered in the very words of what does not exist."""
+def assert_hidden(call: Call, method: str, path: str, body: Any, token: str, known: str, unknown: str) -> None:
+    """Fail unless the response for a foreign id equals the response for an unknown id."""
     found = call(method, path, body, token=token)
     swapped = None if body is None else json.loads(json.dumps(body).replace(known, unknown))
     missing = call(method, path.replace(known, unknown), swapped, token=token)
@@ -31,17 +29,17 @@ def refused_as_if_not_there(
 
 def test_foreign_jobs_are_not_found(world: World, call: Call, foreign: dict[str, Any]) -> None:
     job = foreign["id"]
-    refused_as_if_not_there(call, "GET", f"/jobs/{job}", None, "mine-read", job, NO_JOB)
-    refused_as_if_not_there(call, "GET", f"/jobs/{job}/events", None, "mine-read", job, NO_JOB)
-    refused_as_if_not_there(call, "POST", f"/jobs/{job}/cancel", {}, "mine-submit", job, NO_JOB)
-    refused_as_if_not_there(call, "POST", f"/jobs/{job}/retry", {}, "mine-submit", job, NO_JOB)
-    refused_as_if_not_there(call, "POST", "/hooks/verify", {"job": job}, "mine-submit", job, NO_JOB)
+    assert_hidden(call, "GET", f"/jobs/{job}", None, "mine-read", job, NO_JOB)
+    assert_hidden(call, "GET", f"/jobs/{job}/events", None, "mine-read", job, NO_JOB)
+    assert_hidden(call, "POST", f"/jobs/{job}/cancel", {}, "mine-submit", job, NO_JOB)
+    assert_hidden(call, "POST", f"/jobs/{job}/retry", {}, "mine-submit", job, NO_JOB)
+    assert_hidden(call, "POST", "/hooks/verify", {"job": job}, "mine-submit", job, NO_JOB)
 
 
 def test_foreign_staged_tiles_are_not_found(world: World, call: Call, foreign: dict[str, Any]) -> None:
     job = foreign["id"]
-    refused_as_if_not_there(call, "GET", f"/jobs/{job}/map", None, "mine-read", job, NO_JOB)
-    refused_as_if_not_there(call, "GET", f"/jobs/{job}/tiles/t.jpg", None, "mine-read", job, NO_JOB)
+    assert_hidden(call, "GET", f"/jobs/{job}/map", None, "mine-read", job, NO_JOB)
+    assert_hidden(call, "GET", f"/jobs/{job}/tiles/t.jpg", None, "mine-read", job, NO_JOB)
     assert call("GET", f"/jobs/{job}/tiles/t.jpg", token="read").status_code == 200
 
 
@@ -53,9 +51,9 @@ def test_foreign_collections_are_not_listed(world: World, call: Call) -> None:
 
 def test_upload_for_foreign_collection_is_refused(world: World, call: Call) -> None:
     file = {"file_name": "a.svs", "size_bytes": 9, "collection": OTHER_COLLECTION, "session": OTHER_SESSION}
-    refused_as_if_not_there(call, "POST", "/uploads", file, "mine-submit", OTHER_COLLECTION, NOWHERE)
-    begun = call("POST", "/uploads", file, token="submit").json_body
-    named = {"key": begun["key"], "upload_id": begun["upload_id"]}
+    assert_hidden(call, "POST", "/uploads", file, "mine-submit", OTHER_COLLECTION, NOWHERE)
+    started = call("POST", "/uploads", file, token="submit").json_body
+    named = {"key": started["key"], "upload_id": started["upload_id"]}
     for path, more in (("parts", {"numbers": [1]}), ("complete", {"size_bytes": 9}), ("abort", {})):
         refused = call("POST", f"/uploads/{path}", named | more, token="mine-submit")
         assert (refused.status_code, refused.json_body["code"]) == (404, "no_such_upload")
@@ -103,7 +101,7 @@ def test_foreign_catalogue_is_not_found(world: World, call: Call) -> None:
         ("POST", f"/sessions/{OTHER_SESSION}/recreate", {}, "mine-admin", OTHER_SESSION),
         ("POST", "/hooks/remove", {"session": OTHER_SESSION, "whole_session": True}, "mine-admin", OTHER_SESSION),
     ):
-        refused_as_if_not_there(call, method, path, body, token, known, NOWHERE)
+        assert_hidden(call, method, path, body, token, known, NOWHERE)
     assert len(world.memory_archive.collection(OTHER_COLLECTION).sessions) == 1
 
 
@@ -119,10 +117,10 @@ def test_foreign_views_cannot_be_removed(world: World, call: Call, foreign: dict
 def test_foreign_tiles_are_not_found(world: World, call: Call, foreign: dict[str, Any], path: str) -> None:
     own = publish(world, call, UPLOAD)
     theirs, mine = (path.format(store=STORE, image=job["result"]["image"]) for job in (foreign, own))
-    refused_as_if_not_there(call, "GET", theirs, None, "mine-read", foreign["result"]["image"], NOWHERE)
+    assert_hidden(call, "GET", theirs, None, "mine-read", foreign["result"]["image"], NOWHERE)
     assert call("GET", theirs, token="read").status_code == 200
     assert call("GET", mine, token="mine-read").status_code == 200
-    # Also to who has its ETag.
+    # A known ETag does not change that.
     etag = call("GET", theirs, token="read").headers["ETag"]
     assert call("GET", theirs, token="mine-read", If_None_Match=etag).status_code == 404
 
@@ -139,15 +137,15 @@ def test_foreign_slides_are_not_found_under_any_address(
 ) -> None:
     own = publish(world, call, UPLOAD)
     view, image = foreign["result"]["view"], f"{STORE}-{foreign['result']['image']}"
-    refused_as_if_not_there(call, "GET", path.format(view), None, "mine-read", view, NOWHERE)
-    refused_as_if_not_there(call, "GET", path.format(image), None, "mine-read", image, f"{STORE}-{NOWHERE}")
+    assert_hidden(call, "GET", path.format(view), None, "mine-read", view, NOWHERE)
+    assert_hidden(call, "GET", path.format(image), None, "mine-read", image, f"{STORE}-{NOWHERE}")
     assert call("GET", path.format(view), token="read").status_code == 200
     assert call("GET", path.format(own["result"]["view"]), token="mine-read").status_code == 200
 
 
 def test_foreign_associated_images_are_not_found(world: World, call: Call, foreign: dict[str, Any]) -> None:
     image = foreign["result"]["image"]
-    refused_as_if_not_there(call, "GET", f"/associated/{STORE}/{image}/label", None, "mine-read", image, NOWHERE)
+    assert_hidden(call, "GET", f"/associated/{STORE}/{image}/label", None, "mine-read", image, NOWHERE)
 
 
 def test_collections_of_own_image_are_cached_for_a_minute(
@@ -173,7 +171,7 @@ def test_collections_of_own_image_are_cached_for_a_minute(
 
 
 def test_upload_is_limited_to_own_collection(world: World, call: Call) -> None:
-    refused_as_if_not_there(
+    assert_hidden(
         call,
         "POST",
         "/hooks/upload",
@@ -188,7 +186,7 @@ def test_upload_is_limited_to_own_collection(world: World, call: Call) -> None:
         ("/hooks/upload", UPLOAD | place),
         ("/hooks/sync", {"prefix": f"s3://{BUCKET}/{COLLECTION}/"} | place),
     ):
-        refused_as_if_not_there(call, "POST", path, body, "mine-submit", OTHER_SESSION, NOWHERE)
+        assert_hidden(call, "POST", path, body, "mine-submit", OTHER_SESSION, NOWHERE)
     assert world.memory_queue.sent == []
     assert call("POST", "/hooks/upload", UPLOAD, token="mine-submit").status_code == 202
 
@@ -206,9 +204,7 @@ def test_foreign_source_is_refused(world: World, call: Call, hook: str, key: str
 
 def test_foreign_image_cannot_be_replaced(world: World, call: Call, foreign: dict[str, Any]) -> None:
     image = foreign["result"]["image"]
-    refused_as_if_not_there(
-        call, "POST", "/hooks/upload", UPLOAD | {"mongo_collection": image}, "mine-submit", image, NOWHERE
-    )
+    assert_hidden(call, "POST", "/hooks/upload", UPLOAD | {"mongo_collection": image}, "mine-submit", image, NOWHERE)
     own = publish(world, call, UPLOAD)["result"]["image"]
     assert call("POST", "/hooks/upload", UPLOAD | {"mongo_collection": own}, token="mine-submit").status_code == 202
 
@@ -241,8 +237,8 @@ def test_foreign_syncs_are_not_found(world: World, call: Call) -> None:
     ]
     for body in bodies:
         sync = call("POST", "/hooks/sync", body).json_body["id"]
-        refused_as_if_not_there(call, "GET", f"/syncs/{sync}", None, "mine-read", sync, NO_JOB)
-        refused_as_if_not_there(call, "GET", f"/syncs/{sync}?page=0", None, "mine-read", sync, NO_JOB)
+        assert_hidden(call, "GET", f"/syncs/{sync}", None, "mine-read", sync, NO_JOB)
+        assert_hidden(call, "GET", f"/syncs/{sync}?page=0", None, "mine-read", sync, NO_JOB)
     own = call("POST", "/hooks/sync", {"prefix": f"s3://{BUCKET}/{COLLECTION}/"}, token="mine-submit").json_body["id"]
     assert [sync["id"] for sync in call("GET", "/syncs", token="mine-read").json_body["syncs"]] == [own]
 

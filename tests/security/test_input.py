@@ -1,4 +1,4 @@
-"""What callers send comes back as what it is: text in JSON, never HTML, a header, a path or a log with secrets."""
+"""Input of callers is returned as text in JSON, and never becomes HTML, a header, a path or a logged secret."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ SCRIPT = '<script>alert(1)</script><img src=x onerror="alert(1)">'
 NEEDED = ("INCOMING_BUCKET", "WORK_BUCKET", "JOBS_TABLE", "JOBS_QUEUE", "CHUNKS_QUEUE", "MONGO_URI")
 
 
-def is_inert(answer: Any) -> None:
+def assert_inert(answer: Any) -> None:
     assert answer.headers["Content-Type"] in ("application/json", "application/problem+json")
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
@@ -54,7 +54,7 @@ def test_script_in_any_field_is_returned_as_json_text(
 ) -> None:
     answer = call(method, path, body, X_Slidehook="page")
     assert answer.status_code < 500
-    is_inert(answer)
+    assert_inert(answer)
 
 
 def test_script_in_names_and_labels_is_returned_as_json_text(world: World, call: Call) -> None:
@@ -64,7 +64,7 @@ def test_script_in_names_and_labels_is_returned_as_json_text(world: World, call:
     made = call("POST", f"/collections/{COLLECTION}/sessions", {"label": SCRIPT})
     for path in (f"/jobs/{job['id']}", "/jobs", f"/sessions/{made.json_body['id']}", f"/collections/{COLLECTION}"):
         answer = call("GET", path)
-        is_inert(answer)
+        assert_inert(answer)
     assert call("GET", f"/jobs/{job['id']}").json_body["source"]["key"] == key
     assert made.json_body["label"] == SCRIPT
 
@@ -112,7 +112,7 @@ def test_tile_routes_accept_ids_only(world: World, call: Call, part: str) -> Non
     ):  # fmt: skip
         answer = call("GET", path)
         assert answer.status_code in (403, 404), path
-        # An address that leads nowhere is refused by the gateway itself.
+        # The gateway itself refuses an unknown path.
         assert answer.status_code == 403 or answer.headers["Content-Type"].startswith("application/")
 
 

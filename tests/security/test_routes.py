@@ -21,13 +21,13 @@ RULES: dict[tuple[str, str], str] = {
     ("GET", "/pages/{name}"): "open",
     ("GET", "/static/{folder}/{name}"): "open",
     ("GET", "/health"): "open",
-    # Which part of the service does not answer; never why.
+    # Names the part of the service that does not respond, without a reason.
     ("GET", "/ready"): "open",
     ("GET", "/openapi.json"): "open",
-    # They check what they are sent; test_sessions has their attacks.
+    # They check credentials themselves; test_sessions has the attacks.
     ("POST", "/sign-in"): "open",
     ("POST", "/sign-out"): "open",
-    # A link that signs in with the very token that asks for it; test_sign_in_links has its attacks.
+    # A link signs in with the token that created it; test_sign_in_links has the attacks.
     ("GET", "/sign-in/links/{code}"): "open",
     ("POST", "/sign-in/links"): "any",
     ("GET", "/sign-in"): "read",
@@ -76,7 +76,7 @@ FILLED = {
 MAY = {
     "read": {"read", "admin"}, "submit": {"submit", "admin"}, "admin": {"admin"}, "any": {"read", "submit", "admin"},
 }  # fmt: skip
-# What they show belongs to no collection.
+# Their responses do not belong to a collection.
 NOT_FOR_LIMITED = {("GET", "/orphans"), ("DELETE", "/orphans"), ("GET", "/jobs/counts")}
 CLOSED = sorted(route for route, rule in RULES.items() if rule != "open")
 

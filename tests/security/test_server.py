@@ -1,4 +1,4 @@
-"""The real local server over a socket: what a client library would not let somebody send."""
+"""The real local server over a socket: requests that client libraries do not send."""
 
 import json
 import socket
@@ -12,7 +12,7 @@ from tests.world import STORE, World
 
 
 def send(port: int, request: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Send bytes as they are; return status, headers and body of the answer."""
+    """Send bytes unchanged. Returns status, headers and body of the response."""
     with socket.create_connection((HOST, port), timeout=TIMEOUT_SECONDS) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)

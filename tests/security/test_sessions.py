@@ -1,4 +1,4 @@
-"""The page's session: forged, stolen by other pages, tried for, and kept for too long."""
+"""Sessions of the page: forged, used by other pages, guessed, and expired."""
 
 import re
 from dataclasses import replace
@@ -44,7 +44,7 @@ def test_remote_session_requires_https(world: World, call: Call, monkeypatch: py
     assert str(answer.headers["Set-Cookie"]).endswith("; Secure")
     sealed = cookie_of(answer)
     assert call("GET", "/jobs", token=None, Cookie=sealed).status_code == 200
-    # Under the name that anybody on the host may set without https it does not count.
+    # The name without prefix can be set without https, and is not accepted here.
     assert call("GET", "/jobs", token=None, Cookie=sealed.removeprefix("__Host-")).status_code == 401
 
 
@@ -168,7 +168,7 @@ def test_sign_out_clears_the_cookie(world: World, call: Call, cookie: str) -> No
 def test_sign_in_attempts_are_rate_limited(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LambdaEventConverter, "LOCAL_SOURCE_IP", "203.0.113.7")
     assert [sign_in(call, f"guess {number}").status_code for number in range(10)] == [401] * 10
-    refused = sign_in(call)  # not even the right one is told apart now
+    refused = sign_in(call)  # a valid token is refused as well
     assert (refused.status_code, refused.json_body["code"], refused.headers["Retry-After"]) == (
         429,
         "rate_limited",

@@ -1,4 +1,4 @@
-"""Sign-in links: guessed, used twice, too old, sent by another page, opened by programs that look ahead."""
+"""Sign-in links: guessed, used twice, expired, sent by another page, opened by link previews."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Webhooks that are not what their signature says, not signed now, or not for the first time."""
+"""Signed webhooks: altered, expired and replayed ones are refused."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ from tests.world import SESSION, World
 MINUTE = 60
 
 
-def refused(answer: Any, sentence: str) -> None:
+def assert_refused(answer: Any, sentence: str) -> None:
     assert (answer.status_code, answer.json_body["code"]) == (401, "bad_signature"), answer.body
     assert sentence in answer.json_body["detail"]
 
@@ -34,7 +34,7 @@ def test_both_secrets_of_rotation_are_accepted(world: World, deliver: Call, secr
 def test_signature_by_removed_secret_is_refused(world: World, deliver: Call) -> None:
     kept = tuple(each for each in world.settings.webhook_secrets if each.secret != secret_bytes(OLD))
     world.settings = replace(world.settings, webhook_secrets=kept)
-    refused(deliver(UPLOAD, secret=OLD), "none of the configured")
+    assert_refused(deliver(UPLOAD, secret=OLD), "none of the configured")
     assert deliver(UPLOAD, secret=NEW).status_code == 202
 
 
@@ -46,7 +46,7 @@ def test_one_valid_signature_of_two_is_accepted(world: World, deliver: Call) -> 
 
 @pytest.mark.parametrize("signed_as", ["text", "base64"])
 def test_signature_covers_body_encoded_by_api_gateway(world: World, signed_as: str) -> None:
-    """With */* as binary media type every body reaches the function as base64."""
+    """With */* as binary media type, API Gateway encodes every body as base64."""
     import app
 
     data, stamp = json.dumps(UPLOAD).encode(), int(world.clock.now())
@@ -69,15 +69,15 @@ def test_webhook_without_signature_is_refused(world: World, call: Call) -> None:
 
 
 def test_forged_signature_is_refused(world: World, deliver: Call) -> None:
-    refused(deliver(UPLOAD, secret=UNKNOWN), "none of the configured")
-    refused(deliver(UPLOAD, webhook_signature="v1," + "A" * 43 + "="), "none of the configured")
+    assert_refused(deliver(UPLOAD, secret=UNKNOWN), "none of the configured")
+    assert_refused(deliver(UPLOAD, webhook_signature="v1," + "A" * 43 + "="), "none of the configured")
     assert world.memory_queue.sent == []
 
 
 def test_signature_is_refused_if_no_secret_is_configured(world: World, deliver: Call) -> None:
     world.settings = replace(world.settings, webhook_secrets=())
     for secret in (OLD, NEW, f"whsec_{'A' * 32}"):
-        refused(deliver(UPLOAD, secret=secret), "none of the configured")
+        assert_refused(deliver(UPLOAD, secret=secret), "none of the configured")
 
 
 @pytest.mark.parametrize("left", [0, 3, 10, 40])
@@ -89,15 +89,15 @@ def test_truncated_signature_is_refused(world: World, deliver: Call, left: int) 
 def test_changed_body_id_or_timestamp_is_refused(world: World, deliver: Call) -> None:
     now = int(world.clock.now())
     signed = sign(secret_bytes(NEW), "msg_1", now, json.dumps(UPLOAD).encode())
-    refused(deliver(UPLOAD | {"force": True}, webhook_signature=signed), "none of the configured")
-    refused(deliver(UPLOAD, delivery="msg_2", webhook_signature=signed), "none of the configured")
-    refused(deliver(UPLOAD, at=now + 1, webhook_signature=signed), "none of the configured")
+    assert_refused(deliver(UPLOAD | {"force": True}, webhook_signature=signed), "none of the configured")
+    assert_refused(deliver(UPLOAD, delivery="msg_2", webhook_signature=signed), "none of the configured")
+    assert_refused(deliver(UPLOAD, at=now + 1, webhook_signature=signed), "none of the configured")
     assert deliver(UPLOAD, webhook_signature=signed).status_code == 202
 
 
 @pytest.mark.parametrize(("minutes", "when"), [(-6, "ago"), (6, "ahead")])
 def test_signature_six_minutes_off_is_refused(world: World, deliver: Call, minutes: int, when: str) -> None:
-    refused(deliver(UPLOAD, at=world.clock.now() + minutes * MINUTE), when)
+    assert_refused(deliver(UPLOAD, at=world.clock.now() + minutes * MINUTE), when)
     assert world.memory_queue.sent == []
 
 
@@ -131,7 +131,7 @@ def test_replayed_removal_does_not_remove_newer_slides(world: World, deliver: Ca
     world.run()
     assert deliver(removal, hook="remove", at=at).status_code == 409
     assert len(world.views()) == 1
-    again = deliver(removal, hook="remove", at=at + 1)  # its sender has lost the answer
+    again = deliver(removal, hook="remove", at=at + 1)  # the sender did not receive the response
     assert (again.status_code, again.json_body) == (200, {"status": "done before"})
     assert len(world.views()) == 1
 
@@ -144,7 +144,7 @@ def test_resigned_retry_returns_same_job(world: World, deliver: Call, call: Call
     assert (again.status_code, again.headers["Location"]) == (202, first.headers["Location"])
     assert again.json_body["state"] == "done"
     assert world.memory_queue.sent == []
-    # That attempt counts as well: whoever recorded it comes too late.
+    # The second attempt is recorded as well, so its replay is refused.
     assert deliver(UPLOAD).status_code == 409
 
 
@@ -160,13 +160,13 @@ def test_resigned_retry_returns_same_sync(world: World, deliver: Call) -> None:
 def test_failed_call_can_be_retried_under_same_id(world: World, deliver: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     send = world.memory_queue.send
 
-    def away(_: object) -> None:
+    def unavailable(_: object) -> None:
         raise AwsUnavailableError("SQS did not answer")
 
-    monkeypatch.setattr(world.memory_queue, "send", away)
+    monkeypatch.setattr(world.memory_queue, "send", unavailable)
     assert deliver(UPLOAD).status_code == 503
     monkeypatch.setattr(world.memory_queue, "send", send)
-    assert deliver(UPLOAD).status_code == 202  # even if it is the very same attempt
+    assert deliver(UPLOAD).status_code == 202  # the identical attempt is accepted
 
 
 def test_refused_call_can_be_retried_after_correction(world: World, deliver: Call) -> None:
@@ -179,11 +179,11 @@ def test_refused_call_can_be_retried_after_correction(world: World, deliver: Cal
 def test_webhook_fails_if_receipt_cannot_be_stored(
     world: World, deliver: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(*_: object, **__: object) -> None:
+    def unavailable(*_: object, **__: object) -> None:
         raise AwsUnavailableError("DynamoDB did not answer")
 
     keep = world.memory_access_records.keep
-    monkeypatch.setattr(world.memory_access_records, "keep", away)
+    monkeypatch.setattr(world.memory_access_records, "keep", unavailable)
     assert deliver(UPLOAD).status_code == 503
     monkeypatch.setattr(world.memory_access_records, "keep", keep)
     assert deliver(UPLOAD).status_code == 202
@@ -202,7 +202,7 @@ def test_other_call_under_used_id_is_refused(world: World, deliver: Call) -> Non
 def test_senders_have_separate_ids(world: World, deliver: Call) -> None:
     assert deliver(UPLOAD, secret=f"whsec_{'M' * 32}").status_code == 202
     assert deliver(UPLOAD, secret=NEW).status_code == 202
-    # Old and new secret are the same sender's.
+    # The old and the new secret belong to the same sender.
     assert deliver(UPLOAD, secret=OLD).status_code == 409
 
 

@@ -1,4 +1,4 @@
-"""Callbacks: jobs with callback URLs, and what their receivers get."""
+"""Jobs with callback URLs, and the events that their receivers get."""
 
 import json
 from dataclasses import replace
@@ -45,7 +45,7 @@ def replay_delivery(world: World, delivery: Delivery) -> Delivery:
 
 
 def new_delivery(world: World, url: str = ONE) -> Delivery:
-    """The delivery of a cancelled job, announced and not yet tried."""
+    """Return the announced delivery of a cancelled job, without an attempt."""
     job = world.submit(callback_url=url)
     cancel_job(world, job)
     world.memory_queue.sent.clear()
@@ -55,5 +55,5 @@ def new_delivery(world: World, url: str = ONE) -> Delivery:
 
 
 def received_events(world: World) -> list[tuple[str, str]]:
-    """What receivers got: URL and kind."""
+    """Return (URL, event type) of each received callback."""
     return [(url, json.loads(body)["type"]) for url, _, body in world.memory_callbacks.received]

@@ -107,7 +107,7 @@ def test_every_outcome_is_delivered() -> None:
     )
     announce_outcome(world, job, 2)
     world.submit()
-    world.put(write(Slide(width_px=300, height_px=200, seed=9)))  # and it ends superseded
+    world.put(write(Slide(width_px=300, height_px=200, seed=9)))  # ends superseded
     world.run()
     assert received_events(world) == [(ONE, "job.cancelled"), (ONE, "job.failed"), (ONE, "job.superseded")]
     ids = [headers["webhook-id"] for _, headers, _ in world.memory_callbacks.received]
@@ -135,13 +135,13 @@ def test_nothing_is_delivered_without_secret() -> None:
     world.minute()
     world.run()
     assert (received_events(world), world.memory_deliveries.of_job(job.id)) == ([], ())
-    # A message that is left from when there was one.
+    # A message from the time before the secret was removed.
     assert world.deliver(Message(step="deliver", job=job.id, attempt=1, delivery="msg_1")) == []
     assert received_events(world) == []
 
 
 def port_calls() -> int:
-    """Return how many calls of ports the end of a job and its telling take."""
+    """Return the number of port calls from submission to delivery."""
     world = world_with_callbacks()
     job = world.submit(callback_url=ONE)
     world.calls = 0

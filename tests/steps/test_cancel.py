@@ -1,6 +1,5 @@
 """Cancellation of jobs."""
 
-from functools import partial
 from typing import Any
 
 import pytest
@@ -84,13 +83,12 @@ def test_cancel_of_finishing_or_done_job_is_refused() -> None:
 
 def test_cancel_of_unknown_job_is_not_found() -> None:
     world = World()
-    for decide in (partial(cancel, archive=world.archive, clock=world.clock),):
-        with pytest.raises(NotFoundError):
-            decide("f" * 32, jobs=world.jobs)
+    with pytest.raises(NotFoundError):
+        cancel("f" * 32, jobs=world.jobs, archive=world.archive, clock=world.clock)
 
 
 class ConflictingJobs:
-    """A job table in which somebody is always faster."""
+    """A job table in which each move conflicts with another writer."""
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs

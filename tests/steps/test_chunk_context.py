@@ -1,4 +1,4 @@
-"""What every chunk is worked on with: names that are put together of kept parts are the same names."""
+"""Tile names that are joined from cached parts."""
 
 import pytest
 from hypothesis import given

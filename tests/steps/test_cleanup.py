@@ -50,7 +50,7 @@ def test_abandoned_tiles_are_cleaned_up_and_checked_again() -> None:
     world.clock.advance(KEEP_SECONDS)
     world.minute()
     assert world.memory_archive.tiles == {}
-    # A worker that was asleep writes to the dropped name: nobody reads it, and it is dropped again.
+    # A suspended worker writes to the discarded collection. No view shows it, and the next cleanup discards it.
     world.memory_archive.stage(job)
     world.clock.advance(LATE_SECONDS)
     world.minute()
@@ -85,7 +85,7 @@ def test_late_tiles_of_earlier_attempt_are_cleaned_up() -> None:
     world, job = world_with_tiling_job()
     end_with_error(job, UnsupportedError("x"), **ports(world, *CLEANUP_PORTS))
     again = world.finish(world.submit())
-    world.memory_archive.stage(job)  # of the first attempt, late
+    world.memory_archive.stage(job)  # a late write of the first attempt
     world.clock.advance(LATE_SECONDS)
     world.minute()
     assert list(world.memory_archive.tiles) == [(DATABASE, again.image)]
@@ -121,7 +121,7 @@ def test_cleanup_and_end_ignore_jobs_in_other_states() -> None:
     done = world.finish(job)
     end_with_error(done, UnsupportedError("x"), **ports(world, *CLEANUP_PORTS))
     assert world.job(done) == done
-    # Somebody else was faster: what `settle` was told of the job is old.
+    # The job that `end_with_error` receives is stale.
     end_with_error(job, UnsupportedError("x"), **ports(world, *CLEANUP_PORTS))
     assert world.job(done) == done
     assert len(world.tiles(done)) == done.tiles_total
@@ -140,15 +140,15 @@ def test_cleanup_reaches_slide_behind_hundreds_of_failures(monkeypatch: pytest.M
     world, job = world_with_tiling_job()
     end_with_error(job, MongoUnavailableError("away"), **ports(world, *CLEANUP_PORTS))
     create_jobs(world, State.FAILED, 3 * CLEANUP_BATCH, cleanup_at=1.0)
-    real, last = world.memory_archive.discard, world.memory_archive
+    archive, real = world.memory_archive, world.memory_archive.discard
 
-    def away(each: Job, generation: int) -> bool:
+    def discard(each: Job, generation: int) -> bool:
         if each.id != job.id:
             raise MongoUnavailableError("the database of these is away")
         return real(each, generation)
 
-    monkeypatch.setattr(last, "shows", lambda each: each.id != job.id)  # so that each look is a second one
-    monkeypatch.setattr(last, "discard", away)
+    monkeypatch.setattr(archive, "shows", lambda each: each.id != job.id)  # so that each cleanup is a second one
+    monkeypatch.setattr(archive, "discard", discard)
     for each in world.memory_jobs._all():
         if each.id != job.id:
             world.memory_jobs._jobs[each.id] = replace(each, discarded=(0,))

@@ -20,7 +20,7 @@ def ifds_of(data: bytes) -> tuple[Ifd, ...]:
 
 
 def damaged(level: int, *, scan_only: bool = False) -> tuple[bytes, int]:
-    """Return the small slide with tile (1, 0) of a stored level overwritten, and the byte it lies at."""
+    """Return the small slide with tile (1, 0) of a stored level overwritten, and the offset of that tile."""
     data = bytearray(small())
     ifd = ifds_of(bytes(data))[0 if level == 0 else 1]
     start, stop = ifd.offsets[1], ifd.offsets[1] + ifd.byte_counts[1]

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from chalicelib.core.errors import AwsUnavailableError, NotFoundError, OutOfTimeError
-from chalicelib.core.jobs.deliveries import KEEP_SECONDS, MAX_TRIES, NO_WORD, Answer, begun
+from chalicelib.core.jobs.deliveries import KEEP_SECONDS, MAX_TRIES, NO_RESULT, Answer, begun
 from chalicelib.steps.deliver import GRACE_SECONDS, deliver, due_deliveries
 from tests.steps.callbacks import (
     ONE,
@@ -30,7 +30,7 @@ def test_refused_delivery_is_retried_by_delayed_message() -> None:
     (message,) = world.memory_queue.sent
     assert (after.state, message.delivery, message.delay_seconds) == ("pending", delivery.id, 5)
     attempt_delivery(world, delivery)
-    assert len(received_events(world)) == 1  # it is not due yet
+    assert len(received_events(world)) == 1  # not due yet
     world.clock.advance(5)
     world.memory_callbacks.answer = lambda _: Answer(status=200)
     assert attempt_delivery(world, delivery).state == "delivered"
@@ -67,11 +67,11 @@ def test_concurrent_workers_deliver_once() -> None:
     world = world_with_callbacks()
     delivery = new_delivery(world)
 
-    def meanwhile(_: str) -> Answer:
+    def concurrent_attempt(_: str) -> Answer:
         attempt_delivery(world, delivery)
         return Answer(status=204)
 
-    world.memory_callbacks.answer = meanwhile
+    world.memory_callbacks.answer = concurrent_attempt
     assert attempt_delivery(world, delivery).state == "delivered"
     assert len(received_events(world)) == 1
 
@@ -99,7 +99,7 @@ def test_interrupted_attempt_is_repeated_after_a_minute() -> None:
     assert attempt_delivery(world, delivery).state == "pending"
     world.clock.advance(60)
     found = attempt_delivery(world, delivery)
-    assert (found.state, [made.error for made in found.log]) == ("delivered", [NO_WORD, None])
+    assert (found.state, [made.error for made in found.log]) == ("delivered", [NO_RESULT, None])
 
 
 def test_interrupted_last_attempt_fails_delivery() -> None:
@@ -189,7 +189,7 @@ def test_accepted_replay_enables_callbacks_again() -> None:
     world.memory_callbacks.answer = lambda _: Answer(status=410)
     attempt_delivery(world, delivery)
     replay_delivery(world, delivery)
-    assert attempt_delivery(world, delivery).state == "disabled"  # it was asked, and is gone still
+    assert attempt_delivery(world, delivery).state == "disabled"  # the receiver responds with 410 again
     world.memory_callbacks.answer = lambda _: Answer(status=204)
     replay_delivery(world, delivery)
     assert attempt_delivery(world, delivery).state == "delivered"

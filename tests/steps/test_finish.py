@@ -49,7 +49,7 @@ def test_steps_ignore_jobs_in_other_states() -> None:
     plan(done, chunk_bytes=1, **ports(world, "slides", "jobs", "archive", "work", "queue", "clock"))
     tile(done, 0, threads=1, cores=1, **ports(world, "slides", "jobs", "archive", "work", "queue", "clock"))
     finish(done, **ports(world, *CLEANUP_PORTS, "work", "slides"))
-    # An old view of the job: somebody else has moved it since.
+    # The job is stale: another writer has moved it.
     plan(
         replace(done, state=State.QUEUED),
         chunk_bytes=1,

@@ -19,7 +19,7 @@ from tests.world import BUCKET, COLLECTION, DATABASE, SESSION, World
 
 
 class ChangingSlides:
-    """Slides of which something else happens before each of the first looks at them."""
+    """Slides that change before each of the first calls of `pin`."""
 
     def __init__(self, world: World, *acts: Callable[[], object]) -> None:
         self.world, self.acts = world, list(acts)
@@ -47,15 +47,13 @@ def test_newer_bytes_of_same_second_win_despite_earlier_call() -> None:
     second = world.clock.now()
     world.memory_slides.put(BUCKET, "slide.svs", SLIDE, at=second)
 
-    def older_is_published() -> None:
+    def publish_older() -> None:
         world.finish(submit_with(world, world.slides))
         world.memory_slides.put(BUCKET, "slide.svs", OTHER, at=second)
 
     world.clock.advance(0.1)
-    # It is called first, and looks last.
-    newer = world.finish(
-        submit_with(world, ChangingSlides(world, lambda: world.clock.advance(0.1), older_is_published))
-    )
+    # This call starts first and pins last.
+    newer = world.finish(submit_with(world, ChangingSlides(world, lambda: world.clock.advance(0.1), publish_older)))
     assert newer.state is State.DONE
     assert newer.source.etag == world.memory_slides.pin(BUCKET, "slide.svs", first_bytes=1)[0].etag
     assert world.memory_archive.shows(newer)
@@ -104,7 +102,7 @@ def test_new_bytes_replace_the_published_slide() -> None:
     assert new.published.view == old.published.view
     assert world.views() == (new.published.view,)
     assert not world.memory_archive.shows(old)
-    assert len(world.tiles(old)) == 29  # readers who are at it go on for a while
+    assert len(world.tiles(old)) == 29  # readers of the old slide continue during the grace period
     world.clock.advance(31 * 60)
     world.minute()
     assert world.tiles(old) == {}
@@ -145,7 +143,7 @@ def test_source_change_ends_job_and_discards_tiles(happens: str, after_messages:
         "deleted": (State.FAILED, "source_gone"),
     }[happens]
     assert (DATABASE, job.staging()) not in world.memory_archive.tiles
-    # The newer bytes have run by themselves.
+    # The newer bytes were submitted automatically.
     assert len(world.views()) == (happens == "overwritten")
 
 
@@ -157,7 +155,7 @@ def test_older_version_never_wins_if_it_finishes_last() -> None:
     world.run()
     queue = world.memory_queue.sent
     assert world.job(old).state is State.DONE
-    # The same race with the finish of the older one held back, after it has found all its tiles.
+    # The same race, with the finish of the older job held back after it has counted its tiles.
     world = World()
     queue = world.memory_queue.sent
     world.put(small())

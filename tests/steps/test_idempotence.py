@@ -51,7 +51,7 @@ def test_duplicate_and_reordered_messages_give_same_tiles(jitter: random.Random)
 
 
 @cache
-def calls_of_a_job(named: bool) -> int:
+def port_calls(named: bool) -> int:
     world = World()
     world.put(small())
     world.finish(world.submit(**({"mongo_collection": NAMED} if named else {})))
@@ -65,8 +65,8 @@ def test_job_survives_worker_death_at_any_call(named: bool, after: bool) -> None
     reference = World()
     reference.put(small())
     expected = reference.tiles(reference.finish(reference.submit(**options)))
-    submitted = 5  # the calls of submit itself, whose death its caller sees
-    for dies_at in range(submitted + 1, calls_of_a_job(named) + 1):
+    submitted = 5  # the calls of submit itself, whose failure the caller sees
+    for dies_at in range(submitted + 1, port_calls(named) + 1):
         world = World()
         world.put(small())
         job = world.submit(**options)
@@ -128,14 +128,14 @@ def test_concurrent_submits_restart_ended_job_once() -> None:
     world.memory_slides.delete("incoming", "slide.svs")
     assert world.finish(job).state is State.FAILED
     world.put(small())
-    overtaken: list[Job] = []
+    concurrent: list[Job] = []
 
-    def somebody_is_faster(write_: str) -> None:
-        if write_ == "move" and not overtaken:
-            overtaken.append(job)
-            overtaken.append(world.submit())
+    def submit_first(write_: str) -> None:
+        if write_ == "move" and not concurrent:
+            concurrent.append(job)
+            concurrent.append(world.submit())
 
-    world.memory_jobs._before_write = somebody_is_faster
+    world.memory_jobs._before_write = submit_first
     again = world.submit()
-    assert (again.attempt, overtaken[1].attempt) == (2, 2)
+    assert (again.attempt, concurrent[1].attempt) == (2, 2)
     assert [message.attempt for message in world.memory_queue.sent] == [2]

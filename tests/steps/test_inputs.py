@@ -1,4 +1,4 @@
-"""Every kind of slide, from its file to its tiles, held to what tifffile reads of the same file."""
+"""Published pixels of every kind of slide equal those that tifffile reads from the file."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -20,8 +20,8 @@ from tests.world import World
 pytestmark = pytest.mark.usefixtures("small_blocks")
 
 WIDTH, HEIGHT = 700, 500
-# What a JPEG of quality 90 costs pictures like these, which grow sharper from level to level; wrong colours, a shift by
-# one pixel or another level are below 25. The coarsest levels are a few pixels beside white.
+# The loss of JPEG at quality 90 in these pictures, which grow sharper from level to level. Wrong colours, a shift by one
+# pixel or another level are below 25. The coarsest levels are mostly white.
 LOSS_DB, MADE_LOSS_DB = 35.0, 27.0
 
 
@@ -105,7 +105,7 @@ def published(data: bytes, **options: Any) -> tuple[World, Job]:
 
 
 def assembled(tiles: dict[str, bytes], job: Job, level: int, decode: Any = None) -> Pixels:
-    """Return a level joined from its tiles; every one of its places must be filled."""
+    """Return a level joined from its tiles. Fails if a tile is missing."""
     summary, size = job.levels[level], job.tile_size_px
     canvas = np.zeros((summary.rows * size, summary.columns * size, 3), np.uint8)
     count = 0
@@ -151,7 +151,7 @@ def test_slide_of_each_kind_is_published_with_its_pixels(kind: str, tile_size: i
     data = kind_of(kind)
     world, job = published(data, **({"tile_size": tile_size} if tile_size else {}))
     tiles, levels = world.tiles(job), list(read_levels(data))
-    # Only the size of an image in strips says that it is a level, which does not prove it.
+    # Only the size of an image in strips indicates that it is a level, which is not sufficient.
     proven = 1 if "strip" in kind else len(levels)
     assert [level.method for level in job.levels[:proven]] == ["re-encoded"] * proven
     assert all(level.method == "downsampled" for level in job.levels[proven:])
@@ -201,7 +201,7 @@ def test_larger_jpeg_tiles_are_cropped_losslessly(
     difference = np.abs(assembled(tiles, job, 0, imagecodecs.jpeg8_decode).astype(int) - expected).max(2)
     if colour != "ycbcr":
         assert difference.max() == 0
-    # Where colour is stored at half resolution decoders interpolate it across the cut.
+    # Decoders interpolate subsampled colour across the cut.
     size = job.tile_size_px
     for row in range(0, HEIGHT - size, size):
         for column in range(0, WIDTH - size, size):
@@ -245,7 +245,7 @@ def test_damaged_segment_is_white_and_listed_once(kind: str) -> None:
     found = assembled(world.tiles(job), job, 0)
     assert job.tiles_bad == len(job.bad_tiles) == 1
     assert job.bad_tiles[0].level == 0
-    # LZW has no checksum: what follows the damage may decode to other pixels.
+    # LZW has no checksum: data after the damage may decode to other pixels.
     assert kind == "LZW" or 0 < (np.abs(found.astype(int) - whole).max(2) > 60).mean() < 0.1
 
 

@@ -1,4 +1,4 @@
-"""What chunks that decode do beside decoding."""
+"""Chunks that decode: batches of inserts, and pasting into bands."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from tests.world import World
 
 
 def made(monkeypatch: pytest.MonkeyPatch, batch_bytes: int) -> tuple[dict[str, bytes], list[int]]:
-    """Return the tiles of a slide whose levels are all made, and how many went into each bulk insert."""
+    """Return the tiles of a slide whose levels are all made, and the size of each bulk insert."""
     monkeypatch.setattr(make, "BATCH_BYTES", batch_bytes)
     world = World(chunk_bytes=1 << 20)
     world.put(write(Slide(width_px=700, height_px=500, compression="deflate")))

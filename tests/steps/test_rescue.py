@@ -31,7 +31,7 @@ def test_job_with_lost_messages_is_rescued(state: str) -> None:
         assert world.memory_jobs.move(job, planning(job, now=world.clock.now()))
     world.memory_queue.sent.clear()
     world.minute()
-    assert world.memory_queue.sent == []  # not silent for long enough yet
+    assert world.memory_queue.sent == []  # not silent long enough yet
     world.clock.advance(91)
     world.minute()
     assert world.memory_queue.sent != []
@@ -69,14 +69,14 @@ def test_silence_limit_grows_with_rescues_until_job_fails() -> None:
     ended = world.job(job)
     assert ended.error is not None
     assert (ended.state, ended.error.code) == (State.FAILED, "retries_exhausted")
-    assert "64 tries; the last error was: MongoDB is away" in ended.error.message
+    assert "64 retries; the last error was: MongoDB is away" in ended.error.message
 
 
 def test_new_silent_job_is_rescued_before_thousands_of_others() -> None:
     world = World()
     now = world.clock.now()
     for state in (State.QUEUED, State.TILING):
-        create_jobs(world, state, 12 * BATCH, updated_at=now - 3000, rescues=9)  # their patience is an hour
+        create_jobs(world, state, 12 * BATCH, updated_at=now - 3000, rescues=9)  # these may be silent for an hour
     world.put(SLIDE)
     job = world.submit()
     world.memory_queue.sent.clear()
@@ -106,13 +106,13 @@ def test_silent_jobs_stop_when_time_is_short(most: int) -> None:
         rescued += 1
         clock.advance(1)
     assert rescued == most
-    # The next minute goes on with the others: who was rescued is silent no more.
+    # The next minute continues with the others: a rescued job is not silent any more.
     assert len(list(silent_jobs(jobs=world.jobs, clock=world.clock))) == 3 * BATCH - most
 
 
 def test_rescue_without_known_error_gives_up() -> None:
     world, job = world_with_tiling_job()
-    with pytest.raises(RetriesExhaustedError, match=r"no progress in 64 tries$"):
+    with pytest.raises(RetriesExhaustedError, match=r"no progress in 64 retries$"):
         rescue(replace(job, rescues=MAX_RESCUES), **ports(world, "jobs", "work", "queue", "clock"))
 
 

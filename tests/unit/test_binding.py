@@ -1,4 +1,4 @@
-"""`bind` hands a step the ports and settings that it names, and builds no other."""
+"""`bind` passes to a step the ports and settings that it names, and builds only those."""
 
 from types import SimpleNamespace
 from typing import Any, cast

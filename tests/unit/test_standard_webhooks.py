@@ -1,11 +1,11 @@
-"""Standard Webhooks: what is signed, and what is refused before anything is compared."""
+"""Standard Webhooks: signatures, and headers that are refused before signatures are compared."""
 
 import pytest
 
 from chalicelib.core.errors import SignatureError
 from chalicelib.core.standard_webhooks import secret_bytes, sign, signatures_match, signed_in, signer
 
-# The example of the standard's own libraries.
+# The example of the libraries of the standard.
 SECRET = secret_bytes("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 ID, AT, BODY = "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
 SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="

@@ -1,4 +1,4 @@
-"""Images of one file, as the directory reader and the decoder see them."""
+"""TIFF files of one image, and their encoding as the decoder takes it."""
 
 import io
 from dataclasses import replace
@@ -18,7 +18,7 @@ RGB = picture(150, 100)
 SIXTEEN = (RGB.astype(np.uint16) * 257 + 40).clip(0, 65535).astype(np.uint16)
 
 
-def written(pixels: Any, **options: Any) -> tuple[Ifd, bytes]:
+def write_image(pixels: Any, **options: Any) -> tuple[Ifd, bytes]:
     file = io.BytesIO()
     with tifffile.TiffWriter(file, byteorder=options.pop("byteorder", "<")) as writer:
         writer.write(pixels, metadata=None, **options)
@@ -26,7 +26,7 @@ def written(pixels: Any, **options: Any) -> tuple[Ifd, bytes]:
     return read_ifds(io.BytesIO(data), size_bytes=len(data))[0], data
 
 
-def joined(ifd: Ifd, data: bytes) -> Pixels:
+def join_segments(ifd: Ifd, data: bytes) -> Pixels:
     storage = storage_of(ifd)
     canvas = np.zeros((ifd.segment_rows * ifd.tile_height_px, ifd.segment_columns * ifd.tile_width_px, 3), np.uint8)
     segments = ifd.segment_columns * ifd.segment_rows
@@ -44,7 +44,7 @@ def joined(ifd: Ifd, data: bytes) -> Pixels:
 TILED = {"tile": (64, 64)}
 
 
-PLAIN: Storage = storage_of(written(RGB[:64, :64], photometric="rgb", **TILED)[0])
+PLAIN: Storage = storage_of(write_image(RGB[:64, :64], photometric="rgb", **TILED)[0])
 
 
 YCBCR = replace(PLAIN, compression=7, photometric=6, prefix=tile_prefix(b"", 6))

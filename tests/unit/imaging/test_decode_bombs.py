@@ -32,7 +32,7 @@ def huge(codec: str) -> bytes:
         return bytes(simplejpeg.encode_jpeg(pixels, 50)[:4000])
     if codec == "grey":
         return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels[..., :1]), 50, "GRAY", "Gray"))
-    if codec == "packbits":  # runs of 128, which the encoder at hand is slow to find
+    if codec == "packbits":  # runs of 128; the encoder is slow to find them
         return b"\x81\0" * (pixels.nbytes // 128)
     if codec in ("j2k", "jp2"):
         return bytes(imagecodecs.jpeg2k_encode(pixels, codecformat=codec))
@@ -41,9 +41,9 @@ def huge(codec: str) -> bytes:
 
 
 def jp2_with_another_header_before_it() -> bytes:
-    """Return a JP2 file of which a box of private data, before the codestream, holds the header of a small one."""
+    """Return a JP2 file with a private box before the codestream that contains the header of a small image."""
     large, small = huge("jp2"), imagecodecs.jpeg2k_encode(np.zeros((64, 64, 3), np.uint8), codecformat="j2k")
-    at = 12 + int.from_bytes(large[12:16], "big")  # behind the boxes that say what the file is
+    at = 12 + int.from_bytes(large[12:16], "big")  # after the signature and file type boxes
     box = struct.pack(">I4s16s", 84, b"uuid", bytes(16)) + small[:60]
     return large[:at] + box + large[at:]
 
@@ -56,12 +56,12 @@ def jpeg_2000_of_many_tiles() -> bytes:
 
 
 def tables_with_an_image() -> bytes:
-    """Return shared tables that are an image of their own, before which a decoder never comes to the tile."""
+    """Return shared tables that are a complete image. A decoder reads it and not the tile."""
     return huge("jpeg")[:2000]
 
 
 def tables_that_hide_an_image() -> bytes:
-    """Return shared tables with a marker that has no length (TEM). Who takes the bytes after it for one passes over
+    """Return shared tables with a marker that has no length (TEM). A reader that takes the next bytes for a length skips
     64 KB, to a small frame; a decoder finds the large one in them."""
     frame = next(data for marker, data in segments(SMALL_JPEG) if marker == 0xC0)
     image = tables_with_an_image()
@@ -94,8 +94,8 @@ BOMBS: dict[str, Callable[[], tuple[Storage, bytes]]] = {
 }  # fmt: skip
 
 
-# Codecs take their memory where Python does not see it, and a process remembers its peak for ever: each piece is
-# decoded in a process of its own, which has loaded and used all codecs before.
+# Python does not see the memory of codecs, and the peak of a process never decreases. Each bomb is therefore decoded in
+# its own process, after all codecs were loaded and used.
 DECODE_APART = """
 import json, os, pickle, resource, sys
 from chalicelib.core.imaging.decode import decoded
@@ -131,12 +131,12 @@ for name, storage, data, splices in bombs:
 
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, tuple[str | None, int]]:
-    """What became of each bomb: (the reason of its refusal, MiB that were taken), by its name."""
+    """(Reason of the refusal, MiB allocated) of each bomb, by name."""
     bombs = []
     for name, make in BOMBS.items():
         try:
             storage, data = make()
-        except CorruptTileError:  # refused when the plan was made already
+        except CorruptTileError:  # refused during planning
             continue
         bombs.append((name, storage, data, False))
         bombs.append((f"{name}, with a splicer", storage, data, True))
@@ -168,5 +168,5 @@ def test_decompression_bomb_is_refused_within_16_mib(
 ) -> None:
     said, taken_mib = outcomes.get(name + way, ("refused", 0))
     assert taken_mib < 16
-    # LZW ends where enough is unpacked, as every reader of it does.
+    # LZW stops when enough is unpacked, as in every reader.
     assert said is not None or name.startswith("lzw")

@@ -1,4 +1,4 @@
-"""Which ways of storing an image are published, what is said of the others, and what a worker is told of the first."""
+"""Supported encodings of segments, reasons for unsupported ones, and the encoding that a worker receives."""
 
 import json
 from array import array
@@ -37,7 +37,7 @@ NOT_READABLE = {
         *[{"compression": each, "bits": 16} for each in (5, 8, 32946, 32773, 50000, 34926, 33003, 33005, 34712)],
         *[{"compression": each, "photometric": 6} for each in (33003, 33005, 34712, 50001, 34927)],
         JPEG, {**JPEG, "photometric": 2}, {**JPEG, **GREY}, {**JPEG, "photometric": 2, "planar": 2},
-        # Some writers leave a predictor's tag in files whose compression has no use for it.
+        # Some writers set a predictor tag that the compression does not use.
         {**JPEG, "predictor": 2}, {"compression": 33005, "predictor": 3},
     ],
 )  # fmt: skip
@@ -179,7 +179,7 @@ def test_only_jpeg_of_all_samples_has_a_file_prefix() -> None:
 def test_damaged_shared_tables_are_found_during_planning() -> None:
     with pytest.raises(CorruptTileError, match="shared JPEG tables"):
         storage_of(replace(RGB, **JPEG, jpeg_tables=b"nonsense"))
-    # They mean nothing to other codecs.
+    # Other codecs ignore them.
     assert storage_of(replace(RGB, jpeg_tables=b"nonsense")).prefix == b""
 
 

@@ -148,14 +148,14 @@ def test_adobe_rgb_marker_of_ycbcr_tile_is_removed() -> None:
     right = complete_tile(tile_prefix(b"", PHOTOMETRIC_YCBCR), bare)
     assert right.startswith(b"\xff\xd8" + JFIF)
     assert complete_tile(tile_prefix(b"", PHOTOMETRIC_YCBCR), with_segment(bare, ADOBE_RGB)) == right
-    # The encoder's own JFIF marker is not doubled.
+    # The JFIF marker of the encoder is not duplicated.
     assert complete_tile(tile_prefix(b"", PHOTOMETRIC_YCBCR), tile).count(b"JFIF") == 1
 
 
 @pytest.mark.parametrize("kind", [0xFE, 0xE1, 0xE2, 0xED], ids=["comment", "Exif", "profile", "captions"])
 def test_comments_and_metadata_segments_are_removed(kind: int) -> None:
     plain = complete_tile(tile_prefix(b"", PHOTOMETRIC_RGB), jpeg_tile(picture(64, 64), "rgb"))
-    # Fill bytes before it, and something in it that looks like markers.
+    # Fill bytes before the segment, and bytes in it that look like markers.
     segment = b"\xff\xff" + bytes([kind]) + b"\x00\x16\xff\xee\xff\xe0PATIENT Jane Doe"
     jpeg = complete_tile(tile_prefix(b"", PHOTOMETRIC_RGB), with_segment(jpeg_tile(picture(64, 64), "rgb"), segment))
     assert jpeg == plain

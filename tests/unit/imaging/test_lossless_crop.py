@@ -1,4 +1,4 @@
-"""JPEG tiles cut without loss."""
+"""Lossless crops of JPEG tiles."""
 
 import resource
 

@@ -8,7 +8,7 @@ T = 32
 
 
 def box(pixels: Pixels) -> Pixels:
-    """The reference: the average of 2 x 2, in floating point. Halves are rounded down and up in turn."""
+    """Return the reference: the average of 2 x 2 in floating point. Halves are rounded down and up alternately."""
     height, width, _ = pixels.shape
     means = pixels.reshape(height // 2, 2, width // 2, 2, 3).astype(float).mean((1, 3))
     halved_pixels: Pixels = np.floor(means + np.resize((0.25, 0.5), width // 2)[:, None]).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""What is told of a job's end, how it is signed, and when it is tried again."""
+"""Deliveries of outcomes: contents, signature, and schedule of attempts."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ from chalicelib.core.jobs.deliveries import (
     LONGEST_WAIT_SECONDS,
     MAX_LOG,
     MAX_TRIES,
-    NO_WORD,
+    NO_RESULT,
     SCHEDULE_SECONDS,
     SILENT_TRY_SECONDS,
     Answer,
@@ -42,7 +42,7 @@ from chalicelib.core.jobs.transitions import cancelled, done, failed, finishing,
 from chalicelib.core.jobs.verification import Findings, Target
 from tests.contracts.samples import a_job, a_tiling_job
 
-# The example of the Standard Webhooks specification's libraries.
+# The example of the libraries of Standard Webhooks.
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 MESSAGE, TIMESTAMP, BODY = "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
 SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
@@ -51,14 +51,14 @@ URL = "https://example.org/hook"
 
 
 def a_delivery(**changes: Any) -> Delivery:
-    job = ended()
+    job = cancelled_job()
     recorded = outcome_of(job, 1)
     assert recorded is not None
     (made,) = new_deliveries(job, recorded, hook_url=None, now=1000.0)
     return replace(made, **changes)
 
 
-def ended(**changes: Any) -> Job:
+def cancelled_job(**changes: Any) -> Job:
     job = a_tiling_job(subscribers=(Subscriber(URL, 1),), started_at=900.0, **changes)
     return cancelled(job, now=999.5, cleanup_at=999.5)
 
@@ -130,7 +130,7 @@ def test_each_attempt_has_own_timestamp_and_same_id_and_body() -> None:
     assert first["content-type"] == "application/json"
 
 
-# -- what is told ------------------------------------------------------------------------------------------------------
+# -- contents ----------------------------------------------------------------------------------------------------------
 
 
 def test_delivery_id_depends_on_job_attempt_outcome_and_url() -> None:
@@ -149,7 +149,7 @@ def test_delivery_id_depends_on_job_attempt_outcome_and_url() -> None:
 
 def test_new_deliveries_include_subscribers_in_time_and_hook_url() -> None:
     early, late = Subscriber(URL, 1), Subscriber("https://late.example/", 2)
-    job = replace(ended(), subscribers=(early, late))
+    job = replace(cancelled_job(), subscribers=(early, late))
     recorded = outcome_of(job, 1)
     assert recorded is not None
     made = new_deliveries(job, recorded, hook_url="https://hook.example/", now=5.0)
@@ -206,7 +206,7 @@ def test_callback_of_verification_contains_counts() -> None:
     assert found == {"job": "c" * 32, "intact": False, "missing": 2, "altered": 0, "doubled": 0, "unexpected": 0}
 
 
-# -- moves -------------------------------------------------------------------------------------------------------------
+# -- transitions -------------------------------------------------------------------------------------------------------
 
 
 def test_response_of_2xx_ends_delivery() -> None:
@@ -254,7 +254,7 @@ def test_interrupted_attempt_is_counted_and_logged() -> None:
     assert not is_due(first, now=1030.0)
     assert is_due(first, now=1060.0)
     second = begun(first, now=1061.0)
-    assert (second.tries, second.log) == (2, (Try(at=1000.0, milliseconds=0, error=NO_WORD),))
+    assert (second.tries, second.log) == (2, (Try(at=1000.0, milliseconds=0, error=NO_RESULT),))
     last = replace(second, tries=MAX_TRIES)
     given_up = begun(last, now=2000.0)
     assert (given_up.state, given_up.next_at, len(given_up.log)) == ("failed", None, 2)

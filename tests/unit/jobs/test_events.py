@@ -1,4 +1,4 @@
-"""What is told of a job's changes."""
+"""Events of the transitions of a job."""
 
 from dataclasses import replace
 
@@ -60,9 +60,9 @@ def test_requeued_event_names_previous_outcome(was: State) -> None:
     recorded = move_event(an_ended_job(state=was), a_job(attempt=2), at=AT)
     assert recorded is not None
     assert (recorded.event, recorded.attempt, recorded.message) == ("requeued", 2, f"after {was}")
-    anew = move_event(an_ended_job(state=was), a_job(attempt=2, generation=1), at=AT)
-    assert anew is not None
-    assert anew.message == f"after {was}, from the beginning"
+    restarted = move_event(an_ended_job(state=was), a_job(attempt=2, generation=1), at=AT)
+    assert restarted is not None
+    assert restarted.message == f"after {was}, from the beginning"
 
 
 def test_cleanup_event_is_recorded_only_when_tiles_are_discarded() -> None:
@@ -107,12 +107,12 @@ def test_repeated_error_of_many_chunks_is_sampled() -> None:
     first = transient_error_event(job, BUSY, chunk=7, at=AT)
     assert first is not None
     assert (first.event, first.chunk, first.code) == ("transient_error", 7, BUSY.code)
-    troubled = replace(job, last_transient_error=BUSY)
-    recorded = [transient_error_event(troubled, BUSY, chunk=chunk, at=AT) for chunk in range(9_999)]
+    with_error = replace(job, last_transient_error=BUSY)
+    recorded = [transient_error_event(with_error, BUSY, chunk=chunk, at=AT) for chunk in range(9_999)]
     assert 0 < sum(each is not None for each in recorded) <= MAX_ERROR_EVENTS
-    # Another one is news, and so is what happens to a step that is no chunk.
-    assert transient_error_event(troubled, Problem(code="other", message="", hint=""), chunk=7, at=AT) is not None
-    assert transient_error_event(troubled, BUSY, chunk=None, at=AT) is not None
+    # Another error is recorded, and so is an error of another step.
+    assert transient_error_event(with_error, Problem(code="other", message="", hint=""), chunk=7, at=AT) is not None
+    assert transient_error_event(with_error, BUSY, chunk=None, at=AT) is not None
 
 
 def test_every_error_of_small_slide_has_an_event() -> None:

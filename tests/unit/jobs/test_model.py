@@ -129,7 +129,7 @@ def test_next_attempt_resets_state_and_keeps_history(end: Callable[[Job], Job]) 
         None,
     )
     assert len(again.history) == 1
-    # Under the same plan what is done stays done; under another one it is done anew.
+    # The same plan keeps the finished chunks; another plan starts without them.
     assert tiling(moves.planning(again, now=21.0)).chunks_done == frozenset({1})
     assert tiling(moves.planning(again, now=21.0), "other").chunks_done == frozenset()
     assert again.order > running.order

@@ -1,4 +1,4 @@
-"""Associated images: decoded where they can be, left out where not, never a reason to refuse a slide."""
+"""Associated images: decoded if possible, else omitted. They are never a reason to refuse a slide."""
 
 import io
 from dataclasses import replace

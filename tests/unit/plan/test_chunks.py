@@ -21,7 +21,7 @@ def pyramid_of(slide: Slide, *, base_only: bool = False) -> Pyramid:
 
 
 def made_tiles(plan: Plan) -> Counter[tuple[int, int, int]]:
-    """Return every tile that the make chunks cover, by following their blocks."""
+    """Return the tiles that the blocks of the make chunks cover."""
     found: Counter[tuple[int, int, int]] = Counter()
     for chunk in plan.chunks:
         for step in range(1, chunk.downsampled_levels + 1):
@@ -172,7 +172,7 @@ def test_window_bridges_small_gaps_within_its_bound() -> None:
     assert [len(window.records) for window in windows(near)] == [2]
     assert [len(window.records) for window in windows(far)] == [1, 1]
     assert [len(window.records) for window in windows([at(0, WINDOW_BYTES), at(WINDOW_BYTES)])] == [1, 1]
-    # Two tiles that share their bytes are one read.
+    # Two tiles that share their bytes need one read.
     assert [(window.start, window.stop) for window in windows([at(0, 5000), at(0, 1000)])] == [(0, 5000)]
     assert list(windows([])) == []
 

@@ -1,4 +1,4 @@
-"""Which step a message runs, and whether its work is pending."""
+"""The step that a message runs, and whether its work is pending."""
 
 from dataclasses import replace
 from typing import Any

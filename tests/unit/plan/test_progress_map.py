@@ -1,4 +1,4 @@
-"""The map of a job: cells that stand for squares of tiles, and how much of each is done."""
+"""The progress map: cells of several tiles, and the finished share of each."""
 
 import io
 from collections import Counter
@@ -149,7 +149,7 @@ def test_map_of_million_tiles_has_bounded_size() -> None:
 
 
 def plan_of(columns: int, rows: int, chunks: tuple[Chunk, ...]) -> Plan:
-    """A plan of two levels of tiles of 64 px."""
+    """Return a plan of two levels with tiles of 64 px."""
     levels = tuple(
         PlannedLevel(
             level=level, width_px=columns * 64 >> level, height_px=rows * 64 >> level, tiles=0, sparse=0,

@@ -66,7 +66,7 @@ def test_segments_of_separate_planes_come_plane_by_plane() -> None:
 
 
 def test_level_that_lacks_last_column_is_made() -> None:
-    # 258 halves to 129: three columns of 64. Rounded down twice, 258 >> 1 is 129 still, but 257 >> 1 is 128: two.
+    # 257 halves to 129, which are three columns of 64. Rounded down it is 128: two columns.
     pyramid = plan(Slide(width_px=257, height_px=256, levels=(0, 1), floor=True))
     assert made(pyramid) == ["passthrough", "downsampled", "downsampled", "downsampled"]
     assert pyramid.levels[1].columns == 3
@@ -193,7 +193,7 @@ def test_smaller_tile_size_is_cropped_where_tiles_allow(tiles: tuple[int, int], 
 @pytest.mark.parametrize(
     ("change", "way"),
     [
-        # 80 is no whole number of the 16 px blocks that 4:2:0 codes together; of 8 px blocks it is.
+        # 80 is a multiple of 8 and of the 16 px blocks of 4:2:0, but not of 32 px blocks.
         ({"photometric": 6, "subsampling": (2, 2)}, "lossless-crop"),
         ({"photometric": 6, "subsampling": (4, 4)}, "re-encoded"),
         ({"photometric": 2}, "lossless-crop"),
@@ -228,7 +228,7 @@ def test_strips_are_published_as_256_px_tiles() -> None:
     data = file.getvalue()
     ifds = read_ifds(io.BytesIO(data), size_bytes=len(data))
     pyramid = plan_pyramid(ifds, size_bytes=len(data), tile_size=None, base_only=False)
-    # Nothing but its size says that the second image is a level.
+    # Only its size indicates that the second image is a level.
     assert (made(pyramid), pyramid.tile_size_px) == (["re-encoded", "downsampled", "downsampled"], 256)
     described = replace(ifds[1], description="level=1 mag=10")
     pyramid = plan_pyramid([ifds[0], described], size_bytes=len(data), tile_size=None, base_only=False)
@@ -256,7 +256,7 @@ def test_tiles_sharing_large_byte_ranges_are_refused() -> None:
     shared = replace(ifds[0], offsets=array("Q", [8] * 88), byte_counts=array("Q", [2_000_000] * 88))
     with pytest.raises(LimitError, match="share their bytes: apart they are 176000000 bytes, of a file of 3000000"):
         plan_pyramid([shared], size_bytes=3_000_000, tile_size=None, base_only=False)
-    # An empty tile that stands for many is small.
+    # A shared empty tile is small.
     empty = replace(ifds[0], offsets=array("Q", [8] * 88), byte_counts=array("Q", [700] * 88))
     assert plan_pyramid([empty], size_bytes=10_000, tile_size=None, base_only=False).levels[0].tiles == 88
 

@@ -1,4 +1,4 @@
-"""Descriptions as scanners and programs write them, and the facts that are read from them."""
+"""Descriptions as scanners and programs write them."""
 
 from array import array
 from dataclasses import replace
@@ -24,7 +24,7 @@ APERIO = (
 
 
 def facts(*, before: Ifd | None = None, **fields: Any) -> SlideFacts:
-    """Return the facts of a file whose base has these fields and comes behind the image `before`, if there is one."""
+    """Return the facts of a file whose base has these fields and follows the image `before`, if given."""
     base = replace(IFD, **fields)
     return slide_facts((before or base, base), base, width_px=WIDTH_PX, height_px=HEIGHT_PX)
 

@@ -1,4 +1,4 @@
-"""The words by which known writers name images, and the words that only look like them."""
+"""Names of images in the descriptions of known writers."""
 
 from array import array
 from dataclasses import replace
@@ -24,7 +24,7 @@ IFD = Ifd(
 
 
 def named(*described: str | dict[str, Any]) -> dict[int, tuple[str, bool]]:
-    """Return the names in a file of images with these descriptions, or fields."""
+    """Return the names of images with these descriptions or fields."""
     fields = [{"description": each} if isinstance(each, str) else each for each in described]
     ifds = [replace(IFD, index=index, **each) for index, each in enumerate(fields)]
     return {index: (name.value, name.is_certain) for index, name in associated_names(ifds).items()}
@@ -206,7 +206,7 @@ def test_ome_and_philips_are_recognised_as_writers() -> None:
 
 
 def test_long_descriptions_are_searched_in_bounded_time() -> None:
-    """Patterns that repeat must not be tried at each place of a long text."""
+    """Repeating patterns must not be tried at each position of a long text."""
     for words in ("(1x1)", '"PIM_DP_IMAGE_TYPE"', "1x1 ", "label ", "<ImageType>", "\n ", "aA"):
         text = "Aperio " + words * (4_000_000 // len(words))
         described_levels(replace(IFD, description=text))

@@ -75,7 +75,7 @@ def test_stream_error_passes_through_read_ifds() -> None:
 
 
 def tag_positions(data: bytes) -> dict[int, int]:
-    """Return where each entry of the first directory of a little endian classic TIFF stands, by tag."""
+    """Return the offsets of the entries in the first directory of a little-endian classic TIFF, by tag."""
     start = struct.unpack_from("<I", data, 4)[0]
     count = struct.unpack_from("<H", data, start)[0]
     return {struct.unpack_from("<H", data, start + 2 + 12 * i)[0]: start + 2 + 12 * i for i in range(count)}
@@ -172,12 +172,12 @@ KINDS: list[dict[str, Any]] = [
 
 
 def failing_stream(data: bytes, failing_at: int) -> BlockStream:
-    """Return a stream over data whose request number `failing_at` fails, and no other."""
+    """Return a stream over data. Only the request with the number `failing_at` fails."""
     requests = itertools.count()
 
     def fetch(start: int, stop: int) -> bytes:
         if next(requests) == failing_at:
-            raise AwsUnavailableError("S3 asks for patience")
+            raise AwsUnavailableError("S3 is busy")
         return data[start:stop]
 
     return BlockStream(fetch, len(data), block_bytes=64)
@@ -196,7 +196,7 @@ def test_storage_error_during_read_is_not_damage_or_end_of_file(kind: dict[str, 
 
 
 def test_storage_error_in_private_tag_is_raised() -> None:
-    private = 33628  # tifffile reads it with a reader of its own, and goes on if that fails
+    private = 33628  # tifffile reads it with a special reader, and continues if that fails
     data = bigtiff(directory({private: (4, 4, 1000)})).ljust(2000, b"\0")
     assert len(ifds_of(data)) == 1
     requests = BlockStream(lambda start, stop: data[start:stop], len(data), block_bytes=64)
@@ -206,19 +206,19 @@ def test_storage_error_in_private_tag_is_raised() -> None:
             ifds_in(failing_stream(data, failing_at), len(data))
 
 
-@pytest.mark.no_cover  # it runs the same lines again and again
+@pytest.mark.no_cover  # it repeats the same lines
 @pytest.mark.parametrize("kind", KINDS)
 def test_truncated_file_is_refused_or_lists_its_lost_tiles(kind: dict[str, Any]) -> None:
     data = write(Slide(width_px=200, height_px=140, **kind))
     whole = planned(data)
-    # Every byte of the header and of the directories; between them, among the tiles, a sample.
+    # Every length within the header and the directories; a sample of lengths within the tiles.
     lengths = {*range(16), *range(0, len(data), 97), *range(len(data) - 3000, len(data))}
     for length in sorted(lengths):
         try:
             found = planned(data[:length])
         except (TruncatedError, NotTiffError):
             continue
-        # The macro's last strip is short, which is not published; or a few tiles are lost, and that is known.
+        # The last strip of the macro is short, which is not published; or some tiles are lost, and are listed.
         lost = [level.level for level in found.levels if level != whole.levels[level.level]]
         assert all(found.levels[level].method == "downsampled" or found.levels[level].beyond for level in lost)
         assert lost or kind.get("associated")

@@ -204,7 +204,7 @@ def test_perkinelmer_combines_xml_objective_and_tag_spacing() -> None:
     assert found == SlideFacts(mpp_x=0.5, mpp_y=0.5, magnification=20.0, vendor="PerkinElmer")
 
 
-# -- Trestle, Hamamatsu, and what programs write
+# -- Trestle, Hamamatsu, and programs
 
 
 def test_trestle_resolution_tags_are_micrometres() -> None:

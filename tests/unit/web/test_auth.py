@@ -1,4 +1,4 @@
-"""What callers may, how settings name them, and what a session is."""
+"""Scopes of callers, tokens and secrets in settings, and sealed sessions."""
 
 import json
 from dataclasses import replace

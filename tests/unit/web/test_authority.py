@@ -1,4 +1,4 @@
-"""Host and port of an authority, the same under every Python."""
+"""Host and port of an authority. The expected values hold in every Python version."""
 
 import pytest
 

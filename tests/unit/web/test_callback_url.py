@@ -1,4 +1,4 @@
-"""Where a callback may go."""
+"""Allowed and forbidden callback URLs."""
 
 import pytest
 

@@ -1,6 +1,6 @@
 """Public addresses, by vectors at the edges of every block of IANA's special-purpose registries.
 
-The expected values are literal: they hold under every Python, whatever its `ipaddress` says.
+The expected values are literal: they do not depend on the version of `ipaddress`.
 """
 
 from ipaddress import ip_address

@@ -1,4 +1,4 @@
-"""What the checks of the parts mean for the service."""
+"""Status of the service by the conditions of its parts."""
 
 import pytest
 

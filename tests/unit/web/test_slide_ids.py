@@ -1,4 +1,4 @@
-"""The three ways to address a slide."""
+"""The three forms of a slide address."""
 
 import pytest
 

@@ -1,5 +1,4 @@
-"""Three ways to number the same pyramid. What readers of DZI and IIIF compute is written down here a second time, as
-they do it."""
+"""Three protocols that number the tiles of one pyramid. The tests repeat the computations of DZI and IIIF readers."""
 
 import json
 from collections.abc import Callable
@@ -40,7 +39,7 @@ SHAPES = st.builds(shape_of, st.integers(1, 5000), st.integers(1, 5000), st.samp
 
 
 def dzi_levels(width: int, height: int) -> list[tuple[int, int]]:
-    """The sizes of the levels of a DZI, the first first, as readers compute them: halved, rounded up, down to 1 x 1."""
+    """Return the sizes of the levels of a DZI in order, as readers compute them: halved, rounded up, down to 1 x 1."""
     sizes = [(width, height)]
     while sizes[-1] != (1, 1):
         width, height = ceil(width / 2), ceil(height / 2)
@@ -56,14 +55,14 @@ def test_dzi_reader_finds_every_tile_with_its_size(shape: PyramidShape) -> None:
     for number, (width, height) in enumerate(levels):
         columns, rows = ceil(width / side), ceil(height / side)
         for column, row in ((0, 0), (columns - 1, 0), (0, rows - 1), (columns - 1, rows - 1)):
-            piece = dzi_tile(shape, str(number), f"{column}_{row}.jpg")
+            request = dzi_tile(shape, str(number), f"{column}_{row}.jpg")
             expected = min(side, width - column * side), min(side, height - row * side)
-            assert (piece.width_px, piece.height_px) == expected
-            assert piece.whole == (expected == (side, side))
+            assert (request.width_px, request.height_px) == expected
+            assert request.whole == (expected == (side, side))
             below_root = len(levels) - 1 - number - (shape.depth - 1)
-            assert piece.halvings == max(0, below_root)
+            assert request.halvings == max(0, below_root)
             if below_root <= 0:
-                assert tile_address(piece.name, levels=shape.depth) == (len(levels) - 1 - number, column, row)
+                assert tile_address(request.name, levels=shape.depth) == (len(levels) - 1 - number, column, row)
         for beyond in (f"{columns}_0.jpg", f"0_{rows}.jpg"):
             with pytest.raises(NoSuchTileError):
                 dzi_tile(shape, str(number), beyond)
@@ -83,17 +82,17 @@ def test_iiif_reader_finds_every_tile_with_its_size(shape: PyramidShape) -> None
             x, y = n * side * factor, m * side * factor
             w, h = min(side * factor, info["width"] - x), min(side * factor, info["height"] - y)
             ws, hs = (w + factor - 1) // factor, (h + factor - 1) // factor
-            piece = iiif_tile(shape, f"{x},{y},{w},{h}", f"{ws},{hs}")
-            assert (piece.width_px, piece.height_px, piece.halvings) == (ws, hs, 0)
-            level, column, row = tile_address(piece.name, levels=shape.depth)
-            # At the rim, a single pixel may be asked for in the same words at two levels. The finer one answers.
+            request = iiif_tile(shape, f"{x},{y},{w},{h}", f"{ws},{hs}")
+            assert (request.width_px, request.height_px, request.halvings) == (ws, hs, 0)
+            level, column, row = tile_address(request.name, levels=shape.depth)
+            # At the edge, requests for a single pixel may be equal at two levels. The finer level is returned.
             assert level == factor.bit_length() - 1 or ws == 1 or hs == 1
             assert (column << level, row << level) == (n * factor, m * factor)
             if (w, h) == (info["width"], info["height"]):
-                assert iiif_tile(shape, "full", f"{ws},{hs}") == piece
+                assert iiif_tile(shape, "full", f"{ws},{hs}") == request
     for size in info["sizes"]:
-        piece = iiif_tile(shape, "full", f"{size['width']},{size['height']}")
-        assert (piece.width_px, piece.height_px) == (size["width"], size["height"])
+        request = iiif_tile(shape, "full", f"{size['width']},{size['height']}")
+        assert (request.width_px, request.height_px) == (size["width"], size["height"])
     largest = info["sizes"][-1]
     assert iiif_tile(shape, "full", "max") == iiif_tile(shape, "full", f"{largest['width']},{largest['height']}")
 
@@ -102,9 +101,9 @@ def test_iiif_reader_finds_every_tile_with_its_size(shape: PyramidShape) -> None
 def test_slidehook_tiles_are_whole(shape: PyramidShape) -> None:
     for level in range(shape.depth):
         grid = shape.grid(level)
-        piece = slidehook_tile(shape, str(level), f"{grid.columns - 1}_{grid.rows - 1}.jpg")
-        assert (piece.whole, piece.halvings) == (True, 0)
-        assert tile_address(piece.name, levels=shape.depth) == (level, grid.columns - 1, grid.rows - 1)
+        request = slidehook_tile(shape, str(level), f"{grid.columns - 1}_{grid.rows - 1}.jpg")
+        assert (request.whole, request.halvings) == (True, 0)
+        assert tile_address(request.name, levels=shape.depth) == (level, grid.columns - 1, grid.rows - 1)
 
 
 def test_dzi_document_describes_the_real_scan() -> None:
@@ -152,9 +151,9 @@ def test_base_only_slide_has_tiles_and_no_iiif_sizes() -> None:
 
 
 def test_slide_of_one_tile_has_one_tile_in_each_protocol() -> None:
-    piece = TileRequest(name="t.jpg", width_px=100, height_px=30, whole=False)
-    assert dzi_tile(ONE_TILE, "7", "0_0.jpg") == piece
-    assert iiif_tile(ONE_TILE, "full", "max") == iiif_tile(ONE_TILE, "0,0,100,30", "100,30") == piece
+    request = TileRequest(name="t.jpg", width_px=100, height_px=30, whole=False)
+    assert dzi_tile(ONE_TILE, "7", "0_0.jpg") == request
+    assert iiif_tile(ONE_TILE, "full", "max") == iiif_tile(ONE_TILE, "0,0,100,30", "100,30") == request
     assert iiif_document(ONE_TILE, "")["sizes"] == [{"width": 50, "height": 15}, {"width": 100, "height": 30}]
 
 
@@ -198,9 +197,9 @@ def test_etag_is_recognised_only_for_its_tile_request() -> None:
     whole, cut = TileRequest(name="trts.jpg"), TileRequest(name="trts.jpg", width_px=60, height_px=87, whole=False)
     assert whole.tag(TILE) == '"trts.000102030405060708090a0b"'
     assert cut.tag(TILE) == '"trts.000102030405060708090a0b.60x87"'
-    for piece in (whole, cut):
-        assert piece.tiles_of(piece.tag(TILE)) == [TILE]
-        assert piece.tiles_of(f'"other", W/{piece.tag(TILE)}') == [TILE]
+    for request in (whole, cut):
+        assert request.tiles_of(request.tag(TILE)) == [TILE]
+        assert request.tiles_of(f'"other", W/{request.tag(TILE)}') == [TILE]
     assert whole.tiles_of(cut.tag(TILE)) == cut.tiles_of(whole.tag(TILE)) == []
     assert TileRequest(name="trtt.jpg").tiles_of(whole.tag(TILE)) == []
     assert whole.tiles_of('"trts.xyz"') == whole.tiles_of("*") == whole.tiles_of("") == []

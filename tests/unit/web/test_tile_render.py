@@ -1,4 +1,4 @@
-"""Parts of stored tiles."""
+"""Crops and halvings of stored tiles."""
 
 import io
 
@@ -52,7 +52,7 @@ def test_crop_of_subsampled_tile_differs_in_last_column_and_row(size: tuple[int,
 
 
 def test_whole_tile_is_returned_unchanged() -> None:
-    assert render_tile(b"whatever it is", TileRequest(name="t.jpg")) == b"whatever it is"
+    assert render_tile(b"any bytes", TileRequest(name="t.jpg")) == b"any bytes"
 
 
 def test_tile_that_is_already_cropped_is_returned_unchanged() -> None:
@@ -73,18 +73,18 @@ def test_tile_is_reencoded_without_crop_library(monkeypatch: pytest.MonkeyPatch)
 def test_root_tile_is_halved_as_often_as_requested(times: int) -> None:
     whole, inside = tile("ycbcr444"), (139, 186)
     truth = halved(pixels(whole)[:186, :139], times)
-    piece = TileRequest(
+    request = TileRequest(
         name="t.jpg", width_px=truth.shape[1], height_px=truth.shape[0], whole=False, halvings=times, inside_px=inside
     )
-    found = pixels(render_tile(whole, piece))
+    found = pixels(render_tile(whole, request))
     assert found.shape == truth.shape
-    # JPEG of a handful of pixels; what each halving rounds is at most one step.
+    # JPEG of a few pixels; each halving rounds by at most one step.
     assert np.abs(found.astype(int) - truth).mean() < (12 if times > 3 else 4)
 
 
 @pytest.mark.parametrize("halvings", [0, 1])
 def test_damaged_tile_raises_corrupt_tile_error(halvings: int) -> None:
-    piece = TileRequest(name="t.jpg", width_px=10, height_px=10, whole=False, halvings=halvings, inside_px=(20, 20))
+    request = TileRequest(name="t.jpg", width_px=10, height_px=10, whole=False, halvings=halvings, inside_px=(20, 20))
     for jpeg in (b"", b"no picture", tile("ycbcr")[:60]):
         with pytest.raises(CorruptTileError):
-            render_tile(jpeg, piece)
+            render_tile(jpeg, request)
