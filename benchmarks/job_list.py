@@ -80,7 +80,7 @@ def _table(system: System) -> Any:
 
 
 def _like(done: Mapping[str, Any], number: int) -> dict[str, Any]:
-    job_id, older = content_id("job", number), number + 1
+    job_id, older = content_id("job", {"number": number}), number + 1
     times = {
         name: {"N": str(float(done[name]["N"]) - older)}
         for name in ("submitted_at", "started_at", "updated_at", "ended_at")

@@ -122,7 +122,8 @@ class LocalSystem:
 
     def _client(self, service: str) -> Any:
         stack = self.stack
-        return boto3.client(
+        make: Any = boto3.client  # its overloads require a literal name of the service
+        return make(
             service,
             endpoint_url=stack["aws_endpoint"],
             region_name=stack["region"],

@@ -15,7 +15,7 @@ STEADY, CONTRAST = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 def difference(one: Pixels, other: Pixels) -> npt.NDArray[np.int64]:
     """Return the largest difference of each pixel's three samples."""
     assert one.shape == other.shape
-    return np.abs(one.astype(np.int64) - other).max(axis=2)
+    return np.asarray(np.abs(one.astype(np.int64) - other).max(axis=2), np.int64)
 
 
 def luma(pixels: Pixels) -> npt.NDArray[np.float64]:
@@ -47,4 +47,5 @@ def ssim(one: Pixels, other: Pixels) -> float:
 
 def _means(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     sums = np.pad(values.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    return (sums[SIDE:, SIDE:] - sums[:-SIDE, SIDE:] - sums[SIDE:, :-SIDE] + sums[:-SIDE, :-SIDE]) / SIDE**2
+    means = (sums[SIDE:, SIDE:] - sums[:-SIDE, SIDE:] - sums[SIDE:, :-SIDE] + sums[:-SIDE, :-SIDE]) / SIDE**2
+    return np.asarray(means, np.float64)

@@ -164,7 +164,7 @@ def swatches() -> npt.NDArray[np.uint16]:
     """Return 256 colours (red, green, blue rows of 16 bits): three bits of red and green, two of blue."""
     index = np.arange(256)
     rows = np.stack((index >> 5, index >> 2 & 7, index & 3)) * 255 // np.array([[7], [7], [3]])
-    return (rows * 257).astype(np.uint16)
+    return np.asarray(rows * 257, np.uint16)
 
 
 def indexed(pixels: Pixels) -> Samples:
@@ -307,7 +307,7 @@ def box(pixels: Pixels) -> Pixels:
     height, width, samples = pixels.shape
     padded = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), "edge").astype(np.float64)
     averages = padded.reshape(-(-height // 2), 2, -(-width // 2), 2, samples).mean((1, 3))
-    return np.rint(averages).astype(np.uint8)
+    return np.asarray(np.rint(averages), np.uint8)
 
 
 def halved(pixels: Pixels, times: int, *, down: bool = False) -> Pixels:
