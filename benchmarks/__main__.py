@@ -25,7 +25,7 @@ from infra.local.launcher import only_launcher
 STATE = ROOT / ".local" / "bench"
 RESULTS = ROOT / "benchmarks" / "results.json"
 PAGE, PLOT = ROOT / "docs" / "performance.md", ROOT / "docs" / "performance.svg"
-# Of pyvips dzsave: what the medium slide is stored at, and what we encode anew with.
+# The quality of pyvips dzsave: that of the medium slide, and that of re-encoded tiles.
 QUALITIES = {256: 85, 512: 90}
 COLD_RUNS = 9
 PLOTTED = (

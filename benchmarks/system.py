@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS, JOB_SECONDS, QUIET_SECONDS = 120, 900, 60
 # Servers of the user's own are left alone: collections are dropped here, and memory and CPU are those of our processes.
 NOT_HANDED_ON = ("SLIDEHOOK_", "AWS_", "LOCALSTACK_", "MONGO_URI", "MAKELEVEL")
-CLEAR_PEAK = "5"  # of /proc/<pid>/clear_refs: the peak of the resident set starts anew (proc(5))
+CLEAR_PEAK = "5"  # of /proc/<pid>/clear_refs: resets the peak of the resident set (proc(5))
 
 
 @dataclass(frozen=True)

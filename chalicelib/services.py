@@ -109,8 +109,8 @@ class Services:
 
         # A line that is not taken at once is given up: the job does not wait for it.
         lines = EventTable(self._aws("dynamodb", seconds=1, tries=1), self.settings.jobs_table)
-        leaves_notices = bool(self.settings.callback_secrets)
-        table = MeasuredJobTable(self._dynamodb, self.settings.jobs_table, leaves_notices=leaves_notices)
+        stores_notifications = bool(self.settings.callback_secrets)
+        table = MeasuredJobTable(self._dynamodb, self.settings.jobs_table, stores_notifications=stores_notifications)
         return EventRecordingJobs(table, lines, clock=self.clock, worker=self.settings.worker)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What all of AWS has in common: which of its errors ask for patience."""
+"""Errors of AWS that are transient."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

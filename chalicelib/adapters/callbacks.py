@@ -131,7 +131,7 @@ class HttpCallbacks:
             if endpoint.scheme == "http":
                 yield plain
                 return
-            # The certificate has to be the name's, whatever address was connected to.
+            # The certificate must match the host name, not the address.
             plain.settimeout(deadline.left())
             tls = self._tls or ssl.create_default_context()
             with contextlib.closing(tls.wrap_socket(plain, server_hostname=endpoint.host)) as secure:

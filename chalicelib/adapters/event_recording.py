@@ -1,7 +1,7 @@
-"""The job table, telling what happens: a line after each change that was made.
+"""A jobs table that records an event after each change.
 
-A line is a courtesy. It is written after the change, by one write that is tried once, and whatever becomes of it, the
-job goes on. A worker that dies in between leaves a line out.
+An event is stored after its change, by one write without retries. A failure of that write does not affect the job. If a
+worker stops in between, the event is missing.
 """
 
 import logging
@@ -29,8 +29,7 @@ logger = logging.getLogger("slidehook")
 
 
 class EventRecordingJobs:
-    """ports.Jobs over another one. It also signs what it stores: an attempt with who asked for it, and with the worker
-    that ended it."""
+    """ports.Jobs that wraps another one. It adds the request id to new attempts and the worker to ended ones."""
 
     def __init__(self, jobs: Jobs, events: Events, *, clock: Clock, worker: str) -> None:
         self._jobs, self._events, self._clock, self._worker = jobs, events, clock, worker
@@ -40,8 +39,8 @@ class EventRecordingJobs:
         stored = self._jobs.create(signed)
         if stored != signed:
             return stored
-        self._tell(lambda at: new_job_event(signed, at=at))
-        return job  # the same value tells the caller that it was stored now
+        self._record(lambda at: new_job_event(signed, at=at))
+        return job  # the same value: it is new
 
     def get(self, job_id: str) -> Job | None:
         return self._jobs.get(job_id)
@@ -50,7 +49,7 @@ class EventRecordingJobs:
         signed = self._signed(was, now)
         if not self._jobs.move(was, signed):
             return False
-        self._tell(lambda at: move_event(was, signed, at=at), trims=now.attempt > was.attempt)
+        self._record(lambda at: move_event(was, signed, at=at), trims=now.attempt > was.attempt)
         return True
 
     def subscribe(self, job: Job, subscriber: Subscriber) -> bool:
@@ -59,13 +58,13 @@ class EventRecordingJobs:
     def pending_notifications(self, *, before: float, limit: int) -> tuple[PendingNotification, ...]:
         return self._jobs.pending_notifications(before=before, limit=limit)
 
-    def acknowledge(self, notice: PendingNotification, *, subscribers: int) -> None:
-        self._jobs.acknowledge(notice, subscribers=subscribers)
+    def acknowledge(self, notification: PendingNotification, *, subscribers: int) -> None:
+        self._jobs.acknowledge(notification, subscribers=subscribers)
 
     def finish_chunk(self, job: Job, record: ChunkRecord) -> Job | None:
         after = self._jobs.finish_chunk(job, record)
         if after is not None:
-            self._tell(lambda at: chunk_event(after, record, at=at))
+            self._record(lambda at: chunk_event(after, record, at=at))
         return after
 
     def chunk_records(self, job: Job) -> tuple[ChunkRecord, ...]:
@@ -73,12 +72,12 @@ class EventRecordingJobs:
 
     def record_transient_error(self, job: Job, error: Problem) -> None:
         self._jobs.record_transient_error(job, error)
-        self._tell(lambda at: transient_error_event(job, error, chunk=current().chunk, at=at))
+        self._record(lambda at: transient_error_event(job, error, chunk=current().chunk, at=at))
 
     def count_rescue(self, job: Job, *, now: float) -> bool:
         counted = self._jobs.count_rescue(job, now=now)
         if counted:
-            self._tell(lambda at: rescue_event(job, at=at), trims=True)
+            self._record(lambda at: rescue_event(job, at=at), trims=True)
         return counted
 
     def schedule_cleanup(self, job_id: str, at: float) -> None:
@@ -105,7 +104,7 @@ class EventRecordingJobs:
             now = replace(now, history=(*now.history[:-1], replace(now.history[-1], worker=self._worker)))
         return now
 
-    def _tell(self, line: Callable[[float], Event | None], *, trims: bool = False) -> None:
+    def _record(self, line: Callable[[float], Event | None], *, trims: bool = False) -> None:
         try:
             event = line(self._clock.now())
             if event is None:
@@ -119,12 +118,12 @@ class EventRecordingJobs:
             self._events.append(event)
             if trims:
                 self._events.trim(event.job, keep=MAX_EVENTS)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the job has been changed, and goes on
-            logger.warning("a line of a job's history is lost: %r", error)
+        except Exception as error:  # noqa: BLE001 - a failed event must not affect the job
+            logger.warning("an event of a job was not stored: %r", error)
 
 
 def _fields(event: Event) -> dict[str, object]:
-    """Return what a line of the log says more; its own instant and message stand there already."""
+    """Return the additional fields of a log line. It has a timestamp and a message of its own."""
     found = asdict(event)
     del found["at"]
     found["reason"] = found.pop("message")

@@ -16,8 +16,11 @@ UNITS = {"JobsEnded": "Count", "Seconds": "Seconds", "Tiles": "Count", "Bytes": 
 
 
 def line_of(job: Job) -> str:
-    """Return the line that tells of an ended job, without its line end: `Seconds` are those of its last attempt, and
-    what was done is told of done jobs only. Its id and error stand in the line, and are no dimensions."""
+    """Return the metrics line of an ended attempt, without a line end.
+
+    `Seconds` is the duration of the last attempt. Tiles and bytes are set for done jobs only. Job id and error code are
+    properties of the line, not dimensions.
+    """
     at = job.updated_at if job.ended_at is None else job.ended_at
     values: dict[str, float] = {"JobsEnded": 1, "Seconds": round(max(0.0, at - job.started_at), 3)}
     if job.state is State.DONE:
@@ -35,12 +38,12 @@ def line_of(job: Job) -> str:
 
 
 class MeasuredJobTable(JobTable):
-    """The job table, which tells of each attempt that ends: who wins the move that ends it does, and nobody else."""
+    """A jobs table that writes metrics of each ended attempt. Only the winning writer does."""
 
     def __init__(
-        self, client: "DynamoDBClient", table: str, *, leaves_notices: bool = False, out: TextIO | None = None
+        self, client: "DynamoDBClient", table: str, *, stores_notifications: bool = False, out: TextIO | None = None
     ) -> None:
-        super().__init__(client, table, leaves_notices=leaves_notices)
+        super().__init__(client, table, stores_notifications=stores_notifications)
         self._out = out
 
     def create(self, job: Job) -> Job:

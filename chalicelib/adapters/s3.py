@@ -44,7 +44,7 @@ class S3Slides:
     def pin(self, bucket: str, key: str, *, first_bytes: int) -> tuple[Source, bytes]:
         with translate_transient_errors(f"s3://{bucket}/{key}"):
             try:
-                # One request instead of HEAD and GET: a range's answer tells all that HEAD would.
+                # One request instead of HEAD and GET: the response to a range request has all headers of HEAD.
                 answer = self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes=0-{first_bytes - 1}")
                 data = answer["Body"].read()
             except ClientError as error:

@@ -54,7 +54,7 @@ class JobQueues:
     def delay(self, queue_url: str, receipt_handle: str, seconds: int) -> None:
         """Hide a received message for so many seconds from now.
 
-        An event names the queue it came from by ARN, and that does as well: all our queues stand beside one another.
+        Events contain the ARN of a queue. An ARN is accepted as well, because all queues are in one account and region.
         """
         if queue_url.startswith("arn:"):
             queue_url = f"{self._jobs_queue.rsplit('/', 1)[0]}/{queue_url.rsplit(':', 1)[-1]}"
@@ -93,7 +93,7 @@ def parse_message(body: str) -> Message:
     except ValueError as error:
         raise ValueError(f"the message is not JSON: {error}") from error
     if not isinstance(fields, dict):
-        raise ValueError("the message is not a JSON object")  # noqa: TRY004 - whatever is wrong with it, it is one error
+        raise ValueError("the message is not a JSON object")  # noqa: TRY004 - callers expect ValueError
     job, attempt, chunk, delivery = (fields.get(name) for name in ("job", "attempt", "chunk", "delivery"))
     step = fields.get("step", fields.get("do"))  # `do`: a message of an earlier version
     if step not in ("plan", "tile", "finish", "sync", "deliver"):

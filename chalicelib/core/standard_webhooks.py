@@ -69,7 +69,8 @@ def signed_in(headers: Mapping[str, str], *, now: float) -> Signed:
     if abs(now - int(stamp)) > TOLERANCE_SECONDS:
         when = "ago" if int(stamp) < now else "ahead"
         raise SignatureError(
-            f"webhook-timestamp is more than {TOLERANCE_SECONDS} seconds {when}", hint="Set the clock, and sign anew."
+            f"webhook-timestamp is more than {TOLERANCE_SECONDS} seconds {when}",
+            hint="Set the clock, and sign the request again.",
         )
     return Signed(id=found, signed_at=int(stamp), signatures=signatures)
 

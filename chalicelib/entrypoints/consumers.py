@@ -22,7 +22,7 @@ from chalicelib.entrypoints.callbacks import notify
 from chalicelib.ports.clock import Clock
 from chalicelib.services import Services
 from chalicelib.steps.cleanup import clean_up, due_for_cleanup, end_with_error
-from chalicelib.steps.rescue import given_up, rescue, silent_jobs
+from chalicelib.steps.rescue import rescue, retries_exhausted, silent_jobs
 from chalicelib.steps.tile import tile
 
 Record = Mapping[str, Any]
@@ -47,7 +47,7 @@ def on_work(event: Mapping[str, Any], context: Any, services: Services) -> Failu
 
 
 def on_dead_letters(event: Mapping[str, Any], services: Services) -> Failures:
-    """Fail the jobs whose messages were received too often. Arrivals are submitted again."""
+    """Fail the jobs whose messages were received too often. S3 events are submitted again."""
     return _each(event, lambda record: _handle_dead_letter(record, services), services)
 
 
@@ -251,5 +251,5 @@ def _handle_dead_letter(record: Record, services: Services) -> None:
     job = services.jobs.get(message.job)
     if job is not None and job.attempt == message.attempt and job.is_live and is_pending(message, job):
         with request_context(job.request_id, "dead letters", job=job.id, attempt=job.attempt, chunk=message.chunk):
-            bind(end_with_error, services)(job, given_up(job, message))
+            bind(end_with_error, services)(job, retries_exhausted(job, message))
             notify(job.id, job.attempt, services)

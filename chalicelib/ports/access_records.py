@@ -6,8 +6,11 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What became of a signed webhook. `key` names sender and delivery, `body` what it asked for (digests); `signed_at`
-    is that of the last attempt that was answered, `location` where its outcome is looked at (empty: nowhere)."""
+    """The receipt of a signed webhook.
+
+    `key` is a digest of sender and delivery id, `body` a digest of the request. `signed_at` is the timestamp of the
+    last accepted attempt, `location` the URL of the resource that it created (empty: none).
+    """
 
     key: str
     body: str
@@ -16,24 +19,25 @@ class Receipt:
 
 
 class AccessRecords(Protocol):
-    """What the door remembers. Everything in it expires by itself."""
+    """Records that authentication needs. All of them expire."""
 
     def receipt(self, key: str) -> Receipt | None:
-        """Return what became of a delivery (strongly consistent), None if it was not accepted yet."""
+        """Return the receipt of a delivery (strongly consistent), None if it was not accepted."""
 
     def keep(self, receipt: Receipt, *, now: float) -> bool:
-        """Keep a receipt unless one of its key is kept that has another body, or was signed at that instant or later.
+        """Store a receipt, unless its key has one with another body or with the same or a later timestamp.
 
-        One conditional write; False means that it was not kept.
+        One conditional write; False means that it was not stored.
         """
 
     def count_try(self, who: str, *, now: float) -> int:
-        """Count one try of `who` in the minute of `now`; return how many there were in it, with this one."""
+        """Count an attempt of `who` in the minute of `now`. Return the number of attempts in that minute."""
 
     def keep_code(self, code_sha256: str, token_id: str, *, expires_at: float) -> None:
-        """Keep a sign-in code by its SHA-256 (hex), for the token with this id (`core.web.auth.Token.id`)."""
+        """Store a sign-in code by its SHA-256 (hex), for the token with this id (`core.web.auth.Token.id`)."""
 
     def redeem_code(self, code_sha256: str, *, now: float) -> str | None:
-        """Return the id of the token that a sign-in code is for. A code is redeemed once: of many callers one gets the
-        id, the others None, as for a code that is unknown or has expired. One conditional write.
+        """Return the id of the token of a sign-in code, None for an unknown, expired or used code.
+
+        One conditional write: a code can be redeemed once.
         """

@@ -6,7 +6,7 @@ from chalicelib.core.jobs.deliveries import Delivery
 
 
 class Deliveries(Protocol):
-    """What is told of the ends of jobs, beside the jobs."""
+    """The deliveries of callbacks."""
 
     def create(self, delivery: Delivery) -> Delivery:
         """Store a delivery unless one with its id exists. Return the stored one."""

@@ -8,8 +8,8 @@ from chalicelib.core.jobs.events import Event
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventPage:
-    """Lines of a job, the newest last. `cursor` is the place behind the last of them, None before the first;
-    `is_end` tells that there are no more by now."""
+    """Events of a job, the newest last. `cursor` is the cursor after the last of them, None if there is none. `is_end`
+    is True if no more events exist now."""
 
     events: tuple[Event, ...]
     cursor: str | None
@@ -17,16 +17,16 @@ class EventPage:
 
 
 class Events(Protocol):
-    """What happened to each job, line by line. Lines go by themselves after some months."""
+    """The events of jobs. They expire after some months."""
 
     def append(self, event: Event) -> None:
-        """Keep a line: one write. The lines of a process stay in their order, also of one instant."""
+        """Store an event with one write. The events of a process keep their order."""
 
     def list(self, job_id: str, *, after: str | None, limit: int) -> EventPage:
-        """Return up to `limit` lines of a job behind the place `after`; None: from the first that is kept.
+        """Return up to `limit` events of a job after the cursor `after` (None: from the first).
 
-        Raises InvalidRequestError for what is no cursor.
+        Raises InvalidRequestError for an invalid cursor.
         """
 
     def trim(self, job_id: str, *, keep: int) -> None:
-        """Drop all lines of a job but the newest `keep`."""
+        """Delete all events of a job except the newest `keep`."""

@@ -3,19 +3,18 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-# How long an answer is kept; and how long a call may be at work before another one with its key begins anew, which is
-# longer than any request is let live.
+# The lifetime of a stored response.
 KEEP_ANSWERS_SECONDS = 24 * 3600.0
-
+# The lifetime of a reservation without a response. It is longer than a request can run.
 CALL_SECONDS = 60.0
 
-# An item of the table holds 400 kB. What is larger is not kept, and the call done again.
+# A DynamoDB item holds 400 kB. A larger response is not stored, and a repeated request runs again.
 MAX_ANSWER_BYTES = 300_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredResponse:
-    """What a call was answered. `headers` are those that do not follow from the rest."""
+    """A stored response. `headers` are those that do not depend on the request."""
 
     status: int
     body: str
@@ -24,7 +23,7 @@ class StoredResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdempotencyRecord:
-    """What stands under a key: of which call (a digest), and what it was answered: None while it is at work."""
+    """The record of a key: the digest of its request, and the response; None while the request runs."""
 
     call: str
     answer: StoredResponse | None = None
@@ -34,13 +33,13 @@ class IdempotencyStore(Protocol):
     """Responses that are stored for repeated requests with the same key. They expire after a day."""
 
     def begin(self, key: str, call: str, *, now: float) -> IdempotencyRecord | None:
-        """Reserve a key for a call: None, and it is the caller's to answer. Else what stands there already.
+        """Reserve a key for a request. Return None if it was reserved, else the existing record.
 
-        One conditional write. A reservation without an answer lasts CALL_SECONDS, an answer KEEP_ANSWERS_SECONDS.
+        One conditional write. A reservation expires after CALL_SECONDS, a response after KEEP_ANSWERS_SECONDS.
         """
 
     def keep(self, key: str, call: str, answer: StoredResponse, *, now: float) -> None:
-        """Keep the answer of a call that has reserved the key. The first one stays; nothing happens to other calls'."""
+        """Store the response of the request that reserved the key. An existing response is not changed."""
 
     def forget(self, key: str, call: str) -> None:
-        """Give up a reservation: the call may be made anew. Nothing happens to what is answered, or another call's."""
+        """Delete the reservation of a request, so that it can run again. A stored response is not changed."""

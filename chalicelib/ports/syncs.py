@@ -7,7 +7,7 @@ from chalicelib.core.jobs.sync import Entry, Sync
 
 
 class Syncs(Protocol):
-    """The syncs, beside the jobs."""
+    """The syncs and their reports."""
 
     def create(self, sync: Sync) -> Sync:
         """Store a sync unless one with its id exists. Return the stored one."""

@@ -13,7 +13,7 @@ class Uploads(Protocol):
         """Return the id of a new upload, which becomes the object `key` when it is completed."""
 
     def addresses(self, key: str, upload_id: str, numbers: Sequence[int]) -> Mapping[int, str]:
-        """Return where each of these parts may be PUT during the next hour, by whoever has the address."""
+        """Return a presigned URL for each part. It is valid for an hour."""
 
     def parts(self, key: str, upload_id: str) -> tuple[Part, ...]:
         """Return the parts that have arrived, by number, up to a thousand. Raises NoSuchUploadError."""

@@ -1,8 +1,8 @@
 """Settle: end what cannot be published, and clear away what it left.
 
-The sweeper gives a generation up in the job's item first and drops its collection second. An attempt that begins
+A cleanup discards a generation in the job item first and drops its collection second. An attempt that begins
 meanwhile writes to the next generation, so no tile of a living one is ever dropped. Workers that wake up late may
-write to a dropped name again; nobody reads it, and the sweeper comes back once.
+write to a dropped name again; it is not published, and a second cleanup drops it.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ KEEP_SECONDS = 24 * 3600.0
 def end_with_error(job: Job, error: SlidehookError, *, jobs: Jobs, archive: Archive, clock: Clock) -> None:
     """End a live job because of `error`: `superseded` if its source changed, else `failed`.
 
-    Leftovers go at once if trying again cannot use them. Does nothing if the job is not where `job` has it any more, or
+    Staged tiles are deleted at once if a retry cannot use them. Does nothing if the job has changed since `job`, or
     is past the point at which its source matters.
     """
     if not job.is_live or (job.state is State.FINISHING and isinstance(error, SourceError)):
@@ -40,7 +40,8 @@ def end_with_error(job: Job, error: SlidehookError, *, jobs: Jobs, archive: Arch
     now = clock.now()
     cleanup_at = now + _keep_seconds(job, error)
     if job.state is State.FINISHING:
-        # A run of its last step may have switched a view, and died before it told the sweeper what that replaced.
+        # A run of its last step may have switched a view and stopped before it scheduled the cleanup of the replaced
+        # job.
         for replaced in archive.replaced(job):
             jobs.schedule_cleanup(replaced, now + GRACE_SECONDS)
     end = superseded if isinstance(error, SourceChangedError) else failed
@@ -50,9 +51,9 @@ def end_with_error(job: Job, error: SlidehookError, *, jobs: Jobs, archive: Arch
 
 
 def cancel(job_id: str, *, jobs: Jobs, archive: Archive, clock: Clock) -> Job:
-    """End a job because somebody wants it to; return it as it stands then. A job that is cancelled already stays so.
+    """Cancel a job and return it. A cancelled job is not changed.
 
-    Its chunks stop when their current one is done, and write no more than leftovers. What readers see stays. Raises
+    Its workers stop after their current chunk. The published slide does not change. Raises
     NotFoundError, and NotCancellableError from `finishing` on: the switch may have happened.
     """
     # A live job can move on meanwhile, but not as often as there are states.
@@ -76,7 +77,7 @@ def _keep_seconds(job: Job, error: SlidehookError) -> float:
     """Return how long what `job` has staged stays when `error` ends it."""
     if not error.permanent:
         return KEEP_SECONDS
-    # What the records of the chunks say, another finisher was told as well.
+    # Another finisher read the same records.
     return LATE_SECONDS if _may_be_published(job) and not isinstance(error, TooManyBadTilesError) else 0.0
 
 
@@ -87,7 +88,7 @@ def _may_be_published(job: Job) -> bool:
 
 
 def due_for_cleanup(*, jobs: Jobs, clock: Clock) -> Iterator[Job]:
-    """Return the jobs that the sweeper is to look at, the longest due first, as long as there is time.
+    """Return the jobs whose cleanup is due, the longest due first, as long as there is time.
 
     All of them, however many: those whose database is away stay due, and do not keep the others from it.
     """
@@ -106,7 +107,7 @@ RESERVE_SECONDS = 25.0
 
 
 def clean_up(job: Job, *, jobs: Jobs, archive: Archive, clock: Clock) -> None:
-    """Drop what an ended job staged and nobody sees. Harmless to repeat."""
+    """Delete the unpublished staging collections of an ended job. Safe to retry."""
     if job.is_live or job.cleanup_at is None or job.cleanup_at > clock.now():
         return
     # Of an attempt that began after the last look there is more than what was given up then.
@@ -117,6 +118,6 @@ def clean_up(job: Job, *, jobs: Jobs, archive: Archive, clock: Clock) -> None:
             archive.discard(job, job.generation)  # readers see it under the other name
         jobs.move(job, cleaned_up(job, kept=kept))
         return
-    given_up = discarding(job, look_again_at=clock.now() + LATE_SECONDS)
-    if jobs.move(job, given_up):
+    discarded = discarding(job, next_cleanup_at=clock.now() + LATE_SECONDS)
+    if jobs.move(job, discarded):
         archive.discard(job, job.generation)

@@ -54,7 +54,7 @@ def redrive(
 
 
 def recreate_session(session: str, *, jobs: Jobs, archive: Archive, clock: Clock) -> int:
-    """Take every view out of a session and let the sweeper have the slides; return how many there were.
+    """Remove all views from a session and schedule the cleanup of their slides. Return the number of views.
 
     The session keeps its id and label. Raises NoSuchSessionError.
     """
@@ -62,15 +62,15 @@ def recreate_session(session: str, *, jobs: Jobs, archive: Archive, clock: Clock
 
 
 def remove(session: str, views: Sequence[str] | None, *, jobs: Jobs, archive: Archive, clock: Clock) -> int:
-    """Take views (None: all) out of a session and let the sweeper have their slides, once their readers have had time
-    to look elsewhere. Return how many there were; those that are not there are gone already.
+    """Remove views (None: all) from a session and schedule the cleanup of their slides, after their readers have had
+    time to look elsewhere. Return how many there were; those that are not there are gone already.
 
     Raises NoSuchSessionError.
     """
     shown = archive.shown(session)
     wanted = archive.session(session).views if views is None else views
-    # Before, so that a crash in between leaves nothing behind; and so late that whoever is at it has ended by then: the
-    # sweeper comes once, and keeps what is still shown.
+    # Scheduled before the removal, so that a crash in between leaves nothing behind, and late enough that concurrent
+    # workers have ended. The cleanup keeps generations that are still published.
     for job in sorted({job for view in wanted if (job := shown.get(view))}):
         jobs.schedule_cleanup(job, clock.now() + LATE_SECONDS)
     return archive.take_out(session, views)

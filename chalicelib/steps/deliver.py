@@ -1,10 +1,10 @@
-"""Deliver: the end of a job is told to whom it may concern.
+"""Deliver: send callbacks of ended attempts.
 
-    announce    an ended attempt becomes deliveries, one for each URL, and its notice is taken away
+    announce    creates the deliveries of an ended attempt, one for each URL, and acknowledges its notification
     deliver     one try of a delivery
-    replay      a delivery is sent again because somebody asks for it
+    replay      sends a delivery again on request
 
-The end left a notice in the same write (ports.Jobs.move). Who dies after any line of this leaves the notice, or a
+The write that ended the attempt stored a pending notification (ports.Jobs.move). A worker that stops leaves it, or a
 pending delivery; the minute timer finds both. Doing it again makes the same deliveries, for their ids are derived.
 """
 
@@ -33,13 +33,13 @@ from chalicelib.ports.queue import Queue
 
 # Longer than a call may take, with the writes around it.
 TRY_SECONDS = 25.0
-# A fresh notice is with who ended the job, a fresh delivery has a message: the timer leaves them alone at first.
+# The worker that ended the job handles a new notification, and a new delivery has a message: the timer skips both.
 GRACE_SECONDS = 20.0
 BATCH = 100
 
 
 def announce(
-    notice: PendingNotification,
+    notification: PendingNotification,
     *,
     callback_urls: Mapping[str, str],
     jobs: Jobs,
@@ -48,16 +48,16 @@ def announce(
     clock: Clock,
 ) -> None:
     """Make the deliveries of an attempt that has ended, and send each its message. Harmless to repeat."""
-    job = jobs.get(notice.job)
-    if job is None or not has_ended(job, notice.attempt):
-        # It may end at this very moment, and leave a notice that nobody has answered yet.
+    job = jobs.get(notification.job)
+    if job is None or not has_ended(job, notification.attempt):
+        # It may be ending now. Its notification is handled later.
         return
-    recorded = outcome_of(job, notice.attempt)
+    recorded = outcome_of(job, notification.attempt)
     made: list[Delivery] = []
     if recorded is not None:
         wanted = new_deliveries(job, recorded, hook_url=callback_urls.get(job.hook), now=clock.now())
         made = [deliveries.create(each) for each in wanted]
-    jobs.acknowledge(notice, subscribers=len(job.subscribers))
+    jobs.acknowledge(notification, subscribers=len(job.subscribers))
     # One that was made before has had its message.
     queue.send([message_for(each) for each in made if each.version == 0])
 
@@ -80,7 +80,7 @@ def due_deliveries(*, deliveries: Deliveries, clock: Clock) -> Sequence[Message]
 
 
 def late_notifications(*, jobs: Jobs, clock: Clock) -> Sequence[PendingNotification]:
-    """Return notices that whoever ended the job did not look after."""
+    """Return the pending notifications that the worker that ended the job did not handle."""
     return jobs.pending_notifications(before=clock.now() - GRACE_SECONDS, limit=BATCH)
 
 
@@ -108,7 +108,7 @@ def deliver(
         deliveries.move(delivery, disabled(delivery, now=clock.now()))
         return
     trying = begun(delivery, now=clock.now())
-    # Before the call: whoever finds it begun leaves it alone until a worker that said nothing is given up.
+    # Before the request: another worker skips a started try until it has timed out.
     if not deliveries.move(delivery, trying) or trying.state != "pending":
         return
     answer = callbacks.post(trying.url, headers_of(trying, callback_secrets, now=clock.now()), trying.body.encode())
@@ -125,7 +125,7 @@ def deliver(
 
 
 def replay(job: str, delivery_id: str, *, deliveries: Deliveries, queue: Queue, clock: Clock) -> Delivery:
-    """Let a delivery be sent again, whatever became of it, under the same id; return it. A URL that had answered 410
+    """Send a delivery in any state again under the same id, and return it. A URL that responded with 410
     and now takes it is called again from then on.
 
     Raises NotFoundError.

@@ -1,4 +1,4 @@
-"""Finish: check that every tile is there, let readers see the new generation, send the old one to the sweeper.
+"""Finish: check that all tiles are stored, publish the generation, and schedule the cleanup of the replaced one.
 
 It may die between any two lines and be run again from the first: each looks before it acts.
 """
@@ -47,8 +47,8 @@ def finish(job: Job, *, slides: Slides, jobs: Jobs, archive: Archive, work: Work
     if not switch.won:
         _supersede(job, jobs, archive, clock)
         return
-    # Before the job is done, so that a crash here asks for the sweep again.
-    _tell_the_sweeper(switch.replaced, jobs, clock)
+    # Before the job is done, so that a retry after a crash schedules the cleanup again.
+    _schedule_cleanups(switch.replaced, jobs, clock)
     destination = job.destination
     published = Published(
         image=job.image, view=switch.view, image_store=destination.image_store, database=destination.database
@@ -56,14 +56,14 @@ def finish(job: Job, *, slides: Slides, jobs: Jobs, archive: Archive, work: Work
     jobs.move(job, done(job, published, now=clock.now()))
 
 
-def _tell_the_sweeper(replaced: Sequence[str], jobs: Jobs, clock: Clock) -> None:
+def _schedule_cleanups(replaced: Sequence[str], jobs: Jobs, clock: Clock) -> None:
     for each in replaced:
         jobs.schedule_cleanup(each, clock.now() + GRACE_SECONDS)
 
 
 def _supersede(job: Job, jobs: Jobs, archive: Archive, clock: Clock) -> None:
-    # An earlier run of this step may have switched a view, and died before it said so.
-    _tell_the_sweeper(archive.replaced(job), jobs, clock)
+    # An earlier run of this step may have switched a view and stopped before it scheduled the cleanups.
+    _schedule_cleanups(archive.replaced(job), jobs, clock)
     newer = Problem(
         code="newer_generation",
         message=f"readers see, or are about to see, something newer than this version of {job.source}",

@@ -12,7 +12,7 @@ from chalicelib.core.tiff.range_file import BlockStream
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.slides import Slides
 
-# API Gateway gives up on an answer after 29 s; the caller's patience is shorter.
+# API Gateway ends a request after 29 s. Callers wait for less.
 TIME_BOX_SECONDS = 15.0
 
 

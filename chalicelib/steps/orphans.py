@@ -1,8 +1,7 @@
-"""Orphans: tile collections that nobody reads, and for which the sweeper does not come back.
+"""Orphans: tile collections that are not published and not scheduled for cleanup.
 
 A job's item stands before its first collection, is never deleted, and says how many generations there were; their names
-follow from it. So whatever we ever staged is known, and nothing else is touched: a collection that no job explains is
-somebody else's.
+follow from it. So all staging collections are known. A collection that does not belong to a job is never touched.
 """
 
 from collections.abc import Iterator

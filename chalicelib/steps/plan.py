@@ -40,7 +40,7 @@ def plan(
     Raises SlideError for a file that cannot be published, SourceError if the object is not what was pinned.
     """
     if job.state is State.TILING:
-        # The message came again: whoever had it may have died before the chunks were sent.
+        # A repeated message: the worker may have stopped before it sent the chunks.
         queue.send(messages_for(job, load_plan(work.get(plan_key(job, job.plan_digest or "")))))
         return
     if job.state not in (State.QUEUED, State.PLANNING):

@@ -16,7 +16,7 @@ def build_map(job: Job, *, jobs: Jobs, work: Work) -> ProgressMap:
     """Return the map of a job as it stands; without levels before it is planned."""
     bad, faults = job.bad_tiles, job.findings.faults if job.findings else ()
     if job.state is State.TILING and (job.tiles_bad or job.verifies):
-        # The job itself tells them at its end.
+        # They are stored in the ended job.
         records = jobs.chunk_records(job)
         bad = tuple(each for record in records for each in record.bad_tiles)[:MAX_BAD_TILES]
         faults = tuple(each for record in records for each in record.faults)[:MAX_FAULTS]
@@ -24,7 +24,7 @@ def build_map(job: Job, *, jobs: Jobs, work: Work) -> ProgressMap:
 
 
 def _levels(job: Job, work: Work) -> tuple[LevelProgress, ...]:
-    # A done job has done all of it, also after its leftovers were swept.
+    # A done job has a complete map, also after its cleanup.
     is_done = job.state in (State.FINISHING, State.DONE)
     if job.plan_digest is None:
         return uniform_map(job.levels, is_done=is_done)

@@ -1,7 +1,7 @@
 """Rescue, each minute: nothing stays without a message, nothing is left behind.
 
 A job is judged by its last progress, never by its age: a long queue is no reason to fail. A message too many is
-harmless, so a silent job is sent one again, with growing patience.
+harmless, so the messages of a silent job are sent again, at growing intervals.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ RESERVE_SECONDS = 30.0
 
 
 def silent_jobs(*, jobs: Jobs, clock: Clock) -> Iterator[Job]:
-    """Return the live jobs that have shown no progress for longer than their patience, as long as there is time.
+    """Return the live jobs without progress for longer than their interval, as long as there is time.
 
     All of them, however many: those that were rescued often are silent for long and not to be rescued yet, and would
     keep a new one from being seen. The states take turns, the longest silent of each come first.
@@ -50,7 +50,7 @@ def rescue(job: Job, *, jobs: Jobs, work: Work, queue: Queue, clock: Clock) -> N
     """
     if job.rescues >= MAX_RESCUES:
         last = f"; the last error was: {job.last_transient_error.message}" if job.last_transient_error else ""
-        raise RetriesExhaustedError(f"the job made no progress in {job.rescues} tries{last}")
+        raise RetriesExhaustedError(f"the job made no progress in {job.rescues} retries{last}")
     # Read first: a job whose plan is lost is not counted as rescued.
     messages = _messages(job, work)
     if jobs.count_rescue(job, now=clock.now()):
@@ -65,7 +65,7 @@ def _messages(job: Job, work: Work) -> list[Message]:
     return messages_for(job, load_plan(work.get(plan_key(job, job.plan_digest or ""))))
 
 
-def given_up(job: Job, message: Message) -> RetriesExhaustedError:
+def retries_exhausted(job: Job, message: Message) -> RetriesExhaustedError:
     """Return the error that ends a job whose message reached the dead-letter queue, with the last transient error."""
     last = job.last_transient_error
     what = f"chunk {message.chunk}" if message.step == "tile" else f"the step '{message.step}'"

@@ -1,4 +1,4 @@
-"""Submit: a request becomes a job, or finds the job that it already is. Milliseconds, whatever the slide's size."""
+"""Submit: create the job of a request, or return the existing one. It takes milliseconds for any slide size."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -71,7 +71,7 @@ def submit_upload(
 
 
 def submit_arrival(
-    arrival: Arrival,
+    event: Arrival,
     *,
     source_buckets: Collection[str],
     slides: Slides,
@@ -86,29 +86,29 @@ def submit_arrival(
     """
     collection = session = ""
     try:
-        collection, session = destination_of_key(arrival.key)
+        collection, session = destination_of_key(event.key)
         return submit_upload(
-            f"s3://{arrival.bucket}/{arrival.key}", collection, session, Options(), source_buckets=source_buckets,
+            f"s3://{event.bucket}/{event.key}", collection, session, Options(), source_buckets=source_buckets,
             slides=slides, jobs=jobs, archive=archive, queue=queue, clock=clock,
         )  # fmt: skip
     except TransientError:
         raise
     except SlidehookError as error:
-        return _failed_arrival(arrival, collection, session, error, jobs=jobs, clock=clock)
+        return _failed_upload(event, collection, session, error, jobs=jobs, clock=clock)
 
 
-def _failed_arrival(
-    arrival: Arrival, collection: str, session: str, error: SlidehookError, *, jobs: Jobs, clock: Clock
+def _failed_upload(
+    event: Arrival, collection: str, session: str, error: SlidehookError, *, jobs: Jobs, clock: Clock
 ) -> Job:
-    """Store an arrival that cannot be submitted as a failed job. A repeated event returns the same job."""
+    """Store an S3 event that cannot be submitted as a failed job. A repeated event returns the same job."""
     now = clock.now()
     source = Source(
-        bucket=arrival.bucket,
-        key=arrival.key,
-        etag=arrival.etag,
-        size_bytes=arrival.size_bytes,
-        version_id=arrival.version_id,
-        last_modified_at=arrival.at,
+        bucket=event.bucket,
+        key=event.key,
+        etag=event.etag,
+        size_bytes=event.size_bytes,
+        version_id=event.version_id,
+        last_modified_at=event.at,
     )
     destination = Destination(collection=collection, session=session, image_store="", database="")
     job = new_job(UPLOAD, source, destination, Options(), now=now)
@@ -131,7 +131,7 @@ def submit_listed(
     A sync without a destination submits the object as an S3 event does. Raises SlidehookError as `submit_upload`.
     """
     if sync.place is None:
-        arrival = Arrival(
+        event = Arrival(
             bucket=source.bucket,
             key=source.key,
             etag=source.etag,
@@ -140,7 +140,7 @@ def submit_listed(
             at=source.last_modified_at,
         )
         return submit_arrival(
-            arrival, source_buckets=source_buckets,
+            event, source_buckets=source_buckets,
             slides=slides, jobs=jobs, archive=archive, queue=queue, clock=clock,
         )  # fmt: skip
     return submit_upload(
@@ -165,7 +165,8 @@ def submit(
     clock: Clock,
 ) -> Job:
     """Return the job for this call, queued if it is new or has to run again; `force` lets it run again when readers see
-    what it made. They go on to, until the new tiles are complete. `callback_url` is told of its end.
+    what it made. The current tiles stay published until the new ones are complete. `callback_url` receives a callback
+    at its end.
 
     Raises NoSuchSourceError, EmptySourceError, NotTiffError, TooManySubscribersError; nothing is left behind then.
     """
@@ -214,7 +215,7 @@ def retry(
         raise NotRetryableError(f"job {job.id} is done", hint="To do it again all the same, submit it with `force`.")
     place, pinned = job.destination, job.source
     if not OBJECT_ID.fullmatch(place.collection) or not OBJECT_ID.fullmatch(place.session):
-        # An arrival whose key names no destination.
+        # A job of an S3 event whose key does not name a destination.
         raise NotRetryableError(f"{pinned} would be refused again", hint=job.error.hint if job.error else None)
     if pinned.bucket not in source_buckets:
         raise BucketNotAllowedError(f"the bucket {pinned.bucket!r} may not be read")
@@ -232,8 +233,8 @@ def retry(
 def _pinned(bucket: str, key: str, slides: Slides, clock: Clock) -> tuple[Source, float]:
     """Return an object that begins like a TIFF, and an instant at which it stood as it was pinned.
 
-    The instants of two versions are in the order in which they were written, whatever order their callers come in: S3
-    tells dates in whole seconds, and its events overtake each other. Raises AwsUnavailableError if the object is
+    The instants of two versions are in the order in which they were written, in any order of their callers: S3
+    reports dates in whole seconds, and does not order its events. Raises AwsUnavailableError if the object is
     overwritten all the time.
     """
     source, first_bytes = slides.pin(bucket, key, first_bytes=MAGIC_BYTES)
@@ -260,7 +261,7 @@ def enqueue(
     job: Job, *, force: bool = False, callback_url: str | None = None, jobs: Jobs, archive: Archive, queue: Queue
 ) -> Job:
     """Store the job, or wake the one that is stored, and send its first message. `callback_url` becomes one of its
-    subscribers; if it has ended and does not run again, the outcome is told to it as well.
+    subscribers; if it has ended and does not run again, it receives the outcome as well.
 
     The item is written first, the message second: a crash between the two leaves a queued job, which `rescue` sends.
     Raises TooManySubscribersError, before anything is begun.
@@ -279,7 +280,7 @@ def enqueue(
             job.source,
             now=job.submitted_at,
             destination=job.destination,
-            anew=force,
+            from_scratch=force,
             verifies=job.verifies,
         )
         if jobs.move(stored, again):

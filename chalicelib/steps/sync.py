@@ -76,8 +76,8 @@ def is_due(sync: Sync | None, *, every_seconds: float, now: float) -> bool:
 def work(
     sync: Sync, submit: Submit, *, slides: Slides, jobs: Jobs, archive: Archive, syncs: Syncs, clock: Clock
 ) -> None:
-    """Bring a sync forward, page by page, as far as there is time. Somebody else may be at it as well: whoever ends a
-    page first goes on with the next, and submitting twice is submitting once."""
+    """Bring a sync forward, page by page, as far as there is time. Another worker may process the same sync: the first
+    that ends a page first goes on with the next, and submitting twice is submitting once."""
     shown = _Shown(archive)
     while sync.is_live and clock.remaining_seconds() > RESERVE_SECONDS:
         page = _Page(sync, submit, slides, jobs, archive, clock, shown)
@@ -124,7 +124,7 @@ class _Page:
         try:
             found = self._slides.list(sync.bucket, sync.prefix, cursor=sync.cursor, limit=PAGE)
         except NoSuchSourceError as error:
-            # Not that every slide is missing: that there is no bucket is told once, and ends it.
+            # A missing bucket ends the sync. It does not mean that all slides are missing.
             self.entries.append(Entry(key=sync.prefix, outcome="failed", code=error.code, message=str(error)))
             return advanced(sync, tuple(self.entries), now=self._clock.now(), **self._end_if(ends=True))
         sessions = dict.fromkeys(sync.sessions)

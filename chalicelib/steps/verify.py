@@ -51,7 +51,7 @@ def finish_verification(job: Job, *, jobs: Jobs, archive: Archive, queue: Queue,
     findings = job.findings or Findings()
     if target.repair and not findings.are_clean:
         upload = jobs.get(target.job)
-        # What somebody has begun to do again, or replaced by now, is mended already.
+        # The slide is already being published again, or was replaced.
         if upload is not None and _is_still_shown(target, upload, archive):
             _repair(upload, jobs, queue, clock)
     jobs.move(job, verified(job, findings, now=clock.now()))
@@ -75,7 +75,10 @@ def _supersede(job: Job, jobs: Jobs, clock: Clock) -> None:
 
 
 def _repair(upload: Job, jobs: Jobs, queue: Queue, clock: Clock) -> None:
-    """Let the upload make all its tiles anew, as its next attempt; readers see the old ones until they are complete."""
-    again = next_attempt(upload, upload.source, now=clock.now(), anew=True)
+    """Start the next attempt of the upload, which writes all tiles again.
+
+    The current tiles stay published until then.
+    """
+    again = next_attempt(upload, upload.source, now=clock.now(), from_scratch=True)
     if jobs.move(upload, again):
         queue.send([step_message(again, "plan")])

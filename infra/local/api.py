@@ -95,7 +95,7 @@ class Handler(ChaliceRequestHandler):
         raise AttributeError(name)
 
     def _send_http_response_with_body(self, code: int, headers: HeaderType, body: str | bytes) -> None:
-        """Send an answer; to HEAD its headers only. How long the body would be is not known there, and not told."""
+        """Send a response. The response to HEAD has no body and no Content-Length."""
         if self.command != "HEAD":
             super()._send_http_response_with_body(code, headers, body)
             return

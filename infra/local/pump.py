@@ -152,7 +152,7 @@ class Worker:
             self._spawn("minute", lambda: self._fire_each_minute(minute, settings))
 
     def wait(self) -> None:
-        """Block until told to stop, then give running functions a moment to end."""
+        """Block until the worker is stopped, then wait shortly for running functions."""
         self._stopping.wait()
         with self._at_work:
             self._at_work.wait_for(lambda: self._batches_in_work == 0, STOP_WITHIN_SECONDS)

@@ -109,7 +109,7 @@ def test_a_url_hears_nothing_more_until_it_is_asked_to_again(deliveries: Deliver
 
 
 def test_they_stand_beside_the_jobs_and_do_not_pass_for_them(dynamodb: Any) -> None:
-    jobs, deliveries = JobTable(dynamodb, "jobs", leaves_notices=True), DeliveryTable(dynamodb, "jobs")
+    jobs, deliveries = JobTable(dynamodb, "jobs", stores_notifications=True), DeliveryTable(dynamodb, "jobs")
     job = a_job(state=State.FAILED, ended_at=10.0)
     jobs.create(job)
     deliveries.create(a_delivery(job=job.id))

@@ -46,7 +46,7 @@ def test_who_created_a_job_knows_it_although_the_answer_was_lost(jobs: JobTable,
 
 
 def test_who_ended_a_job_knows_it_although_the_answer_was_lost(dynamodb: Any, losing_answers: list[str]) -> None:
-    jobs = JobTable(dynamodb, "jobs", leaves_notices=True)
+    jobs = JobTable(dynamodb, "jobs", stores_notifications=True)
     job = a_job()
     jobs.create(job)
     ended = cancelled(job, now=1700000100.5, cleanup_at=1700000100.5)
@@ -60,7 +60,7 @@ def test_who_ended_a_job_knows_it_although_the_answer_was_lost(dynamodb: Any, lo
 def test_who_kept_a_refused_arrival_knows_it_although_the_answer_was_lost(
     dynamodb: Any, losing_answers: list[str]
 ) -> None:
-    jobs = JobTable(dynamodb, "jobs", leaves_notices=True)
+    jobs = JobTable(dynamodb, "jobs", stores_notifications=True)
     assert jobs.create(an_ended_job()) == an_ended_job()
     assert jobs.create(an_ended_job(ended_at=7.0)) == an_ended_job()
     assert losing_answers == ["TransactWriteItems", "TransactWriteItems"]
@@ -69,7 +69,7 @@ def test_who_kept_a_refused_arrival_knows_it_although_the_answer_was_lost(
 def test_an_end_that_meets_another_write_asks_for_patience(dynamodb: Any) -> None:
     reasons = '[{"Code": "None"}, {"Code": "TransactionConflict", "Message": "told so"}]'
     _fail_with(dynamodb, _cancelled(reasons))
-    jobs = JobTable(dynamodb, "jobs", leaves_notices=True)
+    jobs = JobTable(dynamodb, "jobs", stores_notifications=True)
     with pytest.raises(AwsUnavailableError, match="job"):
         jobs.move(a_job(), an_ended_job())
 
@@ -78,7 +78,7 @@ def test_an_end_that_meets_another_write_asks_for_patience(dynamodb: Any) -> Non
 def test_an_end_that_is_our_own_fault_is_not_called_patience(dynamodb: Any, reasons: str) -> None:
     _fail_with(dynamodb, _cancelled(reasons))
     with pytest.raises(ClientError):
-        JobTable(dynamodb, "jobs", leaves_notices=True).move(a_job(), an_ended_job())
+        JobTable(dynamodb, "jobs", stores_notifications=True).move(a_job(), an_ended_job())
 
 
 def test_without_callbacks_an_end_is_one_write_and_leaves_no_notice(jobs: JobTable, losing_answers: list[str]) -> None:

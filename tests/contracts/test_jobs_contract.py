@@ -34,7 +34,7 @@ def jobs(request: pytest.FixtureRequest) -> Jobs:
         return MemoryJobs()
     if request.param == "recorded":
         return EventRecordingJobs(MemoryJobs(), MemoryEvents(), clock=MemoryClock(), worker="")
-    return JobTable(request.getfixturevalue("dynamodb"), "jobs", leaves_notices=True)
+    return JobTable(request.getfixturevalue("dynamodb"), "jobs", stores_notifications=True)
 
 
 AtOnce = Callable[[list[Callable[[], Any]]], list[Any]]
@@ -185,7 +185,7 @@ def test_a_chunk_that_ends_between_reading_and_moving_is_not_forgotten(jobs: Job
 
 def test_a_move_that_begins_progress_anew_empties_it(jobs: Jobs) -> None:
     failed = an_ended_job(chunks_done=frozenset({0, 1}), tiles_done=20, bytes_done=2000, cleanup_at=1.0)
-    given_up = discarding(failed, look_again_at=2.0)
+    given_up = discarding(failed, next_cleanup_at=2.0)
     jobs.create(failed)
     assert jobs.move(failed, given_up)
     assert jobs.get(failed.id) == given_up
@@ -271,7 +271,7 @@ def test_records_of_a_given_up_generation_are_not_those_of_the_next(jobs: Jobs) 
     jobs.finish_chunk(job, a_record(1))
     failed = replace(job, state=State.FAILED, cleanup_at=1.0)
     jobs.move(job, failed)
-    given_up = discarding(failed, look_again_at=2.0)
+    given_up = discarding(failed, next_cleanup_at=2.0)
     jobs.move(failed, given_up)
     again = replace(given_up, state=State.TILING, attempt=2, cleanup_at=None)
     jobs.move(given_up, again)

@@ -25,7 +25,7 @@ EVER = 1e12
 def jobs(request: pytest.FixtureRequest) -> Jobs:
     if request.param == "memory":
         return MemoryJobs()
-    return JobTable(request.getfixturevalue("dynamodb"), "jobs", leaves_notices=True)
+    return JobTable(request.getfixturevalue("dynamodb"), "jobs", stores_notifications=True)
 
 
 def pending_notifications(jobs: Jobs) -> tuple[PendingNotification, ...]:

@@ -200,7 +200,7 @@ def test_a_line_that_cannot_be_kept_costs_the_job_nothing(
     job, _ = submitted(world, call)
     with caplog.at_level(logging.WARNING):
         assert world.finish(job).state is State.DONE
-    assert "a line of a job's history is lost" in caplog.text
+    assert "an event of a job was not stored" in caplog.text
     assert lines(call, job.id) == []
 
 

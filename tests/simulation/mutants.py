@@ -72,8 +72,8 @@ def generations_share_a_place() -> AbstractContextManager[Any]:
 
 
 def generations_are_never_given_up() -> AbstractContextManager[Any]:
-    real = moves._elsewhere
-    return patch.object(moves, "_elsewhere", lambda job: replace(real(job), generation=job.generation))
+    real = moves._next_generation
+    return patch.object(moves, "_next_generation", lambda job: replace(real(job), generation=job.generation))
 
 
 def tiles_are_not_verified() -> AbstractContextManager[Any]:

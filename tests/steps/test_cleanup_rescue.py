@@ -27,7 +27,7 @@ from chalicelib.steps.cleanup import RESERVE_SECONDS as SWEEP_RESERVE_SECONDS
 from chalicelib.steps.control import recreate_session
 from chalicelib.steps.finish import finish
 from chalicelib.steps.plan import plan
-from chalicelib.steps.rescue import BATCH, RESERVE_SECONDS, given_up, rescue, silent_jobs
+from chalicelib.steps.rescue import BATCH, RESERVE_SECONDS, rescue, retries_exhausted, silent_jobs
 from chalicelib.steps.tile import tile
 from tests.contracts.samples import a_job
 from tests.slides import Slide, write
@@ -337,10 +337,10 @@ def test_a_lost_plan_ends_the_job_and_the_next_attempt_plans_anew() -> None:
 
 def test_giving_up_names_the_step_and_what_is_known_of_the_reason() -> None:
     _, job = tiling()
-    silent = given_up(job, Message(step="tile", job=job.id, attempt=1, chunk=3))
+    silent = retries_exhausted(job, Message(step="tile", job=job.id, attempt=1, chunk=3))
     assert str(silent).startswith("chunk 3 failed after the maximum number of retries")
     assert "stopped each time without an error" in str(silent)
-    known = given_up(
+    known = retries_exhausted(
         replace(job, last_transient_error=Problem(code="c", message="m", hint="h")),
         Message(step="plan", job=job.id, attempt=1),
     )

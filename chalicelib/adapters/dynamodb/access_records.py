@@ -1,7 +1,7 @@
-"""The door's book in DynamoDB, in the table of the jobs. Its items expire.
+"""Access records in the jobs table. The items expire.
 
 pk = receipt#<key>          sk = receipt    what became of a signed webhook
-pk = tries#<who>#<minute>   sk = tries      how often somebody tried to sign in
+pk = tries#<who>#<minute>   sk = tries      the number of sign-in attempts
 pk = code#<SHA-256>         sk = code       the token that a sign-in code is for, and whether it was redeemed
 """
 
@@ -17,7 +17,7 @@ from chalicelib.ports.access_records import Receipt
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
-# Senders try again for three days; whoever comes later is a new call, which finds the job that is there.
+# Senders retry for three days. A later request is a new one, and finds the existing job.
 KEEP_RECEIPT_SECONDS = 7 * 24 * 3600
 KEEP_TRIES_SECONDS = 600
 

@@ -19,7 +19,7 @@ from chalicelib.adapters.dynamodb.table import Change, Table, index_query, job_k
 
 DELIVERY_PREFIX = "delivery#"
 
-# What shares the sparse index of the sweeper with the jobs, under values of its own.
+# The value of pending deliveries in the sparse index `sweep`, which they share with jobs.
 PENDING = "pending"
 
 

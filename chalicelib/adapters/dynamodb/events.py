@@ -1,4 +1,4 @@
-"""The lines of jobs in the job table, beside each job's item: pk = job#<id>, sk = event#<place>."""
+"""The events of jobs in the jobs table: pk = job#<id>, sk = event#<place>."""
 
 import secrets
 from itertools import count
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
 KEEP_SECONDS = 90 * 24 * 3600.0
-MOST_IN_A_BATCH = 25  # DynamoDB takes no more
+MOST_IN_A_BATCH = 25  # the limit of DynamoDB
 # Behind the last place that can be: the next character after the digits and letters that places are made of.
 END = "~"
 
@@ -38,7 +38,7 @@ class EventTable:
             )
 
     def list(self, job_id: str, *, after: str | None, limit: int) -> EventPage:
-        # One more than is asked for tells whether there are more.
+        # One more event than requested shows whether there are more.
         found = self._query(job_id, checked_event_place(after), ScanIndexForward=True, Limit=limit + 1)
         page = found[:limit]
         return EventPage(

@@ -31,9 +31,9 @@ KEPT_FIELDS = frozenset({stored_name(field.name) for field in fields(Job)} | {"g
 class JobTable(JobListings):
     """ports.Jobs over one DynamoDB table."""
 
-    def __init__(self, client: "DynamoDBClient", table: str, *, leaves_notices: bool = False) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, *, stores_notifications: bool = False) -> None:
         super().__init__(client, table)
-        self._leaves_notices = leaves_notices
+        self._stores_notifications = stores_notifications
 
     def create(self, job: Job) -> Job:
         token = new_token()
@@ -41,8 +41,8 @@ class JobTable(JobListings):
             "Item": {**job_key(job.id), **_job_item(job), "write_token": token},
             "ConditionExpression": "attribute_not_exists(pk)",
         }
-        if self._leaves_notices and not job.is_live:
-            outcome = self._write_both(f"job {job.id}", {"Put": put}, _notice_item(job))
+        if self._stores_notifications and not job.is_live:
+            outcome = self._write_both(f"job {job.id}", {"Put": put}, _notification_item(job))
         else:
             outcome = self._write(f"job {job.id}", "put_item", **put)
         return job if outcome.written or outcome.item.get("write_token") == token else job_of(outcome.item)
@@ -60,10 +60,10 @@ class JobTable(JobListings):
             change.set(name, item.get(name))
         change.where_equal(state=was.state, attempt=was.attempt, generation=was.generation)
         if not was.is_live and not now.is_live:
-            # Between two looks of the sweeper somebody may have asked for another one: that is not forgotten.
+            # A cleanup that was scheduled meanwhile must not be lost.
             change.where_equal(sweep_at=was.cleanup_at)
-        ends = self._leaves_notices and was.is_live and not now.is_live
-        return self._apply(now.id, change, _notice_item(now) if ends else None)
+        ends = self._stores_notifications and was.is_live and not now.is_live
+        return self._apply(now.id, change, _notification_item(now) if ends else None)
 
     def subscribe(self, job: Job, subscriber: Subscriber) -> bool:
         subscribed = replace(job, subscribers=(*job.subscribers, subscriber))
@@ -71,20 +71,20 @@ class JobTable(JobListings):
         change.set("subscribers", attribute(subscribed.subscribers))
         change.where_equal(attempt=job.attempt, subscribers=job.subscribers or None)
         change.where_state_in(LIVE if job.is_live else ENDED)
-        ended = self._leaves_notices and not job.is_live
-        return self._apply(job.id, change, _notice_item(subscribed) if ended else None)
+        ended = self._stores_notifications and not job.is_live
+        return self._apply(job.id, change, _notification_item(subscribed) if ended else None)
 
     def pending_notifications(self, *, before: float, limit: int) -> tuple[PendingNotification, ...]:
         query = index_query("sweep", PENDING_NOTIFICATION, "sweep_at < :until", before)
-        with translate_transient_errors("the outcomes that were not told"):
+        with translate_transient_errors("the pending notifications"):
             answer = self._client.query(TableName=self._table, Limit=limit, **query)
-        return tuple(_notice(item) for item in answer["Items"])
+        return tuple(_notification(item) for item in answer["Items"])
 
-    def acknowledge(self, notice: PendingNotification, *, subscribers: int) -> None:
+    def acknowledge(self, notification: PendingNotification, *, subscribers: int) -> None:
         self._write(
-            f"the notice of job {notice.job}",
+            f"the pending notification of job {notification.job}",
             "delete_item",
-            Key=job_key(notice.job, _notice_key(notice.attempt)),
+            Key=job_key(notification.job, _notification_key(notification.attempt)),
             ConditionExpression="attribute_not_exists(pk) OR subscribers <= :known",
             ExpressionAttributeValues={":known": attribute(subscribers)},
         )
@@ -110,8 +110,7 @@ class JobTable(JobListings):
         return stored if stored and _is_tiling(stored, job) and record.number in stored.chunks_done else None
 
     def _put_record(self, job: Job, record: ChunkRecord) -> None:
-        """Keep what the chunk did, before it counts as done. A worker of an earlier attempt, whose plan may have been
-        another one, writes no more over a later one's."""
+        """Store the record of a chunk before it counts as done. A record of a later attempt is not overwritten."""
         self._write(
             f"chunk {record.number} of job {job.id}",
             "put_item",
@@ -137,7 +136,7 @@ class JobTable(JobListings):
                 ConsistentRead=True,
             )
             records = [_record(item) for page in pages for item in page["Items"]]
-        # A record without its number in the done set is of a worker that died in between, or of an earlier plan.
+        # A record whose number is not in the done set belongs to an interrupted write or to an earlier plan.
         return tuple(record for record in records if record.number in stored.chunks_done)
 
     def record_transient_error(self, job: Job, error: Problem) -> None:
@@ -162,31 +161,30 @@ class JobTable(JobListings):
         change.where("(attribute_not_exists(#sweep_at) OR #sweep_at < :at)", {":at": attribute(at)})
         self._apply(job_id, change)
 
-    def _apply(self, job_id: str, change: "Change", notice: Item | None = None) -> bool:
-        """Make a conditional change, with a notice in the same write if one is given; tell whether it was made, now or
-        by the same request before."""
+    def _apply(self, job_id: str, change: "Change", notification: Item | None = None) -> bool:
+        """Make a conditional change, with a pending notification in the same write if given. Return whether it was
+        made, by this request or an earlier try of it."""
         token = new_token()
         change.set("write_token", token)
         update = {"Key": job_key(job_id), **change.request()}
-        if notice is None:
+        if notification is None:
             outcome = self._write(f"job {job_id}", "update_item", **update)
         else:
-            outcome = self._write_both(f"job {job_id}", {"Update": update}, notice)
+            outcome = self._write_both(f"job {job_id}", {"Update": update}, notification)
         return outcome.written or outcome.item.get("write_token") == token
 
 
-# What shares the sparse index of the sweeper with the jobs, under values of its own.
-# The stored value of the index; items of earlier versions have it as well.
+# The value of pending notifications in the sparse index `sweep`, which they share with jobs.
 PENDING_NOTIFICATION = "untold"
 
 
-def _notice_key(attempt: int) -> str:
+def _notification_key(attempt: int) -> str:
     return f"outcome#{attempt:06d}"
 
 
-def _notice_item(ended: Job) -> Item:
+def _notification_item(ended: Job) -> Item:
     return {
-        **job_key(ended.id, _notice_key(ended.attempt)),
+        **job_key(ended.id, _notification_key(ended.attempt)),
         **attributes(PendingNotification(job=ended.id, attempt=ended.attempt)),
         "subscribers": attribute(len(ended.subscribers)),
         "gsi_sweep": attribute(PENDING_NOTIFICATION),
@@ -194,7 +192,7 @@ def _notice_item(ended: Job) -> Item:
     }
 
 
-def _notice(item: Mapping[str, Any]) -> PendingNotification:
+def _notification(item: Mapping[str, Any]) -> PendingNotification:
     return dataclass_of(PendingNotification, item)
 
 

@@ -26,7 +26,7 @@ from chalicelib.core.jobs.filter import EVERY_JOB, JobFilter
 from chalicelib.core.jobs.model import Job, State
 from chalicelib.ports.jobs import JobPage
 
-# What one call of a listing looks at, at most, and how many items it asks for at a time.
+# The number of items that one call of a listing reads at most, and the largest page.
 MOST_LOOKED_AT = 2000
 
 MOST_AT_ONCE = 500
@@ -87,8 +87,8 @@ class JobListings(Table):
 
     def due_for_cleanup(self, *, now: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
         query = index_query("sweep", "due", "sweep_at <= :until", now)
-        sweeps = Listing("sweep", "due", "sweep_at")
-        start = None if after is None else _start(sweeps, Place(after.cleanup_at or 0.0, after.id))
+        cleanups = Listing("sweep", "due", "sweep_at")
+        start = None if after is None else _start(cleanups, Place(after.cleanup_at or 0.0, after.id))
         return self._query(query, newest_first=False, limit=limit, start=start)
 
     def _query(self, query: Any, *, newest_first: bool, limit: int, start: Any = None) -> tuple[Job, ...]:
@@ -189,7 +189,7 @@ def _selecting(listing: Listing, state: State | None, only: JobFilter) -> dict[s
 def _bounds(
     listing: Listing, only: JobFilter, compare: Callable[[str, str, str, object], str], conditions: list[str]
 ) -> str:
-    """Return what bounds the instants that are looked at; what has to be filtered beside it joins the conditions."""
+    """Return the key condition of the instants. Further filters are added to `conditions`."""
     after, before = only.submitted_after, only.submitted_before
     if listing.sorted_by == "submitted_at":
         if after is None and before is None:

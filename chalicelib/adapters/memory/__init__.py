@@ -1,7 +1,7 @@
 """Every port in memory, held to the same contracts as the real ones. Nothing here waits, and nothing is lost by itself.
 
 Where a real adapter writes several times in one call, so does its likeness here, in the same order, and calls
-`before_write` before each: whoever wants to see a crash or another worker in between raises or acts there.
+`before_write` before each: tests raise or act there to simulate a crash or a concurrent worker.
 """
 
 from typing import TYPE_CHECKING

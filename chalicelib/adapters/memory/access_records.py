@@ -1,4 +1,4 @@
-"""The door's book in memory."""
+"""Access records in memory."""
 
 from collections import Counter
 from threading import RLock

@@ -1,4 +1,4 @@
-"""What is told of the ends of jobs, and to whom, in memory."""
+"""Callbacks and deliveries in memory."""
 
 from collections.abc import Callable, Mapping
 from threading import RLock

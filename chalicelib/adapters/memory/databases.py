@@ -37,7 +37,7 @@ class MemoryView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryImage:
-    """An image document. `publishing` and `published` tell how far replacing a named image has come."""
+    """An image document. `publishing` and `published` record the progress of replacing a named image."""
 
     facts: ImageFacts | None = None
     trace: MemoryTrace | None = None
@@ -96,11 +96,11 @@ class MemoryDatabases:
         return self._sessions[session].views if session in self._sessions else []
 
     def _delete_unlisted(self, view: str) -> bool:
-        """Delete a view of ours unless a session lists it; tell whether it is gone."""
+        """Delete a view of Slidehook unless a session lists it. Return whether it is deleted."""
         is_listed = any(view in session.views for session in self._sessions.values())
         if is_listed or self.views[view].trace is None:
             return False
-        self._before_write("delete a view that nobody lists")
+        self._before_write("delete an unlisted view")
         self.views.pop(view, None)
         return True
 
@@ -117,7 +117,7 @@ class MemoryDatabases:
 
 
 def without_contents(facts: ImageFacts) -> ImageFacts:
-    """Return facts without profile and pictures; what there is of them is told by what was stored."""
+    """Return facts without ICC profile and associated images."""
     names = tuple(each.name for each in facts.associated)
     slide = replace(facts.slide, icc_profile_bytes=len(facts.icc_profile), associated=names)
     return replace(facts, icc_profile=b"", associated=(), slide=slide)

@@ -19,7 +19,7 @@ class MemoryGenerations(MemoryDatabases):
 
     def stage(self, job: Job) -> None:
         place = (job.destination.database, job.staging())
-        self.tiles.setdefault(place, {})  # nobody would notice a crash before it
+        self.tiles.setdefault(place, {})  # a crash before it has no effect
         self._before_write("stage")
         with self._lock:
             self.tiles.setdefault(place, {})
@@ -57,7 +57,7 @@ class MemoryGenerations(MemoryDatabases):
                 return False
         # A view of an image that the caller named shows that one; it is known by what it was made for.
         made = [view for view, shown in self.views.items() if shown.trace and shown.trace.claim == claim]
-        is_free = all([self._delete_unlisted(view) for view in made])  # noqa: C419 - of every one, whatever the first says
+        is_free = all([self._delete_unlisted(view) for view in made])  # noqa: C419 - all are deleted
         for database in sorted({job.destination.database, *self._stores.values()}):
             self._before_write("drop the tiles")
             self._drop((database, name))

@@ -21,7 +21,7 @@ class MemoryJobs:
         self._jobs: dict[str, Job] = {}
         self._records: dict[tuple[str, int, int], tuple[int, ChunkRecord]] = {}
         # By job and attempt: when it ended, and how many subscribers were known of then.
-        self._notices: dict[PendingNotification, tuple[float, int]] = {}
+        self._notifications: dict[PendingNotification, tuple[float, int]] = {}
 
     def create(self, job: Job) -> Job:
         self._before_write("create")
@@ -42,7 +42,7 @@ class MemoryJobs:
             stored = self._jobs.get(was.id)
             if stored is None or _standing(stored) != _standing(was):
                 return False
-            # Between two looks of the sweeper somebody may have asked for another one: that is not forgotten.
+            # A cleanup that was scheduled meanwhile must not be lost.
             if not was.is_live and not now.is_live and stored.cleanup_at != was.cleanup_at:
                 return False
             if was.is_live and not now.is_live:
@@ -70,19 +70,19 @@ class MemoryJobs:
             return True
 
     def _leave_notice(self, ended: Job) -> None:
-        notice = PendingNotification(job=ended.id, attempt=ended.attempt)
-        self._notices[notice] = (ended.ended_at or ended.updated_at, len(ended.subscribers))
+        notification = PendingNotification(job=ended.id, attempt=ended.attempt)
+        self._notifications[notification] = (ended.ended_at or ended.updated_at, len(ended.subscribers))
 
     def pending_notifications(self, *, before: float, limit: int) -> tuple[PendingNotification, ...]:
         with self._lock:
-            found = [(at, notice) for notice, (at, _) in self._notices.items() if at < before]
-        return tuple(notice for _, notice in sorted(found, key=lambda each: each[0])[:limit])
+            found = [(at, notification) for notification, (at, _) in self._notifications.items() if at < before]
+        return tuple(notification for _, notification in sorted(found, key=lambda each: each[0])[:limit])
 
-    def acknowledge(self, notice: PendingNotification, *, subscribers: int) -> None:
+    def acknowledge(self, notification: PendingNotification, *, subscribers: int) -> None:
         self._before_write("acknowledge")
         with self._lock:
-            if notice in self._notices and self._notices[notice][1] <= subscribers:
-                del self._notices[notice]
+            if notification in self._notifications and self._notifications[notification][1] <= subscribers:
+                del self._notifications[notification]
 
     def finish_chunk(self, job: Job, record: ChunkRecord) -> Job | None:
         self._before_write("chunk record")
@@ -134,7 +134,7 @@ class MemoryJobs:
         )
 
     def schedule_cleanup(self, job_id: str, at: float) -> None:
-        self._before_write("schedule sweep")
+        self._before_write("schedule cleanup")
         self._change(job_id, lambda stored: not stored.is_live and (stored.cleanup_at or 0.0) < at, {"cleanup_at": at})
 
     def _change(self, job_id: str, condition: Callable[[Job], bool], changes: dict[str, object]) -> bool:

@@ -1,4 +1,4 @@
-"""One connection to MongoDB, and the errors that ask for patience."""
+"""The connection to MongoDB, and its transient errors."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -28,13 +28,13 @@ Document = Mapping[str, Any]
 
 NAMESPACE_NOT_FOUND = 26
 
-# An image store keeps its database; that it was given another one may take a minute to be noticed.
+# The database of an image store is cached for a minute.
 STORE_SECONDS = 60.0
 
 
 @contextmanager
 def translate_transient_errors(what: str) -> Iterator[None]:
-    """Turn the errors of a server that is away, busy or changing its primary into MongoUnavailableError."""
+    """Raise MongoUnavailableError for errors of a server that is unreachable, busy or in a failover."""
     try:
         yield
     except (AutoReconnect, ExecutionTimeout, WTimeoutError) as error:
@@ -42,7 +42,7 @@ def translate_transient_errors(what: str) -> Iterator[None]:
     except OperationFailure as error:
         if not error.has_error_label("RetryableWriteError") and not error.has_error_label("TransientTransactionError"):
             raise
-        raise MongoUnavailableError(f"MongoDB asks for patience for {what}: {error}") from error
+        raise MongoUnavailableError(f"MongoDB is temporarily unavailable for {what}: {error}") from error
 
 
 class MongoConnection:

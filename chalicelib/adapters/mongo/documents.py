@@ -100,8 +100,8 @@ def _spacing(facts: ImageFacts) -> list[float]:
 
 
 def slide_fields(facts: ImageFacts) -> dict[str, object]:
-    """Return what is kept of a slide beside SlideAtlas' own fields. Every field is always written: nothing of an image
-    that is replaced, such as its label, stays."""
+    """Return the fields of the `slidehook` sub-document of an image. All fields are written, so that nothing of a
+    replaced image, such as its label, remains."""
     return {
         "mpp": [facts.slide.mpp_x, facts.slide.mpp_y],
         "levels": facts.levels_published,
@@ -113,7 +113,7 @@ def slide_fields(facts: ImageFacts) -> dict[str, object]:
 
 
 def published_image(found: Document) -> PublishedImage | None:
-    """Return what an image document says, ours or not; None if it does not tell the slide's size."""
+    """Return a published image from its document; None if the document has no size."""
     dimensions: Sequence[Any] = found.get("dimensions") or (0, 0)
     ours = slidehook_of(found)
     if not all(dimensions[:2]) or not found.get("levels"):
@@ -165,7 +165,7 @@ def shown_slide(view: Document, record: Document, images: Mapping[tuple[Any, Any
 
 
 def image_facts(image: Document) -> ImageFacts | None:
-    """Return what the document of an image says, with how much lies beside it; None if it tells no size."""
+    """Return the facts of an image document; None if it has no size."""
     published = published_image(image)
     if published is None:
         return None
@@ -178,6 +178,6 @@ def image_facts(image: Document) -> ImageFacts | None:
 
 
 def stored_tile(document: Document) -> Stored:
-    """Return a tile as it is found; what somebody else has put there need not have our types."""
+    """Return a stored tile. Documents of other programs may have other types."""
     tile, file = document["_id"], document.get("file")
     return Stored(tile.binary if isinstance(tile, ObjectId) else b"", bytes(file) if isinstance(file, bytes) else b"")

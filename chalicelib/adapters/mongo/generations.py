@@ -89,7 +89,7 @@ class MongoGenerations(MongoConnection):
 
     def shows(self, job: Job) -> bool:
         if not job.destination.database:
-            return False  # an arrival that was refused a place
+            return False  # a refused upload without a database
         with translate_transient_errors(f"the view of job {job.id}"):
             store = self._store(job.destination.database)
             image = store.images.find_one({"_id": ObjectId(job.image)}, {"slidehook": 1})
@@ -110,7 +110,7 @@ class MongoGenerations(MongoConnection):
 
     def discard(self, job: Job, generation: int) -> bool:
         name = job.staging(generation)
-        with translate_transient_errors(f"the leftovers of job {job.id}"):
+        with translate_transient_errors(f"the cleanup of job {job.id}"):
             # A view of an image that the caller named shows that one; it is known by what it was made for.
             is_free = True
             for made in ({"ViewerRecords.Image": ObjectId(name)}, {"slidehook.claim": claim_of(job, generation)}):

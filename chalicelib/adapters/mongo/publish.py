@@ -129,7 +129,7 @@ class MongoPublisher(MongoGenerations):
         try:
             database[job.staging()].rename(job.image, dropTarget=True)
         except OperationFailure as error:
-            # Another run of this step has renamed it, or a later job has dropped it: the claim tells which.
+            # Another run of this step has renamed it, or a later job has dropped it. The claim decides.
             if error.code != NAMESPACE_NOT_FOUND:
                 raise
 
@@ -171,7 +171,7 @@ class MongoPublisher(MongoGenerations):
         others = candidates[1:]
         other_jobs = sorted({slidehook_of(view)["job"] for view in others if slidehook_of(view).get("job")})
         claim = claim_of(job)
-        # Those that the shown job itself replaced come along: it may have died before it said so to the sweeper.
+        # Includes the jobs that the replaced job has replaced: their cleanup may not be scheduled yet.
         before = {"$slice": [{"$ifNull": ["$slidehook.replaced", []]}, KEPT_REPLACED]}
         replaced = {"$concatArrays": [list_of("$slidehook.job"), {"$literal": other_jobs}, before]}
         shown = {"Image": ObjectId(job.image), "Database": ObjectId(job.destination.image_store)}

@@ -1,11 +1,11 @@
 """Segments into pixels: what the codecs give, made RGB with 8 bits.
 
-Every decoder is told beforehand how much it may give, so that a small segment that claims gigabytes is refused, not
+The output of every decoder is limited in advance, so that a small segment that declares gigabytes is refused, not
 unpacked. 16 bits become 8 by v / 257, rounded; alpha is laid over white; palettes and inverted grey become colours.
 
 Formats: TIFF 6.0 sections 3, 9, 13, 14 and 18, TIFF Technical Note 2; ITU-T T.81 and T.800; Aperio's compression tags
 33003 (JPEG 2000 of YCbCr without a component transform) and 33005 (RGB). Aperio's photometric tag is not reliable
-there, so the compression tag decides, with the codec's name in the description beside it (core.imaging.encoding).
+there, so the compression tag decides, together with the codec's name in the description (core.imaging.encoding).
 
 Frames: arrays are `uint8` of shape (height, width, 3), RGB, row 0 at the top.
 """

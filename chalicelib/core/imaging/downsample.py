@@ -1,7 +1,7 @@
 """A block of a slide in pixels, one row of tiles at a time: published, halved, and halved again.
 
 A row of tiles is called a band. Two bands of a level make one of the next coarser level, so all levels grow at once
-while the block is read from top to bottom, and a level costs the memory of one band, whatever the block's height.
+while the block is read from top to bottom, and a level needs the memory of one band for any block height.
 Levels are chained in pixels, never through JPEG; the 2 x 2 boxes never reach over a tile's border, so how a slide is
 cut into blocks changes no pixel.
 
@@ -48,7 +48,7 @@ class Bands:
 
     `publish(level, column, row, pixels, inside)` is called for each tile, on any thread that `spread` uses; `inside` is
     (width, height) in pixels of its part within the level. `hand_on(column, row, half)` gets the halved tiles of the
-    coarsest level, if somebody goes on with them. `spread(function, items)` calls the function for each item.
+    coarsest level, if a next stage uses them. `spread(function, items)` calls the function for each item.
     """
 
     parts: Sequence[Part]

@@ -117,7 +117,7 @@ def storage_of(ifd: Ifd) -> Storage:
 def _photometric(ifd: Ifd) -> int:
     """Return how colours are to be understood. In JPEG 2000 the directory's tag is not reliable: a codestream knows its
     own transform, and Aperio's compression 33003 is YCbCr without one. Its description names the codec as well:
-    "J2K/YUV16" beside 33003, "J2K/KDU" beside 33005. Where the two contradict each other the name is believed."""
+    "J2K/YUV16" with 33003, "J2K/KDU" with 33005. If the two contradict each other, the name decides."""
     if ifd.compression not in JPEG_2000:
         return ifd.photometric
     is_ycbcr = ifd.compression == JPEG_2000_YCBCR and "J2K/KDU" not in ifd.description

@@ -6,7 +6,8 @@ A stored tile says little about its colour space, so decoders guess. The IFD's p
 Adobe marker with transform 0 (without it every decoder treats them as YCbCr), YCbCr tiles a JFIF marker (always right
 there, and old iPads need it). Markers of either kind that are in the stream already are taken out, since decoders let
 JFIF win over Adobe, and the last one over the first. One of them says more than the tag: a JFIF marker at the very
-start of a stored tile. Such a tile was written by a whole encoder, for which it is YCbCr, whatever the directory says.
+start of a stored tile. Such a tile was written by a whole encoder, for which it is YCbCr, even if the directory
+differs.
 """
 
 from dataclasses import dataclass
@@ -120,7 +121,7 @@ class Splicer:
         strange = next((each for each, _, _ in segments if each not in KNOWN), None)
         if strange is not None:
             raise CorruptTileError(f"its JPEG header holds a segment of no known kind (0x{strange:02X})")
-        # What tells the colours stands in the prefix; all else that programs write about a picture is text that may
+        # The prefix contains the color markers. All other application segments are text that may
         # name a patient, or a profile that is kept once, not with each tile.
         kept = [head[start:end] for marker, start, end in segments[:-1] if marker not in APPLICATIONS]
         prefix = self.prefix
@@ -138,7 +139,7 @@ def check_scans(jpeg: bytes) -> None:
 
 
 def colour_prefix(jpeg: bytes) -> bytes:
-    """Return the beginning of a tile that `complete_tile` made: SOI and the marker that tells its colours."""
+    """Return the first bytes of a tile that `complete_tile` returned: SOI and the marker of its color space."""
     return SOI + (ADOBE_RGB if jpeg[2:].startswith(ADOBE_RGB) else JFIF)
 
 

@@ -15,7 +15,7 @@ import simplejpeg
 
 Pixels = npt.NDArray[np.uint8]
 
-# What is encoded here was decoded from something that was lossy already, or will be looked at beside tiles that were.
+# The pixels were decoded from lossy tiles, or are displayed next to such tiles.
 # Scanners store qualities from 30 to 90: at 90 a second loss stays below that of the first (docs/performance.md has
 # the figures), and a tile costs a third less than at 95.
 QUALITY = 90

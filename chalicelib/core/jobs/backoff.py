@@ -17,7 +17,7 @@ LATE_SECONDS = 30 * 60.0
 def retry_after_seconds(receives: int, *, jitter: float) -> float:
     """Return how long to hide a message that was received `receives` times before it is tried again.
 
-    `dice` lies in [0, 1): full jitter (the wait is anywhere below the exponential), so that the messages of a failing
+    `jitter` lies in [0, 1): full jitter (the wait is anywhere below the exponential), so that the messages of a failing
     database do not come back together.
     """
     longest = min(RETRY_LIMIT_SECONDS, RETRY_BASE_SECONDS * 2.0 ** min(receives, 16))

@@ -1,13 +1,13 @@
-"""Callbacks: what is told of a job's end, to whom, how it is signed, and when it is tried again.
+"""Callbacks: the deliveries of the outcome of an attempt, their signatures and their retry schedule.
 
-    pending -> delivered    the receiver answered 2xx
-            -> failed       it did not, as often as it was tried: ten times in 75 hours
-            -> disabled     it answered 410: the URL hears nothing more of this job (or hook)
-    any     -> pending      somebody has it sent again
+    pending -> delivered    the receiver responded with 2xx
+            -> failed       ten tries in 75 hours failed
+            -> disabled     the receiver responded with 410: the URL receives no more callbacks of this job (or hook)
+    any     -> pending      a user sends it again
 
-One outcome for one URL is one delivery, and its id (`webhook-id`) is derived from both: whoever announces an outcome
-twice announces the same delivery. Each try is begun by a conditional write and ended by another, so that two workers
-do not make the same try; one that dies in between is made up for a minute later.
+One outcome for one URL is one delivery. Its id (`webhook-id`) is derived from both, so creating it twice is idempotent.
+A try starts and ends with a conditional write, so that two workers do not make the same try. A try whose worker died is
+repeated after a minute.
 """
 
 import json
@@ -25,14 +25,14 @@ from chalicelib.core.timestamps import instant
 
 DeliveryState = Literal["pending", "delivered", "failed", "disabled"]
 
-# Standard Webhooks' schedule: from seconds, for a receiver that restarts, to days, for one that nobody looks after.
+# The schedule of Standard Webhooks: from seconds, for a receiver that restarts, to days, for an outage.
 SCHEDULE_SECONDS = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
 MAX_TRIES = len(SCHEDULE_SECONDS) + 1
 JITTER = 0.1
 LONGEST_WAIT_SECONDS = 86400.0
-# Longer than a call may take. By then a try whose worker said nothing has failed.
+# Longer than a request may take. A try without a result after this time has failed.
 SILENT_TRY_SECONDS = 60.0
-# Clocks and queues count in whole seconds.
+# Clocks and queues have a resolution of one second.
 EARLY_SECONDS = 1.0
 KEEP_SECONDS = 30 * 86400.0
 MAX_LOG = 20
@@ -42,7 +42,7 @@ SUCCESS = range(200, 300)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingNotification:
-    """An attempt has ended, and who wants to know was not told yet."""
+    """An ended attempt whose callbacks have not been created yet (an outbox entry)."""
 
     job: str
     attempt: int
@@ -50,7 +50,7 @@ class PendingNotification:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came of a call: a status, with what `Retry-After` said, or an error in a sentence that names no address."""
+    """The result of a request: a status with `Retry-After`, or an error message that does not contain an address."""
 
     status: int | None = None
     error: str | None = None
@@ -91,7 +91,7 @@ class Delivery:
     log: tuple[Try, ...] = ()
 
 
-# -- what is told, and to whom -----------------------------------------------------------------------------------------
+# -- deliveries of an outcome ------------------------------------------------------------------------------------------
 
 
 def delivery_id(job: str, attempt: int, outcome: State, url: str) -> str:
@@ -133,7 +133,7 @@ def new_deliveries(job: Job, recorded: Attempt, *, hook_url: str | None, now: fl
 
 
 def event(job: Job, recorded: Attempt) -> str:
-    """Return the body that tells of an outcome, as JSON: what the status says, without its long lists."""
+    """Return the body of a callback as JSON: the job without its long lists."""
     is_last = job.attempt == recorded.attempt
     shown = job.published if is_last and recorded.outcome is State.DONE else None
     found = job.findings if is_last and recorded.outcome is State.DONE else None
@@ -225,7 +225,7 @@ def is_due(delivery: Delivery, *, now: float) -> bool:
 def begun(delivery: Delivery, *, now: float) -> Delivery:
     """Return a due delivery whose next try is being made; failed if there is none left. A try before it whose worker
     died without a word goes into the log."""
-    silent = None if delivery.begun_at is None else Try(at=delivery.begun_at, milliseconds=0, error=NO_WORD)
+    silent = None if delivery.begun_at is None else Try(at=delivery.begun_at, milliseconds=0, error=NO_RESULT)
     if delivery.tries >= MAX_TRIES:
         return _ended(delivery, "failed", silent, now=now)
     return replace(
@@ -238,11 +238,11 @@ def begun(delivery: Delivery, *, now: float) -> Delivery:
     )
 
 
-NO_WORD = "whoever made this try died before it could say how it went"
+NO_RESULT = "the worker of this try stopped before it recorded a result"
 
 
 def answered(delivery: Delivery, answer: Answer, *, now: float, jitter: float) -> Delivery:
-    """Return a begun delivery after its receiver's answer. `dice` lies in [0, 1)."""
+    """Return a begun delivery after its receiver's answer. `jitter` lies in [0, 1)."""
     began = now if delivery.begun_at is None else delivery.begun_at
     took = max(0, round(1000 * (now - began)))
     made = Try(at=began, milliseconds=took, status=answer.status, error=answer.error)
@@ -270,7 +270,7 @@ def disabled(delivery: Delivery, *, now: float) -> Delivery:
 
 
 def replayed(delivery: Delivery, *, now: float) -> Delivery:
-    """Return the delivery, to be sent now because somebody wants it to, and on the whole schedule if need be."""
+    """Return the delivery, to be sent again now, with the full retry schedule."""
     return replace(
         delivery,
         state="pending",

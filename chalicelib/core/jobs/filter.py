@@ -7,9 +7,9 @@ from chalicelib.core.jobs.model import Job, State
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
-    """What a job must be to be taken: whatever is empty or None asks for nothing.
+    """The conditions of a listing. Empty and None conditions match all jobs.
 
-    `text` stands in the file name, in whatever case, or in the id. Instants bound `submitted_at`: not before
+    `text` is part of the file name (case-insensitive) or of the id. Instants bound `submitted_at`: not before
     `submitted_after`, and before `submitted_before`.
     """
 

@@ -1,22 +1,21 @@
-"""A job, its states, and every legal move between them.
+"""A job and its states.
 
     queued -> planning -> tiling -> finishing -> done
        any of the first four -> failed | cancelled | superseded
        any ended state       -> queued (the next attempt)
 
-| state      | who moves a job in                      | who moves it out                                     |
-|------------|-----------------------------------------|------------------------------------------------------|
-| queued     | submit (new, or the next attempt: again, retry, force) | plan                                  |
-| planning   | plan, when it takes the message         | plan, when chunks and staging stand                  |
-| tiling     | plan                                    | finish, when the set of done chunks is complete      |
-| finishing  | finish                                  | finish, when readers see the new generation          |
-| done       | finish                                  | submit, if readers no longer see it or by force      |
-| failed     | the step that met the error; rescue; the dead letter handler | submit, retry                   |
-| cancelled  | cancel                                  | submit, retry                                        |
-| superseded | plan or tile (source changed); finish (a newer one is shown) | submit                          |
+| state      | entered by                                          | left by                                    |
+|------------|-----------------------------------------------------|--------------------------------------------|
+| queued     | submit (a new job or the next attempt)              | plan                                       |
+| planning   | plan, when it receives the message                  | plan, when the plan and staging are stored |
+| tiling     | plan                                                | finish, when all chunks are done           |
+| finishing  | finish                                              | finish, when the generation is published   |
+| done       | finish                                              | submit, if it was replaced or by force     |
+| failed     | the step that met the error; rescue; dead letters   | submit, retry                              |
+| cancelled  | cancel                                              | submit, retry                              |
+| superseded | plan or tile (source changed); finish (newer slide) | submit                                     |
 
-All functions are pure: they take a job and return the job after the move. Storing it is one conditional write.
-Instants are UTC epoch seconds.
+core.jobs.transitions has a function for each transition. Instants are UTC epoch seconds.
 """
 
 from dataclasses import dataclass, field, replace
@@ -52,8 +51,11 @@ UNFINISHED = frozenset({State.QUEUED, State.PLANNING, State.TILING})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """Where a slide goes in SlideAtlas: ids as 24 hexadecimal digits. `image_store` and `database` follow from the
-    session and are recorded; `mongo_collection` is the image id to replace, if one was asked for."""
+    """The destination of a slide in SlideAtlas. Ids are 24 hexadecimal digits.
+
+    `image_store` and `database` are those of the session when the job was submitted. `mongo_collection` is the id of
+    the image to replace, if the caller named one.
+    """
 
     collection: str
     session: str
@@ -64,8 +66,8 @@ class Destination:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the caller may choose. `tile_size` in pixels; None keeps the file's tiles. `on_bad_tile` says what becomes
-    of a tile that cannot be read; `associated` publishes label, macro and thumbnail beside the slide."""
+    """The options of a job. `tile_size` in pixels; None keeps the tiles of the file. `on_bad_tile` applies to tiles
+    that cannot be read. `associated` publishes label, macro and thumbnail with the slide."""
 
     tile_size: int | None = None
     base_only: bool = False
@@ -76,7 +78,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """An error as it is shown and kept: stable code, what happened to which thing, what to do."""
+    """An error as it is stored and shown: a stable code, a message and a hint."""
 
     code: str
     message: str
@@ -85,7 +87,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try, counted from 1. `outcome` is the state it ended in, `worker` the function instance that ended it."""
+    """An ended attempt. `outcome` is its final state, `worker` the function instance that ended it."""
 
     attempt: int
     started_at: float
@@ -97,7 +99,8 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadTile:
-    """A stored tile that could not be published: its place in the pyramid, its byte offset in the source, and why."""
+    """A stored tile that could not be read: its position in the pyramid, its byte offset in the source, and the
+    reason."""
 
     level: int
     column: int
@@ -108,7 +111,7 @@ class BadTile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevelSummary:
-    """A level as the status shows it."""
+    """A level of the published pyramid. `sparse` counts tiles that the file does not store."""
 
     level: int
     width_px: int
@@ -122,8 +125,8 @@ class LevelSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlideSummary:
-    """What is known of the slide beside its pixels; None where the file does not say. `associated` names the pictures
-    that are published with it."""
+    """Metadata of a slide; None if the file does not state it. `mpp` is micrometers per pixel. `associated` names the
+    associated images that are published."""
 
     mpp_x: float | None = None
     mpp_y: float | None = None
@@ -135,7 +138,7 @@ class SlideSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """What readers see of a done job."""
+    """The published slide of a done job."""
 
     image: str
     view: str
@@ -145,35 +148,36 @@ class Published:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkRecord:
-    """A finished chunk: how many tiles it stored, and the sum of their ids (core.ids). `tiles_bad` counts what could
-    not be read, `skipped` (by level) what was left out for it, and `bad_tiles` lists the first of them.
-
-    A chunk of a verification stores nothing: `faults` lists the first tiles that are wrong, `missing`, `altered` and
-    `doubled` count them, and `surplus` the documents that doubled tiles have too many."""
+    """The result of a finished chunk. A chunk of a verification stores no tiles."""
 
     number: int
+    # The number of stored tiles.
     tiles: int
     source_bytes: int
+    # The sum of the ids of the stored tiles (core.ids).
     digest: int
     ended_at: float
     seconds: float = 0.0
+    # Tiles that could not be read: their number, the omitted tiles by level, and the first of them.
     tiles_bad: int = 0
     skipped: tuple[int, ...] = ()
     bad_tiles: tuple[BadTile, ...] = ()
+    # Faults that a verification found, by kind; `surplus` counts the additional documents of doubled tiles.
     missing: int = 0
     altered: int = 0
     doubled: int = 0
     surplus: int = 0
+    # The first faults.
     faults: tuple[TileFault, ...] = ()
 
 
-# Who wants to hear of a job's ends. More than a handful are no longer callers of one slide.
+# Callback URLs of a job. More would not be callers of one slide.
 MAX_SUBSCRIBERS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Subscriber:
-    """A URL that is told of the ends of a job (core.jobs.deliveries), from attempt `since` on."""
+    """A callback URL of a job (core.jobs.deliveries), for attempts from `since` on."""
 
     url: str
     since: int
@@ -181,48 +185,58 @@ class Subscriber:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One slide on its way. `chunks_done` is a set, so a chunk finished twice is done once; `generation` counts the
-    places its tiles were written to: one that was given to the sweeper (`discarded`, the last time after
-    `cleaned_attempt`) is never written again. A job that `verifies` another one's tiles writes none, and ends with
-    `findings`. `request_id` is the request, event or sync that caused the attempt. `subscribers` are told of its
-    ends; they are no part of what it is."""
+    """The state of one job, as it is stored. A verification is a job that `verifies` the tiles of another one."""
 
     id: str
     hook: str
     source: Source
     destination: Destination
     options: Options
+    # When the current attempt was submitted and started, and when the job last changed.
     submitted_at: float
     started_at: float
     updated_at: float
     state: State = State.QUEUED
+    # Counted from 1.
     attempt: int = 1
+    # Counts the staging collections of the job. A discarded generation is never written again.
     generation: int = 0
     ended_at: float | None = None
+    # Identifies the plan; equal digests mean equal work.
     plan_digest: str | None = None
     tile_size_px: int = 0
     levels: tuple[LevelSummary, ...] = ()
     chunks_total: int = 0
+    # A set, so that a chunk that finishes twice counts once.
     chunks_done: frozenset[int] = field(default_factory=frozenset)
     tiles_total: int = 0
     tiles_done: int = 0
     bytes_total: int = 0
     bytes_done: int = 0
+    # The number of tiles that could not be read, and the first of them.
     tiles_bad: int = 0
     bad_tiles: tuple[BadTile, ...] = ()
     slide: SlideSummary = field(default_factory=SlideSummary)
     tiling_at: float | None = None
+    # How often messages were sent again since the last progress.
     rescues: int = 0
     last_transient_error: Problem | None = None
     error: Problem | None = None
+    # The ended attempts, the newest last.
     history: tuple[Attempt, ...] = ()
     published: Published | None = None
+    # When the next cleanup of an ended job is due; None if it needs none.
     cleanup_at: float | None = None
+    # Generations to delete.
     discarded: tuple[int, ...] = ()
+    # The attempt whose generation was discarded last.
     cleaned_attempt: int = 0
+    # Verifications only: the target, and what was found.
     verifies: Target | None = None
     findings: Findings | None = None
+    # The request, S3 event or sync that caused the attempt.
     request_id: str | None = None
+    # Callback URLs. They are not part of the identity of the job.
     subscribers: tuple[Subscriber, ...] = ()
 
     @property
@@ -235,7 +249,7 @@ class Job:
 
     @property
     def depth(self) -> int:
-        """How many levels the complete quadtree has. Known once the job is planned."""
+        """The number of levels of the complete quadtree. Requires a planned job."""
         return level_count(self.levels[0].columns, self.levels[0].rows, 1)
 
     @property
@@ -247,12 +261,12 @@ class Job:
 
     @property
     def order(self) -> str:
-        """The text by which generations of one slide are put in order: the newest object (S3 tells whole seconds), then
-        the later instant at which an object stood (steps.submit)."""
+        """The sort key of the generations of one slide: the newer object first (S3 reports whole seconds), then the
+        later submission (steps.submit)."""
         return f"{self.source.last_modified_at:017.3f}|{self.submitted_at:017.6f}"
 
     def staging(self, generation: int | None = None) -> str:
-        """The collection its tiles are written to; also the id of its image, unless the caller named one."""
+        """The staging collection of a generation. It is also the id of the image, unless the caller named one."""
         return object_id("image", self.id, str(self.generation if generation is None else generation))
 
     @property
@@ -261,7 +275,7 @@ class Job:
 
 
 def job_id(hook: str, source: Source, destination: Destination, options: Options) -> str:
-    """Return the id of the job that this call asks for: the same bytes, place and options are the same job."""
+    """Return the id of a job. The same hook, object, destination and options are the same job."""
     return content_id(
         "job",
         {
@@ -274,14 +288,14 @@ def job_id(hook: str, source: Source, destination: Destination, options: Options
 
 
 def new_verification(upload: Job, *, repair: bool, now: float) -> Job:
-    """Return the job that verifies what `upload` has published, queued. The same slide is the same job, again and
-    again: its attempts are the slide's history."""
+    """Return a queued job that verifies the published slide of `upload`. Verifying a slide again is another attempt of
+    the same job."""
     target = Target(job=upload.id, attempt=upload.attempt, image=upload.image, repair=repair)
     return Job(
         id=content_id("job", {"hook": "verify", "upload": upload.id, "repair": repair}),
         hook="verify",
         source=upload.source,
-        # Nothing is written: whatever is done to a named image does not belong to this job.
+        # A verification writes no tiles, so it does not replace an image.
         destination=replace(upload.destination, mongo_collection=None),
         options=upload.options,
         submitted_at=now,
@@ -292,7 +306,7 @@ def new_verification(upload: Job, *, repair: bool, now: float) -> Job:
 
 
 def _later_options(options: Options) -> list[object]:
-    # Left out where they say nothing: the ids of jobs from before they existed stay the same.
+    # Default values are omitted, so that the ids of jobs from earlier versions do not change.
     later = {"on_bad_tile": options.on_bad_tile, "associated": options.associated}
     default = Options()
     return [[name, value] for name, value in later.items() if value != getattr(default, name)]
@@ -313,33 +327,34 @@ def new_job(hook: str, source: Source, destination: Destination, options: Option
 
 
 def require_found(job_id: str, job: Job | None) -> Job:
-    """Return what was looked up as `job_id`. Raises NotFoundError."""
+    """Return the job that was read by its id. Raises NotFoundError if there is none."""
     if job is None:
-        raise NotFoundError(f"there is no job {job_id:.64}", hint="Check the id; jobs are listed at /jobs.")
+        raise NotFoundError(f"job {job_id:.64} does not exist", hint="Check the id. GET /jobs lists all jobs.")
     return job
 
 
 def has_subscriber(job: Job, url: str) -> bool:
-    """Tell whether a URL is among the job's subscribers. Raises TooManySubscribersError if it is not and cannot be."""
+    """Return whether a URL is a subscriber of the job. Raises TooManySubscribersError if it cannot be added."""
     if any(each.url == url for each in job.subscribers):
         return True
     if len(job.subscribers) >= MAX_SUBSCRIBERS:
-        what = f"job {job.id} has {MAX_SUBSCRIBERS} receivers of callbacks"
-        raise TooManySubscribersError(f"{what}, and takes no more", pointer="/callback_url")
+        raise TooManySubscribersError(
+            f"job {job.id} already has {MAX_SUBSCRIBERS} callback URLs", pointer="/callback_url"
+        )
     return False
 
 
-# An item of the table holds 400 kB, and a job keeps up to twenty-two problems.
+# A DynamoDB item holds 400 kB, and a job stores up to 22 problems.
 MESSAGE_LIMIT = 2000
 
 
 def shortened(problem: Problem) -> Problem:
-    """Return a problem whose message fits beside the others that a job keeps."""
+    """Return the problem with its message limited to MESSAGE_LIMIT characters."""
     if len(problem.message) <= MESSAGE_LIMIT:
         return problem
     return replace(problem, message=f"{problem.message[: MESSAGE_LIMIT - 1]}…")
 
 
 def problem(error: SlidehookError) -> Problem:
-    """Return an error as it is kept."""
+    """Return an error as a `Problem`."""
     return Problem(code=error.code, message=str(error), hint=error.advice)

@@ -17,7 +17,7 @@ S3_URL = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9])/(?P<key
 class Source:
     """One version of one object. `etag` (with its quotes) pins it: every read is conditional on it.
 
-    `version_id` and `last_modified_at` (epoch seconds) are recorded beside it and do not take part in identity.
+    `version_id` and `last_modified_at` (epoch seconds) are recorded and are not part of the identity.
     """
 
     bucket: str
@@ -71,7 +71,7 @@ def is_named_like_a_slide(key: str) -> bool:
 
 def is_publishable(key: str) -> bool:
     """Tell whether an object is there to be published where its key says: it is named like a slide, or lies where a
-    session is named. Of all else nobody said so; folders are no objects."""
+    a session is named. Other objects are not meant to be published, and folders are not objects."""
     try:
         destination_of_key(key)
     except InvalidObjectKeyError:

@@ -1,7 +1,7 @@
 """A sync: what lies under a prefix is compared with what readers see, page by page, and what is missing is submitted.
 
 It is the answer to events that S3 lost. Running it twice submits nothing twice: what is there, on its way, has failed,
-or was cancelled or taken out on purpose is only told.
+or was cancelled or removed on purpose is only reported.
 """
 
 from dataclasses import dataclass, field, replace
@@ -151,7 +151,7 @@ def outcome_of(source: Source, job: Job | None, shown: Job | None) -> Outcome | 
     if job.is_live:
         return "running"
     if job.state is State.DONE:
-        # Other bytes are shown, and these are back; or nothing is, and somebody wanted it so.
+        # Other bytes are published and these are back; or the slide was removed on purpose.
         return None if shown is not None else "removed"
     return "failed" if job.state is State.FAILED else "cancelled"
 

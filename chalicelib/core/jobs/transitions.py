@@ -24,15 +24,15 @@ LEGAL_MOVES: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.PLANNING}) | ENDED - {State.DONE},
     State.PLANNING: frozenset({State.PLANNING, State.TILING}) | ENDED - {State.DONE},
     State.TILING: frozenset({State.FINISHING}) | ENDED - {State.DONE},
-    # Cancelling is refused from here on: the switch may already have happened.
+    # A finishing job cannot be cancelled: it may already be published.
     State.FINISHING: frozenset({State.DONE, State.FAILED, State.SUPERSEDED}),
-    # An ended job may be kept as it is while its leftovers are swept, or begin its next attempt.
+    # An ended job stays ended during cleanup, or starts its next attempt.
     **{ended: frozenset({ended, State.QUEUED}) for ended in ENDED},
 }
 
 
 class IllegalMoveError(AssertionError):
-    """A move that the table above does not have: a fault of the program, never of the user."""
+    """A transition that LEGAL_MOVES does not contain. This is a bug, not a user error."""
 
 
 def _moved(job: Job, state: State, **changes: object) -> Job:
@@ -57,7 +57,7 @@ def tiling(
     slide: SlideSummary,
     now: float,
 ) -> Job:
-    """Return the job with its plan. What an earlier attempt did under the same plan stays done."""
+    """Return the job with its plan. Progress of an earlier attempt with the same plan is kept."""
     same = job.plan_digest == plan_digest
     return _moved(
         job,
@@ -79,11 +79,11 @@ def tiling(
 
 
 def finishing(job: Job, *, bad_tiles: tuple[BadTile, ...], now: float, findings: Findings | None = None) -> Job:
-    """Return the job whose chunks are all done, with the first of the tiles that could not be read."""
+    """Return the job after its last chunk, with the first tiles that could not be read."""
     return _moved(job, State.FINISHING, bad_tiles=bad_tiles[:MAX_BAD_TILES], findings=findings, updated_at=now)
 
 
-# An item of the table holds 400 kB; a hundred places show the pattern of the damage, and the count tells the rest.
+# A DynamoDB item holds 400 kB. A hundred positions show the pattern of the damage.
 MAX_BAD_TILES = 100
 
 
@@ -92,12 +92,12 @@ def done(job: Job, published: Published, *, now: float) -> Job:
 
 
 def verified(job: Job, findings: Findings, *, now: float) -> Job:
-    """Return the verification that has ended: whatever it found, it is done."""
+    """Return the ended verification. It is done even if it found faults."""
     return _ended(job, State.DONE, None, now=now, findings=findings)
 
 
 def found_in(records: tuple[ChunkRecord, ...], *, documents: int) -> Findings:
-    """Return what the chunks of a verification found in a collection of so many documents."""
+    """Return the findings of all chunks of a verification. `documents` counts those of the verified collection."""
     missing, doubled = sum(record.missing for record in records), sum(record.doubled for record in records)
     known = sum(record.tiles + record.surplus for record in records) - missing
     faults = sorted(
@@ -128,17 +128,17 @@ def cancelled(job: Job, *, now: float, cleanup_at: float) -> Job:
 def _ended(job: Job, state: State, error: Problem | None, *, now: float, **changes: object) -> Job:
     attempt = Attempt(attempt=job.attempt, started_at=job.started_at, ended_at=now, outcome=state, error=error)
     history = (*job.history, attempt)[-MAX_HISTORY:]
-    # The sweeper looks at everything once it has ended, also at what is done. Another job may have replaced it before
-    # it was, a late worker may stage again what has become a named image, and beginning this attempt took the second
-    # look at the leftovers of an earlier one off.
+    # Every ended job gets a cleanup, also a done one: another job may have replaced it before it was done, a late
+    # worker may write to its staging collection again, and this attempt has cancelled the second cleanup of the
+    # previous one.
     if job.verifies is not None:
-        changes["cleanup_at"] = None  # it has staged nothing
+        changes["cleanup_at"] = None  # a verification stages nothing
     elif changes.get("cleanup_at") is None:
         changes["cleanup_at"] = now + LATE_SECONDS
     return _moved(job, state, error=error, ended_at=now, updated_at=now, history=history, **changes)
 
 
-# An item of the table holds 400 kB; twenty attempts tell a story and fit.
+# A DynamoDB item holds 400 kB.
 MAX_HISTORY = 20
 
 
@@ -148,16 +148,18 @@ def next_attempt(
     *,
     now: float,
     destination: Destination | None = None,
-    anew: bool = False,
+    from_scratch: bool = False,
     verifies: Target | None = None,
 ) -> Job:
-    """Return an ended job queued again. `source` is the same object as it stands now (a revert has a newer date), and
-    `destination` the same place as the catalogue has it now (None: as before): an arrival that was refused knew no
-    database, and a collection may have been given another one. What was stored in the old one is of no use then;
-    `anew` uses nothing of it in any case. `verifies` is what a verification looks at this time."""
+    """Return an ended job queued for its next attempt.
+
+    `source` is the same object with its current date. `destination` is the destination with its current database (None:
+    unchanged); staged tiles in another database are discarded. `from_scratch` discards them in any case. `verifies` is
+    the target of this attempt of a verification.
+    """
     place = destination or job.destination
-    if anew or place.database != job.destination.database or _is_of_no_use(job):
-        job = _elsewhere(job)
+    if from_scratch or place.database != job.destination.database or _is_unusable(job):
+        job = _next_generation(job)
     return _moved(
         job,
         State.QUEUED,
@@ -180,20 +182,22 @@ def next_attempt(
     )
 
 
-def discarding(job: Job, *, look_again_at: float) -> Job:
-    """Return an ended job whose generation is given to the sweeper: whatever comes next writes to a new place."""
-    return _moved(_elsewhere(job), job.state, cleaned_attempt=job.attempt, cleanup_at=look_again_at)
+def discarding(job: Job, *, next_cleanup_at: float) -> Job:
+    """Return an ended job whose current generation is discarded. The next attempt writes to a new one."""
+    return _moved(_next_generation(job), job.state, cleaned_attempt=job.attempt, cleanup_at=next_cleanup_at)
 
 
-def _is_of_no_use(job: Job) -> bool:
-    """Tell whether what an ended job has staged is complete and still nothing to go on with: what was staged for a
-    named image may have become that image, and be gone with it; what was refused when complete would be again."""
+def _is_unusable(job: Job) -> bool:
+    """Return whether the complete staged tiles of an ended job cannot be used by its next attempt.
+
+    Tiles for a named image may have been renamed to that image. Tiles that failed the final check would fail again.
+    """
     was_refused = job.state is not State.DONE and job.error is not None and job.error.code != RetriesExhaustedError.code
     return job.all_chunks_done and (job.destination.mongo_collection is not None or was_refused)
 
 
-def _elsewhere(job: Job) -> Job:
-    """Return the job with nothing done, in its next generation; the sweeper gets what it has staged so far."""
+def _next_generation(job: Job) -> Job:
+    """Return the job without progress, in its next generation. The current one is discarded."""
     return replace(
         job,
         generation=job.generation + 1,
@@ -207,15 +211,15 @@ def _elsewhere(job: Job) -> Job:
 
 
 def cleaned_up(job: Job, *, kept: tuple[int, ...] = ()) -> Job:
-    """Return an ended job of which nothing is left to sweep but the generations `kept`: readers see them, and who
-    replaces them asks the sweeper to come back."""
+    """Return an ended job after its cleanup. `kept` generations are still published; replacing them schedules another
+    cleanup."""
     return _moved(job, job.state, discarded=kept, cleanup_at=None)
 
 
 def abandoned(job: Job) -> tuple[int, ...]:
-    """Return the generations of a job that nobody writes to any more, and that the sweeper has left for good."""
+    """Return the generations of a job that are no longer written and no longer cleaned up."""
     if job.is_live or job.cleanup_at is not None or job.verifies is not None:
         return ()
-    # What was staged for a named image has become that image: under its own name there is nothing to go on with.
+    # The staging collection of a named image was renamed to that image.
     is_named = job.state is State.DONE and job.destination.mongo_collection is not None
     return tuple(each for each in range(job.generation + is_named) if each not in job.discarded)

@@ -1,6 +1,6 @@
 """Verification: is what readers get of a published slide what its source says?
 
-A tile that was copied or cut has one right content, known by its id. One that was decoded and encoded anew may differ
+A tile that was copied or cut has one right content, known by its id. A re-encoded tile may differ
 with the release of the encoder: it is intact as long as its bytes are those that its own id was made of.
 """
 
@@ -12,7 +12,7 @@ from chalicelib.core.ids import tile_id
 
 Fault = Literal["missing", "altered", "doubled"]
 
-# As many as of damaged tiles (core.jobs.model): a hundred places show the pattern, and the counts tell the rest.
+# As for bad tiles (core.jobs.transitions): a hundred positions show the pattern.
 MAX_FAULTS = 100
 
 

@@ -15,7 +15,7 @@ from chalicelib.core.tiff.metadata.facts import slide_facts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
-    """The pyramid that the options ask for, what else is known of the slide, and what is published beside it."""
+    """The planned pyramid of a file, the metadata of its slide, and its associated data."""
 
     pyramid: Pyramid
     slide: SlideSummary

@@ -1,7 +1,7 @@
 """The work plan of a slide: every tile of every level, cut into chunks that one message each asks for.
 
 Three kinds of chunk: `copy` passes stored tiles through, `crop` cuts larger ones without decoding them, and `make`
-decodes a block of a level, publishes it anew where the level cannot be copied, and halves it into the coarser levels
+decodes a block of a level, re-encodes it if the level cannot be copied, and downsamples it to the coarser levels
 that the file lacks. A block too small to reach the next stored level hands its last pixels on to a chunk of the next
 stage. A stage starts when the one before it is complete; within a stage chunks run in any order, on any worker.
 
@@ -253,7 +253,7 @@ def _published(records: "Records", levels: list[Level]) -> "Records":
 
 
 def _cut_blocks(cutter: _Cutter, pyramid: Pyramid, source: Level, ifd: Ifd, chunk_bytes: int) -> None:
-    """Cut a level that is encoded anew, and the run of missing levels above it, into blocks, stage after stage."""
+    """Divide a re-encoded level and the missing levels above it into blocks, stage by stage."""
     import numpy as np
 
     coarser = pyramid.levels[source.level + 1 :]

@@ -62,7 +62,7 @@ def coverage_key(job: Job, plan_digest: str) -> str:
 
 
 def associated_data_key(job: Job, plan_digest: str) -> str:
-    """The key of what is published beside the tiles: the colour profile and associated images."""
+    """The key of the ICC profile and the associated images."""
     # The name of the object is that of earlier versions: a job may be planned by one and finished by another.
     return f"jobs/{job.id}/{plan_digest}/beside.json"
 

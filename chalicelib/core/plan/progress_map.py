@@ -1,6 +1,6 @@
 """The map of a job: each level of its pyramid as a grid of cells that fill up.
 
-A cell stands for a square of tiles, and a level has at most 64 x 64 cells, whatever the slide's size. Which tiles each
+A cell stands for a square of tiles, and a level has at most 64 x 64 cells for any slide size. Which tiles each
 chunk publishes into which cell is counted once from the plan (`Coverage`); a map is made of that and of the set of done
 chunks, in time and memory that do not grow with the number of tiles.
 """

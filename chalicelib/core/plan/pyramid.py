@@ -2,7 +2,7 @@
 levels.
 
 Each level is published in the best way that its storage allows: `passthrough` copies stored JPEG tiles,
-`lossless-crop` cuts larger JPEG tiles without decoding them, `re-encoded` decodes and encodes anew, and `made` halves
+`lossless-crop` cuts larger JPEG tiles without decoding them, `re-encoded` decodes and encodes, and `downsampled` halves
 the next finer level where the file has none, or none that can be trusted.
 """
 
@@ -34,7 +34,7 @@ BAD_TILE_SHARE = 0.10
 PASSED = {PHOTOMETRIC_GREY: 1, PHOTOMETRIC_RGB: 3, PHOTOMETRIC_YCBCR: 3}
 # Empty tiles may share their bytes. Beyond that, a small file would fill the database.
 SHARED_TIMES, SHARED_BYTES = 2, 64 << 20
-# Of a slide in strips whole rows are decoded: several of them are held, beside what is encoded.
+# Whole rows of a slide in strips are decoded. Several are in memory, in addition to the encoded tiles.
 MAX_BAND_BYTES = 400 << 20
 
 

@@ -1,8 +1,8 @@
-"""Which images of a TIFF are the slide: its base, the stored levels of the base, and the images beside it.
+"""Which images of a TIFF are the slide: its base, the stored levels of the base, and the associated images.
 
 A label or a photograph of the glass can show a patient's name and must never become a level or the base. The rules fail
 closed: an image that is not known to be a level is not one, and the pixels of that level come from the next finer one;
-a file in which the base cannot be told from another image is refused.
+a file whose base cannot be distinguished from another image is refused.
 
 - An image that the file names label, macro or thumbnail is neither level nor base (core.tiff.metadata.descriptions).
 - The base is the largest other image. Strips are not the base of a file that has tiles, and an image of reduced
@@ -10,7 +10,7 @@ a file in which the base cannot be told from another image is refused.
 - An image of the size of a level is that level if the file says so: it is a SubIFD of the base, or its description
   names the level. Otherwise it is one only if it is stored like the base, with the same tile size, compression and
   colour, and is not a single tile of exactly its own size. Strips have no tile size, so they need the file's word.
-- Several slides in one file are refused. An image beside the base is ignored only if it is marked as reduced in
+- Several slides in one file are refused. Another image than the base is ignored only if it is marked as reduced in
   resolution, if it fits into the pyramid of the base, or if it is much smaller than a base that is too large for a
   photograph.
 """
@@ -175,7 +175,7 @@ def _base(file: _File) -> Ifd:
     if base is None or any(file.is_level(base, ifd) for ifd in named):
         raise UnsupportedError(
             "the TIFF has no image that is certain to be the slide: its images are named label, macro or thumbnail, are"
-            " marked as reduced in resolution, or are stored in strips beside tiles",
+            " marked as reduced in resolution, or are stored in strips while others have tiles",
             hint=ONE_SLIDE_HINT,
             convertible=False,
         )
@@ -237,7 +237,7 @@ def _check_same_size(file: _File, base: Ifd) -> None:
 
 def _check_second_slide(file: _File, base: Ifd) -> None:
     chain = [ifd for ifd in file.unnamed() if ifd.parent is None and ifd.index != base.parent]
-    # Strips beside tiles are thumbnails and labels.
+    # In a file with tiles, images in strips are thumbnails and labels.
     others = [ifd for ifd in chain if is_other(ifd, base)]
     sized = [ifd for ifd in others if file.has_level_size(ifd, base)]
     is_certain = (
@@ -258,7 +258,7 @@ def _check_second_slide(file: _File, base: Ifd) -> None:
 
 
 def _fits(file: _File, ifd: Ifd, base: Ifd, *, is_certain: bool) -> bool:
-    """Tell whether an image can be ignored beside the base: a picture of the same, as large as a level and stored like
+    """Return whether an image can be ignored next to the base: the same content, as large as a level and stored like
     the base. If the base is known to be the slide (`is_certain`), storage or size may differ; if the base is too large
     for a photograph, both may."""
     has_storage, has_level_size = has_same_storage(ifd, base), file.has_level_size(ifd, base)
@@ -326,11 +326,11 @@ def _check_one_slide(level: int, images: Sequence[Ifd]) -> None:
         )
 
 
-# -- images beside the slide -------------------------------------------------------------------------------------------
+# -- associated images -------------------------------------------------------------------------------------------------
 
 
 def _associated(file: _File, base: Ifd) -> Iterator[tuple[str, Ifd]]:
-    """Yield the images that stand beside the slide, by name, each name once."""
+    """Yield the associated images as (name, image), each name once."""
     seen: set[str] = set()
     for ifd in file.ifds:
         found = file.name_of(ifd)

@@ -18,7 +18,7 @@ class BlockStream(io.RawIOBase):
     """A seekable, read-only binary file over `fetch(start, stop) -> bytes` of an object of `size_bytes`.
 
     Reads past the end are short, as with any file; `ended_early` remembers that one was asked for. Raises LimitError
-    once more than `budget_bytes` were fetched, and whatever `fetch` raises.
+    after more than `budget_bytes` were fetched, and the errors of `fetch`.
     """
 
     def __init__(

@@ -206,7 +206,7 @@ def token_hash(token: str) -> str:
 
 
 def bearer_of(token: str, known: Iterable[Token]) -> Token | None:
-    """Return the token that a text is. All are compared, each in constant time: how long it takes tells nothing."""
+    """Return the token of a bearer text, None if it is unknown. All are compared in constant time."""
     given = token_hash(token)
     matching = [each for each in known if hmac.compare_digest(given, each.sha256)]
     return matching[0] if matching and token else None

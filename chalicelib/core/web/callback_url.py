@@ -1,4 +1,4 @@
-"""Where a callback may go: to public addresses, in whatever notation an address is written, and nowhere else.
+"""The allowed targets of callbacks: public addresses in any notation.
 
 A service that calls URLs which others name can be made to call its own network. So the URL is looked at when it is
 given, every address that its name leads to when it is called, and the connection goes to the very address that was
@@ -101,7 +101,7 @@ def _names_loopback(host: str) -> bool:
 
 def why_refused(addresses: Collection[str], *, scheme: str, loopback: bool) -> str | None:
     """Return why a name that leads to these addresses is not called, None if it may be: every one has to be public, or
-    (with `loopback`) this machine's. The addresses are not told: they are nobody's business outside."""
+    (with `loopback`) this machine's. Error messages do not contain the addresses."""
     found = [parse_address(text) for text in addresses]
     if not found:
         return "its name leads nowhere"

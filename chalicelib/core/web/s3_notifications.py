@@ -11,7 +11,10 @@ from chalicelib.core.jobs.source import is_direct, is_publishable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """An object that was created. What it claims of the object may be outdated: it is looked at anew."""
+    """An object that was created, as an S3 event describes it.
+
+    The event may be outdated, so the object is read again.
+    """
 
     bucket: str
     key: str

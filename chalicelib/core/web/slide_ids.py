@@ -1,11 +1,11 @@
 """How a slide is addressed on the web.
 
     <view>                          what that view shows now: the stable address of a slide
-    <store>-<image>                 an image, whatever it holds now
+    <store>-<image>                 an image with its current contents
     <store>-<image>-<generation>    exactly this generation of it: what it answers never changes
 
-A view is switched to another image when its slide is published anew, and an image that a caller names is replaced in
-place. Who opens the stable address is told the exact one, and asks for tiles under it: tiles of two generations are
+A view is switched to another image when its slide is republished, and a named image is replaced in place. A request for
+the stable address returns the exact one, which tile requests use: tiles of two generations are
 never mixed in one viewer, and a cache need not ask again.
 """
 
@@ -40,8 +40,8 @@ def read_address(text: str) -> Address | None:
 
 
 def exact_address(image_store: str, image: str, claim: str) -> Address:
-    """Return the address of the generation that an image holds. `claim` names it as `job/generation`; empty if somebody
-    else has published the image: then nothing tells when it changes."""
+    """Return the address of the generation that an image holds. `claim` names it as `job/generation`; empty for an
+    image of another program: its changes are not known."""
     return Address(image_store=image_store, image=image, mark=mark_of(claim))
 
 

@@ -98,7 +98,7 @@ class PyramidShape:
             )
         try:
             return TileRequest(name=tile_name(level, column, row, levels=self.depth))
-        except ValueError as error:  # somebody else's image, with fewer levels than it needs
+        except ValueError as error:  # an image of another program, with fewer levels than it needs
             raise NoSuchTileError(str(error)) from error
 
     def cut_tile(self, level: int, column: int, row: int) -> TileRequest:
@@ -153,7 +153,7 @@ def dzi_tile(shape: PyramidShape, level: str, place: str) -> TileRequest:
 
 def dzi_document(shape: PyramidShape, tiles_url: str) -> str:
     """Return the descriptor. `tiles_url` is where the tiles of exactly this generation are; readers that do not look
-    at it ask beside the descriptor. Raises NoSuchPieceError for a slide that a DZI cannot describe."""
+    at it request next to the descriptor. Raises NoSuchTileError for a slide that a DZI cannot describe."""
     if not shape.is_complete:
         raise NoSuchTileError(
             f"of this slide {shape.published} of {shape.depth} levels were published (base_only); a DZI promises all"

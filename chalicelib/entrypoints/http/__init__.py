@@ -1,1 +1,1 @@
-"""From HTTP to the steps and back, one module a group of doors. `app.py` lists which address leads to which."""
+"""The HTTP API. `routes.py` lists all routes and their handlers."""

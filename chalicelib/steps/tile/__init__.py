@@ -41,7 +41,7 @@ def tile(
     """Store the tiles of chunk `number` and mark it done; send what has become ready by it.
 
     `threads` read and write at once, `cores` of them decode and encode.
-    Harmless to repeat, at any moment and beside itself: the same bytes go under the same ids. Raises SourceError if
+    Safe to retry and to run concurrently: the same bytes have the same ids. Raises SourceError if
     the object is not what was pinned, CorruptTileError for a damaged tile if the job is not to survive one,
     OutOfTimeError, TileConflictError, PlanExpiredError.
     """

@@ -1,4 +1,4 @@
-"""A chunk that decodes a block of a level: published anew where it cannot be copied, and halved into the levels above
+"""A chunk that decodes a block of a level: re-encoded where it cannot be copied, and downsampled to the levels above
 it that the file lacks. One row of tiles is held in pixels at a time."""
 
 from collections.abc import Callable, Iterable, Iterator

@@ -128,7 +128,7 @@ def test_notices_in_memory_and_in_dynamodb_are_alike(aws: Any, examples: int) ->
     def machine() -> NoticesAlike:
         machine, table = NoticesAlike(), f"jobs-{next(tables)}"
         create_jobs_table(client, table)
-        machine.memory, machine.real = MemoryJobs(), JobTable(client, table, leaves_notices=True)
+        machine.memory, machine.real = MemoryJobs(), JobTable(client, table, stores_notifications=True)
         return machine
 
     hold_parity(machine, examples=examples)

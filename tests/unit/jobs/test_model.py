@@ -152,7 +152,7 @@ def test_a_generation_given_up_is_never_written_again() -> None:
     ended = moves.failed(
         replace(tiling(moves.planning(queued(), now=6.0)), chunks_done=frozenset({1})), ERROR, now=9.0, cleanup_at=9.0
     )
-    given_up = moves.discarding(ended, look_again_at=99.0)
+    given_up = moves.discarding(ended, next_cleanup_at=99.0)
     assert (given_up.generation, given_up.discarded, given_up.chunks_done, given_up.cleanup_at) == (
         1,
         (0,),
@@ -161,7 +161,7 @@ def test_a_generation_given_up_is_never_written_again() -> None:
     )
     assert given_up.staging() != ended.staging()
     assert given_up.staging(0) == ended.staging()
-    twice = moves.discarding(given_up, look_again_at=100.0)
+    twice = moves.discarding(given_up, next_cleanup_at=100.0)
     assert (twice.generation, twice.discarded) == (2, (0, 1))
     assert moves.cleaned_up(given_up).discarded == ()
     assert moves.cleaned_up(given_up).cleanup_at is None

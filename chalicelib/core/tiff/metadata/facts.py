@@ -1,4 +1,4 @@
-"""What a slide's file says beside its pixels: spacing, magnification, vendor, colour profile.
+"""The metadata of a slide file: spacing, magnification, vendor, ICC profile.
 
 Only numbers and a vendor's name from a fixed list are taken. Descriptions hold names, dates, barcodes and whole label
 images; no text of a file ever leaves this module. What is missing, absurd or contradictory is None: no slide is
@@ -6,8 +6,8 @@ refused for it.
 
 A file has several places that may speak: the descriptions and XMP packets of its base and of its first image, then the
 tags. Each is a source. For each fact the first source that says something sane is believed; if it contradicts itself,
-the fact is None, and no weaker source decides instead. What a source means is told where it is read, with the document
-that says so.
+the fact is None, and no weaker source decides instead. The meaning of a source is documented where it is read, with the
+document that says so.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -78,7 +78,7 @@ NOTHING = _Said()
 
 
 def slide_facts(ifds: Sequence[Ifd], base: Ifd, *, width_px: int, height_px: int) -> SlideFacts:
-    """Return what the images of a file tell of its slide, whose base has `width_px` x `height_px`. Never raises.
+    """Return the metadata of a slide, whose base has `width_px` x `height_px`. Never raises.
 
     The size may be smaller than that of `base`, whose columns and rows can be padding in part. Only the base's own
     colour profile counts: a file's first image can be that of a label camera, whose colours are others.
