@@ -1,6 +1,6 @@
-"""What all tests share: the running system, and how tests are spread over the cores."""
+"""Fixtures of all tests: the running system, and the distribution of tests over the cores."""
 
-# What this module imports delays every run, also of one small test: the rest is imported where it is used.
+# Each import here delays every run, even of one small test. Other modules are imported where they are used.
 from __future__ import annotations
 
 import hashlib
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from tests.e2e.system import LocalSystem
 
-# The token of a user who may only read.
+# The token of a user with the scope `read`.
 READER = "reads-and-no-more"
 
-# Each run tries the same examples, and none of them is timed. With SLIDEHOOK_EXAMPLES each run tries other ones.
+# Each run uses the same examples, without a time limit. With SLIDEHOOK_EXAMPLES each run uses new ones.
 hypothesis.settings.register_profile(
     "slidehook",
     derandomize="SLIDEHOOK_EXAMPLES" not in os.environ,
@@ -30,13 +30,14 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("slidehook")
 
 
-# They run the same lines thousands of times, in twice the time while coverage is measured. The coverage gate does
-# without them.
+# These tests run the same lines thousands of times, and coverage doubles their duration. The coverage gate does not
+# need them.
 UNMEASURED = re.compile(r"tests/(simulation/|contracts/parity/|pixels/test_mangled)")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep all tests of the running system on one worker: there is one system. Measure no coverage of some tests."""
+    """Group the tests of the running system on one worker, because there is one system. Exclude some tests from
+    coverage."""
     for item in items:
         if "running_system" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("system"))
@@ -46,8 +47,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def boto3_session() -> Any:
-    """What makes clients of an emulated AWS. It has read the descriptions of the services, which takes longer than most
-    tests, and keeps them."""
+    """A session that creates clients of an emulated AWS. It is shared, because loading the service descriptions takes
+    longer than most tests."""
     import boto3
 
     return boto3.session.Session("testing", "testing", region_name="us-east-1")
@@ -55,7 +56,7 @@ def boto3_session() -> Any:
 
 @pytest.fixture(scope="session")
 def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSystem]:
-    """One system for all tests that need a running one."""
+    """The running system that all tests share."""
     from tests.e2e.system import started
 
     reader = {"name": "reader", "sha256": hashlib.sha256(READER.encode()).hexdigest(), "scopes": ["read"]}
@@ -66,5 +67,5 @@ def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSy
 
 @pytest.fixture
 def system(running_system: LocalSystem, request: pytest.FixtureRequest) -> LocalSystem:
-    """The running system with a session of this test's own."""
+    """The running system with a session for this test only."""
     return running_system.with_session(request.node.name)

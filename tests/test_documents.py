@@ -1,4 +1,4 @@
-"""The documentation covers what exists: options, routes, settings, error codes, make targets, files, links."""
+"""The documentation covers all options, routes, settings and error codes; its links and commands exist."""
 
 import re
 import subprocess
@@ -102,7 +102,7 @@ def test_every_route_of_the_app_is_documented() -> None:
     assert set(RULES) - documented == set()
 
 
-def test_documented_scopes_are_those_that_the_security_tests_check() -> None:
+def test_documented_scopes_equal_the_security_rules() -> None:
     words = {"open": "none", "any": "any token"}
     found = {(each.method, each.path): each.scope for each in operations()}
     expected = {(each.method, each.path): RULES[each.method, each.route.path] for each in operations()}
@@ -144,7 +144,7 @@ def test_every_decision_has_status_and_date() -> None:
     assert [line for line in lines if not re.fullmatch(r"Status: [a-z]+[^,]*, 20\d\d-\d\d-\d\d\.", line)] == []
 
 
-def test_every_way_in_architecture_names_existing_functions() -> None:
+def test_call_paths_in_architecture_name_existing_functions() -> None:
     ways = re.findall(r"^\d+\. `([\w/.]+\.py):([\w.]+)`", text_of("docs/architecture.md"), re.MULTILINE)
     assert len(ways) > 20
     root = {"app.py": ROOT}
@@ -162,7 +162,7 @@ def _defines(path: Path, name: str) -> bool:
     )
 
 
-def test_picture_of_layers_mirrors_the_import_contracts() -> None:
+def test_layer_diagram_equals_import_contracts() -> None:
     contracts = tomllib.loads(text_of("pyproject.toml"))["tool"]["importlinter"]["contracts"]
     pictures = re.findall(r"```mermaid\n(.*?)```", text_of("docs/architecture.md"), re.DOTALL)
     for contract in (each for each in contracts if each["type"] == "layers"):
@@ -173,6 +173,6 @@ def test_picture_of_layers_mirrors_the_import_contracts() -> None:
 
 
 def _layers(picture: str) -> list[set[str]]:
-    """Return the layers of a picture from the top: each is a subgraph whose boxes are its modules."""
+    """Return the layers of a diagram from the top. A layer is a subgraph; its boxes are modules."""
     graphs = re.findall(r"subgraph \w+\[[^\]]*\]\n(.*?)\n  end", picture, re.DOTALL)
     return [set(re.findall(r'^\s+\w+\["([\w.]+)', graph, re.MULTILINE)) for graph in graphs]

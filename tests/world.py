@@ -1,13 +1,12 @@
-"""The whole service over ports in memory: what the entry points take for the wired system, and what drives it."""
+"""The whole service over ports in memory, with the queues and the timer that drive it."""
 
 import hashlib
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from chalicelib.adapters.event_recording import EventRecordingJobs
 from chalicelib.adapters.memory import (
-    MemoryAccessRecords,
     MemoryArchive,
     MemoryCallbacks,
     MemoryClock,
@@ -21,11 +20,15 @@ from chalicelib.adapters.memory import (
     MemoryUploads,
     MemoryWork,
 )
+from chalicelib.adapters.memory.access_records import MemoryAccessRecords
 from chalicelib.config import Settings
 from chalicelib.core.jobs.model import Job
 from chalicelib.core.plan.messages import Message
 from chalicelib.entrypoints import consumers
 from chalicelib.hooks.upload import UploadParameters, upload
+
+if TYPE_CHECKING:
+    from chalicelib.services import Services
 
 COLLECTION, OTHER_COLLECTION = "0000000000000000000c0001", "0000000000000000000c0002"
 SESSION, OTHER_SESSION = "0000000000000000000e0001", "0000000000000000000e0002"
@@ -35,11 +38,11 @@ TOKEN = "a token"
 
 
 class Died(BaseException):
-    """A worker that ends without a word: nothing may catch it."""
+    """The death of a worker. It is a BaseException, so that no handler catches it."""
 
 
 class Port:
-    """A port whose calls are counted, and one of which the worker does not survive."""
+    """A port that counts its calls. The worker dies at call number `World.dies_at`."""
 
     def __init__(self, port: Any, world: "World") -> None:
         self.port, self.world = port, world
@@ -56,7 +59,7 @@ class Port:
 
 
 class DelayQueue(MemoryQueue):
-    """A queue that remembers which messages were asked to wait."""
+    """A queue that records the delays of messages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +70,7 @@ class DelayQueue(MemoryQueue):
 
 
 class Context:
-    """Lambda's context: how much time an invocation has left."""
+    """Lambda's context: the remaining time of an invocation."""
 
     def __init__(self, seconds: float = 60.0) -> None:
         self.seconds = seconds
@@ -77,7 +80,7 @@ class Context:
 
 
 class World:
-    """Ports in memory with one collection and session, and the messages between the steps."""
+    """Ports in memory, two collections with a session each, and the messages between the steps."""
 
     jitter = 0.5
 
@@ -96,7 +99,7 @@ class World:
         self.events = MemoryEvents()
         self.jobs: Any = EventRecordingJobs(
             Port(self.memory_jobs, self), self.events, clock=self.clock, worker="worker-1"
-        )  # type: ignore[arg-type]
+        )
         self.queue: Any = Port(self.memory_queue, self)
         self.work: Any = Port(self.memory_work, self)
         self.memory_syncs = MemorySyncs()
@@ -131,6 +134,11 @@ class World:
             aws_endpoint=None,
         )
 
+    @property
+    def services(self) -> "Services":
+        """The same object as the type that the entry points take: it has each port and setting that they read."""
+        return cast("Services", self)
+
     def through(self, call: Callable[[], Any]) -> Any:
         self.calls += 1
         if self.calls == self.dies_at and not self.after:
@@ -143,7 +151,7 @@ class World:
     def clock_until(self, remaining_millis: Callable[[], int]) -> MemoryClock:
         return MemoryClock(self.clock.now(), remaining_millis() / 1000)
 
-    # -- what users do -------------------------------------------------------------------------------------------------
+    # -- users ---------------------------------------------------------------------------------------------------------
 
     def put(self, data: bytes, key: str = "slide.svs") -> None:
         self.clock.advance(1)
@@ -174,20 +182,20 @@ class World:
     def views(self) -> tuple[str, ...]:
         return self.memory_archive.session(SESSION).views
 
-    # -- what queues do ------------------------------------------------------------------------------------------------
+    # -- queues and timer ----------------------------------------------------------------------------------------------
 
     def deliver(self, message: Message, *, seconds: float = 60.0) -> list[str]:
-        """Give a message to its function; return the ids of the messages that failed."""
+        """Deliver a message to its consumer. Returns the ids of the messages that failed."""
         fields = {"step": message.step, "job": message.job, "attempt": message.attempt, "chunk": message.chunk}
         body = json.dumps(fields | ({"delivery": message.delivery} if message.delivery else {}))
         return self.deliver_bodies([body], seconds=seconds)
 
     def deliver_bodies(self, bodies: list[str], *, seconds: float = 60.0, receives: int = 1) -> list[str]:
-        answer = consumers.on_work(sqs_event(bodies, receives=receives), Context(seconds), self)  # type: ignore[arg-type]
+        answer = consumers.on_work(sqs_event(bodies, receives=receives), Context(seconds), self.services)
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
     def run(self, *, most: int = 500) -> None:
-        """Deliver until the queue is empty. A message whose worker dies comes back, as after its visibility."""
+        """Deliver messages until the queue is empty. A message whose worker dies returns to the queue."""
         while self.memory_queue.sent:
             most -= 1
             assert most > 0, "the messages do not come to an end"
@@ -199,10 +207,10 @@ class World:
                 self.memory_queue.sent.append(message)
 
     def minute(self) -> None:
-        consumers.on_minute(self)  # type: ignore[arg-type]
+        consumers.on_minute(self.services)
 
     def finish(self, job: Job, *, minutes: int = 30) -> Job:
-        """Let messages flow and minutes pass until the job has ended."""
+        """Deliver messages and advance the timer until the job has ended."""
         for _ in range(minutes):
             self.run()
             if not self.job(job).is_live:

@@ -1,15 +1,17 @@
-"""The app with its doors, over ports in memory."""
+"""The app and its routes over ports in memory."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from chalice.test import Client, HTTPResponse
 
+from chalicelib.core.jobs.model import Job
+from tests.http.client import Call
 from tests.http.documented import assert_documented
+from tests.http.slides import publish
 from tests.slides import Slide, write
-from tests.world import TOKEN, World
+from tests.world import BUCKET, TOKEN, World
 
 SETTINGS = (
     "SLIDEHOOK_INCOMING_BUCKET", "SLIDEHOOK_WORK_BUCKET", "SLIDEHOOK_JOBS_TABLE", "SLIDEHOOK_JOBS_QUEUE",
@@ -19,23 +21,23 @@ SETTINGS = (
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    """The app's outside; `app.services` from now on."""
+    """Ports in memory with one slide in the bucket, used as `app.services`."""
     for name in SETTINGS:
         monkeypatch.setenv(name, "unused")
     import app
 
-    made = World()
-    monkeypatch.setattr(app, "services", made)
-    made.put(write(Slide(width_px=300, height_px=200)))
-    return made
+    world = World()
+    monkeypatch.setattr(app, "services", world)
+    world.put(write(Slide(width_px=300, height_px=200)))
+    return world
 
 
 @pytest.fixture
-def call(world: World) -> Callable[..., HTTPResponse]:
-    """Call the app as a client with the right token does."""
+def call(world: World) -> Call:
+    """Return a function that calls the app with a valid token and checks the response against the API document."""
     import app
 
-    def made(method: str, path: str, body: Any = None, *, token: str | None = TOKEN, **headers: str) -> HTTPResponse:
+    def request(method: str, path: str, body: Any = None, *, token: str | None = TOKEN, **headers: str) -> HTTPResponse:
         sent = {"Content-Type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
         if token is not None:
             sent["Authorization"] = f"Bearer {token}"
@@ -45,4 +47,15 @@ def call(world: World) -> Callable[..., HTTPResponse]:
         assert_documented(method, path, answer)
         return answer
 
-    return made
+    return request
+
+
+@pytest.fixture
+def job(world: World) -> Job:
+    """A published slide: 300 x 200 px in tiles of 64, so 5 x 4, 3 x 2, 2 x 1 and 1 tile."""
+    return publish(world)
+
+
+@pytest.fixture
+def empty_bucket(world: World) -> None:
+    world.memory_slides.delete(BUCKET, "slide.svs")

@@ -1,4 +1,4 @@
-"""The examples of docs/api.md, run in the order in which they stand there."""
+"""The examples of docs/api.md, run in their order."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from chalice.test import HTTPResponse
 from tests.world import World
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
-# A line is the call; header lines and a body may follow; then the status, and what the answer holds at least.
+# The request line, optional headers and body; then the status, and fields that the response contains.
 EXAMPLE = re.compile(r"```http\n(\w+) (\S+)\n((?:[\w-]+: [^\n]*\n)*)(?:(\{.*?)\n)?\n(\d+)\n(\{.*?)\n```", re.DOTALL)
 
 
@@ -22,13 +22,13 @@ def examples() -> Iterator[tuple[str, str, dict[str, str], Any, int, Any]]:
 
 
 def holds(found: Any, recorded: Any) -> bool:
-    """Tell whether an answer has all that is told of it."""
+    """Return whether the response contains all recorded fields."""
     if isinstance(recorded, dict) and isinstance(found, dict):
         return all(name in found and holds(found[name], each) for name, each in recorded.items())
     return bool(found == recorded)
 
 
-def test_the_examples_are_answered_as_they_say(world: World, call: Callable[..., HTTPResponse]) -> None:
+def test_documented_examples_match_responses(world: World, call: Callable[..., HTTPResponse]) -> None:
     job, seen = "", 0
     for method, path, headers, body, status, recorded in examples():
         given = {name.replace("-", "_"): value for name, value in headers.items()}

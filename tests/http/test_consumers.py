@@ -1,4 +1,4 @@
-"""What the consumers make of messages: nothing is lost, and one bad record costs the others nothing."""
+"""Queue consumers: no message is lost, and an invalid record does not affect the others of its batch."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ def world() -> World:
     return made
 
 
-def away(*_: object) -> None:
+def unavailable(*_: object) -> None:
     raise MongoUnavailableError("MongoDB did not answer")
 
 
@@ -43,13 +43,13 @@ def notification(key: str, *, name: str = "ObjectCreated:Put", etag: str = "clai
     return json.dumps({"Records": [record]})
 
 
-def arrive(world: World, *bodies: str) -> list[str]:
-    answer = consumers.on_arrivals(sqs_event(list(bodies)), world)  # type: ignore[arg-type]
+def deliver_s3_events(world: World, *bodies: str) -> list[str]:
+    answer = consumers.on_arrivals(sqs_event(list(bodies)), world.services)
     return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
 
-def bury(world: World, *bodies: str) -> list[str]:
-    answer = consumers.on_dead_letters(sqs_event(list(bodies)), world)  # type: ignore[arg-type]
+def deliver_dead_letters(world: World, *bodies: str) -> list[str]:
+    answer = consumers.on_dead_letters(sqs_event(list(bodies)), world.services)
     return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
 
@@ -57,7 +57,7 @@ def jobs(world: World) -> list[Job]:
     return list(world.memory_jobs.list(state=None, session=None, cursor=None, limit=50).jobs)
 
 
-def test_a_bad_record_of_a_batch_fails_alone(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_invalid_record_of_batch_fails_alone(world: World, caplog: pytest.LogCaptureFixture) -> None:
     job = world.submit()
     with caplog.at_level(logging.ERROR):
         failed = world.deliver_bodies(["no json", body(job), '{"step": "dance"}'])
@@ -66,11 +66,9 @@ def test_a_bad_record_of_a_batch_fails_alone(world: World, caplog: pytest.LogCap
     assert "message-0 failed" in caplog.text
 
 
-def test_a_transient_error_is_noted_and_its_message_waits_longer_each_time(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_transient_error_is_recorded_and_delay_grows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     job = world.submit()
-    monkeypatch.setattr(world.memory_archive, "stage", away)
+    monkeypatch.setattr(world.memory_archive, "stage", unavailable)
     for receives in (1, 3):
         assert world.deliver_bodies([body(job)], receives=receives) == ["message-0"]
     assert [seconds for _, _, seconds in world.memory_queue.delayed] == [2, 8]
@@ -79,19 +77,17 @@ def test_a_transient_error_is_noted_and_its_message_waits_longer_each_time(
     assert (noted.state, noted.last_transient_error.code, noted.error) == (State.PLANNING, "mongodb_unavailable", None)
 
 
-def test_a_message_that_cannot_be_delayed_comes_back_all_the_same(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_message_that_cannot_be_delayed_is_still_retried(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> None:
         raise RuntimeError("no right to")
 
     job = world.submit()
-    monkeypatch.setattr(world.memory_archive, "stage", away)
+    monkeypatch.setattr(world.memory_archive, "stage", unavailable)
     monkeypatch.setattr(world.memory_queue, "delay", refused)
     assert world.deliver_bodies([body(job)]) == ["message-0"]
 
 
-def test_a_fault_of_ours_is_kept_with_the_job_and_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_error_is_recorded_and_retried(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("by zero")
 
@@ -103,7 +99,7 @@ def test_a_fault_of_ours_is_kept_with_the_job_and_tried_again(world: World, monk
     assert (noted.code, noted.message) == ("internal", "ZeroDivisionError: by zero")
 
 
-def test_a_permanent_error_fails_the_job_and_its_message_is_done_with(world: World) -> None:
+def test_permanent_error_fails_job_and_completes_message(world: World) -> None:
     data = write(Slide(width_px=300, height_px=200, compression="lzw"))
     world.put(data.replace(struct.pack("<HHII", 259, 3, 1, 5), struct.pack("<HHII", 259, 3, 1, 6)), "old.tif")
     job = world.submit("old.tif")
@@ -113,7 +109,7 @@ def test_a_permanent_error_fails_the_job_and_its_message_is_done_with(world: Wor
     assert (ended.state, ended.error.code) == (State.FAILED, "unsupported")
 
 
-def test_messages_of_unknown_jobs_and_ended_attempts_are_dropped(world: World) -> None:
+def test_messages_of_unknown_job_or_attempt_are_dropped(world: World) -> None:
     job = world.submit()
     unknown = json.dumps({"step": "plan", "job": "f" * 32, "attempt": 1})
     later = json.dumps({"step": "plan", "job": job.id, "attempt": 2})
@@ -121,55 +117,55 @@ def test_messages_of_unknown_jobs_and_ended_attempts_are_dropped(world: World) -
     assert world.job(job).state is State.QUEUED
 
 
-def test_a_dead_letter_ends_its_job_with_the_last_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dead_letter_fails_job_with_last_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     job = world.submit()
     with monkeypatch.context() as patch:
-        patch.setattr(world.memory_archive, "stage", away)
+        patch.setattr(world.memory_archive, "stage", unavailable)
         world.deliver_bodies([body(job)])
-    assert bury(world, body(job)) == []
+    assert deliver_dead_letters(world, body(job)) == []
     ended = world.job(job)
     assert ended.error is not None
     assert (ended.state, ended.error.code) == (State.FAILED, "retries_exhausted")
     assert "MongoDB did not answer (mongodb_unavailable)" in ended.error.message
-    # A dead letter of an ended attempt changes nothing any more.
+    # A dead letter of an ended attempt changes nothing.
     again = world.submit()
-    assert bury(world, body(job)) == []
+    assert deliver_dead_letters(world, body(job)) == []
     assert world.job(again).state is State.QUEUED
 
 
-def test_a_dead_letter_whose_work_another_message_has_done_is_no_reason_to_fail(world: World) -> None:
+def test_dead_letter_of_completed_work_is_ignored(world: World) -> None:
     job = world.submit()
     world.deliver(world.memory_queue.sent.pop(0))
     chunk = world.memory_queue.sent[0].chunk
     world.deliver(world.memory_queue.sent.pop(0))
-    assert bury(world, body(job), body(job, "tile", chunk)) == []
+    assert deliver_dead_letters(world, body(job), body(job, "tile", chunk)) == []
     assert world.job(job).state is State.TILING
-    assert bury(world, body(job, "tile", world.memory_queue.sent[0].chunk)) == []
+    assert deliver_dead_letters(world, body(job, "tile", world.memory_queue.sent[0].chunk)) == []
     assert world.job(job).state is State.FAILED
 
 
-def test_a_dead_letter_that_nobody_understands_stays_where_it_can_be_seen(world: World) -> None:
-    assert bury(world, "nonsense", "{}", '"text"') == ["message-0", "message-1", "message-2"]
+def test_invalid_dead_letter_stays_in_queue(world: World) -> None:
+    assert deliver_dead_letters(world, "nonsense", "{}", '"text"') == ["message-0", "message-1", "message-2"]
 
 
-def test_an_arrival_that_was_given_up_on_is_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dead_s3_event_is_submitted_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.put(SLIDE, KEY)
     text = notification(KEY.replace(" ", "+").replace("slide+1", "slide%2B1"))
     with monkeypatch.context() as patch:
-        patch.setattr(world.memory_archive, "locate", away)
-        assert arrive(world, text) == ["message-0"]
-        assert bury(world, text) == ["message-0"]
-    assert bury(world, text) == []
+        patch.setattr(world.memory_archive, "locate", unavailable)
+        assert deliver_s3_events(world, text) == ["message-0"]
+        assert deliver_dead_letters(world, text) == ["message-0"]
+    assert deliver_dead_letters(world, text) == []
     (job,) = jobs(world)
     assert world.finish(job).state is State.DONE
 
 
-def test_an_upload_starts_the_job_that_the_webhook_would_start(world: World) -> None:
+def test_s3_event_starts_same_job_as_webhook(world: World) -> None:
     world.put(SLIDE, KEY)
     text = notification(f"{COLLECTION}/{SESSION}/a+slide%2B1.svs")
     for _ in range(3):
         world.clock.advance(0.001)
-        assert arrive(world, text) == []
+        assert deliver_s3_events(world, text) == []
     (job,) = jobs(world)
     assert (job.source.key, job.state) == (KEY, State.QUEUED)
     assert world.submit(KEY).id == job.id
@@ -187,8 +183,8 @@ def test_an_upload_starts_the_job_that_the_webhook_would_start(world: World) -> 
         notification("lung/notes.txt"),
     ],
 )
-def test_what_is_no_arrival_of_a_slide_is_harmless(world: World, text: str) -> None:
-    assert arrive(world, text) == []
+def test_other_s3_events_create_no_job(world: World, text: str) -> None:
+    assert deliver_s3_events(world, text) == []
     assert jobs(world) == []
 
 
@@ -203,13 +199,11 @@ def test_what_is_no_arrival_of_a_slide_is_harmless(world: World, text: str) -> N
         (f"{COLLECTION}/{SESSION}/empty.svs", "empty_source"),
     ],
 )
-def test_an_arrival_that_cannot_be_submitted_is_a_failed_job_that_can_be_seen_once(
-    world: World, key: str, code: str
-) -> None:
+def test_refused_s3_event_creates_one_failed_job(world: World, key: str, code: str) -> None:
     world.memory_slides.put(BUCKET, f"{COLLECTION}/{SESSION}/text.svs", b"text")
     world.memory_slides.put(BUCKET, f"{COLLECTION}/{SESSION}/empty.svs", b"")
     text = notification(key)
-    assert arrive(world, text, text) == []
+    assert deliver_s3_events(world, text, text) == []
     (job,) = jobs(world)
     assert job.error is not None
     assert (job.state, job.error.code, job.source.key) == (State.FAILED, code, key)
@@ -218,14 +212,16 @@ def test_an_arrival_that_cannot_be_submitted_is_a_failed_job_that_can_be_seen_on
     assert world.job(job).state is State.FAILED
 
 
-def test_an_arrival_nobody_understands_is_not_lost(world: World) -> None:
-    assert arrive(world, "nonsense", '{"Records": [{}]}', notification(f"{COLLECTION}/{SESSION}/gone.svs")) == [
+def test_invalid_s3_event_is_not_lost(world: World) -> None:
+    assert deliver_s3_events(
+        world, "nonsense", '{"Records": [{}]}', notification(f"{COLLECTION}/{SESSION}/gone.svs")
+    ) == [
         "message-0",
         "message-1",
     ]
 
 
-def test_the_minute_goes_on_past_a_job_that_cannot_be_helped(
+def test_minute_timer_continues_after_failing_job(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = world.submit()
@@ -238,12 +234,12 @@ def test_the_minute_goes_on_past_a_job_that_cannot_be_helped(
 
     errors = [MongoUnavailableError("away"), KeyError("a fault")]
 
-    def moody(messages: list[Any]) -> None:
+    def failing_send(messages: list[Any]) -> None:
         if messages[0].job == first.id:
             raise errors.pop(0)
         real(messages)
 
-    monkeypatch.setattr(world.memory_queue, "send", moody)
+    monkeypatch.setattr(world.memory_queue, "send", failing_send)
     while errors:
         world.clock.advance(5000)
         with caplog.at_level(logging.WARNING):
@@ -253,22 +249,22 @@ def test_the_minute_goes_on_past_a_job_that_cannot_be_helped(
     assert "failed in the minute timer" in caplog.text
 
 
-def test_lambda_is_asked_for_the_time_that_is_left(world: World) -> None:
+def test_lambda_remaining_time_limits_work(world: World) -> None:
     job = world.submit()
-    answer = consumers.on_work(sqs_event([body(job)]), Context(60), world)  # type: ignore[arg-type]
+    answer = consumers.on_work(sqs_event([body(job)]), Context(60), world.services)
     assert answer == {"batchItemFailures": []}
     chunk = body(job, "tile", 0)
-    answer = consumers.on_work(sqs_event([chunk]), Context(1), world)  # type: ignore[arg-type]
+    answer = consumers.on_work(sqs_event([chunk]), Context(1), world.services)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "message-0"}]}
 
 
-def test_an_arrival_that_was_refused_is_published_once_its_object_is_there() -> None:
-    # What was refused at the door knew no database yet; the same bytes make the same job.
+def test_refused_s3_event_is_published_once_object_exists() -> None:
+    # A refused job has no database yet; the same bytes are the same job.
     world = World()
     key = f"{COLLECTION}/{SESSION}/slide.svs"
     etag = hashlib.md5(SLIDE, usedforsecurity=False).hexdigest()
     body = notification(key, etag=etag).replace('"size": 1,', f'"size": {len(SLIDE)},')
-    assert arrive(world, body) == []
+    assert deliver_s3_events(world, body) == []
     (refused,) = jobs(world)
     assert (refused.state, refused.destination.database) == (State.FAILED, "")
     world.put(SLIDE, key)

@@ -1,16 +1,14 @@
 """Cancel, retry and redrive over HTTP."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from chalicelib.core.errors import MongoUnavailableError
 from chalicelib.steps.cleanup import end_with_error
+from tests.http.client import Call
 from tests.world import World
-
-Call = Callable[..., Any]
 
 
 def body(answer: Any) -> dict[str, Any]:
@@ -18,7 +16,7 @@ def body(answer: Any) -> dict[str, Any]:
     return found
 
 
-def test_a_job_is_cancelled_and_retried_by_the_links_of_its_status(world: World, call: Call) -> None:
+def test_job_is_cancelled_and_retried_by_its_links(world: World, call: Call) -> None:
     job = world.submit()
     links = body(call("GET", f"/jobs/{job.id}"))["links"]
     assert set(links) == {"self", "events", "cancel"}
@@ -34,7 +32,7 @@ def test_a_job_is_cancelled_and_retried_by_the_links_of_its_status(world: World,
 
 
 @pytest.mark.parametrize(("verb", "code"), [("cancel", "not_cancellable"), ("retry", "not_retryable")])
-def test_what_cannot_be_done_is_a_conflict_with_a_sentence(world: World, call: Call, verb: str, code: str) -> None:
+def test_impossible_decision_is_a_conflict_with_hint(world: World, call: Call, verb: str, code: str) -> None:
     job = world.finish(world.submit())
     answer = call("POST", f"/jobs/{job.id}/{verb}")
     assert (answer.status_code, body(answer)["code"]) == (409, code)
@@ -42,7 +40,7 @@ def test_what_cannot_be_done_is_a_conflict_with_a_sentence(world: World, call: C
 
 
 @pytest.mark.parametrize("verb", ["cancel", "retry"])
-def test_deciding_needs_a_token_and_a_job(world: World, call: Call, verb: str) -> None:
+def test_cancel_and_retry_require_token_and_job(world: World, call: Call, verb: str) -> None:
     job = world.submit()
     assert call("POST", f"/jobs/{job.id}/{verb}", token=None).status_code == 401
     assert call("POST", f"/jobs/{'f' * 32}/{verb}").status_code == 404
@@ -50,7 +48,7 @@ def test_deciding_needs_a_token_and_a_job(world: World, call: Call, verb: str) -
     assert world.job(job).attempt == 1
 
 
-def test_force_over_http_does_a_finished_job_again(world: World, call: Call) -> None:
+def test_force_restarts_finished_job(world: World, call: Call) -> None:
     job = world.finish(world.submit())
     asked = {"source": str(job.source), "collection": job.destination.collection, "session": job.destination.session}
     assert body(call("POST", "/hooks/upload", asked))["state"] == "done"
@@ -58,7 +56,7 @@ def test_force_over_http_does_a_finished_job_again(world: World, call: Call) -> 
     assert (again["id"], again["state"], again["attempt"]) == (job.id, "queued", 2)
 
 
-def test_failed_jobs_are_retried_in_bulk(world: World, call: Call) -> None:
+def test_redrive_retries_failed_jobs(world: World, call: Call) -> None:
     job = world.submit()
     end_with_error(job, MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
     assert call("POST", "/redrive", {}, token=None).status_code == 401
@@ -68,7 +66,7 @@ def test_failed_jobs_are_retried_in_bulk(world: World, call: Call) -> None:
     assert world.job(job).attempt == 2
 
 
-def test_a_redrive_tells_what_it_could_not_retry(world: World, call: Call) -> None:
+def test_redrive_lists_jobs_that_it_refused(world: World, call: Call) -> None:
     job = world.submit()
     end_with_error(job, MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
     world.memory_slides.delete(job.source.bucket, job.source.key)
@@ -78,5 +76,5 @@ def test_a_redrive_tells_what_it_could_not_retry(world: World, call: Call) -> No
 
 
 @pytest.mark.parametrize("asked", [{"codes": []}, {"codes": "all"}, {"session": "x"}, {"cursor": "foreign"}, {"no": 1}])
-def test_a_redrive_that_asks_for_nonsense_is_refused(world: World, call: Call, asked: dict[str, Any]) -> None:
+def test_invalid_redrive_request_is_refused(world: World, call: Call, asked: dict[str, Any]) -> None:
     assert call("POST", "/redrive", asked).status_code == 422

@@ -1,22 +1,20 @@
-"""Callbacks over HTTP and from the queues: asked for, refused, listed, sent again."""
+"""Callbacks over HTTP and from the queues: requested, refused, listed, replayed."""
 
 import json
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from chalicelib.config import WrongSettingError, read_settings
 from chalicelib.core.errors import AwsUnavailableError
 from chalicelib.core.jobs.deliveries import Answer
 from chalicelib.core.jobs.model import State
 from chalicelib.core.plan.messages import Message
 from chalicelib.entrypoints import consumers
+from tests.http.client import Call
 from tests.world import BUCKET, World, sqs_event
 
-Call = Callable[..., Any]
 URL = "https://hooks.example.org/key/hush?token=hush"
 
 
@@ -33,19 +31,19 @@ def world(world: World) -> World:
 
 @pytest.fixture
 def ask(world: World, call: Call) -> Call:
-    """Submit the slide with a callback URL."""
+    """Return a function that submits the slide with a callback URL."""
 
-    def made(url: Any = URL, **more: Any) -> Any:
+    def submit(url: Any = URL, **more: Any) -> Any:
         place = {"source": f"s3://{BUCKET}/slide.svs", "collection": COLLECTION, "session": SESSION}
         return call("POST", "/hooks/upload", place | {"callback_url": url} | more)
 
-    return made
+    return submit
 
 
 COLLECTION, SESSION = "0000000000000000000c0001", "0000000000000000000e0001"
 
 
-def test_a_job_is_followed_by_its_links_to_what_was_told(world: World, call: Call, ask: Call) -> None:
+def test_deliveries_are_listed_and_replayed_by_links(world: World, call: Call, ask: Call) -> None:
     answer = ask()
     assert answer.status_code == 202
     links = body(answer)["links"]
@@ -71,7 +69,7 @@ def test_a_job_is_followed_by_its_links_to_what_was_told(world: World, call: Cal
     assert ids == [listed["id"]] * 2
 
 
-def test_the_url_is_a_key_and_never_shown(world: World, call: Call, ask: Call, caplog: Any) -> None:
+def test_callback_url_is_never_shown(world: World, call: Call, ask: Call, caplog: Any) -> None:
     caplog.set_level(logging.DEBUG)
     answer = ask()
     job = world.memory_jobs.get(body(answer)["id"])
@@ -98,9 +96,7 @@ def test_the_url_is_a_key_and_never_shown(world: World, call: Call, ask: Call, c
     ],
 )
 @pytest.mark.parametrize("hook", ["upload", "verify"])
-def test_a_url_that_is_never_called_is_refused_at_the_door(
-    world: World, call: Call, hook: str, url: str, why: str
-) -> None:
+def test_forbidden_callback_url_is_refused(world: World, call: Call, hook: str, url: str, why: str) -> None:
     asked = {"source": f"s3://{BUCKET}/slide.svs", "collection": COLLECTION, "session": SESSION}
     if hook == "verify":
         asked = {"job": world.finish(world.submit()).id}
@@ -114,47 +110,19 @@ def test_a_url_that_is_never_called_is_refused_at_the_door(
     assert len(world.memory_jobs._jobs) == before
 
 
-def test_a_url_of_another_type_or_without_end_is_refused(ask: Call) -> None:
+def test_malformed_callback_url_is_refused(ask: Call) -> None:
     for wrong in (5, ["https://example.org"], "https://example.org/" + "x" * 1000):
         answer = ask(wrong)
         assert (answer.status_code, body(answer)["errors"][0]["pointer"]) == (422, "/callback_url")
 
 
-def test_this_machine_may_be_told_where_that_is_allowed(world: World, ask: Call) -> None:
+def test_loopback_callback_url_is_accepted_if_allowed(world: World, ask: Call) -> None:
     world.settings = replace(world.settings, callback_loopback=True)
     assert ask("http://127.0.0.1:9000/hook").status_code == 202
     assert ask("http://10.0.0.1:9000/hook").status_code == 422
 
 
-def test_the_settings_of_callbacks_are_read_and_what_is_wrong_is_told_without_repeating_it() -> None:
-    needed = ("INCOMING_BUCKET", "WORK_BUCKET", "JOBS_TABLE", "JOBS_QUEUE", "CHUNKS_QUEUE", "MONGO_URI")
-    values = {f"SLIDEHOOK_{name}": name.lower() for name in needed}
-    off = read_settings(values)
-    assert (off.callback_secrets, off.callback_urls, off.callback_loopback) == ((), {}, False)
-    secret = "whsec_" + "c2VjcmV0" * 4
-    urls = {"upload": URL, "verify": "http://127.0.0.1:9000/"}
-    chosen = {
-        "SLIDEHOOK_CALLBACK_SECRETS": f"{secret},{secret}",
-        "SLIDEHOOK_CALLBACK_URLS": json.dumps(urls),
-        "SLIDEHOOK_CALLBACK_LOOPBACK": "true",
-    }
-    found = read_settings(values | chosen)
-    assert (found.callback_secrets, found.callback_urls) == ((b"secretsecretsecretsecret",) * 2, urls)
-    assert "secretsecret" not in repr(found)
-    for name, wrong, why in (
-        ("SECRETS", "whsec_c2VjcmV0", "24 to 64 bytes"),
-        ("URLS", "c2VjcmV0", "must be a JSON object"),
-        ("URLS", '["c2VjcmV0"]', "must be a JSON object"),
-        ("URLS", '{"upload": 5}', "must be a JSON object"),
-        ("URLS", '{"upload": "https://c2VjcmV0@example.org"}', "the URL of 'upload' must not hold a user"),
-        ("URLS", '{"upload": "http://127.0.0.1/"}', "the URL of 'upload' must begin with https://"),
-    ):
-        with pytest.raises(WrongSettingError, match=why) as refused:
-            read_settings(values | {f"SLIDEHOOK_CALLBACK_{name}": wrong})
-        assert "c2VjcmV0" not in str(refused.value)
-
-
-def test_without_a_secret_a_callback_is_refused_with_what_to_do(world: World, call: Call, ask: Call) -> None:
+def test_callback_without_secret_is_refused_with_hint(world: World, call: Call, ask: Call) -> None:
     world.settings = replace(world.settings, callback_secrets=())
     answer = ask()
     assert (answer.status_code, body(answer)["code"]) == (422, "callbacks_disabled")
@@ -165,21 +133,21 @@ def test_without_a_secret_a_callback_is_refused_with_what_to_do(world: World, ca
     assert "deliveries" not in body(call("GET", f"/jobs/{job.id}"))["links"]
 
 
-def test_a_sixth_receiver_is_a_conflict(ask: Call) -> None:
+def test_sixth_callback_url_is_a_conflict(ask: Call) -> None:
     for number in range(5):
         assert ask(f"https://example.org/{number}").status_code == 202
     answer = ask()
     assert (answer.status_code, body(answer)["code"]) == (409, "too_many_subscribers")
 
 
-def test_who_asks_when_all_is_done_is_told_at_once(world: World, ask: Call) -> None:
+def test_subscriber_of_done_job_is_notified_at_once(world: World, ask: Call) -> None:
     world.finish(world.submit())
     assert body(ask())["state"] == "done"
     world.run()
     assert [url for url, *_ in world.memory_callbacks.received] == [URL]
 
 
-def test_a_job_that_is_cancelled_is_told_at_once(world: World, call: Call, ask: Call) -> None:
+def test_subscriber_of_cancelled_job_is_notified_at_once(world: World, call: Call, ask: Call) -> None:
     job = body(ask())["id"]
     call("POST", f"/jobs/{job}/cancel")
     world.run()
@@ -187,14 +155,14 @@ def test_a_job_that_is_cancelled_is_told_at_once(world: World, call: Call, ask: 
     assert (recorded["type"], recorded["data"]["id"]) == ("job.cancelled", job)
 
 
-def test_a_refused_arrival_is_told_to_the_hooks_receiver(world: World, call: Call) -> None:
+def test_refused_s3_event_notifies_hook_callback_url(world: World, call: Call) -> None:
     world.settings = replace(world.settings, callback_urls={"upload": URL})
     key = f"{COLLECTION}/{SESSION}/a.svs"
     world.put(b"no slide", key=key)
     thing = {"key": key, "eTag": "x", "size": 8, "sequencer": "1"}
     s3 = {"bucket": {"name": BUCKET}, "object": thing}
     record = {"eventName": "ObjectCreated:Put", "eventTime": "2020-01-01T00:00:00Z", "s3": s3}
-    answer = consumers.on_arrivals(sqs_event([json.dumps({"Records": [record]})]), world)  # type: ignore[arg-type]
+    answer = consumers.on_arrivals(sqs_event([json.dumps({"Records": [record]})]), world.services)
     assert answer == {"batchItemFailures": []}
     world.run()
     recorded = json.loads(world.memory_callbacks.received[0][2])
@@ -202,20 +170,22 @@ def test_a_refused_arrival_is_told_to_the_hooks_receiver(world: World, call: Cal
     assert body(call("GET", f"/jobs/{recorded['data']['id']}"))["links"]["deliveries"]
 
 
-def test_what_the_queue_gave_up_on_is_told(world: World, ask: Call) -> None:
+def test_dead_letter_notifies_subscribers(world: World, ask: Call) -> None:
     job = body(ask())["id"]
     message = json.dumps({"step": "plan", "job": job, "attempt": 1})
-    assert consumers.on_dead_letters(sqs_event([message]), world) == {"batchItemFailures": []}  # type: ignore[arg-type]
-    assert world.memory_jobs.get(job).state is State.FAILED  # type: ignore[union-attr]
+    assert consumers.on_dead_letters(sqs_event([message]), world.services) == {"batchItemFailures": []}
+    ended = world.memory_jobs.get(job)
+    assert ended is not None
+    assert ended.state is State.FAILED
     world.memory_queue.sent = [message for message in world.memory_queue.sent if message.step == "deliver"]
     world.run()
     assert json.loads(world.memory_callbacks.received[0][2])["type"] == "job.failed"
-    # The message of a delivery that was given up on: the timer goes on with it.
+    # A dead letter of a delivery is dropped; the timer sends a new message.
     given_up = json.dumps({"step": "deliver", "job": job, "attempt": 1, "delivery": "msg_0"})
-    assert consumers.on_dead_letters(sqs_event([given_up]), world) == {"batchItemFailures": []}  # type: ignore[arg-type]
+    assert consumers.on_dead_letters(sqs_event([given_up]), world.services) == {"batchItemFailures": []}
 
 
-def test_reading_and_sending_again_need_a_token_and_a_job(world: World, call: Call, ask: Call) -> None:
+def test_deliveries_require_token_and_job(world: World, call: Call, ask: Call) -> None:
     job = body(ask())["id"]
     world.settings = replace(world.settings, allow_anonymous_local_reads=False)
     assert call("GET", f"/jobs/{job}/deliveries", token=None).status_code == 401
@@ -226,31 +196,30 @@ def test_reading_and_sending_again_need_a_token_and_a_job(world: World, call: Ca
         assert call("POST", f"/jobs/{unknown}/deliveries/msg_0/replay").status_code == 404
 
 
-@pytest.mark.parametrize("error", [AwsUnavailableError("the table asks for patience"), RuntimeError("a fault")])
-def test_an_end_that_cannot_be_announced_yet_has_ended_all_the_same(
-    world: World, call: Call, ask: Call, error: Exception
+@pytest.mark.parametrize("error", [AwsUnavailableError("the table is busy"), RuntimeError("a fault")])
+def test_outcome_is_kept_if_announce_fails(
+    world: World, call: Call, ask: Call, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = body(ask())["id"]
-    real = world.memory_deliveries.create
 
     def refuse(*_: Any) -> Any:
         raise error
 
-    world.memory_deliveries.create = refuse  # type: ignore[method-assign]
-    assert body(call("POST", f"/jobs/{job}/cancel"))["state"] == "cancelled"
-    world.memory_deliveries.create = real  # type: ignore[method-assign]
+    with monkeypatch.context() as patch:
+        patch.setattr(world.memory_deliveries, "create", refuse)
+        assert body(call("POST", f"/jobs/{job}/cancel"))["state"] == "cancelled"
     world.clock.advance(61)
     world.minute()
     world.run()
     assert len(world.memory_callbacks.received) == 1
 
 
-def test_a_delivery_that_finds_the_table_away_comes_again(world: World, call: Call, ask: Call) -> None:
+def test_delivery_without_time_is_retried(world: World, call: Call, ask: Call) -> None:
     job = body(ask())["id"]
     call("POST", f"/jobs/{job}/cancel")
     message = next(each for each in world.memory_queue.sent if each.step == "deliver")
     assert isinstance(message, Message)
-    assert world.deliver(message, seconds=20.0) == ["message-0"]  # no time is left for a call
+    assert world.deliver(message, seconds=20.0) == ["message-0"]  # not enough time for a call
     assert world.memory_queue.delayed
     assert world.deliver(message, seconds=60.0) == []
     assert len(world.memory_callbacks.received) == 1

@@ -1,26 +1,23 @@
-"""The lines of a job over HTTP: what happened, who did it, and who asked for it. The same stands in the log."""
+"""The events of a job over HTTP and in the log: what happened, in which worker, and on which request."""
 
 import json
 import logging
-import os
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from chalicelib.adapters.event_recording import EventRecordingJobs
 from chalicelib.adapters.request_context import JsonLines, request_context
-from chalicelib.config import read_settings
 from chalicelib.core.errors import MongoUnavailableError, UnsupportedError
 from chalicelib.core.jobs.events import MAX_EVENTS, Event
 from chalicelib.core.jobs.model import Job, State
 from chalicelib.entrypoints import consumers
 from chalicelib.steps.cleanup import KEEP_SECONDS, end_with_error
+from tests.http.client import Call
 from tests.slides import Slide, write
 from tests.world import BUCKET, COLLECTION, SESSION, World, sqs_event
 
-Call = Callable[..., Any]
 ASKED = {"source": f"s3://{BUCKET}/slide.svs", "collection": COLLECTION, "session": SESSION}
 
 
@@ -36,7 +33,7 @@ def names(call: Call, job: Job) -> list[str]:
 
 
 def submitted(world: World, call: Call, **asked: Any) -> tuple[Job, str]:
-    """Submit the slide over HTTP; return its job, and the id under which the client knows its request."""
+    """Submit the slide over HTTP. Returns its job and the request id."""
     answer = call("POST", "/hooks/upload", ASKED | asked)
     assert answer.status_code == 202, answer.body
     job = world.memory_jobs.get(answer.json_body["id"])
@@ -44,7 +41,7 @@ def submitted(world: World, call: Call, **asked: Any) -> tuple[Job, str]:
     return job, answer.headers["X-Request-Id"]
 
 
-def test_one_id_leads_from_the_webhook_to_the_last_tile(world: World, call: Call) -> None:
+def test_request_id_appears_in_every_event_of_job(world: World, call: Call) -> None:
     job, request_id = submitted(world, call)
     world.finish(job)
     recorded = lines(call, job.id)
@@ -68,7 +65,7 @@ def test_one_id_leads_from_the_webhook_to_the_last_tile(world: World, call: Call
     assert [attempt["worker"] for attempt in status["attempts"]] == ["worker-1"]
 
 
-def test_each_attempt_tells_who_asked_for_it_and_why_it_ended(world: World, call: Call) -> None:
+def test_events_name_request_and_reason_of_each_attempt(world: World, call: Call) -> None:
     job, first = submitted(world, call)
     end_with_error(job, MongoUnavailableError("away"), jobs=world.jobs, archive=world.archive, clock=world.clock)
     world.memory_queue.sent.clear()
@@ -85,14 +82,16 @@ def test_each_attempt_tells_who_asked_for_it_and_why_it_ended(world: World, call
     assert {line["request_id"] for line in recorded if line["attempt"] == 2} == {second}
 
 
-def test_trouble_rescue_cancel_and_sweep_are_told(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_rescue_cancel_and_cleanup_are_recorded(
+    world: World, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job, _ = submitted(world, call)
 
-    def away(*_: object) -> None:
+    def unavailable(*_: object) -> None:
         raise MongoUnavailableError("MongoDB did not answer")
 
     with monkeypatch.context() as patched:
-        patched.setattr(world.memory_archive, "stage", away)
+        patched.setattr(world.memory_archive, "stage", unavailable)
         assert world.deliver(world.memory_queue.sent.pop(0)) == ["message-0"]
     world.clock.advance(91)
     world.minute()
@@ -105,15 +104,15 @@ def test_trouble_rescue_cancel_and_sweep_are_told(world: World, call: Call, monk
     )
     assert recorded["rescued"]["entrypoint"] == "minute"
     assert recorded["cancelled"]["entrypoint"] == "cancel_job"
-    # What came too late for the job is in the log only.
+    # Events after the end of the job are in the log only.
     world.run()
     assert len(names(call, job)) == 6
 
 
-def test_what_was_given_up_is_told_by_the_dead_letters(world: World, call: Call) -> None:
+def test_dead_letter_is_recorded_as_failed_event(world: World, call: Call) -> None:
     job, request_id = submitted(world, call)
     body = json.dumps({"step": "plan", "job": job.id, "attempt": 1, "chunk": None})
-    consumers.on_dead_letters(sqs_event([body]), world)  # type: ignore[arg-type]
+    consumers.on_dead_letters(sqs_event([body]), world.services)
     last, cleaned_up = lines(call, job.id)[-2:]
     assert cleaned_up["event"] == "cleaned_up"
     assert (last["event"], last["code"], last["entrypoint"], last["request_id"]) == (
@@ -121,7 +120,7 @@ def test_what_was_given_up_is_told_by_the_dead_letters(world: World, call: Call)
     )  # fmt: skip
 
 
-def test_an_arrival_goes_back_to_its_message(world: World, call: Call) -> None:
+def test_s3_event_is_recorded_with_its_message_id(world: World, call: Call) -> None:
     key = f"{COLLECTION}/{SESSION}/a.svs"
     world.put(write(Slide(width_px=300, height_px=200)), key)
     for name in (key, "nowhere.svs"):
@@ -130,21 +129,21 @@ def test_an_arrival_goes_back_to_its_message(world: World, call: Call) -> None:
             "eventName": "ObjectCreated:Put", "eventTime": "2026-01-02T03:04:05Z",
             "s3": {"bucket": {"name": BUCKET}, "object": thing},
         }  # fmt: skip
-        consumers.on_arrivals(sqs_event([json.dumps({"Records": [record]})]), world)  # type: ignore[arg-type]
+        consumers.on_arrivals(sqs_event([json.dumps({"Records": [record]})]), world.services)
     recorded = [lines(call, job.id)[0] for job in sorted(world.memory_jobs._jobs.values(), key=lambda job: job.state)]
     assert [(line["event"], line["entrypoint"], line["request_id"]) for line in recorded] == [
         ("failed", "arrivals", "message-0"), ("submitted", "arrivals", "message-0"),
     ]  # fmt: skip
 
 
-def test_what_a_sync_submits_goes_back_to_the_sync(world: World, call: Call) -> None:
-    begun = call("POST", "/hooks/sync", {"prefix": f"s3://{BUCKET}/", "collection": COLLECTION, "session": SESSION})
+def test_submit_by_sync_is_recorded_with_sync_id(world: World, call: Call) -> None:
+    started = call("POST", "/hooks/sync", {"prefix": f"s3://{BUCKET}/", "collection": COLLECTION, "session": SESSION})
     world.run()
     (job,) = world.memory_jobs._jobs.values()
-    assert {line["request_id"] for line in lines(call, job.id)} == {f"sync {begun.json_body['id']} run 1"}
+    assert {line["request_id"] for line in lines(call, job.id)} == {f"sync {started.json_body['id']} run 1"}
 
 
-def test_newer_bytes_that_a_worker_submits_go_back_to_the_same_request(world: World, call: Call) -> None:
+def test_automatic_submit_keeps_request_id(world: World, call: Call) -> None:
     job, request_id = submitted(world, call)
     world.put(write(Slide(width_px=300, height_px=200, seed=5)))
     world.run()
@@ -154,7 +153,7 @@ def test_newer_bytes_that_a_worker_submits_go_back_to_the_same_request(world: Wo
     assert names(call, job)[-2:] == ["superseded", "cleaned_up"]
 
 
-def test_repair_and_what_it_was_for_is_told(world: World, call: Call) -> None:
+def test_repair_is_recorded_with_its_verification(world: World, call: Call) -> None:
     job, _ = submitted(world, call)
     world.finish(job)
     world.memory_archive.tiles["tiles", world.job(job).image].popitem()
@@ -168,7 +167,7 @@ def test_repair_and_what_it_was_for_is_told(world: World, call: Call) -> None:
     assert world.job(job).state is State.DONE
 
 
-def test_lines_are_read_on_from_where_one_was(world: World, call: Call) -> None:
+def test_events_are_paged_by_cursor(world: World, call: Call) -> None:
     job, _ = submitted(world, call)
     world.finish(job)
     everything = lines(call, job.id)
@@ -180,17 +179,17 @@ def test_lines_are_read_on_from_where_one_was(world: World, call: Call) -> None:
 
 
 @pytest.mark.parametrize("query", ["?cursor=x", "?limit=0", "?limit=1001", "?limit=x", "?limit=" + "9" * 5000])
-def test_nonsense_is_refused(world: World, call: Call, query: str) -> None:
+def test_invalid_events_query_is_refused(world: World, call: Call, query: str) -> None:
     job, _ = submitted(world, call)
     assert call("GET", f"/jobs/{job.id}/events{query}").status_code == 422
 
 
-def test_lines_of_a_job_that_is_not_there_are_not_found(call: Call) -> None:
+def test_events_of_unknown_job_are_not_found(call: Call) -> None:
     assert call("GET", f"/jobs/{'f' * 32}/events").status_code == 404
     assert call("GET", "/jobs/nonsense/events").status_code == 404
 
 
-def test_a_line_that_cannot_be_kept_costs_the_job_nothing(
+def test_failing_event_store_does_not_stop_job(
     world: World, call: Call, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(_: Event) -> None:
@@ -204,7 +203,7 @@ def test_a_line_that_cannot_be_kept_costs_the_job_nothing(
     assert lines(call, job.id) == []
 
 
-def test_the_lines_of_a_job_that_runs_again_and_again_are_bounded(world: World, call: Call) -> None:
+def test_events_of_repeating_job_are_bounded(world: World, call: Call) -> None:
     job, _ = submitted(world, call)
     for number in range(MAX_EVENTS + 50):
         world.events.append(Event(job=job.id, at=float(number), attempt=1, event="transient_error"))
@@ -220,7 +219,7 @@ def test_the_lines_of_a_job_that_runs_again_and_again_are_bounded(world: World, 
     assert (len(found), found[-1]["event"]) == (MAX_EVENTS, "rescued")
 
 
-def test_what_is_swept_later_is_told_once(world: World, call: Call) -> None:
+def test_late_cleanup_is_recorded_once(world: World, call: Call) -> None:
     job, _ = submitted(world, call)
     world.deliver(world.memory_queue.sent.pop(0))
     end_with_error(
@@ -232,7 +231,7 @@ def test_what_is_swept_later_is_told_once(world: World, call: Call) -> None:
     assert names(call, job)[-2:] == ["failed", "cleaned_up"]
 
 
-def test_who_was_too_late_tells_nothing(world: World, call: Call) -> None:
+def test_losing_writer_records_no_event(world: World, call: Call) -> None:
     job, _ = submitted(world, call)
     for _ in range(2):
         end_with_error(job, UnsupportedError("x"), jobs=world.jobs, archive=world.archive, clock=world.clock)
@@ -240,9 +239,7 @@ def test_who_was_too_late_tells_nothing(world: World, call: Call) -> None:
     assert names(call, job) == ["submitted", "failed", "cleaned_up"]
 
 
-def test_the_log_says_the_same_as_json_with_job_attempt_and_chunk(
-    world: World, call: Call, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_log_contains_same_events_as_json(world: World, call: Call, caplog: pytest.LogCaptureFixture) -> None:
     formatter = JsonLines("worker-1")
     recorded: list[dict[str, Any]] = []
 
@@ -256,15 +253,15 @@ def test_the_log_says_the_same_as_json_with_job_attempt_and_chunk(
         job, request_id = submitted(world, call)
         world.finish(job)
     logger.removeHandler(handler)
-    lines_told = [line for line in recorded if "event" in line]
-    assert [line["event"] for line in lines_told] == names(call, job)
-    assert {line["request_id"] for line in lines_told} == {request_id}
-    begun = next(line for line in recorded if ": tile 0" in line["message"])
-    assert (begun["job"], begun["attempt"], begun["chunk"], begun["request_id"]) == (job.id, 1, 0, request_id)
-    assert (begun["worker"], begun["level"], begun["service"]) == ("worker-1", "INFO", "slidehook")
+    logged_events = [line for line in recorded if "event" in line]
+    assert [line["event"] for line in logged_events] == names(call, job)
+    assert {line["request_id"] for line in logged_events} == {request_id}
+    started = next(line for line in recorded if ": tile 0" in line["message"])
+    assert (started["job"], started["attempt"], started["chunk"], started["request_id"]) == (job.id, 1, 0, request_id)
+    assert (started["worker"], started["level"], started["service"]) == ("worker-1", "INFO", "slidehook")
 
 
-def test_a_line_of_the_log_holds_the_traceback_and_nothing_empty() -> None:
+def test_log_line_contains_traceback_and_no_empty_field() -> None:
     try:
         raise ValueError("x\ny")
     except ValueError:
@@ -283,7 +280,7 @@ def test_a_line_of_the_log_holds_the_traceback_and_nothing_empty() -> None:
     }  # fmt: skip
 
 
-def test_a_line_about_another_job_than_the_one_at_hand_keeps_its_own() -> None:
+def test_log_line_keeps_explicit_job() -> None:
     record = logging.LogRecord("slidehook", logging.INFO, "", 0, "superseded", (), None)
     record.job = "the older one"
     with request_context("a webhook", "jobs", job="the newer one"):
@@ -291,20 +288,5 @@ def test_a_line_about_another_job_than_the_one_at_hand_keeps_its_own() -> None:
     assert (line["job"], line["request_id"]) == ("the older one", "a webhook")
 
 
-def test_a_told_table_is_a_table(world: World) -> None:
+def test_world_records_events_of_jobs(world: World) -> None:
     assert isinstance(world.jobs, EventRecordingJobs)
-
-
-@pytest.mark.parametrize(
-    ("environment", "worker"),
-    [
-        ({"AWS_LAMBDA_LOG_STREAM_NAME": "2026/01/02/[$LATEST]0a", "SLIDEHOOK_WORKER": "x"}, "2026/01/02/[$LATEST]0a"),
-        ({"SLIDEHOOK_WORKER": "worker-2"}, "worker-2"),
-        ({}, f"process-{os.getpid()}"),
-    ],
-    ids=["Lambda", "local", "neither"],
-)
-def test_a_worker_is_named_by_where_its_log_is_and_never_by_its_host(environment: dict[str, str], worker: str) -> None:
-    needed = ("INCOMING_BUCKET", "WORK_BUCKET", "JOBS_TABLE", "JOBS_QUEUE", "CHUNKS_QUEUE", "MONGO_URI")
-    settings = read_settings({f"SLIDEHOOK_{name}": "x" for name in needed} | environment)
-    assert settings.worker == worker

@@ -1,10 +1,8 @@
 """A module that defines a hook is a webhook: URL, validation, scope and OpenAPI entry follow from it."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from chalice.test import HTTPResponse
 
 from chalicelib.core.errors import ForbiddenError
 from chalicelib.core.web.auth import Caller, Scope
@@ -15,9 +13,8 @@ from chalicelib.hooks.base import Document, Hook, Parameters
 from chalicelib.hooks.fields import Count
 from chalicelib.ports.clock import Clock
 from tests.http import documented as responses
+from tests.http.client import Call
 from tests.world import World
-
-Call = Callable[..., HTTPResponse]
 
 
 class CountParameters(Parameters):

@@ -1,7 +1,6 @@
-"""Calls that are made once, however often they are sent."""
+"""The Idempotency-Key header: a repeated request returns the stored response."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +9,9 @@ from chalice.test import HTTPResponse
 
 from chalicelib.core.errors import MongoUnavailableError
 from chalicelib.ports.idempotency import CALL_SECONDS, KEEP_ANSWERS_SECONDS
+from tests.http.client import Call
 from tests.world import BUCKET, COLLECTION, SESSION, TOKEN, World
 
-Call = Callable[..., HTTPResponse]
 UPLOAD = {"source": f"s3://{BUCKET}/slide.svs", "collection": COLLECTION, "session": SESSION}
 
 
@@ -20,7 +19,7 @@ def post(call: Call, path: str, body: Any, key: str = "one", **headers: Any) -> 
     return call("POST", path, body, Idempotency_Key=key, **headers)
 
 
-def test_a_repeated_call_is_given_the_first_answer(world: World, call: Call) -> None:
+def test_repeated_call_returns_first_response(world: World, call: Call) -> None:
     first = post(call, "/hooks/upload", UPLOAD)
     assert first.status_code == 202
     assert "Idempotency-Replayed" not in first.headers
@@ -34,7 +33,7 @@ def test_a_repeated_call_is_given_the_first_answer(world: World, call: Call) -> 
     assert call("POST", "/hooks/upload", UPLOAD).json_body["state"] == "done"
 
 
-def test_what_is_no_repetition_by_itself_happens_once(world: World, call: Call) -> None:
+def test_forced_call_with_same_key_runs_once(world: World, call: Call) -> None:
     job = world.finish(world.submit())
     asked = UPLOAD | {"force": True}
     assert [post(call, "/hooks/upload", asked).json_body["attempt"] for _ in range(3)] == [2, 2, 2]
@@ -43,7 +42,7 @@ def test_what_is_no_repetition_by_itself_happens_once(world: World, call: Call) 
     assert world.job(job).attempt == 2
 
 
-def test_a_key_stands_for_one_call(world: World, call: Call) -> None:
+def test_key_with_another_request_is_refused(world: World, call: Call) -> None:
     post(call, "/hooks/upload", UPLOAD)
     for path, body in (
         ("/hooks/upload", UPLOAD | {"base_only": True}), ("/hooks/inspect", UPLOAD), (f"/jobs/{'0' * 32}/cancel", UPLOAD),
@@ -54,15 +53,16 @@ def test_a_key_stands_for_one_call(world: World, call: Call) -> None:
     assert post(call, f"/jobs/{'1' * 32}/cancel", None, "two").status_code == 422
 
 
-def test_a_call_that_is_at_work_is_not_made_twice(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    locate, seen = world.memory_archive.locate, []
+def test_concurrent_call_with_same_key_is_refused(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    locate = world.memory_archive.locate
+    seen: list[HTTPResponse] = []
 
-    def meanwhile(*arguments: Any) -> Any:
+    def concurrent_request(*arguments: Any) -> Any:
         if not seen:
             seen.append(post(call, "/hooks/upload", UPLOAD))
         return locate(*arguments)
 
-    monkeypatch.setattr(world.memory_archive, "locate", meanwhile)
+    monkeypatch.setattr(world.memory_archive, "locate", concurrent_request)
     assert post(call, "/hooks/upload", UPLOAD).status_code == 202
     (refused,) = seen
     assert (refused.status_code, refused.json_body["code"], refused.headers["Retry-After"]) == (
@@ -70,7 +70,7 @@ def test_a_call_that_is_at_work_is_not_made_twice(world: World, call: Call, monk
     )  # fmt: skip
 
 
-def test_a_call_that_died_is_made_again_after_a_while(
+def test_interrupted_call_can_be_repeated_after_timeout(
     world: World, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Died(BaseException):
@@ -88,7 +88,9 @@ def test_a_call_that_died_is_made_again_after_a_while(
     assert post(call, "/hooks/upload", UPLOAD).status_code == 202
 
 
-def test_a_refusal_is_given_again_a_failure_is_not(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refusal_is_replayed_and_transient_failure_is_not(
+    world: World, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nowhere = UPLOAD | {"source": f"s3://{BUCKET}/later.svs"}
     assert post(call, "/hooks/upload", nowhere).json_body["code"] == "no_such_source"
     world.memory_slides.put(BUCKET, "later.svs", b"II*\0 whatever")
@@ -96,16 +98,16 @@ def test_a_refusal_is_given_again_a_failure_is_not(world: World, call: Call, mon
     assert (refused.status_code, refused.json_body["code"]) == (422, "no_such_source")
     assert refused.headers["Content-Type"] == "application/problem+json"
 
-    def away(*_: object) -> None:
+    def unavailable(*_: object) -> None:
         raise MongoUnavailableError("MongoDB did not answer")
 
     with monkeypatch.context() as patched:
-        patched.setattr(world.memory_archive, "locate", away)
+        patched.setattr(world.memory_archive, "locate", unavailable)
         assert post(call, "/hooks/upload", nowhere, "two").status_code == 503
     assert post(call, "/hooks/upload", nowhere, "two").status_code == 202
 
 
-def test_a_key_belongs_to_its_token(world: World, call: Call) -> None:
+def test_key_belongs_to_its_token(world: World, call: Call) -> None:
     hashes = {hashlib.sha256(token.encode()).hexdigest() for token in (TOKEN, "another")}
     world.settings = replace(world.settings, token_hashes=frozenset(hashes))
     post(call, "/hooks/upload", UPLOAD)
@@ -114,35 +116,35 @@ def test_a_key_belongs_to_its_token(world: World, call: Call) -> None:
     assert post(call, "/hooks/upload", UPLOAD, token=None).status_code == 401
 
 
-def test_a_key_is_forgotten_after_a_day(world: World, call: Call) -> None:
+def test_key_expires_after_a_day(world: World, call: Call) -> None:
     post(call, "/hooks/upload", UPLOAD)
     world.clock.advance(KEEP_ANSWERS_SECONDS + 1)
     assert "Idempotency-Replayed" not in post(call, "/hooks/upload", UPLOAD).headers
 
 
-def test_a_key_may_stand_in_quotes(call: Call) -> None:
+def test_key_may_be_quoted(call: Call) -> None:
     post(call, "/hooks/upload", UPLOAD, '"a key"')
     assert post(call, "/hooks/upload", UPLOAD, "a key").headers["Idempotency-Replayed"] == "true"
 
 
 @pytest.mark.parametrize("key", ["", " ", '"', '""', "x" * 256, "a\nb", "\u00fc", 'a"b'])
-def test_what_is_no_key_is_refused(call: Call, key: str) -> None:
+def test_invalid_key_is_refused(call: Call, key: str) -> None:
     answer = post(call, "/hooks/upload", UPLOAD, key)
     assert (answer.status_code, answer.json_body["errors"][0]["pointer"]) == (422, "/Idempotency-Key")
 
 
-def test_what_is_too_large_to_be_kept_is_made_again(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_response_too_large_to_store_is_not_replayed(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chalicelib.entrypoints.http.idempotency.MAX_ANSWER_BYTES", 10)
     post(call, "/hooks/upload", UPLOAD)
     assert "Idempotency-Replayed" not in post(call, "/hooks/upload", UPLOAD).headers
 
 
-def test_reading_takes_no_key(world: World, call: Call) -> None:
+def test_key_on_read_is_ignored(world: World, call: Call) -> None:
     assert call("GET", "/jobs", Idempotency_Key="one").status_code == 200
     assert post(call, "/hooks/upload", UPLOAD).status_code == 202
 
 
-def test_what_signs_somebody_in_is_kept_nowhere(world: World, call: Call) -> None:
+def test_sign_in_response_is_not_stored(world: World, call: Call) -> None:
     for _ in range(2):
         answer = post(call, "/sign-in", {"token": TOKEN}, X_Slidehook="page", Sec_Fetch_Site="same-origin")
         assert (answer.status_code, "Set-Cookie" in answer.headers) == (200, True)
@@ -154,9 +156,9 @@ def kept(world: World) -> list[Any]:
     return [each.promise for each in world.memory_answers._kept.values()]
 
 
-def test_the_keys_of_the_page_belong_to_who_is_signed_in(world: World, call: Call) -> None:
+def test_keys_of_session_and_token_are_separate(world: World, call: Call) -> None:
     session = call("POST", "/sign-in", {"token": TOKEN}, token=None, X_Slidehook="page").headers["Set-Cookie"]
-    cookie = {"token": None, "Cookie": session.split(";")[0], "X_Slidehook": "page"}
+    cookie: dict[str, Any] = {"token": None, "Cookie": session.split(";")[0], "X_Slidehook": "page"}
     first = post(call, "/hooks/upload", UPLOAD, **cookie)
     assert first.status_code == 202
     assert post(call, "/hooks/upload", UPLOAD, **cookie).headers["Idempotency-Replayed"] == "true"

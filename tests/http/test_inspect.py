@@ -1,20 +1,19 @@
-"""The inspect hook: what an upload would do, and nothing of it done."""
+"""The `inspect` hook: it predicts an upload and writes nothing."""
 
-from collections.abc import Callable
+from typing import Any
 
 import pytest
-from chalice.test import HTTPResponse
 
 from chalicelib.core.tiff.range_file import BLOCK_BYTES
 from chalicelib.steps.inspect import TIME_BOX_SECONDS
+from tests.http.client import Call
 from tests.slides import Slide, write
 from tests.world import BUCKET, World
 
-Call = Callable[..., HTTPResponse]
 SOURCE = {"source": f"s3://{BUCKET}/slide.svs"}
 
 
-def test_an_inspection_shows_what_the_upload_then_does(world: World, call: Call) -> None:
+def test_inspection_predicts_the_upload(world: World, call: Call) -> None:
     world.put(write(Slide(width_px=300, height_px=200, levels=(0, 2), associated=True, colour="rgb", tables=True)))
     found = call("POST", "/hooks/inspect", SOURCE).json_body
     job = world.finish(world.submit())
@@ -35,15 +34,13 @@ def test_an_inspection_shows_what_the_upload_then_does(world: World, call: Call)
 
 
 @pytest.mark.parametrize(("tile_size", "method"), [(None, "passthrough"), (128, "re-encoded"), (64, "passthrough")])
-def test_an_inspection_takes_the_options_of_an_upload(
-    world: World, call: Call, tile_size: int | None, method: str
-) -> None:
+def test_inspection_accepts_options_of_an_upload(world: World, call: Call, tile_size: int | None, method: str) -> None:
     options = {"base_only": True} | ({"tile_size": tile_size} if tile_size else {})
     found = call("POST", "/hooks/inspect", SOURCE | options).json_body
     assert [level["method"] for level in found["levels"]] == [method]
 
 
-def test_an_inspection_writes_nothing(world: World, call: Call) -> None:
+def test_inspection_writes_nothing(world: World, call: Call) -> None:
     call("POST", "/hooks/inspect", SOURCE)
     assert world.memory_work.objects == {}
     assert world.memory_queue.sent == []
@@ -55,7 +52,7 @@ def test_an_inspection_writes_nothing(world: World, call: Call) -> None:
     ("data", "code"),
     [(b"no TIFF at all", "not_a_tiff"), (write(Slide())[:2000], "truncated")],
 )
-def test_an_inspection_tells_why_an_upload_would_be_refused(world: World, call: Call, data: bytes, code: str) -> None:
+def test_inspection_reports_why_upload_would_be_refused(world: World, call: Call, data: bytes, code: str) -> None:
     world.put(data)
     answer = call("POST", "/hooks/inspect", SOURCE)
     assert answer.status_code == 200
@@ -63,7 +60,7 @@ def test_an_inspection_tells_why_an_upload_would_be_refused(world: World, call: 
     assert answer.json_body["reason"]["hint"]
 
 
-def test_an_inspection_is_refused_like_an_upload_where_there_is_nothing_to_inspect(world: World, call: Call) -> None:
+def test_inspection_refuses_invalid_requests_like_an_upload(world: World, call: Call) -> None:
     assert call("POST", "/hooks/inspect", {"source": f"s3://{BUCKET}/none.svs"}).json_body["code"] == "no_such_source"
     assert call("POST", "/hooks/inspect", {"source": "s3://other/slide.svs"}).status_code == 403
     assert call("POST", "/hooks/inspect", SOURCE | {"tile_size": 3}).status_code == 422
@@ -71,17 +68,15 @@ def test_an_inspection_is_refused_like_an_upload_where_there_is_nothing_to_inspe
     assert call("POST", "/hooks/inspect", SOURCE, token=None).status_code == 401
 
 
-def test_an_inspection_that_takes_too_long_is_given_up(
-    world: World, call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_inspection_times_out(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     read = world.memory_slides.read
 
-    def slow(*arguments: object) -> bytes:
+    def slow(*arguments: Any) -> bytes:
         world.clock.advance(TIME_BOX_SECONDS + 1)
-        return read(*arguments)  # type: ignore[arg-type]
+        return read(*arguments)
 
     monkeypatch.setattr(world.memory_slides, "read", slow)
-    # The second directory lies behind the tiles of the first one, blocks away.
+    # The second directory follows the tiles of the first one, several blocks later.
     data = write(Slide(width_px=2500, height_px=2000, levels=(0, 1)))
     assert len(data) > 2 * BLOCK_BYTES
     world.put(data)

@@ -1,24 +1,22 @@
 """The list of jobs over HTTP: filters, pages, counts."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from chalice.test import HTTPResponse
 
 from chalicelib.core.jobs.model import State
 from chalicelib.core.web.auth import Caller, Scope, Token
 from tests.contracts.samples import a_job
-from tests.world import TOKEN, World
-
-Call = Callable[..., HTTPResponse]
+from tests.http.client import Call
+from tests.http.uploads import UPLOAD
+from tests.world import BUCKET, SESSION, TOKEN, World
 
 
 @pytest.fixture
 def jobs(world: World) -> list[str]:
-    """Ids of slides 0 to 5, one an hour; 0 to 2 are done, the others wait."""
+    """Ids of jobs 0 to 5, one per hour. 0 to 2 are done, the others are queued."""
     made = []
     for number in range(6):
         state = State.DONE if number < 3 else State.QUEUED
@@ -29,7 +27,7 @@ def jobs(world: World) -> list[str]:
 
 
 def listed(call: Call, query: str) -> list[int]:
-    """Return the numbers of the slides that are listed."""
+    """Return the numbers of the listed jobs."""
     answer = call("GET", f"/jobs?{query}")
     assert answer.status_code == 200, answer.json_body
     return [int(job["source"]["key"][5]) for job in answer.json_body["jobs"]]
@@ -52,15 +50,15 @@ def listed(call: Call, query: str) -> list[int]:
         ("submitted_after=2023-11-14T23:13:20Z&submitted_before=2023-11-15T01:13:20Z", [2, 1]),
     ],
 )
-def test_jobs_are_filtered(jobs: list[str], call: Call, query: str, expected: list[int]) -> None:
+def test_jobs_are_filtered_by_query(jobs: list[str], call: Call, query: str, expected: list[int]) -> None:
     assert listed(call, query) == expected
 
 
-def test_a_job_is_found_by_its_id(jobs: list[str], call: Call) -> None:
+def test_job_is_found_by_part_of_its_id(jobs: list[str], call: Call) -> None:
     assert listed(call, f"text={jobs[4][5:20]}") == [4]
 
 
-def test_pages_of_several_states_follow_one_another(jobs: list[str], call: Call) -> None:
+def test_pages_of_several_states_are_consecutive(jobs: list[str], call: Call) -> None:
     query, seen = "state=done&state=queued&limit=4", []
     first = call("GET", f"/jobs?{query}").json_body
     second = call("GET", f"/jobs?{query}&cursor={first['next']}").json_body
@@ -91,7 +89,7 @@ def test_pages_of_several_states_follow_one_another(jobs: list[str], call: Call)
         ("limit=0&session=1", ["/limit", "/session"]),
     ],
 )
-def test_what_cannot_be_asked_for_is_named(call: Call, query: str, pointers: list[str]) -> None:
+def test_invalid_query_parameters_are_named(call: Call, query: str, pointers: list[str]) -> None:
     answer = call("GET", f"/jobs?{query}")
     assert (answer.status_code, answer.json_body["code"]) == (422, "invalid_request")
     assert [each["pointer"] for each in answer.json_body["errors"]] == pointers
@@ -109,7 +107,7 @@ def test_jobs_are_counted_by_state(jobs: list[str], call: Call) -> None:
     assert all(each["is_exact"] for each in found.values())
 
 
-def test_very_many_jobs_are_at_least_so_many(
+def test_large_counts_are_marked_as_inexact(
     jobs: list[str], call: Call, monkeypatch: pytest.MonkeyPatch, world: World
 ) -> None:
     monkeypatch.setattr("chalicelib.entrypoints.http.handlers.jobs.MAX_COUNT", 3)
@@ -118,7 +116,7 @@ def test_very_many_jobs_are_at_least_so_many(
     assert (found["done"], found["queued"]) == ({"count": 3, "is_exact": False}, {"count": 3, "is_exact": True})
 
 
-def test_a_token_of_some_collections_lists_theirs_only(jobs: list[str], call: Call, world: World) -> None:
+def test_limited_token_lists_own_collections_only(jobs: list[str], call: Call, world: World) -> None:
     def seen(*collections: str) -> None:
         limited = Caller(name="some", scopes=frozenset({Scope.READ}), collections=frozenset(collections))
         token = Token(sha256=hashlib.sha256(TOKEN.encode()).hexdigest(), caller=limited)
@@ -130,3 +128,19 @@ def test_a_token_of_some_collections_lists_theirs_only(jobs: list[str], call: Ca
     assert call("GET", "/jobs/counts").status_code == 403
     seen("0000000000000000000c0002")
     assert listed(call, "") == []
+
+
+def test_jobs_are_listed_by_last_change_with_filters_and_pages(world: World, call: Call) -> None:
+    ids = []
+    for number in range(5):
+        world.memory_slides.put(BUCKET, f"{number}.svs", b"II*\0 whatever")
+        ids.append(call("POST", "/hooks/upload", UPLOAD | {"source": f"s3://{BUCKET}/{number}.svs"}).json_body["id"])
+        world.clock.advance(1)
+    first = call("GET", "/jobs?limit=3").json_body
+    rest = call("GET", f"/jobs?limit=3&cursor={first['next']}").json_body
+    assert [job["id"] for job in first["jobs"] + rest["jobs"]] == ids[::-1]
+    assert rest["next"] is None
+    assert [job["id"] for job in call("GET", f"/jobs?state=queued&session={SESSION}").json_body["jobs"]] == ids[::-1]
+    assert call("GET", "/jobs?state=done").json_body["jobs"] == []
+    for wrong in ("state=odd", "limit=0", "limit=101", "limit=x", "cursor=xyz", "session=1"):
+        assert call("GET", f"/jobs?{wrong}").status_code in (404, 422), wrong

@@ -1,16 +1,14 @@
-"""Unknown addresses: a page for browsers, problem details for other clients."""
+"""Unknown paths: a page for browsers, problem details for other clients."""
 
 import json
-from collections.abc import Callable
 
 import pytest
-from chalice.test import HTTPResponse
 
 from chalicelib.entrypoints import pages
 from infra.deploy import template
+from tests.http.client import Call
 from tests.world import World
 
-Call = Callable[..., HTTPResponse]
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 HTML, PROBLEM = "text/html; charset=utf-8", "application/problem+json"
 
@@ -30,7 +28,7 @@ HTML, PROBLEM = "text/html; charset=utf-8", "application/problem+json"
         ("/static/vendor/nope.js", "*/*", PROBLEM),
     ],
 )
-def test_unknown_file_is_answered_as_the_client_asks(
+def test_unknown_file_returns_format_of_accept_header(
     world: World, call: Call, path: str, accept: str, kind: str
 ) -> None:
     answer = call("GET", path, token=None, Accept=accept)
@@ -39,7 +37,7 @@ def test_unknown_file_is_answered_as_the_client_asks(
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_unknown_page_leads_to_the_pages_that_exist(world: World, call: Call) -> None:
+def test_unknown_page_links_to_existing_pages(world: World, call: Call) -> None:
     answer = call("GET", "/pages/nope", token=None, Accept=BROWSER)
     text = answer.body.decode()
     assert "<h1>Page not found</h1>" in text
@@ -63,12 +61,12 @@ def test_unknown_page_finds_its_script_from_any_depth(path: str, script: str) ->
 
 
 @pytest.mark.parametrize("path", ["/jobs/" + "0" * 32, "/slides/nope", "/collections/" + "a" * 24])
-def test_unknown_thing_of_the_api_stays_a_problem_in_a_browser(world: World, call: Call, path: str) -> None:
+def test_unknown_api_resource_is_a_problem_in_browsers(world: World, call: Call, path: str) -> None:
     answer = call("GET", path, Accept=BROWSER)
     assert (answer.status_code, answer.headers["Content-Type"]) == (404, PROBLEM)
 
 
-def test_api_gateway_answers_an_unknown_address_in_the_same_words() -> None:
+def test_api_gateway_returns_same_body_for_unknown_path() -> None:
     responses = template.load().resources["RestAPI"]["Properties"]["DefinitionBody"]
     answer = responses["x-amazon-apigateway-gateway-responses"]["MISSING_AUTHENTICATION_TOKEN"]
     ours = pages.not_found("/nope", "application/json")

@@ -1,7 +1,6 @@
-"""The API's document: every route, with the classes that validate its requests."""
+"""The OpenAPI document: every route, and the classes that validate its requests."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,15 +10,15 @@ from openapi_spec_validator import validate
 from chalicelib.entrypoints.http.openapi import document
 from chalicelib.entrypoints.http.routes import ROUTES
 from chalicelib.hooks.registry import hooks
+from tests.http.client import Call
 from tests.http.documented import assert_documented
 from tests.unit.test_errors import every_error
 from tests.world import COLLECTION, World
 
-Call = Callable[..., HTTPResponse]
 HEX = "0" * 32
 
 
-def test_the_document_is_one(call: Call) -> None:
+def test_document_is_valid_openapi(call: Call) -> None:
     answer = call("GET", "/openapi.json", token=None)
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
     assert answer.json_body["openapi"] == "3.1.0"
@@ -27,7 +26,7 @@ def test_the_document_is_one(call: Call) -> None:
     assert call("GET", "/openapi.json", If_None_Match=answer.headers["ETag"]).status_code == 304
 
 
-def test_every_route_of_the_app_is_documented_and_nothing_else(world: World) -> None:
+def test_route_table_equals_routes_of_app(world: World) -> None:
     import app
 
     routes = {(method, path) for path, methods in app.app.routes.items() for method in methods}
@@ -41,7 +40,7 @@ def test_every_hook_is_documented() -> None:
     }  # fmt: skip
 
 
-def test_every_group_is_described_and_every_operation_has_a_name_of_its_own() -> None:
+def test_groups_are_described_and_operation_ids_are_unique() -> None:
     found = document()
     every = [operation for methods in found["paths"].values() for operation in methods.values()]
     assert {tag for operation in every for tag in operation["tags"]} == {tag["name"] for tag in found["tags"]}
@@ -49,14 +48,14 @@ def test_every_group_is_described_and_every_operation_has_a_name_of_its_own() ->
     assert len(names) == len(set(names))
 
 
-def test_the_parameters_of_a_list_are_those_that_are_checked() -> None:
+def test_query_parameters_are_documented_as_validated() -> None:
     found = {each["name"]: each["schema"] for each in document()["paths"]["/jobs"]["get"]["parameters"]}
     assert found["limit"] == {"default": 50, "maximum": 100, "minimum": 1, "type": "integer"}
     assert found["session"] == {"pattern": "^[0-9a-fA-F]{24}$", "type": "string"}
     assert found["state"]["items"]["enum"][0] == "queued"
 
 
-def test_the_body_of_a_hook_is_the_class_that_checks_it() -> None:
+def test_hook_body_is_documented_as_validated() -> None:
     schema = document()["components"]["schemas"]["UploadParameters"]
     assert schema["additionalProperties"] is False
     assert set(schema["required"]) == {"source", "collection", "session"}
@@ -65,7 +64,7 @@ def test_the_body_of_a_hook_is_the_class_that_checks_it() -> None:
     }  # fmt: skip
 
 
-def test_the_codes_of_refusals_are_named_by_status() -> None:
+def test_error_codes_are_documented_by_status() -> None:
     refused = document()["paths"]["/hooks/upload"]["post"]["responses"]
     codes = {
         status: set(found["content"]["application/problem+json"]["schema"]["properties"]["code"]["enum"])
@@ -89,13 +88,13 @@ def test_the_codes_of_refusals_are_named_by_status() -> None:
         (401, {}, "application/problem+json"),
     ],
 )
-def test_what_is_not_documented_fails_a_test(status: int, body: Any, kind: str) -> None:
+def test_undocumented_response_fails_assert_documented(status: int, body: Any, kind: str) -> None:
     answer = HTTPResponse(body=json.dumps(body).encode(), headers={"Content-Type": kind}, status_code=status)
     with pytest.raises(AssertionError):
         assert_documented("GET", "/health", answer)
 
 
-def test_an_address_that_is_not_documented_fails_a_test() -> None:
+def test_undocumented_path_fails_assert_documented() -> None:
     answer = HTTPResponse(body=b"{}", headers={"Content-Type": "application/json"}, status_code=200)
     with pytest.raises(AssertionError, match="not documented"):
         assert_documented("GET", "/secret", answer)
@@ -113,7 +112,7 @@ def test_an_address_that_is_not_documented_fails_a_test() -> None:
         ("POST", "/"),
     ],
 )
-def test_a_method_that_an_address_has_not_is_a_problem_with_those_it_has(call: Call, method: str, path: str) -> None:
+def test_wrong_method_returns_405_with_allowed_methods(call: Call, method: str, path: str) -> None:
     answer = call(method, path, {})
     assert (answer.status_code, answer.json_body["code"]) == (405, "method_not_allowed")
     assert answer.headers["Content-Type"] == "application/problem+json"
@@ -121,11 +120,11 @@ def test_a_method_that_an_address_has_not_is_a_problem_with_those_it_has(call: C
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "", "application/xml; charset=x"])
-def test_a_body_that_is_called_something_else_than_json_is_a_problem(call: Call, kind: str) -> None:
+def test_wrong_content_type_returns_415(call: Call, kind: str) -> None:
     answer = call("POST", "/hooks/upload", {}, Content_Type=kind)
     assert (answer.status_code, answer.json_body["code"]) == (415, "unsupported_media_type")
 
 
-def test_a_label_may_not_come_with_what_is_not_known(call: Call) -> None:
+def test_unknown_field_of_session_is_refused(call: Call) -> None:
     answer = call("POST", f"/collections/{COLLECTION}/sessions", {"label": "x", "color": "red"})
     assert [each["pointer"] for each in answer.json_body["errors"]] == ["/color"]

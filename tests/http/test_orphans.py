@@ -1,6 +1,5 @@
-"""What the sweeper does not come back for is told, and dropped when somebody asks for it."""
+"""Orphans: staged tiles that cleanup no longer finds are listed, and deleted on request."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,15 +10,15 @@ from chalicelib.core.jobs.backoff import LATE_SECONDS
 from chalicelib.core.jobs.model import Job, State
 from chalicelib.steps import orphans as steps
 from chalicelib.steps.cleanup import end_with_error
+from tests.http.client import Call
 from tests.slides import Slide, write
 from tests.world import DATABASE, World
 
-Call = Callable[..., Any]
 NAMED = "00000000000000000000aaaa"
 
 
-def failed_and_swept(world: World) -> Job:
-    """A job that failed while it was tiled, and that the sweeper has left for good."""
+def cleaned_up_job(world: World) -> Job:
+    """Return a job that failed while tiling, after its last cleanup."""
     job = world.submit()
     world.deliver(world.memory_queue.sent.pop(0))
     world.memory_queue.sent.clear()
@@ -35,9 +34,9 @@ def found(answer: Any) -> list[tuple[str, int, str]]:
     return [(each["job"], each["generation"], each["collection"]) for each in answer.json_body["orphans"]]
 
 
-def test_what_a_worker_wrote_after_the_sweepers_last_look_is_told_and_dropped(world: World, call: Call) -> None:
-    job = failed_and_swept(world)
-    world.memory_archive.stage(job)  # somebody has slept for longer than the sweeper waits
+def test_late_tiles_after_last_cleanup_are_listed_and_deleted(world: World, call: Call) -> None:
+    job = cleaned_up_job(world)
+    world.memory_archive.stage(job)  # a worker was suspended for longer than cleanup waits
     world.clock.advance(10 * LATE_SECONDS)
     world.minute()
     expected = [(job.id, 0, job.staging())]
@@ -48,8 +47,8 @@ def test_what_a_worker_wrote_after_the_sweepers_last_look_is_told_and_dropped(wo
     assert found(call("GET", "/orphans")) == []
 
 
-def test_what_readers_see_or_somebody_is_at_or_nobody_knows_is_no_orphan(world: World, call: Call) -> None:
-    world.memory_archive.tiles[DATABASE, "f" * 24] = {}  # SlideAtlas' own
+def test_visible_live_and_foreign_tiles_are_not_orphans(world: World, call: Call) -> None:
+    world.memory_archive.tiles[DATABASE, "f" * 24] = {}  # belongs to SlideAtlas
     done = world.finish(world.submit())
     world.clock.advance(LATE_SECONDS)
     world.minute()
@@ -62,14 +61,14 @@ def test_what_readers_see_or_somebody_is_at_or_nobody_knows_is_no_orphan(world: 
     assert {name for _, name in before} == {"f" * 24, done.image, live.staging()}
 
 
-def test_what_is_still_to_be_swept_is_no_orphan_yet(world: World, call: Call) -> None:
-    job = failed_and_swept(world)
+def test_tiles_due_for_cleanup_are_not_orphans(world: World, call: Call) -> None:
+    job = cleaned_up_job(world)
     world.memory_archive.stage(job)
     world.memory_jobs.schedule_cleanup(job.id, world.clock.now() + 60)
     assert found(call("GET", "/orphans")) == []
 
 
-def test_what_was_staged_again_for_a_named_image_is_found(world: World, call: Call) -> None:
+def test_staged_tiles_of_named_image_are_orphans(world: World, call: Call) -> None:
     done = world.finish(world.submit(mongo_collection=NAMED))
     world.clock.advance(LATE_SECONDS)
     world.minute()
@@ -79,7 +78,7 @@ def test_what_was_staged_again_for_a_named_image_is_found(world: World, call: Ca
     assert list(world.memory_archive.tiles) == [(DATABASE, NAMED)]
 
 
-def test_a_generation_that_is_kept_for_readers_is_no_orphan(world: World, call: Call) -> None:
+def test_generation_kept_for_readers_is_not_an_orphan(world: World, call: Call) -> None:
     done = world.finish(world.submit())
     world.submit(force=True)
     world.memory_queue.sent.clear()
@@ -91,8 +90,8 @@ def test_a_generation_that_is_kept_for_readers_is_no_orphan(world: World, call: 
     assert (DATABASE, done.image) in world.memory_archive.tiles
 
 
-def test_jobs_are_looked_at_page_by_page(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = failed_and_swept(world)
+def test_orphans_are_searched_page_by_page(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = cleaned_up_job(world)
     world.memory_archive.stage(job)
     for number in range(4):
         source = replace(job.source, key=f"{number}.svs")
@@ -106,7 +105,7 @@ def test_jobs_are_looked_at_page_by_page(world: World, call: Call, monkeypatch: 
     assert (looked, pages, recorded) == (5, 3, [(job.id, 0, job.staging())])
 
 
-def test_a_token_is_needed_and_a_cursor_of_ours(call: Call) -> None:
+def test_orphans_require_token_and_valid_cursor(call: Call) -> None:
     assert call("GET", "/orphans", token=None).status_code == 401
     assert call("DELETE", "/orphans", token=None).status_code == 401
     assert call("DELETE", "/orphans?cursor=x").status_code == 422

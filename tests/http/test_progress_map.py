@@ -1,17 +1,14 @@
-"""A job's pyramid while it fills up, and its tiles before readers see them."""
+"""The progress map of a job, and its tiles before publication."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from chalice.test import HTTPResponse
 
 from chalicelib.core.jobs.model import Job
+from tests.http.client import Call
 from tests.slides import Slide, write
 from tests.world import COLLECTION, SESSION, World
-
-Call = Callable[..., HTTPResponse]
 
 
 def map_of(call: Call, job: Job) -> dict[str, Any]:
@@ -29,7 +26,7 @@ def step(world: World) -> None:
     world.deliver(world.memory_queue.sent.pop(0))
 
 
-def test_a_map_fills_up_as_chunks_are_done(world: World, call: Call) -> None:
+def test_map_fills_as_chunks_finish(world: World, call: Call) -> None:
     world.put(write(Slide(width_px=700, height_px=500, levels=(0, 1))))
     job = world.submit()
     assert map_of(call, job)["levels"] == []
@@ -48,7 +45,7 @@ def test_a_map_fills_up_as_chunks_are_done(world: World, call: Call) -> None:
     assert set(cells(map_of(call, job))) == {"9"}
 
 
-def test_a_map_tells_what_the_job_has_cost_so_far(world: World, call: Call) -> None:
+def test_map_contains_cost_so_far(world: World, call: Call) -> None:
     world.put(write(Slide(width_px=700, height_px=500, levels=(0, 1))))
     estimate = call("POST", "/hooks/inspect", {"source": "s3://incoming/slide.svs"}).json_body["estimate"]
     job = world.submit()
@@ -63,7 +60,7 @@ def test_a_map_tells_what_the_job_has_cost_so_far(world: World, call: Call) -> N
     }  # fmt: skip
 
 
-def test_a_map_that_has_not_changed_is_not_sent_again(world: World, call: Call) -> None:
+def test_unchanged_map_is_not_sent_again(world: World, call: Call) -> None:
     job = world.submit()
     step(world)
     first = call("GET", f"/jobs/{job.id}/map")
@@ -73,10 +70,10 @@ def test_a_map_that_has_not_changed_is_not_sent_again(world: World, call: Call) 
     assert call("GET", f"/jobs/{job.id}/map", If_None_Match=first.headers["ETag"]).status_code == 200
 
 
-def test_damaged_tiles_are_in_the_map_while_the_job_is_tiling(world: World, call: Call) -> None:
+def test_map_lists_damaged_tiles_during_tiling(world: World, call: Call) -> None:
     data = write(Slide(width_px=700, height_px=500, levels=(0, 1), sparse=frozenset({(0, 3, 2)})))
     broken = bytearray(data)
-    start = broken.index(b"\xff\xda")  # the first scan: what follows is no JPEG any more
+    start = broken.index(b"\xff\xda")  # the first scan: the bytes after it are not JPEG any more
     broken[start : start + 200] = bytes(200)
     world.put(bytes(broken))
     job = world.submit()
@@ -90,7 +87,7 @@ def test_damaged_tiles_are_in_the_map_while_the_job_is_tiling(world: World, call
     assert map_of(call, job)["bad_tiles"] == [bad]
 
 
-def test_what_a_verification_finds_is_in_its_map(world: World, call: Call) -> None:
+def test_map_of_verification_lists_findings(world: World, call: Call) -> None:
     job = world.submit()
     world.run()
     image = world.job(job).image
@@ -101,7 +98,7 @@ def test_what_a_verification_finds_is_in_its_map(world: World, call: Call) -> No
     assert [each["reason"] for each in found["bad_tiles"]] == ["missing"]
 
 
-def test_a_job_whose_plan_is_gone_is_shown_done_or_not(world: World, call: Call) -> None:
+def test_map_without_plan_is_uniform(world: World, call: Call) -> None:
     job = world.submit()
     step(world)
     world.memory_work.objects.clear()
@@ -110,7 +107,7 @@ def test_a_job_whose_plan_is_gone_is_shown_done_or_not(world: World, call: Call)
     assert set(cells(map_of(call, job))) == {"0"}
 
 
-def test_tiles_are_seen_while_the_slide_is_ingested_and_never_kept(world: World, call: Call) -> None:
+def test_staged_tiles_are_served_and_not_cached(world: World, call: Call) -> None:
     world.put(write(Slide(width_px=700, height_px=500, levels=(0, 1))))
     job = world.submit()
     step(world)
@@ -124,14 +121,14 @@ def test_tiles_are_seen_while_the_slide_is_ingested_and_never_kept(world: World,
     assert tile.body[:2] == b"\xff\xd8"
 
 
-def test_tiles_of_a_named_image_are_seen_after_it_was_published(world: World, call: Call) -> None:
+def test_tiles_of_named_image_are_served_after_publishing(world: World, call: Call) -> None:
     job = world.submit(mongo_collection="0000000000000000000a0001")
     world.run()
     assert call("GET", f"/jobs/{job.id}/tiles/t.jpg").status_code == 200
 
 
 @pytest.mark.parametrize("name", ["t.png", "t..jpg", "x.jpg", "t%2Fq.jpg", "t" + "q" * 60 + ".jpg"])
-def test_what_is_no_name_of_a_tile_is_not_looked_for(world: World, call: Call, name: str) -> None:
+def test_invalid_tile_name_is_refused_without_lookup(world: World, call: Call, name: str) -> None:
     job = world.submit()
     world.run()
     before = world.calls
@@ -140,7 +137,7 @@ def test_what_is_no_name_of_a_tile_is_not_looked_for(world: World, call: Call, n
 
 
 @pytest.mark.parametrize("path", ["map", "tiles/t.jpg"])
-def test_both_are_for_who_may_read(world: World, call: Call, path: str) -> None:
+def test_map_and_tiles_require_token_and_job(world: World, call: Call, path: str) -> None:
     job = world.submit()
     world.settings = replace(world.settings, allow_anonymous_local_reads=False)
     assert call("GET", f"/jobs/{job.id}/{path}", token=None).status_code == 401
@@ -148,7 +145,7 @@ def test_both_are_for_who_may_read(world: World, call: Call, path: str) -> None:
     assert call("GET", f"/jobs/nothing/{path}").status_code == 404
 
 
-def test_all_collections_are_listed_with_their_sessions(world: World, call: Call) -> None:
+def test_collections_are_listed_with_sessions(world: World, call: Call) -> None:
     found = call("GET", "/collections").json_body["collections"]
     assert (found[0]["id"], found[0]["label"]) == (COLLECTION, "Teaching")
     assert found[0]["sessions"] == [{"id": SESSION, "label": "Lung", "views": 0}]

@@ -1,21 +1,19 @@
-"""A page sends a local slide straight to the incoming bucket, and submits it then."""
+"""Multipart uploads of local slides into the incoming bucket."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from chalice.test import HTTPResponse
 
 from chalicelib.core.web.multipart_upload import MIB, PART_BYTES, missing_parts, part_bytes, part_count, safe_name
+from tests.http.client import Call
 from tests.slides import Slide, write
 from tests.world import BUCKET, COLLECTION, OTHER_SESSION, SESSION, World
 
-Call = Callable[..., HTTPResponse]
 SLIDE = write(Slide(width_px=300, height_px=200))
 FILE = {"file_name": "a slide.svs", "size_bytes": len(SLIDE), "collection": COLLECTION, "session": SESSION}
 
 
-def begun(call: Call, **changes: Any) -> dict[str, Any]:
+def start_upload(call: Call, **changes: Any) -> dict[str, Any]:
     answer = call("POST", "/uploads", FILE | changes)
     assert answer.status_code == 201
     assert answer.headers["Cache-Control"] == "no-store"
@@ -27,15 +25,15 @@ def named(upload: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"key": upload["key"], "upload_id": upload["upload_id"], **more}
 
 
-def sent(world: World, call: Call, upload: dict[str, Any], data: bytes = SLIDE) -> None:
+def send_part(world: World, call: Call, upload: dict[str, Any], data: bytes = SLIDE) -> None:
     answer = call("POST", "/uploads/parts", named(upload, numbers=[1])).json_body
     world.memory_uploads.put(answer["addresses"][0]["url"], data)
 
 
-def test_a_slide_that_was_sent_in_parts_can_be_submitted(world: World, call: Call) -> None:
-    upload = begun(call)
+def test_slide_uploaded_in_parts_can_be_submitted(world: World, call: Call) -> None:
+    upload = start_upload(call)
     assert (upload["key"], upload["parts"]) == (f"direct/{COLLECTION}/{SESSION}/a slide.svs", 1)
-    sent(world, call, upload)
+    send_part(world, call, upload)
     parts = call("POST", "/uploads/parts", named(upload)).json_body
     assert parts == {"stored": [{"number": 1, "size_bytes": len(SLIDE)}], "addresses": []}
     done = call("POST", "/uploads/complete", named(upload, size_bytes=len(SLIDE)))
@@ -46,36 +44,36 @@ def test_a_slide_that_was_sent_in_parts_can_be_submitted(world: World, call: Cal
     assert call("GET", f"/jobs/{job['id']}").json_body["state"] == "done"
 
 
-def test_completing_twice_is_harmless(world: World, call: Call) -> None:
-    upload = begun(call)
-    sent(world, call, upload)
+def test_complete_is_idempotent(world: World, call: Call) -> None:
+    upload = start_upload(call)
+    send_part(world, call, upload)
     answers = [call("POST", "/uploads/complete", named(upload, size_bytes=len(SLIDE))) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert answers[0].json_body == answers[1].json_body
 
 
-def test_an_upload_with_parts_missing_is_not_completed_and_can_go_on(world: World, call: Call) -> None:
-    upload = begun(call)
+def test_upload_with_missing_parts_can_continue(world: World, call: Call) -> None:
+    upload = start_upload(call)
     for data in (None, SLIDE[:-1]):
         if data is not None:
-            sent(world, call, upload, data)
+            send_part(world, call, upload, data)
         refused = call("POST", "/uploads/complete", named(upload, size_bytes=len(SLIDE)))
         assert (refused.status_code, refused.json_body["code"]) == (409, "parts_missing")
         assert refused.json_body["detail"] == "of the upload's 1 parts 1 are missing: 1"
-    sent(world, call, upload)
+    send_part(world, call, upload)
     assert call("POST", "/uploads/complete", named(upload, size_bytes=len(SLIDE))).status_code == 200
 
 
-def test_of_many_missing_parts_the_first_are_named(call: Call) -> None:
+def test_error_lists_first_missing_parts(call: Call) -> None:
     size = 12 * PART_BYTES
-    upload = begun(call, size_bytes=size)
+    upload = start_upload(call, size_bytes=size)
     recorded = call("POST", "/uploads/complete", named(upload, size_bytes=size)).json_body["detail"]
     assert recorded == "of the upload's 12 parts 12 are missing: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and more"
 
 
-def test_an_upload_that_was_given_up_is_gone(world: World, call: Call) -> None:
-    upload = begun(call)
-    sent(world, call, upload)
+def test_aborted_upload_is_gone(world: World, call: Call) -> None:
+    upload = start_upload(call)
+    send_part(world, call, upload)
     for _ in range(2):
         assert call("POST", "/uploads/abort", named(upload)).status_code == 200
     for path, more in (("parts", {"numbers": [1]}), ("complete", {"size_bytes": len(SLIDE)})):
@@ -83,8 +81,8 @@ def test_an_upload_that_was_given_up_is_gone(world: World, call: Call) -> None:
         assert (gone.status_code, gone.json_body["code"]) == (404, "no_such_upload")
 
 
-def test_another_file_under_the_key_does_not_pass_for_the_upload(world: World, call: Call) -> None:
-    upload = begun(call)
+def test_other_object_under_key_does_not_complete_upload(world: World, call: Call) -> None:
+    upload = start_upload(call)
     call("POST", "/uploads/abort", named(upload))
     world.memory_slides.put(BUCKET, upload["key"], b"something else")
     assert call("POST", "/uploads/complete", named(upload, size_bytes=len(SLIDE))).status_code == 404
@@ -103,9 +101,7 @@ def test_another_file_under_the_key_does_not_pass_for_the_upload(world: World, c
         ({"collection": "f" * 24}, "/collection"),
     ],
 )
-def test_an_upload_that_could_not_be_published_is_refused_before_it_begins(
-    call: Call, changes: dict[str, Any], pointer: str
-) -> None:
+def test_upload_that_cannot_be_published_is_refused(call: Call, changes: dict[str, Any], pointer: str) -> None:
     refused = call("POST", "/uploads", FILE | changes)
     assert (refused.status_code, refused.json_body["errors"][0]["pointer"]) == (422, pointer)
 
@@ -123,14 +119,12 @@ def test_an_upload_that_could_not_be_published_is_refused_before_it_begins(
         ("abort", {"upload_id": ""}),
     ],
 )
-def test_calls_about_an_upload_say_which_and_no_more_than_is_taken(
-    call: Call, path: str, changes: dict[str, Any]
-) -> None:
-    assert call("POST", f"/uploads/{path}", named(begun(call)) | changes).status_code == 422
+def test_invalid_upload_calls_are_refused(call: Call, path: str, changes: dict[str, Any]) -> None:
+    assert call("POST", f"/uploads/{path}", named(start_upload(call)) | changes).status_code == 422
 
 
 @pytest.mark.parametrize("path", ["", "/parts", "/complete", "/abort"])
-def test_who_may_not_submit_may_not_upload(call: Call, path: str) -> None:
+def test_uploads_require_a_token(call: Call, path: str) -> None:
     assert call("POST", f"/uploads{path}", FILE, token=None).status_code == 401
 
 
@@ -147,7 +141,7 @@ def test_who_may_not_submit_may_not_upload(call: Call, path: str) -> None:
         ("n" * 300, "n" * 200),
     ],
 )
-def test_a_file_keeps_its_name_without_what_leads_astray(given: str, kept: str) -> None:
+def test_safe_name_removes_misleading_parts(given: str, kept: str) -> None:
     assert safe_name(given) == kept
 
 
@@ -155,6 +149,6 @@ def test_a_file_keeps_its_name_without_what_leads_astray(given: str, kept: str) 
     ("size", "each", "count"),
     [(1, 8, 1), (8 * MIB, 8, 1), (8 * MIB + 1, 8, 2), (8000 * MIB, 8, 1000), (8000 * MIB + 1, 9, 889)],
 )
-def test_a_slide_of_any_size_has_at_most_a_thousand_parts(size: int, each: int, count: int) -> None:
+def test_slide_of_any_size_has_at_most_1000_parts(size: int, each: int, count: int) -> None:
     assert (part_bytes(size), part_count(size)) == (each * MIB, count)
     assert len(missing_parts((), size)) == count

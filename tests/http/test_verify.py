@@ -1,7 +1,6 @@
-"""The `verify` hook over HTTP: what somebody did to the tiles is found, and mended if that is asked for."""
+"""The `verify` hook over HTTP: faults of stored tiles are found, and repaired on request."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,16 +11,16 @@ from chalicelib.core.jobs.backoff import GRACE_SECONDS, LATE_SECONDS
 from chalicelib.core.jobs.model import Job, State
 from chalicelib.ports.archive import Tile
 from chalicelib.steps.verify import finish_verification
+from tests.http.client import Call
 from tests.slides import Slide, write
 from tests.world import DATABASE, SESSION, World
 
-Call = Callable[..., Any]
 COPIED, MADE = "tqqq.jpg", "tqq.jpg"  # of levels 0 and 1
 
 
 @pytest.fixture
 def slide(world: World) -> Job:
-    """A published slide with copied levels (0, 2) and made ones."""
+    """A published slide with copied levels (0, 2) and made levels."""
     world.put(write(Slide(width_px=300, height_px=200, levels=(0, 2))))
     return world.finish(world.submit())
 
@@ -32,11 +31,11 @@ def verify(call: Call, job: Job, **asked: Any) -> tuple[int, dict[str, Any]]:
 
 
 def verified(world: World, call: Call, job: Job, **asked: Any) -> dict[str, Any]:
-    """Return the status of a verification that has ended."""
-    status, begun = verify(call, job, **asked)
-    assert status == 202, begun
+    """Run a verification. Returns its status."""
+    status, started = verify(call, job, **asked)
+    assert status == 202, started
     world.run()
-    return status_of(call, begun["id"])
+    return status_of(call, started["id"])
 
 
 def status_of(call: Call, job_id: str) -> dict[str, Any]:
@@ -57,7 +56,7 @@ def faults(status: dict[str, Any]) -> list[tuple[str, str, int]]:
     return [(each["name"], each["fault"], each["documents"]) for each in status["verification"]["faults"]]
 
 
-def test_a_slide_that_is_as_it_was_published_is_intact(world: World, call: Call, slide: Job) -> None:
+def test_unchanged_slide_is_intact(world: World, call: Call, slide: Job) -> None:
     before = dict(stored(world, slide))
     status = verified(world, call, slide)
     assert (status["state"], status["hook"], status["verification"]["intact"]) == ("done", "verify", True)
@@ -66,9 +65,9 @@ def test_a_slide_that_is_as_it_was_published_is_intact(world: World, call: Call,
     assert (stored(world, slide), world.job(slide)) == (before, slide)
 
 
-def test_only_the_copied_tile_that_was_altered_is_found(world: World, call: Call, slide: Job) -> None:
+def test_altered_copied_tile_is_found(world: World, call: Call, slide: Job) -> None:
     tiles = stored(world, slide)
-    # With an id of its own making: what was copied has one right content.
+    # The id fits the altered bytes, but a copied tile has only one correct content.
     tiles[COPIED] = replace(tiles[COPIED], jpeg=b"other", id=tile_id(COPIED, b"other"))
     status = verified(world, call, slide)
     assert (status["state"], status["verification"]["intact"]) == ("done", False)
@@ -77,25 +76,25 @@ def test_only_the_copied_tile_that_was_altered_is_found(world: World, call: Call
     assert [status["verification"]["faults"][0][name] for name in ("level", "column", "row")] == [0, 0, 0]
 
 
-def test_a_made_tile_whose_bytes_are_not_those_of_its_id_is_altered(world: World, call: Call, slide: Job) -> None:
+def test_made_tile_that_differs_from_its_id_is_altered(world: World, call: Call, slide: Job) -> None:
     tiles = stored(world, slide)
     tiles[MADE] = replace(tiles[MADE], jpeg=tiles[MADE].jpeg + b"!")
     assert faults(verified(world, call, slide)) == [(MADE, "altered", 1)]
 
 
-def test_a_made_tile_of_another_encoder_is_no_fault(world: World, call: Call, slide: Job) -> None:
+def test_made_tile_of_another_encoder_is_intact(world: World, call: Call, slide: Job) -> None:
     tiles = stored(world, slide)
     tiles[MADE] = replace(tiles[MADE], jpeg=b"as it was encoded then", id=tile_id(MADE, b"as it was encoded then"))
     assert verified(world, call, slide)["verification"]["intact"] is True
 
 
-def test_only_the_tile_that_was_dropped_is_found(world: World, call: Call, slide: Job) -> None:
+def test_missing_tile_is_found(world: World, call: Call, slide: Job) -> None:
     del stored(world, slide)[COPIED]
     status = verified(world, call, slide)
     assert (counts(status), faults(status)) == ((1, 0, 0, 0), [(COPIED, "missing", 0)])
 
 
-def test_a_document_that_is_no_tile_of_the_slide_is_counted(world: World, call: Call, slide: Job) -> None:
+def test_unexpected_document_is_counted(world: World, call: Call, slide: Job) -> None:
     tiles = stored(world, slide)
     tiles["other.jpg"] = replace(tiles[COPIED], name="other.jpg")
     status = verified(world, call, slide)
@@ -103,9 +102,7 @@ def test_a_document_that_is_no_tile_of_the_slide_is_counted(world: World, call: 
     assert status["verification"]["intact"] is False
 
 
-def test_only_the_tile_that_was_doubled_is_found(
-    world: World, call: Call, slide: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_doubled_tile_is_found(world: World, call: Call, slide: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = world.memory_archive
     read, count = archive.stored, archive.documents
 
@@ -120,7 +117,7 @@ def test_only_the_tile_that_was_doubled_is_found(
     assert (counts(status), faults(status)) == ((0, 0, 1, 0), [(COPIED, "doubled", 2)])
 
 
-def test_the_first_hundred_faults_are_listed_and_all_are_counted(world: World, call: Call) -> None:
+def test_first_hundred_faults_are_listed_and_all_counted(world: World, call: Call) -> None:
     world.put(write(Slide(width_px=1000, height_px=700)), "large.svs")
     job = world.finish(world.submit("large.svs"))
     tiles = stored(world, job)
@@ -133,7 +130,7 @@ def test_the_first_hundred_faults_are_listed_and_all_are_counted(world: World, c
     assert {each["level"] for each in status["verification"]["faults"]} == {0}
 
 
-def test_repair_publishes_what_was_wrong_anew_and_readers_go_on_meanwhile(world: World, call: Call, slide: Job) -> None:
+def test_repair_republishes_slide_while_readers_continue(world: World, call: Call, slide: Job) -> None:
     right = world.tiles(slide)
     tiles = stored(world, slide)
     del tiles[COPIED]
@@ -150,12 +147,12 @@ def test_repair_publishes_what_was_wrong_anew_and_readers_go_on_meanwhile(world:
     assert list(world.memory_archive.tiles) == [(DATABASE, again.image)]
 
 
-def test_repair_leaves_an_intact_slide_alone(world: World, call: Call, slide: Job) -> None:
+def test_repair_leaves_intact_slide_unchanged(world: World, call: Call, slide: Job) -> None:
     assert verified(world, call, slide, repair=True)["verification"]["intact"] is True
     assert world.job(slide) == slide
 
 
-def test_a_named_image_is_verified_and_mended_where_it_is(world: World, call: Call) -> None:
+def test_named_image_is_verified_and_repaired_in_place(world: World, call: Call) -> None:
     named = "0000000000000000000a0001"
     job = world.finish(world.submit(mongo_collection=named))
     right = world.tiles(job)
@@ -165,7 +162,7 @@ def test_a_named_image_is_verified_and_mended_where_it_is(world: World, call: Ca
     assert (again.image, world.tiles(again)) == (named, right)
 
 
-def test_a_tile_left_out_because_it_is_damaged_is_not_missing(world: World, call: Call) -> None:
+def test_omitted_damaged_tile_is_not_missing(world: World, call: Call) -> None:
     data = bytearray(write(Slide(width_px=300, height_px=200)))
     at = data.find(b"\xff\xda")
     data[at - 40 : at + 2] = bytes(42)
@@ -175,7 +172,7 @@ def test_a_tile_left_out_because_it_is_damaged_is_not_missing(world: World, call
     assert verified(world, call, job)["verification"]["intact"] is True
 
 
-def test_verifying_again_looks_again(world: World, call: Call, slide: Job) -> None:
+def test_repeated_verification_runs_again(world: World, call: Call, slide: Job) -> None:
     first = verified(world, call, slide)
     del stored(world, slide)[COPIED]
     second = verified(world, call, slide)
@@ -184,7 +181,7 @@ def test_verifying_again_looks_again(world: World, call: Call, slide: Job) -> No
     assert counts(second) == (1, 0, 0, 0)
 
 
-def test_a_verification_that_is_at_it_is_the_answer_to_a_second_call(world: World, call: Call, slide: Job) -> None:
+def test_running_verification_is_returned_by_second_call(world: World, call: Call, slide: Job) -> None:
     _, first = verify(call, slide)
     _, second = verify(call, slide)
     assert (first["id"], first["attempt"]) == (second["id"], second["attempt"])
@@ -192,44 +189,44 @@ def test_a_verification_that_is_at_it_is_the_answer_to_a_second_call(world: Worl
     assert first["links"]["verifies"] == f"/jobs/{slide.id}"
 
 
-def test_what_was_replaced_while_it_was_verified_is_not_judged(world: World, call: Call, slide: Job) -> None:
-    _, begun = verify(call, slide, repair=True)
+def test_slide_replaced_during_verification_is_not_judged(world: World, call: Call, slide: Job) -> None:
+    _, started = verify(call, slide, repair=True)
     verification = world.memory_queue.sent.pop()
     world.finish(world.submit(force=True))
     world.memory_queue.sent.append(verification)
     world.run()
-    status = status_of(call, begun["id"])
+    status = status_of(call, started["id"])
     assert (status["state"], status["error"]["code"]) == ("superseded", "newer_generation")
     assert world.job(slide).attempt == 2
 
 
-def test_a_source_that_is_gone_or_another_says_so_and_the_slide_stays(world: World, call: Call, slide: Job) -> None:
-    _, begun = verify(call, slide, repair=True)
+def test_gone_or_changed_source_ends_verification(world: World, call: Call, slide: Job) -> None:
+    _, started = verify(call, slide, repair=True)
     world.put(write(Slide(width_px=300, height_px=200, seed=5)))
     world.run()
-    assert status_of(call, begun["id"])["error"]["code"] == "source_changed"
-    _, begun = verify(call, slide, repair=True)
+    assert status_of(call, started["id"])["error"]["code"] == "source_changed"
+    _, started = verify(call, slide, repair=True)
     world.memory_slides.delete("incoming", "slide.svs")
     world.run()
-    status = status_of(call, begun["id"])
+    status = status_of(call, started["id"])
     assert (status["state"], status["error"]["code"], "retry" in status["links"]) == ("failed", "source_gone", False)
     assert world.job(slide) == slide
 
 
-def test_a_worker_may_die_at_any_call_of_a_repair(world: World, call: Call, slide: Job) -> None:
+def test_repair_survives_worker_death_at_any_call(world: World, call: Call, slide: Job) -> None:
     right = world.tiles(slide)
     dies_at = 0
     while True:
         dies_at += 1
         del stored(world, slide)[COPIED]
-        _, begun = verify(call, slide, repair=True)
+        _, started = verify(call, slide, repair=True)
         world.calls, world.dies_at, world.after = 0, dies_at, dies_at % 2 == 0
-        world.finish(job_of(world, begun["id"]))
+        world.finish(job_of(world, started["id"]))
         world.finish(slide)
         died, world.dies_at = world.calls >= dies_at, None
         assert world.tiles(slide) == right
         assert world.job(slide).state is State.DONE
-        status = status_of(call, begun["id"])
+        status = status_of(call, started["id"])
         assert (status["state"], faults(status)) == ("done", [(COPIED, "missing", 0)])
         if not died:
             return
@@ -241,26 +238,26 @@ def job_of(world: World, job_id: str) -> Job:
     return found
 
 
-def test_conclude_of_an_ended_verification_changes_nothing(world: World, call: Call, slide: Job) -> None:
-    begun = verified(world, call, slide)
-    ended = world.memory_jobs.get(begun["id"])
+def test_finish_of_ended_verification_changes_nothing(world: World, call: Call, slide: Job) -> None:
+    started = verified(world, call, slide)
+    ended = world.memory_jobs.get(started["id"])
     assert ended is not None
     finish_verification(
         ended, jobs=world.memory_jobs, archive=world.memory_archive, queue=world.memory_queue, clock=world.clock
     )
-    assert world.memory_jobs.get(begun["id"]) == ended
+    assert world.memory_jobs.get(started["id"]) == ended
 
 
-def test_a_verification_can_be_cancelled_and_not_retried(world: World, call: Call, slide: Job) -> None:
-    _, begun = verify(call, slide)
-    assert json.loads(call("POST", f"/jobs/{begun['id']}/cancel").body)["state"] == "cancelled"
-    refused = call("POST", f"/jobs/{begun['id']}/retry")
+def test_verification_can_be_cancelled_and_not_retried(world: World, call: Call, slide: Job) -> None:
+    _, started = verify(call, slide)
+    assert json.loads(call("POST", f"/jobs/{started['id']}/cancel").body)["state"] == "cancelled"
+    refused = call("POST", f"/jobs/{started['id']}/retry")
     assert (refused.status_code, json.loads(refused.body)["code"]) == (409, "not_retryable")
     assert slide.id in json.loads(refused.body)["hint"]
     assert verified(world, call, slide)["verification"]["intact"] is True
 
 
-def test_what_readers_do_not_see_is_refused(world: World, call: Call, slide: Job) -> None:
+def test_verification_of_invisible_slide_is_refused(world: World, call: Call, slide: Job) -> None:
     world.put(b"II*\0 no slide at all", "broken.svs")
     broken = world.finish(world.submit("broken.svs"))
     status, problem = verify(call, broken)
@@ -270,24 +267,24 @@ def test_what_readers_do_not_see_is_refused(world: World, call: Call, slide: Job
     assert (status, problem["code"]) == (409, "not_verifiable")
 
 
-def test_a_verification_is_not_verified(world: World, call: Call, slide: Job) -> None:
-    begun = verified(world, call, slide)
-    status, problem = verify(call, job_of(world, begun["id"]))
+def test_verification_of_verification_is_refused(world: World, call: Call, slide: Job) -> None:
+    started = verified(world, call, slide)
+    status, problem = verify(call, job_of(world, started["id"]))
     assert (status, problem["code"], slide.id in problem["detail"]) == (409, "not_verifiable", True)
 
 
 @pytest.mark.parametrize("job", ["", "0" * 31, "0" * 32 + "\n", 7, None, "../x"])
-def test_what_is_no_id_of_a_job_is_named(call: Call, job: object) -> None:
+def test_invalid_job_id_is_refused_with_pointer(call: Call, job: object) -> None:
     answer = call("POST", "/hooks/verify", {"job": job})
     assert (answer.status_code, json.loads(answer.body)["errors"][0]["pointer"]) == (422, "/job")
 
 
-def test_an_unknown_job_is_not_found_and_a_token_is_needed(call: Call) -> None:
+def test_unknown_job_is_not_found_and_token_is_required(call: Call) -> None:
     assert call("POST", "/hooks/verify", {"job": "0" * 32}).status_code == 404
     assert call("POST", "/hooks/verify", {"job": "0" * 32}, token="wrong").status_code == 401
 
 
-def test_a_source_that_may_not_be_read_any_more_is_not_verified(world: World, call: Call, slide: Job) -> None:
+def test_verification_of_forbidden_bucket_is_refused(world: World, call: Call, slide: Job) -> None:
     world.settings = replace(world.settings, source_buckets=frozenset())
     code, problem = verify(call, slide)
     assert (code, problem["code"]) == (403, "bucket_not_allowed")

@@ -1,4 +1,4 @@
-"""The app as somebody meets it who is up to no good: reading is open to nobody, and each token has its bounds."""
+"""The app as attackers meet it: reads require a token, and each token is limited."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ def entry(name: str, scopes: list[str], **more: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def world(open_world: World) -> World:
-    """Tokens are called what they may: `read`, `submit`, `admin`, and `mine-...` for one collection only."""
+    """Tokens are named by their scope: `read`, `submit`, `admin`; `mine-...` is limited to one collection."""
     scopes = ("read", "submit", "admin")
     tokens = [entry(scope, [scope]) for scope in scopes]
     tokens += [entry(f"mine-{scope}", [scope], collections=[COLLECTION]) for scope in scopes]
@@ -54,9 +54,9 @@ def world(open_world: World) -> World:
 
 @pytest.fixture
 def deliver(world: World, call: Call) -> Call:
-    """Call a hook with a signed webhook, each part of which may be another one than was signed."""
+    """Return a function that calls a hook with a signed webhook. `headers` replace signed headers."""
 
-    def made(
+    def send(
         body: dict[str, Any] | bytes,
         *,
         hook: str = "upload",
@@ -74,12 +74,12 @@ def deliver(world: World, call: Call) -> Call:
         }
         return call("POST", f"/hooks/{hook}", data, token=None, **sent | headers)
 
-    return made
+    return send
 
 
 @pytest.fixture
 def port(world: World) -> Iterator[int]:
-    """The real local server over the app."""
+    """The port of the real local server over the app."""
     import app
 
     kind = type(app.app)
@@ -92,7 +92,7 @@ def port(world: World) -> Iterator[int]:
         server.shutdown()
         thread.join()
         server.server_close()
-        app.app.__class__ = kind  # Chalice's local server gives the app another one
+        app.app.__class__ = kind  # Chalice's local server replaces it
 
 
 UPLOAD = {"source": f"s3://{BUCKET}/{MINE}", "collection": COLLECTION, "session": SESSION}

@@ -1,4 +1,4 @@
-"""A token that is limited to a collection, at each door that names another one."""
+"""Tokens that are limited to a collection, at each route that can name another one."""
 
 import json
 from typing import Any
@@ -13,14 +13,12 @@ NOWHERE, NO_JOB = "f" * 24, "f" * 32
 
 @pytest.fixture
 def foreign(world: World, call: Call) -> dict[str, Any]:
-    """A slide of the other collection."""
+    """The job of a slide in the other collection."""
     return publish(world, call, FOREIGN_UPLOAD)
 
 
-def refused_as_if_not_there(
-    call: Call, method: str, path: str, body: Any, token: str, known: str, unknown: str
-) -> None:
-    """What is foreign is answered in the very words of what does not exist."""
+def assert_hidden(call: Call, method: str, path: str, body: Any, token: str, known: str, unknown: str) -> None:
+    """Fail unless the response for a foreign id equals the response for an unknown id."""
     found = call(method, path, body, token=token)
     swapped = None if body is None else json.loads(json.dumps(body).replace(known, unknown))
     missing = call(method, path.replace(known, unknown), swapped, token=token)
@@ -29,46 +27,46 @@ def refused_as_if_not_there(
     assert found.body.decode().replace(known, "X") == missing.body.decode().replace(unknown, "X")
 
 
-def test_jobs_of_others_are_not_there(world: World, call: Call, foreign: dict[str, Any]) -> None:
+def test_foreign_jobs_are_not_found(world: World, call: Call, foreign: dict[str, Any]) -> None:
     job = foreign["id"]
-    refused_as_if_not_there(call, "GET", f"/jobs/{job}", None, "mine-read", job, NO_JOB)
-    refused_as_if_not_there(call, "GET", f"/jobs/{job}/events", None, "mine-read", job, NO_JOB)
-    refused_as_if_not_there(call, "POST", f"/jobs/{job}/cancel", {}, "mine-submit", job, NO_JOB)
-    refused_as_if_not_there(call, "POST", f"/jobs/{job}/retry", {}, "mine-submit", job, NO_JOB)
-    refused_as_if_not_there(call, "POST", "/hooks/verify", {"job": job}, "mine-submit", job, NO_JOB)
+    assert_hidden(call, "GET", f"/jobs/{job}", None, "mine-read", job, NO_JOB)
+    assert_hidden(call, "GET", f"/jobs/{job}/events", None, "mine-read", job, NO_JOB)
+    assert_hidden(call, "POST", f"/jobs/{job}/cancel", {}, "mine-submit", job, NO_JOB)
+    assert_hidden(call, "POST", f"/jobs/{job}/retry", {}, "mine-submit", job, NO_JOB)
+    assert_hidden(call, "POST", "/hooks/verify", {"job": job}, "mine-submit", job, NO_JOB)
 
 
-def test_what_is_staged_for_others_is_not_there(world: World, call: Call, foreign: dict[str, Any]) -> None:
+def test_foreign_staged_tiles_are_not_found(world: World, call: Call, foreign: dict[str, Any]) -> None:
     job = foreign["id"]
-    refused_as_if_not_there(call, "GET", f"/jobs/{job}/map", None, "mine-read", job, NO_JOB)
-    refused_as_if_not_there(call, "GET", f"/jobs/{job}/tiles/t.jpg", None, "mine-read", job, NO_JOB)
+    assert_hidden(call, "GET", f"/jobs/{job}/map", None, "mine-read", job, NO_JOB)
+    assert_hidden(call, "GET", f"/jobs/{job}/tiles/t.jpg", None, "mine-read", job, NO_JOB)
     assert call("GET", f"/jobs/{job}/tiles/t.jpg", token="read").status_code == 200
 
 
-def test_collections_of_others_are_not_listed(world: World, call: Call) -> None:
+def test_foreign_collections_are_not_listed(world: World, call: Call) -> None:
     found = call("GET", "/collections", token="mine-read").json_body["collections"]
     assert [each["id"] for each in found] == [COLLECTION]
     assert len(call("GET", "/collections", token="read").json_body["collections"]) == 2
 
 
-def test_nothing_is_uploaded_for_others(world: World, call: Call) -> None:
+def test_upload_for_foreign_collection_is_refused(world: World, call: Call) -> None:
     file = {"file_name": "a.svs", "size_bytes": 9, "collection": OTHER_COLLECTION, "session": OTHER_SESSION}
-    refused_as_if_not_there(call, "POST", "/uploads", file, "mine-submit", OTHER_COLLECTION, NOWHERE)
-    begun = call("POST", "/uploads", file, token="submit").json_body
-    named = {"key": begun["key"], "upload_id": begun["upload_id"]}
+    assert_hidden(call, "POST", "/uploads", file, "mine-submit", OTHER_COLLECTION, NOWHERE)
+    started = call("POST", "/uploads", file, token="submit").json_body
+    named = {"key": started["key"], "upload_id": started["upload_id"]}
     for path, more in (("parts", {"numbers": [1]}), ("complete", {"size_bytes": 9}), ("abort", {})):
         refused = call("POST", f"/uploads/{path}", named | more, token="mine-submit")
         assert (refused.status_code, refused.json_body["code"]) == (404, "no_such_upload")
     assert call("POST", "/uploads/parts", named, token="submit").json_body["stored"] == []
 
 
-def test_a_live_job_of_others_cannot_be_cancelled(world: World, call: Call) -> None:
+def test_foreign_live_job_cannot_be_cancelled(world: World, call: Call) -> None:
     job = call("POST", "/hooks/upload", FOREIGN_UPLOAD).json_body["id"]
     assert call("POST", f"/jobs/{job}/cancel", {}, token="mine-admin").status_code == 404
     assert call("GET", f"/jobs/{job}").json_body["state"] == "queued"
 
 
-def test_lists_hold_what_is_ones_own(world: World, call: Call, foreign: dict[str, Any]) -> None:
+def test_job_list_contains_own_jobs_only(world: World, call: Call, foreign: dict[str, Any]) -> None:
     own = publish(world, call, UPLOAD)
     for query in ("", f"?session={SESSION}", "?state=done", "?limit=1"):
         assert [job["id"] for job in call("GET", f"/jobs{query}", token="mine-read").json_body["jobs"]] == [own["id"]]
@@ -77,7 +75,7 @@ def test_lists_hold_what_is_ones_own(world: World, call: Call, foreign: dict[str
     assert len(call("GET", "/jobs", token="read").json_body["jobs"]) == 2
 
 
-def test_pages_of_a_list_that_is_mostly_of_others_lead_to_what_is_ones_own(world: World, call: Call) -> None:
+def test_pages_of_filtered_list_contain_all_own_jobs(world: World, call: Call) -> None:
     own = []
     for number in range(30):
         world.memory_slides.put(BUCKET, f"{number}.svs", b"II*\0 whatever")
@@ -94,7 +92,7 @@ def test_pages_of_a_list_that_is_mostly_of_others_lead_to_what_is_ones_own(world
     assert found == own[::-1]
 
 
-def test_the_catalogue_of_others_is_not_there(world: World, call: Call) -> None:
+def test_foreign_catalogue_is_not_found(world: World, call: Call) -> None:
     for method, path, body, token, known in (
         ("GET", f"/collections/{OTHER_COLLECTION}", None, "mine-read", OTHER_COLLECTION),
         ("GET", f"/sessions/{OTHER_SESSION}", None, "mine-read", OTHER_SESSION),
@@ -103,13 +101,11 @@ def test_the_catalogue_of_others_is_not_there(world: World, call: Call) -> None:
         ("POST", f"/sessions/{OTHER_SESSION}/recreate", {}, "mine-admin", OTHER_SESSION),
         ("POST", "/hooks/remove", {"session": OTHER_SESSION, "whole_session": True}, "mine-admin", OTHER_SESSION),
     ):
-        refused_as_if_not_there(call, method, path, body, token, known, NOWHERE)
+        assert_hidden(call, method, path, body, token, known, NOWHERE)
     assert len(world.memory_archive.collection(OTHER_COLLECTION).sessions) == 1
 
 
-def test_slides_of_others_cannot_be_taken_away_by_naming_their_views(
-    world: World, call: Call, foreign: dict[str, Any]
-) -> None:
+def test_foreign_views_cannot_be_removed(world: World, call: Call, foreign: dict[str, Any]) -> None:
     body = {"session": SESSION, "views": [foreign["result"]["view"]]}
     assert call("POST", "/hooks/remove", body, token="mine-admin").json_body["views_removed"] == 0
     assert world.memory_archive.session(OTHER_SESSION).views == (foreign["result"]["view"],)
@@ -118,13 +114,13 @@ def test_slides_of_others_cannot_be_taken_away_by_naming_their_views(
 @pytest.mark.parametrize(
     "path", ["/tile/{store}/{image}/t.jpg", "/tile?img={image}&db={store}&name=t.jpg", "/thumb?img={image}&db={store}"]
 )
-def test_tiles_of_others_are_not_there(world: World, call: Call, foreign: dict[str, Any], path: str) -> None:
+def test_foreign_tiles_are_not_found(world: World, call: Call, foreign: dict[str, Any], path: str) -> None:
     own = publish(world, call, UPLOAD)
     theirs, mine = (path.format(store=STORE, image=job["result"]["image"]) for job in (foreign, own))
-    refused_as_if_not_there(call, "GET", theirs, None, "mine-read", foreign["result"]["image"], NOWHERE)
+    assert_hidden(call, "GET", theirs, None, "mine-read", foreign["result"]["image"], NOWHERE)
     assert call("GET", theirs, token="read").status_code == 200
     assert call("GET", mine, token="mine-read").status_code == 200
-    # Also to who has its ETag.
+    # A known ETag does not change that.
     etag = call("GET", theirs, token="read").headers["ETag"]
     assert call("GET", theirs, token="mine-read", If_None_Match=etag).status_code == 404
 
@@ -136,31 +132,34 @@ SLIDES = (
 
 
 @pytest.mark.parametrize("path", SLIDES)
-def test_slides_of_others_are_not_there_under_any_address(
+def test_foreign_slides_are_not_found_under_any_address(
     world: World, call: Call, foreign: dict[str, Any], path: str
 ) -> None:
     own = publish(world, call, UPLOAD)
     view, image = foreign["result"]["view"], f"{STORE}-{foreign['result']['image']}"
-    refused_as_if_not_there(call, "GET", path.format(view), None, "mine-read", view, NOWHERE)
-    refused_as_if_not_there(call, "GET", path.format(image), None, "mine-read", image, f"{STORE}-{NOWHERE}")
+    assert_hidden(call, "GET", path.format(view), None, "mine-read", view, NOWHERE)
+    assert_hidden(call, "GET", path.format(image), None, "mine-read", image, f"{STORE}-{NOWHERE}")
     assert call("GET", path.format(view), token="read").status_code == 200
     assert call("GET", path.format(own["result"]["view"]), token="mine-read").status_code == 200
 
 
-def test_what_lies_beside_slides_of_others_is_not_there(world: World, call: Call, foreign: dict[str, Any]) -> None:
+def test_foreign_associated_images_are_not_found(world: World, call: Call, foreign: dict[str, Any]) -> None:
     image = foreign["result"]["image"]
-    refused_as_if_not_there(call, "GET", f"/associated/{STORE}/{image}/label", None, "mine-read", image, NOWHERE)
+    assert_hidden(call, "GET", f"/associated/{STORE}/{image}/label", None, "mine-read", image, NOWHERE)
 
 
-def test_whose_an_image_is_is_looked_up_once_a_minute_if_it_is_ones_own(
+def test_collections_of_own_image_are_cached_for_a_minute(
     world: World, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = publish(world, call, UPLOAD)["result"]["image"]
     asked: list[str] = []
     look = world.memory_archive.collections_of
-    monkeypatch.setattr(
-        world.memory_archive, "collections_of", lambda store, image: (asked.append(image), look(store, image))[1]
-    )
+
+    def collections_of(store: str, image: str) -> frozenset[str]:
+        asked.append(image)
+        return look(store, image)
+
+    monkeypatch.setattr(world.memory_archive, "collections_of", collections_of)
     path = f"/tile/{STORE}/{image}/t.jpg"
     assert [call("GET", path, token="mine-read").status_code for _ in range(5)] == [200] * 5
     assert call("GET", path, token="read").status_code == 200
@@ -171,8 +170,8 @@ def test_whose_an_image_is_is_looked_up_once_a_minute_if_it_is_ones_own(
     assert asked == [image] * 2
 
 
-def test_an_upload_goes_to_ones_own_collection_only(world: World, call: Call) -> None:
-    refused_as_if_not_there(
+def test_upload_is_limited_to_own_collection(world: World, call: Call) -> None:
+    assert_hidden(
         call,
         "POST",
         "/hooks/upload",
@@ -187,16 +186,14 @@ def test_an_upload_goes_to_ones_own_collection_only(world: World, call: Call) ->
         ("/hooks/upload", UPLOAD | place),
         ("/hooks/sync", {"prefix": f"s3://{BUCKET}/{COLLECTION}/"} | place),
     ):
-        refused_as_if_not_there(call, "POST", path, body, "mine-submit", OTHER_SESSION, NOWHERE)
+        assert_hidden(call, "POST", path, body, "mine-submit", OTHER_SESSION, NOWHERE)
     assert world.memory_queue.sent == []
     assert call("POST", "/hooks/upload", UPLOAD, token="mine-submit").status_code == 202
 
 
 @pytest.mark.parametrize("key", [THEIRS, f"direct/{THEIRS}", "slide.svs", f"x/{MINE}", f"{COLLECTION}x/a.svs"])
 @pytest.mark.parametrize("hook", ["upload", "inspect"])
-def test_slides_of_others_cannot_be_brought_into_ones_own_collection(
-    world: World, call: Call, hook: str, key: str
-) -> None:
+def test_foreign_source_is_refused(world: World, call: Call, hook: str, key: str) -> None:
     source = f"s3://{BUCKET}/{key}"
     body = {"source": source} if hook == "inspect" else UPLOAD | {"source": source}
     answer = call("POST", f"/hooks/{hook}", body, token="mine-submit")
@@ -205,11 +202,9 @@ def test_slides_of_others_cannot_be_brought_into_ones_own_collection(
     assert world.memory_queue.sent == []
 
 
-def test_images_of_others_cannot_be_replaced_by_naming_them(world: World, call: Call, foreign: dict[str, Any]) -> None:
+def test_foreign_image_cannot_be_replaced(world: World, call: Call, foreign: dict[str, Any]) -> None:
     image = foreign["result"]["image"]
-    refused_as_if_not_there(
-        call, "POST", "/hooks/upload", UPLOAD | {"mongo_collection": image}, "mine-submit", image, NOWHERE
-    )
+    assert_hidden(call, "POST", "/hooks/upload", UPLOAD | {"mongo_collection": image}, "mine-submit", image, NOWHERE)
     own = publish(world, call, UPLOAD)["result"]["image"]
     assert call("POST", "/hooks/upload", UPLOAD | {"mongo_collection": own}, token="mine-submit").status_code == 202
 
@@ -230,11 +225,11 @@ def test_images_of_others_cannot_be_replaced_by_naming_them(world: World, call: 
         ({"prefix": f"s3://{BUCKET}/{COLLECTION}/"}, 202),
     ],
 )
-def test_a_sync_stays_within_ones_own_collection(world: World, call: Call, body: dict[str, Any], status: int) -> None:
+def test_sync_is_limited_to_own_collection(world: World, call: Call, body: dict[str, Any], status: int) -> None:
     assert call("POST", "/hooks/sync", body, token="mine-submit").status_code == status
 
 
-def test_syncs_of_others_are_not_there(world: World, call: Call) -> None:
+def test_foreign_syncs_are_not_found(world: World, call: Call) -> None:
     bodies = [
         {"prefix": f"s3://{BUCKET}/{OTHER_COLLECTION}/", "collection": OTHER_COLLECTION, "session": OTHER_SESSION},
         {"prefix": f"s3://{BUCKET}/{OTHER_COLLECTION}/"},
@@ -242,13 +237,13 @@ def test_syncs_of_others_are_not_there(world: World, call: Call) -> None:
     ]
     for body in bodies:
         sync = call("POST", "/hooks/sync", body).json_body["id"]
-        refused_as_if_not_there(call, "GET", f"/syncs/{sync}", None, "mine-read", sync, NO_JOB)
-        refused_as_if_not_there(call, "GET", f"/syncs/{sync}?page=0", None, "mine-read", sync, NO_JOB)
+        assert_hidden(call, "GET", f"/syncs/{sync}", None, "mine-read", sync, NO_JOB)
+        assert_hidden(call, "GET", f"/syncs/{sync}?page=0", None, "mine-read", sync, NO_JOB)
     own = call("POST", "/hooks/sync", {"prefix": f"s3://{BUCKET}/{COLLECTION}/"}, token="mine-submit").json_body["id"]
     assert [sync["id"] for sync in call("GET", "/syncs", token="mine-read").json_body["syncs"]] == [own]
 
 
-def test_a_redrive_passes_jobs_of_others_over(world: World, call: Call) -> None:
+def test_redrive_skips_foreign_jobs(world: World, call: Call) -> None:
     jobs = []
     for number, body in enumerate((UPLOAD, FOREIGN_UPLOAD)):
         world.put(b"II*\0 broken", f"broken-{number}.svs")
@@ -263,7 +258,7 @@ def test_a_redrive_passes_jobs_of_others_over(world: World, call: Call) -> None:
     assert call("GET", f"/jobs/{jobs[1]}").json_body["state"] == "failed"
 
 
-def test_a_signed_webhook_is_limited_as_a_token_is(world: World, deliver: Call) -> None:
+def test_signed_webhook_is_limited_like_a_token(world: World, deliver: Call) -> None:
     mine = f"whsec_{'M' * 32}"
     assert deliver(FOREIGN_UPLOAD, secret=mine).status_code == 422
     assert deliver(UPLOAD | {"source": FOREIGN_UPLOAD["source"]}, secret=mine, delivery="msg_2").status_code == 403

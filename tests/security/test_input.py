@@ -1,4 +1,4 @@
-"""What callers send comes back as what it is: text in JSON, never HTML, a header, a path or a log with secrets."""
+"""Input of callers is returned as text in JSON, and never becomes HTML, a header, a path or a logged secret."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ SCRIPT = '<script>alert(1)</script><img src=x onerror="alert(1)">'
 NEEDED = ("INCOMING_BUCKET", "WORK_BUCKET", "JOBS_TABLE", "JOBS_QUEUE", "CHUNKS_QUEUE", "MONGO_URI")
 
 
-def is_inert(answer: Any) -> None:
+def assert_inert(answer: Any) -> None:
     assert answer.headers["Content-Type"] in ("application/json", "application/problem+json")
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
@@ -49,27 +49,27 @@ def is_inert(answer: Any) -> None:
         ("GET", f"/associated/{STORE}/{'a' * 24}/%3Cscript%3E", None),
     ],
 )
-def test_script_in_any_field_comes_back_as_text_in_json(
+def test_script_in_any_field_is_returned_as_json_text(
     world: World, call: Call, method: str, path: str, body: Any
 ) -> None:
     answer = call(method, path, body, X_Slidehook="page")
     assert answer.status_code < 500
-    is_inert(answer)
+    assert_inert(answer)
 
 
-def test_script_in_names_of_files_and_labels_is_text_wherever_it_is_shown(world: World, call: Call) -> None:
+def test_script_in_names_and_labels_is_returned_as_json_text(world: World, call: Call) -> None:
     key = f"{COLLECTION}/{SESSION}/{SCRIPT}.svs".replace("</", "<\\")
     world.put(world.memory_slides._objects[BUCKET, "slide.svs"][1], key)
     job = publish(world, call, UPLOAD | {"source": f"s3://{BUCKET}/{key}"})
     made = call("POST", f"/collections/{COLLECTION}/sessions", {"label": SCRIPT})
     for path in (f"/jobs/{job['id']}", "/jobs", f"/sessions/{made.json_body['id']}", f"/collections/{COLLECTION}"):
         answer = call("GET", path)
-        is_inert(answer)
+        assert_inert(answer)
     assert call("GET", f"/jobs/{job['id']}").json_body["source"]["key"] == key
     assert made.json_body["label"] == SCRIPT
 
 
-def test_the_page_makes_text_of_what_it_shows_and_runs_nothing_else(world: World, call: Call) -> None:
+def test_page_policy_and_scripts_forbid_injected_code(world: World, call: Call) -> None:
     page = call("GET", "/", token=None)
     policy = page.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
@@ -93,7 +93,7 @@ CLIMBS = [
 
 
 @pytest.mark.parametrize("name", CLIMBS)
-def test_static_files_are_those_of_the_page_only(world: World, call: Call, name: str) -> None:
+def test_static_route_serves_page_files_only(world: World, call: Call, name: str) -> None:
     for path in (f"/static/{name}", f"/static/pages/{name}", f"/static/{name}/jobs.js", f"/static/{name}/{name}"):
         answer = call("GET", path, token=None)
         assert answer.status_code in (401, 403, 404)
@@ -104,7 +104,7 @@ def test_static_files_are_those_of_the_page_only(world: World, call: Call, name:
 @pytest.mark.parametrize(
     "part", [*CLIMBS, "$where", "system.users", "admin", "a" * 23, "A" * 24, "a" * 24 + "%0A", "[$ne]"]
 )
-def test_tiles_are_asked_for_by_ids_only(world: World, call: Call, part: str) -> None:
+def test_tile_routes_accept_ids_only(world: World, call: Call, part: str) -> None:
     for path in (
         f"/tile/{part}/{'a' * 24}/t.jpg", f"/tile/{STORE}/{part}/t.jpg", f"/tile/{STORE}/{'a' * 24}/{part}",
         f"/tile?db={part}&img={part}&name={part}", f"/thumb?db={STORE}&img={part}", f"/associated/{STORE}/{part}/label",
@@ -112,14 +112,14 @@ def test_tiles_are_asked_for_by_ids_only(world: World, call: Call, part: str) ->
     ):  # fmt: skip
         answer = call("GET", path)
         assert answer.status_code in (403, 404), path
-        # An address that leads nowhere is refused by the gateway itself.
+        # The gateway itself refuses an unknown path.
         assert answer.status_code == 403 or answer.headers["Content-Type"].startswith("application/")
 
 
 @pytest.mark.parametrize(
     "path", ["/hooks/upload", "/hooks/remove", "/redrive", "/sign-in", f"/collections/{COLLECTION}/sessions"]
 )
-def test_a_body_that_is_too_large_is_refused_at_each_door_that_reads_one(world: World, call: Call, path: str) -> None:
+def test_large_body_is_refused_by_each_route(world: World, call: Call, path: str) -> None:
     answer = call("POST", path, b'{"token": "' + b"x" * 70_000 + b'"}', X_Slidehook="page")
     assert (answer.status_code, answer.json_body["code"]) == (413, "body_too_large")
 
@@ -128,7 +128,7 @@ INJECTED = ["a\r\nSet-Cookie: slidehook=x", "a\nX-Injected: y", "a\rX-Injected: 
 
 
 @pytest.mark.parametrize("text", INJECTED)
-def test_nothing_that_is_sent_becomes_a_header(world: World, call: Call, text: str) -> None:
+def test_request_text_never_becomes_a_header(world: World, call: Call, text: str) -> None:
     from urllib.parse import quote
 
     answers = [
@@ -156,12 +156,12 @@ VIEWER = "https://viewer.example.org"
 @pytest.mark.parametrize(
     "origin", [VIEWER, "null", "*", "https://viewer.example.org.evil.org", "http://viewer.example.org"]
 )
-def test_no_other_origin_is_let_in_by_default(world: World, call: Call, origin: str) -> None:
+def test_no_other_origin_is_allowed_by_default(world: World, call: Call, origin: str) -> None:
     for answer in (call("GET", "/jobs", Origin=origin), call("OPTIONS", "/jobs", token=None, Origin=origin)):
         assert not [name for name in answer.headers if name.lower().startswith("access-control")]
 
 
-def test_an_origin_that_is_configured_calls_with_a_token_and_never_with_a_session(world: World, call: Call) -> None:
+def test_configured_origin_is_allowed_with_token_and_not_session(world: World, call: Call) -> None:
     world.settings = replace(world.settings, cors_origins=frozenset({VIEWER}))
     asked = call(
         "OPTIONS", "/hooks/upload", token=None, Origin=VIEWER, Access_Control_Request_Method="POST",
@@ -182,7 +182,7 @@ def test_an_origin_that_is_configured_calls_with_a_token_and_never_with_a_sessio
         assert refused.headers["Vary"] == "Origin"
 
 
-def test_options_tells_the_methods_of_an_address(world: World, call: Call) -> None:
+def test_options_returns_the_methods_of_a_path(world: World, call: Call) -> None:
     assert call("OPTIONS", "/sign-in", token=None).headers["Allow"] == "GET, HEAD, OPTIONS, POST"
     assert call("OPTIONS", "/jobs/x", token=None).headers["Allow"] == "GET, HEAD, OPTIONS"
 
@@ -190,7 +190,7 @@ def test_options_tells_the_methods_of_an_address(world: World, call: Call) -> No
 # -- secrets -----------------------------------------------------------------------------------------------------------
 
 
-def test_no_secret_is_in_what_is_logged_or_answered(
+def test_no_secret_is_logged_or_returned(
     world: World, call: Call, deliver: Call, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object, **__: object) -> None:
@@ -232,9 +232,7 @@ def test_no_secret_is_in_what_is_logged_or_answered(
         ("SLIDEHOOK_CORS_ORIGINS", "https://a.org/x", "SLIDEHOOK_CORS_ORIGINS: 'https://a.org/x' is not an origin"),
     ],
 )
-def test_a_setting_that_is_wrong_keeps_the_service_from_starting_and_is_named(
-    name: str, value: str, sentence: str
-) -> None:
+def test_invalid_setting_prevents_start_and_is_named(name: str, value: str, sentence: str) -> None:
     values = {f"SLIDEHOOK_{needed}": "x" for needed in NEEDED}
     with pytest.raises(WrongSettingError, match=sentence) as refused:
         read_settings(values | {name: value})

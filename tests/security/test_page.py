@@ -1,4 +1,4 @@
-"""The page in a real browser: who is not signed in sees nothing, and no script sees what signs somebody in."""
+"""The page in a real browser: it shows nothing without sign-in, and scripts cannot read the session."""
 
 import json
 import re
@@ -14,9 +14,9 @@ from tests.security.conftest import UPLOAD, Call, publish
 from tests.timeouts import TIMEOUT_SECONDS
 from tests.world import BUCKET, COLLECTION, SESSION, World
 
-PATIENCE_MS = 1000 * TIMEOUT_SECONDS
-# What a user does, and what a script that got into the page would try.
-HAND = """
+TIMEOUT_MS = 1000 * TIMEOUT_SECONDS
+# The input of a user, and an attempt of an injected script to read the session.
+SCRIPT = """
 const typing = setInterval(() => {
   const field = document.querySelector("dialog input[name=token]");
   if (!field) return;
@@ -29,15 +29,15 @@ setInterval(() => { document.title = `readable: ${document.cookie}.`; }, 100);
 
 
 @pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is typed in as a token, if anything."""
+def typed_tokens(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The token that the page types into the dialog, if any."""
     tokens: list[str] = []
     served = pages.show_file
 
     def show_file(call: Request, folder: str, name: str) -> Response:
         answer = served(call, folder, name)
         if (folder, name) == ("pages", "jobs.js") and tokens:
-            answer.body += HAND.replace("TOKEN", json.dumps(tokens[0]))
+            answer.body += SCRIPT.replace("TOKEN", json.dumps(tokens[0]))
         return answer
 
     monkeypatch.setattr(pages, "show_file", show_file)
@@ -45,43 +45,43 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def shown(url: str, text: str, *, title: str = "") -> str:
-    """Return the page as it is once it shows a text, and its title begins with `title`."""
+    """Return the HTML of the page once it shows `text` and its title begins with `title`."""
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(
-            executable_path=browser(), args=["--no-sandbox", "--disable-gpu"], timeout=PATIENCE_MS
+            executable_path=browser(), args=["--no-sandbox", "--disable-gpu"], timeout=TIMEOUT_MS
         )
         try:
             page = started.new_page()
-            page.set_default_timeout(PATIENCE_MS)
+            page.set_default_timeout(TIMEOUT_MS)
             page.goto(url)
             page.get_by_text(text).first.wait_for()
-            expect(page).to_have_title(re.compile(f"^{re.escape(title)}"), timeout=PATIENCE_MS)
+            expect(page).to_have_title(re.compile(f"^{re.escape(title)}"), timeout=TIMEOUT_MS)
             return page.content()
         finally:
             started.close()
 
 
-def test_who_is_not_signed_in_is_asked_to_and_sees_no_job(world: World, call: Call, port: int) -> None:
+def test_anonymous_user_sees_sign_in_and_no_job(world: World, call: Call, port: int) -> None:
     publish(world, call, UPLOAD)
     seen = shown(f"http://127.0.0.1:{port}/", "Sign in with an access token")
     assert '<input type="password" name="token"' in seen
     assert "mine.svs" not in seen
 
 
-def test_a_wrong_token_is_refused_with_a_sentence(world: World, call: Call, port: int, typed: list[str]) -> None:
+def test_wrong_token_shows_an_error(world: World, call: Call, port: int, typed_tokens: list[str]) -> None:
     publish(world, call, UPLOAD)
-    typed.append("wrong")
+    typed_tokens.append("wrong")
     seen = shown(f"http://127.0.0.1:{port}/", "The token is not valid.")
     assert "mine.svs" not in seen
 
 
-def test_who_signs_in_sees_jobs_and_no_script_sees_the_session(
-    world: World, call: Call, port: int, typed: list[str]
+def test_signed_in_user_sees_jobs_and_scripts_see_no_session(
+    world: World, call: Call, port: int, typed_tokens: list[str]
 ) -> None:
     key = f"{COLLECTION}/{SESSION}/<img src=x onerror=document.body.id='run'>.svs"
     world.put(world.memory_slides._objects[BUCKET, "slide.svs"][1], key)
     publish(world, call, UPLOAD | {"source": f"s3://{BUCKET}/{key}"})
-    typed.append("read")
+    typed_tokens.append("read")
     seen = shown(f"http://127.0.0.1:{port}/", "<img src=x onerror=", title="readable: ")
     assert "<dialog" not in seen
     assert "&lt;img src=x onerror=" in seen

@@ -21,13 +21,13 @@ RULES: dict[tuple[str, str], str] = {
     ("GET", "/pages/{name}"): "open",
     ("GET", "/static/{folder}/{name}"): "open",
     ("GET", "/health"): "open",
-    # Which part of the service does not answer; never why.
+    # Names the part of the service that does not respond, without a reason.
     ("GET", "/ready"): "open",
     ("GET", "/openapi.json"): "open",
-    # They check what they are sent; test_sessions has their attacks.
+    # They check credentials themselves; test_sessions has the attacks.
     ("POST", "/sign-in"): "open",
     ("POST", "/sign-out"): "open",
-    # A link that signs in with the very token that asks for it; test_sign_in_links has its attacks.
+    # A link signs in with the token that created it; test_sign_in_links has the attacks.
     ("GET", "/sign-in/links/{code}"): "open",
     ("POST", "/sign-in/links"): "any",
     ("GET", "/sign-in"): "read",
@@ -76,7 +76,7 @@ FILLED = {
 MAY = {
     "read": {"read", "admin"}, "submit": {"submit", "admin"}, "admin": {"admin"}, "any": {"read", "submit", "admin"},
 }  # fmt: skip
-# What they show belongs to no collection.
+# Their responses do not belong to a collection.
 NOT_FOR_LIMITED = {("GET", "/orphans"), ("DELETE", "/orphans"), ("GET", "/jobs/counts")}
 CLOSED = sorted(route for route, rule in RULES.items() if rule != "open")
 
@@ -212,20 +212,20 @@ def request_with(token: str) -> Request:
 @pytest.mark.parametrize("scope", list(Scope))
 def test_route_that_does_not_filter_by_collection_refuses_limited_token(world: World, scope: Scope) -> None:
     limited = request_with(f"mine-{scope.value}")
-    assert authorize(request_with(scope.value), world, scope, by_collection=False).name == scope.value  # type: ignore[arg-type]
-    assert authorize(limited, world, scope, by_collection=True).collections == {COLLECTION}  # type: ignore[arg-type]
+    assert authorize(request_with(scope.value), world.services, scope, by_collection=False).name == scope.value
+    assert authorize(limited, world.services, scope, by_collection=True).collections == frozenset({COLLECTION})
     with pytest.raises(ForbiddenError, match="limited to some collections"):
-        authorize(limited, world, scope, by_collection=False)  # type: ignore[arg-type]
+        authorize(limited, world.services, scope, by_collection=False)
 
 
 @pytest.mark.parametrize("access", [None, "", "open", "anyone", "Public"])
 def test_route_of_unknown_access_is_refused_even_for_an_administrator(world: World, access: Any) -> None:
     route = replace(ROUTES[0], access=access)
     with pytest.raises(ForbiddenError, match="has no access rule"):
-        authorize_route(route, request_with("admin"), world)  # type: ignore[arg-type]
+        authorize_route(route, request_with("admin"), world.services)
 
 
-def test_table_of_routes_has_the_access_that_the_rules_here_name(world: World) -> None:
+def test_route_table_has_the_access_of_the_rules(world: World) -> None:
     names = {"open": "public", "any": "token"}
     expected = {key: names.get(rule, rule) for key, rule in RULES.items()} | {("POST", "/hooks/{name}"): "hook"}
     assert {(route.method, route.path): route.access.value for route in ROUTES} == expected

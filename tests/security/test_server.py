@@ -1,4 +1,4 @@
-"""The real local server over a socket: what a client library would not let somebody send."""
+"""The real local server over a socket: requests that client libraries do not send."""
 
 import json
 import socket
@@ -12,7 +12,7 @@ from tests.world import STORE, World
 
 
 def send(port: int, request: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Send bytes as they are; return status, headers and body of the answer."""
+    """Send bytes unchanged. Returns status, headers and body of the response."""
     with socket.create_connection((HOST, port), timeout=TIMEOUT_SECONDS) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
@@ -27,14 +27,14 @@ def get(port: int, path: str, *headers: str, method: str = "GET") -> tuple[int, 
     return send(port, "\r\n".join(lines).encode("latin-1"))
 
 
-def test_the_doors_stand_as_they_do_in_the_app(port: int) -> None:
+def test_local_server_enforces_access_of_the_app(port: int) -> None:
     assert get(port, "/health")[0] == 200
     assert get(port, "/jobs")[0] == 401
     assert get(port, "/jobs", "Authorization: Bearer read")[0] == 200
     assert get(port, "/client", "Authorization: Bearer read")[0] == 403
 
 
-def test_an_address_that_leads_nowhere_does_not_repeat_the_token(port: int) -> None:
+def test_unknown_path_does_not_repeat_the_token(port: int) -> None:
     for path in ("/nowhere", "/jobs/a/b/c/d", "/static/../../app.py"):
         status, headers, body = get(port, path, "Authorization: Bearer a-secret-token")
         assert (status, json.loads(body)["code"]) == (404, "not_found")
@@ -53,13 +53,13 @@ def test_an_address_that_leads_nowhere_does_not_repeat_the_token(port: int) -> N
         "*",
     ],
 )
-def test_no_path_leads_to_a_file_that_is_not_the_pages(port: int, path: str) -> None:
+def test_path_traversal_serves_no_file(port: int, path: str) -> None:
     status, _, body = get(port, path)
     assert status in (403, 404)
     assert b"import" not in body
 
 
-def test_bytes_that_are_no_text_in_a_header_are_refused(port: int) -> None:
+def test_invalid_bytes_in_headers_are_refused(port: int) -> None:
     for path in ("/jobs", "/nowhere"):
         assert get(port, path, "Authorization: Bearer \xff\xfe")[0] == 400
     assert get(port, "/jobs", "Cookie: slidehook=\xff")[0] == 401
@@ -68,19 +68,17 @@ def test_bytes_that_are_no_text_in_a_header_are_refused(port: int) -> None:
 @pytest.mark.parametrize(
     "host", [b"evil.example.org", b"a[::1]b", b"[::1].evil.example.org", b"[127.0.0.1]", b"a@[::1]"]
 )
-def test_another_host_is_not_answered(port: int, host: bytes) -> None:
+def test_other_host_is_refused(port: int, host: bytes) -> None:
     request = b"GET /health HTTP/1.1\r\nHost: %b\r\nConnection: close\r\n\r\n" % host
     assert send(port, request)[0] == 421
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "1e3", "99999999999"])
-def test_a_length_that_is_none_or_too_large_is_refused_unread(port: int, length: str) -> None:
+def test_invalid_content_length_is_refused_unread(port: int, length: str) -> None:
     assert get(port, "/hooks/upload", f"Content-Length: {length}", method="POST")[0] in (400, 413)
 
 
-def test_who_sends_a_body_too_slowly_is_hung_up_on_and_others_are_served(
-    port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slow_body_times_out_without_blocking_others(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Handler.timeout == 30
     monkeypatch.setattr(Handler, "timeout", 0.3)
     with socket.create_connection((HOST, port), timeout=TIMEOUT_SECONDS) as slow:
@@ -89,7 +87,7 @@ def test_who_sends_a_body_too_slowly_is_hung_up_on_and_others_are_served(
         assert slow.recv(1000) == b""
 
 
-def test_a_header_cannot_be_smuggled_into_an_answer(port: int) -> None:
+def test_header_injection_is_impossible(port: int) -> None:
     for path in (
         "/jobs/x%0d%0aSet-Cookie:%20a=b",
         "/static/x%0d%0aX-Injected:%20y",
@@ -99,7 +97,7 @@ def test_a_header_cannot_be_smuggled_into_an_answer(port: int) -> None:
         assert not {"Set-Cookie", "X-Injected"} & set(headers)
 
 
-def test_head_has_the_headers_of_get_and_no_body(world: World, call: Call, port: int) -> None:
+def test_head_has_headers_of_get_and_no_body(world: World, call: Call, port: int) -> None:
     job = publish(world, call, UPLOAD)
     for path in ("/", "/health", f"/jobs/{job['id']}", f"/tile/{STORE}/{job['result']['image']}/t.jpg"):
         answers = [get(port, path, "Authorization: Bearer read", method=method) for method in ("GET", "HEAD")]
@@ -122,7 +120,7 @@ def test_code_of_a_link_is_not_written_to_the_log(port: int, capfd: pytest.Captu
     assert "a-secret-code" not in written
 
 
-def test_unknown_address_is_a_page_in_a_browser(port: int) -> None:
+def test_unknown_path_is_a_page_in_browsers(port: int) -> None:
     for path in ("/nope", "/a/b/nope", "/pages/nope", "/static/nope"):
         status, headers, body = get(port, path, "Accept: text/html,*/*;q=0.8", "Authorization: Bearer a-secret-token")
         assert (status, headers["Content-Type"]) == (404, "text/html; charset=utf-8")
@@ -132,7 +130,7 @@ def test_unknown_address_is_a_page_in_a_browser(port: int) -> None:
         assert b"a-secret-token" not in body
 
 
-def test_unknown_address_is_not_repeated_on_its_page(port: int) -> None:
+def test_unknown_path_is_not_repeated_on_its_page(port: int) -> None:
     body = get(port, "/%3Cscript%3Ealert(1)%3C/script%3E?q=%22%3E%3Cb%3E", "Accept: text/html")[2]
     assert b"alert(1)" not in body
     assert b"%22" not in body

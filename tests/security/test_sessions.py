@@ -1,4 +1,4 @@
-"""The page's session: forged, stolen by other pages, tried for, and kept for too long."""
+"""Sessions of the page: forged, used by other pages, guessed, and expired."""
 
 import re
 from dataclasses import replace
@@ -27,7 +27,7 @@ def cookie(world: World, call: Call) -> str:
     return cookie_of(sign_in(call))
 
 
-def test_a_token_is_exchanged_for_a_session_that_scripts_and_other_sites_cannot_have(world: World, call: Call) -> None:
+def test_sign_in_sets_a_protected_session_cookie(world: World, call: Call) -> None:
     answer = sign_in(call)
     assert answer.json_body == {"name": "admin", "scopes": ["admin"], "collections": None}
     first, *attributes = str(answer.headers["Set-Cookie"]).split("; ")
@@ -37,20 +37,18 @@ def test_a_token_is_exchanged_for_a_session_that_scripts_and_other_sites_cannot_
     assert token_hash("admin") not in first
 
 
-def test_off_this_machine_the_session_goes_over_https_only(
-    world: World, call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_remote_session_requires_https(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LambdaEventConverter, "LOCAL_SOURCE_IP", "203.0.113.7")
     answer = sign_in(call)
     assert str(answer.headers["Set-Cookie"]).startswith("__Host-slidehook=1.")
     assert str(answer.headers["Set-Cookie"]).endswith("; Secure")
     sealed = cookie_of(answer)
     assert call("GET", "/jobs", token=None, Cookie=sealed).status_code == 200
-    # Under the name that anybody on the host may set without https it does not count.
+    # The name without prefix can be set without https, and is not accepted here.
     assert call("GET", "/jobs", token=None, Cookie=sealed.removeprefix("__Host-")).status_code == 401
 
 
-def test_a_session_may_what_its_token_may(world: World, call: Call) -> None:
+def test_session_has_the_rights_of_its_token(world: World, call: Call) -> None:
     for name, status in (("mine-read", 404), ("read", 200), ("submit", 403)):
         sealed = cookie_of(sign_in(call, name))
         job = publish(
@@ -62,7 +60,7 @@ def test_a_session_may_what_its_token_may(world: World, call: Call) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "Admin", None, 7, ["admin"], {"$ne": ""}, "\ud800"])
-def test_a_token_that_is_none_signs_nobody_in(world: World, call: Call, token: Any) -> None:
+def test_invalid_token_does_not_sign_in(world: World, call: Call, token: Any) -> None:
     answer = sign_in(call, token)
     assert answer.status_code in (401, 422)
     assert "Set-Cookie" not in answer.headers
@@ -88,19 +86,19 @@ def test_a_token_that_is_none_signs_nobody_in(world: World, call: Call, token: A
         lambda _: ";=;;" * 1000,
     ],
 )
-def test_a_session_that_was_tampered_with_is_none(world: World, call: Call, cookie: str, change: Any) -> None:
+def test_tampered_session_is_refused(world: World, call: Call, cookie: str, change: Any) -> None:
     assert call("GET", "/jobs", token=None, Cookie=cookie).status_code == 200
     assert call("GET", "/jobs", token=None, Cookie=change(cookie)).status_code == 401
 
 
-def test_a_session_ends_by_itself(world: World, call: Call, cookie: str) -> None:
+def test_session_expires(world: World, call: Call, cookie: str) -> None:
     world.clock.advance(SESSION_SECONDS - 1)
     assert call("GET", "/jobs", token=None, Cookie=cookie).status_code == 200
     world.clock.advance(2)
     assert call("GET", "/jobs", token=None, Cookie=cookie).status_code == 401
 
 
-def test_a_session_ends_with_its_token_and_with_its_key(world: World, call: Call, cookie: str) -> None:
+def test_session_ends_with_its_token_or_key(world: World, call: Call, cookie: str) -> None:
     settings = world.settings
     world.settings = replace(settings, session_key="another")
     assert call("GET", "/jobs", token=None, Cookie=cookie).status_code == 401
@@ -108,7 +106,7 @@ def test_a_session_ends_with_its_token_and_with_its_key(world: World, call: Call
     assert call("GET", "/jobs", token=None, Cookie=cookie).status_code == 401
 
 
-def test_a_session_of_another_service_is_none(world: World, call: Call, cookie: str) -> None:
+def test_session_of_another_service_is_refused(world: World, call: Call, cookie: str) -> None:
     world.settings = replace(world.settings, mongo_uri="mongodb://another")
     assert call("GET", "/jobs", token=None, Cookie=cookie).status_code == 401
 
@@ -133,7 +131,7 @@ UNSAFE = [
         {"Origin": "http://127.0.0.1:8000"},
     ],
 )
-def test_another_page_changes_nothing_with_somebodys_session(
+def test_other_page_cannot_use_a_session(
     world: World, call: Call, cookie: str, method: str, path: str, body: Any, headers: dict[str, str]
 ) -> None:
     answer = call(method, path, body, token=None, Cookie=cookie, **headers)
@@ -142,23 +140,19 @@ def test_another_page_changes_nothing_with_somebodys_session(
 
 
 @pytest.mark.parametrize("site", [{}, {"Sec_Fetch_Site": "same-origin"}])
-def test_the_services_own_page_does_what_its_session_may(
-    world: World, call: Call, cookie: str, site: dict[str, str]
-) -> None:
+def test_own_page_can_use_its_session(world: World, call: Call, cookie: str, site: dict[str, str]) -> None:
     assert call("POST", "/hooks/upload", UPLOAD, token=None, Cookie=cookie, **PAGE | site).status_code == 202
 
 
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x"])
 @pytest.mark.parametrize("path", ["/sign-in", "/sign-out", "/hooks/upload", "/redrive"])
-def test_what_a_form_of_another_page_can_send_is_not_taken(
-    world: World, call: Call, cookie: str, path: str, kind: str
-) -> None:
+def test_form_content_types_are_refused(world: World, call: Call, cookie: str, path: str, kind: str) -> None:
     answer = call("POST", path, b'{"token": "admin"}', token=None, Cookie=cookie, Content_Type=kind, **PAGE)
     assert answer.status_code == 415
     assert "Set-Cookie" not in answer.headers
 
 
-def test_another_page_signs_nobody_in_or_out(world: World, call: Call) -> None:
+def test_other_page_cannot_sign_in_or_out(world: World, call: Call) -> None:
     for path in ("/sign-in", "/sign-out"):
         for headers in ({}, PAGE | {"Sec_Fetch_Site": "cross-site"}):
             answer = call("POST", path, {"token": "admin"}, token=None, **headers)
@@ -166,15 +160,15 @@ def test_another_page_signs_nobody_in_or_out(world: World, call: Call) -> None:
             assert "Set-Cookie" not in answer.headers
 
 
-def test_signing_out_takes_the_cookie_away(world: World, call: Call, cookie: str) -> None:
+def test_sign_out_clears_the_cookie(world: World, call: Call, cookie: str) -> None:
     answer = call("POST", "/sign-out", {}, token=None, Cookie=cookie, **PAGE)
     assert str(answer.headers["Set-Cookie"]).startswith("slidehook=; Path=/; Max-Age=0;")
 
 
-def test_tokens_cannot_be_tried_out_without_end(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sign_in_attempts_are_rate_limited(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LambdaEventConverter, "LOCAL_SOURCE_IP", "203.0.113.7")
     assert [sign_in(call, f"guess {number}").status_code for number in range(10)] == [401] * 10
-    refused = sign_in(call)  # not even the right one is told apart now
+    refused = sign_in(call)  # a valid token is refused as well
     assert (refused.status_code, refused.json_body["code"], refused.headers["Retry-After"]) == (
         429,
         "rate_limited",
@@ -187,9 +181,7 @@ def test_tokens_cannot_be_tried_out_without_end(world: World, call: Call, monkey
     assert sign_in(call).status_code == 200
 
 
-def test_the_addresses_of_one_network_are_counted_as_one(
-    world: World, call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_addresses_of_one_network_share_a_rate_limit(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = []
     for number in range(12):
         monkeypatch.setattr(LambdaEventConverter, "LOCAL_SOURCE_IP", f"2001:db8::{number:x}")
@@ -197,6 +189,6 @@ def test_the_addresses_of_one_network_are_counted_as_one(
     assert answers == [401] * 10 + [429] * 2
 
 
-def test_a_source_that_is_no_address_is_counted_too(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_source_without_address_is_rate_limited(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LambdaEventConverter, "LOCAL_SOURCE_IP", "test-invoke-source-ip")
     assert [sign_in(call, "wrong").status_code for _ in range(11)] == [401] * 10 + [429]

@@ -1,4 +1,4 @@
-"""Sign-in links: guessed, used twice, too old, sent by another page, opened by programs that look ahead."""
+"""Sign-in links: guessed, used twice, expired, sent by another page, opened by link previews."""
 
 from dataclasses import replace
 from typing import Any
@@ -19,7 +19,8 @@ def make_link(call: Call, token: str = "admin", **headers: str) -> str:
     """Return the path of a new link."""
     answer = call("POST", "/sign-in/links", token=token, **headers)
     assert answer.status_code == 201
-    return urlsplit(answer.json_body["url"]).path
+    url: str = answer.json_body["url"]
+    return urlsplit(url).path
 
 
 def open_link(call: Call, link: str, method: str = "GET", **headers: str) -> Any:
@@ -34,7 +35,7 @@ def send_code(call: Call, link: str, **headers: str) -> Any:
     return call("POST", "/sign-in", {"code": code_of(link)}, token=None, **headers)
 
 
-def test_link_signs_in_with_a_session_as_a_token_does(world: World, call: Call) -> None:
+def test_link_gives_the_same_session_as_its_token(world: World, call: Call) -> None:
     answer = open_link(call, make_link(call))
     assert (answer.status_code, answer.headers["Location"], answer.body) == (303, "/", b"")
     first, *attributes = str(answer.headers["Set-Cookie"]).split("; ")
@@ -45,7 +46,7 @@ def test_link_signs_in_with_a_session_as_a_token_does(world: World, call: Call) 
     assert recorded == {"name": "admin", "scopes": ["admin"], "collections": None}
 
 
-def test_link_names_where_it_leads_and_until_when(world: World, call: Call) -> None:
+def test_link_response_contains_url_and_expiry(world: World, call: Call) -> None:
     answer = call("POST", "/sign-in/links", token="admin", Host="localhost:8000")
     assert answer.json_body["url"].startswith("http://localhost:8000/sign-in/links/")
     assert answer.json_body["expires_at"] == "1970-01-12T14:01:43.000Z"
@@ -59,7 +60,7 @@ def test_link_works_once(world: World, call: Call) -> None:
     assert [open_link(call, link).status_code for _ in range(3)] == [303, 410, 410]
 
 
-def test_used_link_shows_a_page_that_says_what_to_do(world: World, call: Call) -> None:
+def test_used_link_shows_a_page_with_instructions(world: World, call: Call) -> None:
     answer = open_link(call, "/sign-in/links/guessed")
     assert (answer.status_code, answer.headers["Content-Type"]) == (410, "text/html; charset=utf-8")
     assert b"make run" in answer.body
@@ -101,7 +102,7 @@ def test_session_cannot_make_a_link(world: World, call: Call) -> None:
     assert (answer.status_code, answer.json_body["code"]) == (401, "unauthorized")
 
 
-def test_service_keeps_the_hash_of_a_code_only(world: World, call: Call) -> None:
+def test_service_stores_only_the_hash_of_a_code(world: World, call: Call) -> None:
     code = code_of(make_link(call, Idempotency_Key="one"))
     assert list(world.memory_access_records._codes) == [token_hash(code)]
     assert code not in repr(vars(world.memory_access_records)) + repr(vars(world.memory_answers))
@@ -120,9 +121,7 @@ def test_service_keeps_the_hash_of_a_code_only(world: World, call: Call) -> None
         ("GET", {"Host": "slides.example.org"}),
     ],
 )
-def test_link_is_not_used_up_by_who_only_looks_at_it(
-    world: World, call: Call, method: str, headers: dict[str, str]
-) -> None:
+def test_preview_of_link_does_not_use_it(world: World, call: Call, method: str, headers: dict[str, str]) -> None:
     link = make_link(call)
     seen = open_link(call, link, method, **headers)
     assert seen.status_code == 200
@@ -130,7 +129,7 @@ def test_link_is_not_used_up_by_who_only_looks_at_it(
     assert open_link(call, link, Sec_Fetch_Site="none").status_code == 303
 
 
-def test_link_sent_by_another_page_signs_nobody_in(world: World, call: Call) -> None:
+def test_link_from_another_page_does_not_sign_in(world: World, call: Call) -> None:
     theirs = make_link(call, "mine-submit")
     cookie = cookie_of(sign_in(call))
     answer = open_link(call, theirs, Sec_Fetch_Site="cross-site", Cookie=cookie)
@@ -139,9 +138,7 @@ def test_link_sent_by_another_page_signs_nobody_in(world: World, call: Call) -> 
     assert b"mine-submit" not in answer.body
 
 
-def test_off_this_machine_a_link_needs_a_press_of_a_button(
-    world: World, call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_remote_link_requires_confirmation(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     link = make_link(call)
     monkeypatch.setattr(LambdaEventConverter, "LOCAL_SOURCE_IP", ELSEWHERE)
     shown = open_link(call, link, Sec_Fetch_Site="none")
@@ -163,12 +160,12 @@ def test_another_page_cannot_send_a_code(world: World, call: Call, headers: dict
 
 
 @pytest.mark.parametrize("body", [{}, {"token": "admin", "code": "x"}, {"code": None}, {"code": 7}, {"code": ["x"]}])
-def test_sign_in_takes_a_token_or_a_code(world: World, call: Call, body: dict[str, Any]) -> None:
+def test_sign_in_requires_a_token_or_a_code(world: World, call: Call, body: dict[str, Any]) -> None:
     assert call("POST", "/sign-in", body, token=None, **PAGE).status_code == 422
 
 
 @pytest.mark.parametrize("code", ["", "x", token_hash("x"), "\ud800", "x" * 5000])
-def test_code_that_was_not_made_signs_nobody_in(world: World, call: Call, code: str) -> None:
+def test_unknown_code_does_not_sign_in(world: World, call: Call, code: str) -> None:
     make_link(call)
     answer = call("POST", "/sign-in", {"code": code}, token=None, **PAGE)
     assert answer.status_code == 401
@@ -182,7 +179,7 @@ def test_hash_of_a_code_is_not_a_code(world: World, call: Call) -> None:
     assert open_link(call, link).status_code == 303
 
 
-def test_codes_are_counted_with_the_tries_to_sign_in(world: World, call: Call) -> None:
+def test_codes_count_as_sign_in_attempts(world: World, call: Call) -> None:
     link = make_link(call)
     assert [open_link(call, f"/sign-in/links/{number}").status_code for number in range(5)] == [410] * 5
     assert [sign_in(call, "wrong").status_code for _ in range(5)] == [401] * 5
@@ -194,7 +191,7 @@ def test_codes_are_counted_with_the_tries_to_sign_in(world: World, call: Call) -
     assert open_link(call, link).status_code == 303
 
 
-def test_used_link_leads_on_who_is_signed_in_already(world: World, call: Call) -> None:
+def test_used_link_redirects_signed_in_user(world: World, call: Call) -> None:
     link = make_link(call)
     cookie = cookie_of(open_link(call, link))
     again = open_link(call, link, Cookie=cookie)

@@ -1,4 +1,4 @@
-"""What every chunk is worked on with: names that are put together of kept parts are the same names."""
+"""Tile names that are joined from cached parts."""
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from chalicelib.steps.tile.chunk_context import name_of
 
 
 @given(st.data())
-def test_a_name_of_two_kept_parts_is_the_tile_s_name(data: st.DataObject) -> None:
+def test_name_of_equals_tile_name(data: st.DataObject) -> None:
     levels = data.draw(st.integers(1, 14))
     level = data.draw(st.integers(0, levels - 1))
     places = st.integers(0, (1 << (levels - 1 - level)) - 1)
@@ -20,6 +20,6 @@ def test_a_name_of_two_kept_parts_is_the_tile_s_name(data: st.DataObject) -> Non
 @pytest.mark.parametrize(
     ("level", "column", "row"), [(0, 512, 0), (0, 0, 512), (0, -1, 0), (3, 64, 0), (9, 1, 0), (10, 0, 0), (-1, 0, 0)]
 )
-def test_a_tile_outside_the_quadtree_has_no_name(level: int, column: int, row: int) -> None:
+def test_tile_outside_quadtree_has_no_name(level: int, column: int, row: int) -> None:
     with pytest.raises(ValueError, match="no tile"):
         name_of(level, column, row, 10)

@@ -1,4 +1,4 @@
-"""Every kind of slide, from its file to its tiles, held to what tifffile reads of the same file."""
+"""Published pixels of every kind of slide equal those that tifffile reads from the file."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -14,21 +14,15 @@ import tifffile
 from chalicelib.core.geometry import tile_address
 from chalicelib.core.imaging import lossless_crop as crop
 from chalicelib.core.jobs.model import Job, State
-from chalicelib.core.plan import chunks
-from tests.slides import Pixels, Slide, jpeg_tile, picture, split_tables, write
+from tests.slides import Colour, Pixels, Slide, jpeg_tile, picture, split_tables, write
 from tests.world import World
 
+pytestmark = pytest.mark.usefixtures("small_blocks")
+
 WIDTH, HEIGHT = 700, 500
-# What a JPEG of quality 90 costs pictures like these, which grow sharper from level to level; wrong colours, a shift by
-# one pixel or another level are below 25. The coarsest levels are a few pixels beside white.
+# The loss of JPEG at quality 90 in these pictures, which grow sharper from level to level. Wrong colours, a shift by one
+# pixel or another level are below 25. The coarsest levels are mostly white.
 LOSS_DB, MADE_LOSS_DB = 35.0, 27.0
-
-
-@pytest.fixture(autouse=True)
-def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of two tiles a side, so that segments lie across their borders and levels take several stages."""
-    monkeypatch.setattr(chunks, "BLOCK_LEVELS", 1)
-    monkeypatch.setattr(chunks, "LATER_BLOCK_LEVELS", 1)
 
 
 def file_of(levels: list[Any], *, byteorder: Any = None, subifds: bool = False, **options: Any) -> bytes:
@@ -52,7 +46,7 @@ def halvings(pixels: Any, count: int) -> list[Any]:
 
 RGB = picture(WIDTH, HEIGHT)
 GREY = RGB[..., 0]
-TILED = {"tile": (64, 64), "photometric": "rgb"}
+TILED: dict[str, Any] = {"tile": (64, 64), "photometric": "rgb"}
 WIDE = RGB.astype(np.uint16) * 257
 
 
@@ -111,7 +105,7 @@ def published(data: bytes, **options: Any) -> tuple[World, Job]:
 
 
 def assembled(tiles: dict[str, bytes], job: Job, level: int, decode: Any = None) -> Pixels:
-    """Return a level joined from its tiles; every one of its places must be filled."""
+    """Return a level joined from its tiles. Fails if a tile is missing."""
     summary, size = job.levels[level], job.tile_size_px
     canvas = np.zeros((summary.rows * size, summary.columns * size, 3), np.uint8)
     count = 0
@@ -129,11 +123,11 @@ def assembled(tiles: dict[str, bytes], job: Job, level: int, decode: Any = None)
 def read_levels(data: bytes) -> Iterator[Pixels]:
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         for page in tiff.pages:
-            for each in (page, *(page.pages or ())):  # type: ignore[union-attr]
-                pixels = each.asarray()  # type: ignore[union-attr]
+            for each in (page, *(page.pages or ())):
+                pixels = each.asarray()
                 if pixels.dtype == np.uint16:
                     pixels = (pixels // 257).astype(np.uint8)
-                if int(each.photometric) == 0:  # type: ignore[union-attr]
+                if int(each.photometric) == 0:
                     pixels = 255 - pixels
                 if pixels.ndim == 2:
                     pixels = np.repeat(pixels[..., None], 3, 2)
@@ -153,11 +147,11 @@ def box(pixels: Pixels) -> Pixels:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("tile_size", [None, 128])
-def test_a_slide_of_any_kind_is_published_with_the_pixels_of_its_file(kind: str, tile_size: int | None) -> None:
+def test_slide_of_each_kind_is_published_with_its_pixels(kind: str, tile_size: int | None) -> None:
     data = kind_of(kind)
     world, job = published(data, **({"tile_size": tile_size} if tile_size else {}))
     tiles, levels = world.tiles(job), list(read_levels(data))
-    # Only the size of an image in strips says that it is a level, which does not prove it.
+    # Only the size of an image in strips indicates that it is a level, which is not sufficient.
     proven = 1 if "strip" in kind else len(levels)
     assert [level.method for level in job.levels[:proven]] == ["re-encoded"] * proven
     assert all(level.method == "downsampled" for level in job.levels[proven:])
@@ -170,20 +164,20 @@ def test_a_slide_of_any_kind_is_published_with_the_pixels_of_its_file(kind: str,
     assert job.tiles_bad == 0
 
 
-def jpeg_slide(tile_width: int, tile_height: int, colour: str, *, tables: bool = False) -> bytes:
+def jpeg_slide(tile_width: int, tile_height: int, colour: Colour, *, tables: bool = False) -> bytes:
     """Return a base of JPEG tiles of any shape."""
     tiles = []
     for top in range(0, HEIGHT, tile_height):
         for left in range(0, WIDTH, tile_width):
             part = RGB[top : top + tile_height, left : left + tile_width]
             missing = ((0, tile_height - part.shape[0]), (0, tile_width - part.shape[1]), (0, 0))
-            tile = jpeg_tile(np.pad(part, missing, "edge"), colour)  # type: ignore[arg-type]
+            tile = jpeg_tile(np.pad(part, missing, "edge"), colour)
             tiles.append(split_tables(tile)[1] if tables else tile)
     options: dict[str, Any] = {"photometric": "rgb", "compressionargs": {"outcolorspace": "rgb"}}
     if colour != "rgb":
         options = {"photometric": "ycbcr", "subsampling": (2, 2) if colour == "ycbcr" else (1, 1)}
     if tables:
-        options["jpegtables"] = split_tables(jpeg_tile(picture(tile_width, tile_height), colour))[0]  # type: ignore[arg-type]
+        options["jpegtables"] = split_tables(jpeg_tile(picture(tile_width, tile_height), colour))[0]
     file = io.BytesIO()
     with tifffile.TiffWriter(file) as writer:
         writer.write(
@@ -196,8 +190,8 @@ def jpeg_slide(tile_width: int, tile_height: int, colour: str, *, tables: bool =
 @pytest.mark.parametrize("tables", [False, True])
 @pytest.mark.parametrize("colour", ["rgb", "ycbcr444", "ycbcr"])
 @pytest.mark.parametrize(("width", "height", "tile_size"), [(256, 256, 128), (128, 256, None), (256, 64, 64)])
-def test_larger_jpeg_tiles_are_cut_to_the_very_same_pixels(
-    width: int, height: int, tile_size: int | None, colour: str, tables: bool
+def test_larger_jpeg_tiles_are_cropped_losslessly(
+    width: int, height: int, tile_size: int | None, colour: Colour, tables: bool
 ) -> None:
     data = jpeg_slide(width, height, colour, tables=tables)
     world, job = published(data, **({"tile_size": tile_size} if tile_size else {}))
@@ -207,7 +201,7 @@ def test_larger_jpeg_tiles_are_cut_to_the_very_same_pixels(
     difference = np.abs(assembled(tiles, job, 0, imagecodecs.jpeg8_decode).astype(int) - expected).max(2)
     if colour != "ycbcr":
         assert difference.max() == 0
-    # Where colour is stored at half resolution decoders interpolate it across the cut.
+    # Decoders interpolate subsampled colour across the cut.
     size = job.tile_size_px
     for row in range(0, HEIGHT - size, size):
         for column in range(0, WIDTH - size, size):
@@ -217,7 +211,7 @@ def test_larger_jpeg_tiles_are_cut_to_the_very_same_pixels(
 
 @pytest.mark.parametrize(("width", "height"), [(240, 336), (64, 64)])
 @pytest.mark.parametrize("colour", ["rgb", "ycbcr"])
-def test_jpeg_tiles_that_cannot_be_cut_are_encoded_anew(width: int, height: int, colour: str) -> None:
+def test_jpeg_tiles_that_cannot_be_cropped_are_reencoded(width: int, height: int, colour: Colour) -> None:
     data = jpeg_slide(width, height, colour, tables=True)
     world, job = published(data, tile_size=256)
     (expected,) = read_levels(data)
@@ -225,7 +219,7 @@ def test_jpeg_tiles_that_cannot_be_cut_are_encoded_anew(width: int, height: int,
     assert psnr(assembled(world.tiles(job), job, 0), expected) > 38
 
 
-def test_without_the_library_that_cuts_tiles_are_encoded_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_are_reencoded_without_crop_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crop, "candidates", list)
     crop._library.cache_clear()
     try:
@@ -237,25 +231,25 @@ def test_without_the_library_that_cuts_tiles_are_encoded_anew(monkeypatch: pytes
 
 def damaged(data: bytes, index: int) -> bytes:
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-        offset = tiff.pages[0].dataoffsets[index]  # type: ignore[union-attr]
+        offset = tiff.pages[0].dataoffsets[index]
     changed = bytearray(data)
     changed[offset : offset + 8] = b"\xff" * 8
     return bytes(changed)
 
 
 @pytest.mark.parametrize("kind", ["LZW", "deflate", "strips of JPEG", "separate planes of JPEG", "JPEG 2000"])
-def test_a_damaged_segment_is_white_and_listed_once_however_many_blocks_it_belongs_to(kind: str) -> None:
+def test_damaged_segment_is_white_and_listed_once(kind: str) -> None:
     sound, data = published(kind_of(kind)), damaged(kind_of(kind), 5)
     world, job = published(data)
     whole = assembled(sound[0].tiles(sound[1]), sound[1], 0)
     found = assembled(world.tiles(job), job, 0)
     assert job.tiles_bad == len(job.bad_tiles) == 1
     assert job.bad_tiles[0].level == 0
-    # LZW has no checksum: what follows the damage may decode to other pixels.
+    # LZW has no checksum: data after the damage may decode to other pixels.
     assert kind == "LZW" or 0 < (np.abs(found.astype(int) - whole).max(2) > 60).mean() < 0.1
 
 
-def test_larger_tiles_that_are_damaged_cost_all_their_pieces() -> None:
+def test_damaged_large_tile_loses_all_its_crops() -> None:
     data = damaged(jpeg_slide(128, 128, "ycbcr"), 2)
     world, job = published(data, tile_size=64)
     assert (job.tiles_bad, job.levels[0].method) == (1, "lossless-crop")
@@ -264,18 +258,19 @@ def test_larger_tiles_that_are_damaged_cost_all_their_pieces() -> None:
     assert len(world.tiles(job)) == job.tiles_total - 4
 
 
-def test_tiles_behind_the_end_of_the_file_are_white() -> None:
-    for kind, options in (("ycbcr", {}), ("ycbcr", {"tile_size": 64}), ("ycbcr", {"tile_size": 256})):
-        data = jpeg_slide(128, 128, kind)
+def test_tiles_beyond_end_of_file_are_white() -> None:
+    variants: list[dict[str, int]] = [{}, {"tile_size": 64}, {"tile_size": 256}]
+    for options in variants:
+        data = jpeg_slide(128, 128, "ycbcr")
         with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-            end = tiff.pages[0].dataoffsets[-1]  # type: ignore[union-attr]
+            end = tiff.pages[0].dataoffsets[-1]
         world, job = published(data[: end + 10], **options)
         assert job.tiles_bad == 1
         assert "behind the file's end" in job.bad_tiles[0].reason
         assert assembled(world.tiles(job), job, 0)[400:, 660:].min() > 250
 
 
-def test_associated_images_are_held_back_unless_they_are_asked_for() -> None:
+def test_associated_images_are_published_on_request_only() -> None:
     data = write(Slide(width_px=300, height_px=200, associated=True, colour="rgb", tables=True))
     world, job = published(data)
     place = (job.destination.image_store, job.image)
@@ -292,7 +287,7 @@ def test_associated_images_are_held_back_unless_they_are_asked_for() -> None:
     assert psnr(simplejpeg.decode_jpeg(found, "RGB"), label) > LOSS_DB
 
 
-def test_spacing_magnification_vendor_and_profile_are_kept() -> None:
+def test_slide_metadata_and_profile_are_kept() -> None:
     profile = bytearray(200)
     profile[:4], profile[36:40] = (200).to_bytes(4, "big"), b"acsp"
     data = file_of(
@@ -304,10 +299,10 @@ def test_spacing_magnification_vendor_and_profile_are_kept() -> None:
     assert world.memory_archive.associated_image(job.destination.image_store, job.image, "icc") == bytes(profile)
 
 
-def test_what_no_decoder_takes_is_refused_at_once() -> None:
+def test_undecodable_compression_is_refused_during_planning() -> None:
     data = bytearray(kind_of("JPEG 2000"))
     with tifffile.TiffFile(io.BytesIO(bytes(data))) as tiff:
-        for offset in tiff.pages[0].dataoffsets:  # type: ignore[union-attr]
+        for offset in tiff.pages[0].dataoffsets:
             data[offset : offset + 4] = b"none"
     world = World()
     world.put(bytes(data))

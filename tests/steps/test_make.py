@@ -1,9 +1,10 @@
-"""What chunks that decode do beside decoding."""
+"""Chunks that decode: batches of inserts, and pasting into bands."""
 
 import numpy as np
 import pytest
 
-from chalicelib.core.jobs.model import State
+from chalicelib.core.jobs.model import Job, State
+from chalicelib.ports.archive import Tile
 from chalicelib.steps.tile import make
 from chalicelib.steps.tile.make import _paste
 from tests.slides import Slide, write
@@ -11,14 +12,14 @@ from tests.world import World
 
 
 def made(monkeypatch: pytest.MonkeyPatch, batch_bytes: int) -> tuple[dict[str, bytes], list[int]]:
-    """Return the tiles of a slide whose levels are all made, and how many went into each bulk insert."""
+    """Return the tiles of a slide whose levels are all made, and the size of each bulk insert."""
     monkeypatch.setattr(make, "BATCH_BYTES", batch_bytes)
     world = World(chunk_bytes=1 << 20)
     world.put(write(Slide(width_px=700, height_px=500, compression="deflate")))
     batches: list[int] = []
     real = world.memory_archive.write
 
-    def write_tiles(job, generation, tiles):
+    def write_tiles(job: Job, generation: int, tiles: list[Tile]) -> None:
         batches.append(len(tiles))
         real(job, generation, tiles)
 
@@ -28,7 +29,7 @@ def made(monkeypatch: pytest.MonkeyPatch, batch_bytes: int) -> tuple[dict[str, b
     return world.tiles(job), batches
 
 
-def test_tiles_are_inserted_in_batches_of_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_insert_batches_are_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     together, few = made(monkeypatch, 1 << 30)
     apart, many = made(monkeypatch, 4000)
     assert together == apart
@@ -37,7 +38,7 @@ def test_tiles_are_inserted_in_batches_of_so_many_bytes(monkeypatch: pytest.Monk
     assert len(many) > len(few)
 
 
-def test_pixels_beside_a_band_change_nothing_of_it() -> None:
+def test_paste_outside_band_changes_nothing() -> None:
     band = np.zeros((4, 6, 3), np.uint8)
     for left, top in ((6, 0), (0, 4), (-2, 0), (0, -2)):
         _paste(band, np.full((2, 2, 3), 255, np.uint8), left, top)

@@ -1,8 +1,9 @@
-"""A sync over a prefix of 100 000 keys: bounded memory, bounded invocations, and each goes on where the last ended."""
+"""A sync over a prefix of 100 000 keys: bounded memory, bounded invocations, and no page is listed twice."""
 
 import tracemalloc
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ ONE = a_job()
 
 
 class Keys:
-    """A bucket of so many slides, in sessions of 250, none of which is kept anywhere. A second passes with each page."""
+    """A bucket of `count` slides in sessions of 250. Slides are generated; each page takes a second."""
 
     def __init__(self, count: int, clock: MemoryClock) -> None:
         self.count, self._clock = count, clock
@@ -30,7 +31,7 @@ class Keys:
     def list(self, bucket: str, prefix: str, *, cursor: str | None, limit: int) -> Listing:
         self._clock.advance(1)
         first = 0 if cursor is None else int(cursor)
-        assert first == self.listed  # where the last page ended, whoever listed it
+        assert first == self.listed  # continues where the previous page ended
         self.listed += limit
         last = min(first + limit, self.count)
         objects = tuple(source(bucket, number) for number in range(first, last))
@@ -46,7 +47,7 @@ def source(bucket: str, number: int) -> Source:
 
 
 class Shown:
-    """An archive in which every slide of every session is shown, or none."""
+    """An archive that shows every slide of every session, or none."""
 
     def __init__(self, count: int, *, is_shown: bool) -> None:
         self.count, self.is_shown = count, is_shown
@@ -65,7 +66,7 @@ class Shown:
 
 
 class Published:
-    """A table that knows the job of every slide that is shown, and no other."""
+    """A table with the jobs of the shown slides."""
 
     def get(self, job_id: str) -> Job | None:
         if job_id[:20].strip("0"):
@@ -74,7 +75,7 @@ class Published:
 
 
 class Counting(MemorySyncs):
-    """Pages are counted, and not kept."""
+    """A store that counts entries and does not store them."""
 
     entries = 0
 
@@ -83,28 +84,30 @@ class Counting(MemorySyncs):
 
 
 def synced(count: int, *, is_shown: bool) -> tuple[Sync, Counting, int]:
-    """Sync so many keys, in as many minutes as it takes; return the sync, the table of syncs, and the minutes."""
+    """Sync `count` keys, with an invocation per minute. Returns the sync, the store, and the number of minutes."""
     clock = MemoryClock(100.0)
     bucket, archive, syncs = Keys(count, clock), Shown(count, is_shown=is_shown), Counting()
+    # They implement only the methods that a sync calls.
+    ports: dict[str, Any] = {
+        "slides": bucket, "jobs": Published(), "archive": archive, "syncs": syncs, "clock": clock,
+    }  # fmt: skip
     sync = syncs.create(new_sync("slides", "", None, Options(), now=clock.now()))
     minutes = 0
     while sync.is_live:
         minutes += 1
         clock.remaining = steps.RESERVE_SECONDS + PAGES_PER_MINUTE - 0.5
-        steps.work(
-            sync, lambda *_: ONE, slides=bucket, jobs=Published(), archive=archive, syncs=syncs, clock=clock,  # type: ignore[arg-type]
-        )  # fmt: skip
+        steps.work(sync, lambda *_: ONE, **ports)
         (sync,) = [*syncs.latest(live=True, limit=1), *syncs.latest(live=False, limit=1)]
-    # A session is read when keys reach it and when its missing slides are looked for, and not for each page.
+    # A session is read when keys reach it and when its missing slides are searched, not for each page.
     assert archive.looks <= 2 * -(-count // PER_SESSION) + minutes
     return sync, syncs, minutes
 
 
-@pytest.mark.no_cover  # it runs the same lines again and again
-def test_a_hundred_thousand_keys_are_listed_once_minute_after_minute() -> None:
+@pytest.mark.no_cover  # it repeats the same lines
+def test_hundred_thousand_keys_are_listed_once() -> None:
     sync, syncs, minutes = synced(100_000, is_shown=False)
     assert (sync.counts.added, syncs.entries, sync.is_live) == (100_000, 100_000, False)
-    # And one more, which looks for slides whose objects are gone.
+    # One more minute searches for slides whose objects are gone.
     assert minutes == 100_000 // steps.PAGE // PAGES_PER_MINUTE + 1
 
 
@@ -120,6 +123,6 @@ def peak_bytes(count: int, *, is_shown: bool) -> int:
 
 
 @pytest.mark.parametrize("is_shown", [False, True], ids=["new slides", "slides that are shown"])
-def test_ten_times_as_many_keys_need_no_more_memory(is_shown: bool) -> None:
-    peak_bytes(200, is_shown=is_shown)  # what is loaded and cached with the first use
+def test_sync_memory_is_independent_of_key_count(is_shown: bool) -> None:
+    peak_bytes(200, is_shown=is_shown)  # fills the caches
     assert peak_bytes(5_000, is_shown=is_shown) < 1.2 * peak_bytes(500, is_shown=is_shown)

@@ -1,7 +1,7 @@
-"""`bind` hands a step the ports and settings that it names, and builds no other."""
+"""`bind` passes to a step the ports and settings that it names, and builds only those."""
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -18,28 +18,29 @@ def needs(number: int, *, clock: Any, jobs: Any, chunk_bytes: int, more: str = "
 
 def test_bind_passes_the_named_ports_and_settings() -> None:
     world = World()
-    assert bind(needs, world)(1) == (1, world.clock, world.jobs, world.settings.chunk_bytes, "none")  # type: ignore[arg-type]
+    assert bind(needs, world.services)(1) == (1, world.clock, world.jobs, world.settings.chunk_bytes, "none")
 
 
 def test_bind_builds_only_the_named_ports() -> None:
-    built = SimpleNamespace(clock="clock", jobs="jobs", settings=SimpleNamespace(chunk_bytes=5))
-    assert bind(needs, built)(2) == (2, "clock", "jobs", 5, "none")  # type: ignore[arg-type]
+    ports = SimpleNamespace(clock="clock", jobs="jobs", settings=SimpleNamespace(chunk_bytes=5))
+    built = cast("Services", ports)
+    assert bind(needs, built)(2) == (2, "clock", "jobs", 5, "none")
 
 
 def test_bind_replaces_the_clock_for_an_invocation() -> None:
     world, clock = World(), MemoryClock()
-    assert bind(needs, world, clock=clock)(1)[1] is clock  # type: ignore[arg-type]
+    assert bind(needs, world.services, clock=clock)(1)[1] is clock
     # A step that does not name the clock does not receive it.
-    assert bind(lambda *, jobs: jobs, world, clock=clock)() is world.jobs  # type: ignore[arg-type]
+    assert bind(lambda *, jobs: jobs, world.services, clock=clock)() is world.jobs
 
 
 def test_bind_leaves_positional_parameters_to_the_caller() -> None:
     world = World()
     with pytest.raises(TypeError, match="jobs"):
-        bind(lambda jobs: jobs, world)()  # type: ignore[arg-type]
+        bind(lambda jobs: jobs, world.services)()
 
 
-def test_no_port_has_the_name_of_a_setting() -> None:
+def test_port_and_setting_names_are_disjoint() -> None:
     from chalicelib.binding import PORTS, SETTINGS
 
     assert PORTS.isdisjoint(SETTINGS)

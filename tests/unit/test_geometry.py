@@ -13,14 +13,14 @@ VECTORS = {
 
 
 @pytest.mark.parametrize(("place", "name"), VECTORS.items())
-def test_tile_names_are_those_of_the_viewer(place: tuple[int, int, int], name: str) -> None:
+def test_tile_names_equal_those_of_the_viewer(place: tuple[int, int, int], name: str) -> None:
     column, row, depth = place
     assert tile_name(0, column, row, levels=depth + 1) == f"{name}.jpg"
     assert tile_address(f"{name}.jpg", levels=depth + 1) == (0, column, row)
 
 
 @given(st.data(), st.integers(1, 20))
-def test_every_address_has_a_name_of_its_own_that_leads_back(data: st.DataObject, levels: int) -> None:
+def test_tile_name_survives_round_trip(data: st.DataObject, levels: int) -> None:
     level = data.draw(st.integers(0, levels - 1))
     side = 1 << (levels - 1 - level)
     column, row = data.draw(st.integers(0, side - 1)), data.draw(st.integers(0, side - 1))
@@ -30,13 +30,13 @@ def test_every_address_has_a_name_of_its_own_that_leads_back(data: st.DataObject
 
 
 @pytest.mark.parametrize(("level", "column", "row"), [(0, 4, 0), (0, 0, -1), (3, 0, 0), (-1, 0, 0), (2, 1, 0)])
-def test_a_place_outside_the_quadtree_has_no_name(level: int, column: int, row: int) -> None:
+def test_address_outside_quadtree_has_no_name(level: int, column: int, row: int) -> None:
     with pytest.raises(ValueError, match="no tile"):
         tile_name(level, column, row, levels=3)
 
 
 @pytest.mark.parametrize("name", ["t", "x.jpg", "tx.jpg", "tqqqq.jpg", "tq.png", ".jpg"])
-def test_other_text_is_no_tile_name(name: str) -> None:
+def test_other_text_is_not_a_tile_name(name: str) -> None:
     with pytest.raises(ValueError, match="no tile name"):
         tile_address(name, levels=4)
 
@@ -52,7 +52,7 @@ def test_other_text_is_no_tile_name(name: str) -> None:
         (512, 512, 256, 2),
     ],
 )
-def test_a_pyramid_halves_until_one_tile_holds_it(width: int, height: int, tile: int, levels: int) -> None:
+def test_pyramid_halves_until_it_fits_one_tile(width: int, height: int, tile: int, levels: int) -> None:
     assert level_count(width, height, tile) == levels
     top = level_grid(width, height, tile, levels - 1)
     assert (top.columns, top.rows) == (1, 1)
@@ -61,7 +61,7 @@ def test_a_pyramid_halves_until_one_tile_holds_it(width: int, height: int, tile:
 @given(
     st.integers(1, 2_000_000), st.integers(1, 2_000_000), st.integers(4, 256).map(lambda sixteenths: sixteenths * 16)
 )
-def test_the_count_of_levels_is_what_the_viewer_computes(width: int, height: int, tile: int) -> None:
+def test_level_count_equals_viewer_formula(width: int, height: int, tile: int) -> None:
     levels = level_count(width, height, tile)
     # ceil(log2(side / tile)) + 1, at least 1, without the rounding of floating point
     side = max(width, height)
@@ -74,7 +74,7 @@ def test_the_count_of_levels_is_what_the_viewer_computes(width: int, height: int
     assert grids[-1].tiles == 1
 
 
-def test_levels_round_up_and_edge_tiles_are_partly_inside() -> None:
+def test_level_sizes_round_up_and_edge_tiles_are_partial() -> None:
     grids = [level_grid(2220, 2967, 240, level) for level in range(5)]
     assert [(grid.columns, grid.rows, grid.tiles) for grid in grids] == [
         (10, 13, 130), (5, 7, 35), (3, 4, 12), (2, 2, 4), (1, 1, 1),

@@ -11,7 +11,7 @@ from hypothesis.stateful import Bundle, initialize, multiple, rule
 from chalicelib.adapters.dynamodb.deliveries import DeliveryTable
 from chalicelib.adapters.memory import MemoryDeliveries
 from chalicelib.core.jobs.deliveries import (
-    NO_WORD,
+    NO_RESULT,
     Answer,
     Delivery,
     Try,
@@ -46,7 +46,7 @@ answers = st.sampled_from(
         Answer(error="no connection: ü"),
     ]
 )
-LOG = (Try(at=1.5, milliseconds=20, status=500), Try(at=2.0, milliseconds=0, error=NO_WORD))
+LOG = (Try(at=1.5, milliseconds=20, status=500), Try(at=2.0, milliseconds=0, error=NO_RESULT))
 
 
 def instant(job: str, url: str, moment: int) -> float:

@@ -1,4 +1,4 @@
-"""Levels made band by band equal the picture halved as a whole."""
+"""Levels that are computed band by band equal the halved whole picture."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -29,11 +29,12 @@ def box(pixels: Pixels) -> Pixels:
     quads = padded.reshape(-(-height // 2), 2, -(-width // 2), 2, 3).astype(float)
     means = quads.mean((1, 3))
     halves_up = np.resize((0.25, 0.5), means.shape[1])[:, None]
-    return np.floor(means + halves_up).astype(np.uint8)
+    halved_pixels: Pixels = np.floor(means + halves_up).astype(np.uint8)
+    return halved_pixels
 
 
 def whole_levels(pixels: Pixels, count: int) -> list[Pixels]:
-    """The reference: every level by halving the whole picture, its last column and row repeated where it is odd."""
+    """Return the reference levels: the whole picture halved, with the last column and row repeated if odd."""
     levels = [pixels]
     for _ in range(count):
         levels.append(box(levels[-1]))
@@ -45,8 +46,8 @@ Place = tuple[int, int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A slide, what its file holds of it (`lacking` is how many pixels less than the published size), and how a planner
-    might cut it: the stored levels, and how many levels a block of each stage reaches."""
+    """A slide, its stored levels with the number of pixels that each lacks, and the number of levels that a block of each
+    stage computes."""
 
     tile_size_px: int
     width_px: int
@@ -66,7 +67,7 @@ class Case:
         return Grid(width_px=-(-width >> shift), height_px=-(-height >> shift), tile_size_px=self.tile_size_px)
 
     def held(self, level: int) -> tuple[int, int]:
-        """(width, height) of what the file has of a stored level: less than promised, but never a whole tile less."""
+        """Return the stored (width, height) of a level: less than its grid, but never by a whole tile."""
         at, size = self.grid(level), self.tile_size_px
         less = self.stored[level]
         return (
@@ -92,8 +93,8 @@ def cases(draw: st.DrawFn) -> Case:
     )
 
 
-def made_of(case: Case) -> tuple[dict[Place, Pixels], dict[int, Pixels]]:
-    """Return every tile that is published of a case, block by block and stage by stage, and the reference pictures."""
+def publish_case(case: Case) -> tuple[dict[Place, Pixels], dict[int, Pixels]]:
+    """Return all published tiles of a case, and the reference pictures by level."""
     found: dict[Place, Pixels] = {}
     expected: dict[int, Pixels] = {}
     sources = [*case.stored, case.depth]
@@ -141,7 +142,7 @@ def _keep(on: dict[tuple[int, int], Pixels], column: int, row: int, half: Pixels
 
 
 def case_spread(case: Case) -> Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]:
-    """Return a spread that works through its items in either order: threads promise none."""
+    """Return a map function that processes items forwards or backwards: threads guarantee no order."""
     return (lambda function, items: in_turn(function, reversed(list(items)))) if case.backwards else in_turn
 
 
@@ -179,8 +180,8 @@ def _fill(handed: dict[tuple[int, int], Pixels], part: Part, row: int, target: P
 
 @settings(max_examples=200, deadline=None)
 @given(cases())
-def test_however_a_slide_is_cut_every_tile_is_published_once_with_the_pixels_of_the_whole_picture(case: Case) -> None:
-    found, reference = made_of(case)
+def test_every_tile_is_published_once_with_reference_pixels(case: Case) -> None:
+    found, reference = publish_case(case)
     assert set(found) == {
         (level, column, row)
         for level in range(case.depth)
@@ -190,7 +191,7 @@ def test_however_a_slide_is_cut_every_tile_is_published_once_with_the_pixels_of_
     size = case.tile_size_px
     for (level, column, row), tile in found.items():
         at, picture_of = case.grid(level), reference[level]
-        # Where the file lacks a pixel or two of what rounding promised, the last ones are repeated.
+        # If the file lacks the last pixels of a level because of rounding, its edge is repeated.
         missing = (0, at.height_px - picture_of.shape[0]), (0, at.width_px - picture_of.shape[1]), (0, 0)
         expected = np.pad(picture_of, missing, "edge")[
             row * size : (row + 1) * size, column * size : (column + 1) * size
@@ -201,19 +202,23 @@ def test_however_a_slide_is_cut_every_tile_is_published_once_with_the_pixels_of_
 
 @settings(max_examples=30, deadline=None)
 @given(cases(), st.tuples(st.integers(1, 3), st.integers(1, 3)), st.booleans())
-def test_the_shape_of_the_blocks_changes_no_pixel(case: Case, reaches: tuple[int, int], full_width: bool) -> None:
-    one, _ = made_of(case)
-    other, _ = made_of(replace(case, reaches=reaches, full_width=full_width, backwards=not case.backwards))
+def test_block_shape_does_not_change_pixels(case: Case, reaches: tuple[int, int], full_width: bool) -> None:
+    one, _ = publish_case(case)
+    other, _ = publish_case(replace(case, reaches=reaches, full_width=full_width, backwards=not case.backwards))
     for place, tile in one.items():
         width, height = case.grid(place[0]).inside_px(*place[1:])
         assert np.array_equal(tile[:height, :width], other[place][:height, :width])
+
+
+def _copy(half: Pixels, target: Pixels) -> None:
+    target[:] = half
 
 
 def grid(width: int, height: int, level: int) -> Grid:
     return Grid(width_px=-(-width >> level), height_px=-(-height >> level), tile_size_px=T)
 
 
-def test_halves_that_are_handed_in_go_on_where_another_block_stopped_and_are_handed_on() -> None:
+def test_bands_continue_from_halves_of_another_block() -> None:
     pixels = picture(4 * T, 3 * T)
     reference = whole_levels(pixels, 3)
     handed: dict[tuple[int, int], Pixels] = {}
@@ -232,8 +237,7 @@ def test_halves_that_are_handed_in_go_on_where_another_block_stopped_and_are_han
         lambda column, row, half: handed.__setitem__((column, row), half),
     )
     for row in range(3):
-        half = reference[1][row * T // 2 : (row + 1) * T // 2]
-        bands.add_halves(0, lambda target, half=half: target.__setitem__(slice(None), half))  # type: ignore[misc]
+        bands.add_halves(0, partial(_copy, reference[1][row * T // 2 : (row + 1) * T // 2]))
     bands.finish()
     assert set(published) == {(1, 0, 0), (1, 1, 0), (1, 0, 1), (1, 1, 1), (2, 0, 0)}
     assert np.array_equal(published[2, 0, 0][: 3 * T // 4], reference[2])
@@ -241,7 +245,7 @@ def test_halves_that_are_handed_in_go_on_where_another_block_stopped_and_are_han
 
 
 @pytest.mark.parametrize("width", [T, T + 1])
-def test_a_block_beyond_all_content_is_white(width: int) -> None:
+def test_block_beyond_content_is_white(width: int) -> None:
     published = []
     part = Part(
         level=0, column=1, row=0, columns=1, grid=grid(2 * T, T, 0), content=grid(width, T, 0),

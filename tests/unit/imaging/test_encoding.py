@@ -1,4 +1,4 @@
-"""Which ways of storing an image are published, what is said of the others, and what a worker is told of the first."""
+"""Supported encodings of segments, reasons for unsupported ones, and the encoding that a worker receives."""
 
 import json
 from array import array
@@ -37,11 +37,11 @@ NOT_READABLE = {
         *[{"compression": each, "bits": 16} for each in (5, 8, 32946, 32773, 50000, 34926, 33003, 33005, 34712)],
         *[{"compression": each, "photometric": 6} for each in (33003, 33005, 34712, 50001, 34927)],
         JPEG, {**JPEG, "photometric": 2}, {**JPEG, **GREY}, {**JPEG, "photometric": 2, "planar": 2},
-        # Some writers leave a predictor's tag in files whose compression has no use for it.
+        # Some writers set a predictor tag that the compression does not use.
         {**JPEG, "predictor": 2}, {"compression": 33005, "predictor": 3},
     ],
 )  # fmt: skip
-def test_what_is_published_is_not_argued_with(change: dict[str, Any]) -> None:
+def test_supported_encoding_has_no_reason(change: dict[str, Any]) -> None:
     assert unsupported_reason(replace(RGB, **change)) is None
 
 
@@ -117,11 +117,11 @@ def test_what_is_published_is_not_argued_with(change: dict[str, Any]) -> None:
         ),
     ],
 )  # fmt: skip
-def test_what_is_not_published_is_refused_with_its_reason(change: dict[str, Any], reason: str) -> None:
+def test_unsupported_encoding_is_refused_with_reason(change: dict[str, Any], reason: str) -> None:
     assert unsupported_reason(replace(RGB, **change)) == reason
 
 
-def test_a_segment_of_just_as_much_as_is_taken_is_taken() -> None:
+def test_segment_at_size_limit_is_supported() -> None:
     assert unsupported_reason(replace(RGB, tile_width_px=4096, tile_height_px=4096)) is None  # 48 MiB
     wide = replace(RGB, is_tiled=False, width_px=131_072, tile_width_px=131_072, tile_height_px=1)
     assert unsupported_reason(wide) is None
@@ -137,7 +137,7 @@ def test_a_segment_of_just_as_much_as_is_taken_is_taken() -> None:
         (7, 6, "J2K/KDU", 6), (7, 2, "", 2), (5, 2, "", 2),
     ],
 )  # fmt: skip
-def test_the_colours_of_jpeg_2000_are_told_by_its_compression_and_not_by_the_photometric_tag(
+def test_colours_of_jpeg_2000_follow_its_compression_tag(
     compression: int, photometric: int, description: str, understood: int
 ) -> None:
     ifd = replace(RGB, compression=compression, photometric=photometric, description=description)
@@ -157,18 +157,18 @@ def test_grey_jpeg_2000_of_aperio_stays_grey() -> None:
         ({"compression": 33003}, "444"),
     ],
 )  # fmt: skip
-def test_what_is_encoded_anew_keeps_the_chroma_of_its_source(change: dict[str, Any], chroma: str) -> None:
+def test_reencoded_tiles_keep_chroma_of_their_source(change: dict[str, Any], chroma: str) -> None:
     assert storage_of(replace(RGB, **change)).chroma == chroma
 
 
-def test_tiles_are_whole_and_the_last_strip_is_not() -> None:
+def test_tiles_are_whole_and_last_strip_is_shorter() -> None:
     tiles = storage_of(RGB)
     assert [tiles.segment_height_px(row) for row in range(5)] == [64] * 5
     strips = storage_of(replace(RGB, is_tiled=False, tile_width_px=500))
     assert [strips.segment_height_px(row) for row in range(5)] == [64, 64, 64, 64, 44]
 
 
-def test_only_a_jpeg_of_all_samples_is_a_file_once_its_prefix_stands_before_it() -> None:
+def test_only_jpeg_of_all_samples_has_a_file_prefix() -> None:
     assert storage_of(replace(RGB, **JPEG)).is_jpeg
     assert storage_of(replace(RGB, **JPEG)).prefix.startswith(b"\xff\xd8\xff\xe0")
     assert (storage_of(RGB).is_jpeg, storage_of(RGB).prefix) == (False, b"")
@@ -176,10 +176,10 @@ def test_only_a_jpeg_of_all_samples_is_a_file_once_its_prefix_stands_before_it()
     assert (planes.is_jpeg, planes.planes) == (False, 3)
 
 
-def test_damaged_shared_tables_are_found_when_the_plan_is_made() -> None:
+def test_damaged_shared_tables_are_found_during_planning() -> None:
     with pytest.raises(CorruptTileError, match="shared JPEG tables"):
         storage_of(replace(RGB, **JPEG, jpeg_tables=b"nonsense"))
-    # They mean nothing to other codecs.
+    # Other codecs ignore them.
     assert storage_of(replace(RGB, jpeg_tables=b"nonsense")).prefix == b""
 
 
@@ -195,5 +195,5 @@ def test_damaged_shared_tables_are_found_when_the_plan_is_made() -> None:
         prefix=st.binary(max_size=50),
     )
 )  # fmt: skip
-def test_a_storage_comes_back_from_the_plan_as_it_was(storage: Storage) -> None:
+def test_storage_survives_round_trip_through_plan(storage: Storage) -> None:
     assert load_storage(json.loads(json.dumps(dump_storage(storage)))) == storage

@@ -24,19 +24,19 @@ from chalicelib.core.imaging.jpeg import (
 )
 from chalicelib.core.imaging.lossless_crop import cut
 from chalicelib.core.tiff.directory import PHOTOMETRIC_RGB, PHOTOMETRIC_YCBCR
-from tests.slides import PHOTOMETRIC, Slide, jpeg_tile, picture, segments, split_tables, write
+from tests.slides import PHOTOMETRIC, Colour, Pixels, Slide, jpeg_tile, picture, segments, split_tables, write
 
 
-def pillow(jpeg: bytes) -> np.ndarray:
+def pillow(jpeg: bytes) -> Pixels:
     return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
 
 
 @pytest.mark.parametrize("colour", ["ycbcr", "ycbcr444", "rgb", "grey"])
 @pytest.mark.parametrize("tables", [False, True])
-def test_a_completed_tile_decodes_to_what_the_tiff_means(colour: str, tables: bool) -> None:
+def test_completed_tile_decodes_like_tifffile(colour: Colour, tables: bool) -> None:
     data = write(Slide(width_px=128, height_px=64, colour=colour, tables=tables))
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-        page = tiff.pages[0]
+        page = tiff.pages.first
         expected = page.asarray()
         prefix = tile_prefix(page.jpegtables or b"", int(page.photometric))
         for index, (offset, size) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
@@ -47,12 +47,12 @@ def test_a_completed_tile_decodes_to_what_the_tiff_means(colour: str, tables: bo
             assert np.array_equal(simplejpeg.decode_jpeg(jpeg, "RGB"), region)
 
 
-def test_bytes_that_fill_the_gaps_between_shared_tables_are_passed_over() -> None:
+def test_fill_bytes_between_shared_tables_are_skipped() -> None:
     tables, _ = split_tables(jpeg_tile(picture(64, 64), "rgb"))
     assert tile_prefix(tables[:2] + b"\xff\xff" + tables[2:], PHOTOMETRIC_RGB) == tile_prefix(tables, PHOTOMETRIC_RGB)
 
 
-def test_scan_data_and_tables_of_the_tile_stay_as_they_are() -> None:
+def test_complete_tile_keeps_scan_data_and_tables() -> None:
     tile = jpeg_tile(picture(64, 64), "rgb")
     tables, short = split_tables(tile)
     jpeg = complete_tile(tile_prefix(tables, PHOTOMETRIC_RGB), short)
@@ -69,7 +69,7 @@ ADOBE_YCBCR = ADOBE_RGB[:-1] + b"\x01"
 
 
 @pytest.mark.parametrize("wrong", [ADOBE_YCBCR, ADOBE_YCBCR + JFIF])
-def test_markers_in_the_stream_that_would_turn_rgb_into_something_else_are_taken_out(wrong: bytes) -> None:
+def test_misleading_colour_markers_are_removed(wrong: bytes) -> None:
     tile = jpeg_tile(picture(64, 64), "rgb")
     plain = complete_tile(tile_prefix(b"", PHOTOMETRIC_RGB), tile)
     assert complete_tile(tile_prefix(b"", PHOTOMETRIC_RGB), with_segment(tile, wrong)) == plain
@@ -79,7 +79,7 @@ def test_markers_in_the_stream_that_would_turn_rgb_into_something_else_are_taken
     assert np.array_equal(pillow(complete_tile(marked, short)), pillow(plain))
 
 
-def test_a_tile_that_begins_as_jfif_is_ycbcr_whatever_the_directory_says() -> None:
+def test_tile_with_jfif_marker_is_ycbcr_despite_directory() -> None:
     tile = jpeg_tile(picture(64, 64), "ycbcr")
     assert tile[6:10] == b"JFIF"
     jpeg = complete_tile(tile_prefix(b"", PHOTOMETRIC_RGB), tile)
@@ -87,7 +87,7 @@ def test_a_tile_that_begins_as_jfif_is_ycbcr_whatever_the_directory_says() -> No
     assert np.array_equal(pillow(jpeg), pillow(tile))
 
 
-def test_a_splicer_tells_tiles_with_other_headers_apart() -> None:
+def test_splicer_handles_tiles_with_different_headers() -> None:
     red, green = picture(64, 64), picture(64, 64, seed=1)
     tiles = [simplejpeg.encode_jpeg(pixels, quality, "RGB", "444") for pixels in (red, green) for quality in (50, 90)]
     splicer = Splicer(tile_prefix(b"", PHOTOMETRIC_YCBCR), (64, 64))
@@ -95,7 +95,7 @@ def test_a_splicer_tells_tiles_with_other_headers_apart() -> None:
         assert np.array_equal(pillow(splicer.complete(memoryview(tile))), pillow(tile))
 
 
-def test_a_splicer_serves_many_threads() -> None:
+def test_splicer_is_thread_safe() -> None:
     tiles = [simplejpeg.encode_jpeg(picture(64, 64, seed), 50 + seed, "RGB", "444") for seed in range(8)]
     splicer = Splicer(tile_prefix(b"", PHOTOMETRIC_YCBCR), (64, 64))
     expected = [Splicer(splicer.prefix).complete(tile) for tile in tiles]
@@ -119,49 +119,49 @@ def frame(tile: bytes) -> int:
         (lambda tile: tile[: tile.index(b"\xff\xda")] + b"\xff\xd9", "no scan"),
     ],
 )
-def test_a_tile_that_no_viewer_could_show_is_damaged(change: Callable[[bytes], bytes], reason: str) -> None:
+def test_undisplayable_tile_is_damaged(change: Callable[[bytes], bytes], reason: str) -> None:
     splicer = Splicer(tile_prefix(b"", PHOTOMETRIC_YCBCR), (64, 64))
     with pytest.raises(CorruptTileError, match=reason):
         splicer.complete(change(jpeg_tile(picture(64, 64), "ycbcr")))
 
 
-def test_filling_behind_the_end_of_a_tile_is_harmless() -> None:
+def test_bytes_after_end_marker_are_ignored() -> None:
     tile = jpeg_tile(picture(64, 64), "ycbcr")
     assert np.array_equal(pillow(complete_tile(tile_prefix(b"", PHOTOMETRIC_YCBCR), tile + b"\0")), pillow(tile))
 
 
-def test_the_frame_of_a_tile_tells_size_bits_and_sampling() -> None:
+def test_frame_of_returns_size_bits_and_sampling() -> None:
     assert frame_of(jpeg_tile(picture(64, 32), "ycbcr")) == Frame(64, 32, 8, ((2, 2), (1, 1), (1, 1)))
     with pytest.raises(CorruptTileError, match="no JPEG stream"):
         frame_of(b"no JPEG")
 
 
 @pytest.mark.parametrize("colour", ["rgb", "ycbcr"])
-def test_the_colour_of_a_completed_tile_is_read_from_its_beginning(colour: str) -> None:
+def test_colour_prefix_is_read_from_completed_tile(colour: Colour) -> None:
     tile = complete_tile(tile_prefix(b"", PHOTOMETRIC[colour]), jpeg_tile(picture(64, 64), colour))
     assert colour_prefix(tile) == tile_prefix(b"", PHOTOMETRIC[colour])
 
 
-def test_an_adobe_marker_that_calls_ycbcr_rgb_is_taken_out() -> None:
+def test_adobe_rgb_marker_of_ycbcr_tile_is_removed() -> None:
     tile = jpeg_tile(picture(64, 64), "ycbcr")
     bare = tile[:2] + b"".join(data for marker, data in segments(tile) if marker != 0xE0)
     right = complete_tile(tile_prefix(b"", PHOTOMETRIC_YCBCR), bare)
     assert right.startswith(b"\xff\xd8" + JFIF)
     assert complete_tile(tile_prefix(b"", PHOTOMETRIC_YCBCR), with_segment(bare, ADOBE_RGB)) == right
-    # The encoder's own JFIF marker is not doubled.
+    # The JFIF marker of the encoder is not duplicated.
     assert complete_tile(tile_prefix(b"", PHOTOMETRIC_YCBCR), tile).count(b"JFIF") == 1
 
 
 @pytest.mark.parametrize("kind", [0xFE, 0xE1, 0xE2, 0xED], ids=["comment", "Exif", "profile", "captions"])
-def test_what_programs_write_about_a_picture_is_left_out(kind: int) -> None:
+def test_comments_and_metadata_segments_are_removed(kind: int) -> None:
     plain = complete_tile(tile_prefix(b"", PHOTOMETRIC_RGB), jpeg_tile(picture(64, 64), "rgb"))
-    # Fill bytes before it, and something in it that looks like markers.
+    # Fill bytes before the segment, and bytes in it that look like markers.
     segment = b"\xff\xff" + bytes([kind]) + b"\x00\x16\xff\xee\xff\xe0PATIENT Jane Doe"
     jpeg = complete_tile(tile_prefix(b"", PHOTOMETRIC_RGB), with_segment(jpeg_tile(picture(64, 64), "rgb"), segment))
     assert jpeg == plain
 
 
-def test_more_scans_than_anybody_writes_are_a_damaged_tile() -> None:
+def test_tile_with_too_many_scans_is_damaged() -> None:
     file = io.BytesIO()
     Image.fromarray(picture(64, 64)).save(file, "JPEG", progressive=True)
     jpeg = file.getvalue()
@@ -179,12 +179,12 @@ def test_more_scans_than_anybody_writes_are_a_damaged_tile() -> None:
 
 
 @pytest.mark.parametrize("stored", [b"", b"\xff\xd8", b"\xff\xd8\xff", b"no jpeg at all", b"\0" * 100])
-def test_bytes_that_are_no_jpeg_are_a_damaged_tile(stored: bytes) -> None:
+def test_bytes_that_are_not_jpeg_are_a_damaged_tile(stored: bytes) -> None:
     with pytest.raises(CorruptTileError):
         complete_tile(tile_prefix(b"", PHOTOMETRIC["ycbcr"]), stored)
 
 
-def test_tables_that_are_no_jpeg_are_an_error_and_an_end_marker_may_be_missing() -> None:
+def test_invalid_tables_raise_and_end_marker_is_optional() -> None:
     with pytest.raises(CorruptTileError, match="shared JPEG tables"):
         tile_prefix(b"nonsense", PHOTOMETRIC_RGB)
     tables, _ = split_tables(jpeg_tile(picture(64, 64), "rgb"))

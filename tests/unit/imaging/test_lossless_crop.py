@@ -1,4 +1,4 @@
-"""JPEG tiles cut without loss."""
+"""Lossless crops of JPEG tiles."""
 
 import resource
 
@@ -8,17 +8,17 @@ import simplejpeg
 
 from chalicelib.core.errors import CorruptTileError
 from chalicelib.core.imaging import lossless_crop as crop
-from tests.slides import jpeg_tile, picture
+from tests.slides import Colour, jpeg_tile, picture
 
 QUARTERS = [(x, y, 64, 64) for y in (0, 64) for x in (0, 64)]
 
 
-def test_the_library_that_cuts_is_there() -> None:
+def test_crop_library_is_available() -> None:
     assert crop.is_available()
 
 
 @pytest.mark.parametrize("colour", ["ycbcr444", "rgb", "grey"])
-def test_pieces_have_the_pixels_of_the_whole(colour: str) -> None:
+def test_crops_equal_regions_of_whole_tile(colour: Colour) -> None:
     whole = jpeg_tile(picture(128, 128), colour)
     space = "GRAY" if colour == "grey" else "RGB"
     pixels = simplejpeg.decode_jpeg(whole, space)
@@ -26,7 +26,7 @@ def test_pieces_have_the_pixels_of_the_whole(colour: str) -> None:
         assert np.array_equal(simplejpeg.decode_jpeg(piece, space), pixels[y : y + 64, x : x + 64])
 
 
-def test_pieces_of_coarse_colour_differ_along_the_cut_only() -> None:
+def test_crops_of_subsampled_tile_differ_at_cut_edges_only() -> None:
     whole = jpeg_tile(picture(128, 128), "ycbcr")
     pixels = simplejpeg.decode_jpeg(whole, "RGB").astype(int)
     for (x, y, _, _), piece in zip(QUARTERS, crop.cut(whole, QUARTERS), strict=True):
@@ -34,14 +34,14 @@ def test_pieces_of_coarse_colour_differ_along_the_cut_only() -> None:
         assert difference[1:-1, 1:-1].max() == 0
 
 
-def test_what_cannot_be_cut_is_a_damaged_tile() -> None:
+def test_tile_that_cannot_be_cropped_is_damaged() -> None:
     whole = jpeg_tile(picture(128, 128), "ycbcr")
     for jpeg, region in ((whole, (8, 0, 64, 64)), (whole[:60], QUARTERS[0]), (b"", QUARTERS[0])):
         with pytest.raises(CorruptTileError, match="it cannot be cut"):
             crop.cut(jpeg, [region])
 
 
-def test_cutting_ten_thousand_pieces_leaves_no_memory_behind() -> None:
+def test_ten_thousand_crops_release_their_memory() -> None:
     whole = jpeg_tile(picture(128, 128), "ycbcr")
     crop.cut(whole, QUARTERS)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,4 +1,4 @@
-"""What is told of a job's end, how it is signed, and when it is tried again."""
+"""Deliveries of outcomes: contents, signature, and schedule of attempts."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ from chalicelib.core.jobs.deliveries import (
     LONGEST_WAIT_SECONDS,
     MAX_LOG,
     MAX_TRIES,
-    NO_WORD,
+    NO_RESULT,
     SCHEDULE_SECONDS,
     SILENT_TRY_SECONDS,
     Answer,
@@ -42,7 +42,7 @@ from chalicelib.core.jobs.transitions import cancelled, done, failed, finishing,
 from chalicelib.core.jobs.verification import Findings, Target
 from tests.contracts.samples import a_job, a_tiling_job
 
-# The example of the Standard Webhooks specification's libraries.
+# The example of the libraries of Standard Webhooks.
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 MESSAGE, TIMESTAMP, BODY = "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
 SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
@@ -51,14 +51,14 @@ URL = "https://example.org/hook"
 
 
 def a_delivery(**changes: Any) -> Delivery:
-    job = ended()
+    job = cancelled_job()
     recorded = outcome_of(job, 1)
     assert recorded is not None
     (made,) = new_deliveries(job, recorded, hook_url=None, now=1000.0)
     return replace(made, **changes)
 
 
-def ended(**changes: Any) -> Job:
+def cancelled_job(**changes: Any) -> Job:
     job = a_tiling_job(subscribers=(Subscriber(URL, 1),), started_at=900.0, **changes)
     return cancelled(job, now=999.5, cleanup_at=999.5)
 
@@ -66,7 +66,7 @@ def ended(**changes: Any) -> Job:
 # -- signature ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_message_is_signed_as_standard_webhooks_says() -> None:
+def test_message_signature_matches_standard_webhooks_example() -> None:
     (secret,) = parse_secrets(SECRET)
     assert signatures([secret], message_id=MESSAGE, timestamp=TIMESTAMP, body=BODY) == SIGNATURE
     by_hand = hmac.new(base64.b64decode(SECRET.removeprefix("whsec_")), digestmod=hashlib.sha256)
@@ -74,14 +74,14 @@ def test_a_message_is_signed_as_standard_webhooks_says() -> None:
     assert f"v1,{base64.b64encode(by_hand.digest()).decode()}" == SIGNATURE
 
 
-def test_while_a_secret_is_exchanged_both_sign() -> None:
+def test_two_secrets_give_two_signatures_during_rotation() -> None:
     both = signatures(parse_secrets(f"{OTHER_SECRET}, {SECRET}"), message_id=MESSAGE, timestamp=TIMESTAMP, body=BODY)
     one, other = both.split(" ")
     assert other == SIGNATURE
     assert one == signatures(parse_secrets(OTHER_SECRET), message_id=MESSAGE, timestamp=TIMESTAMP, body=BODY)
 
 
-def test_a_receiver_that_does_what_the_document_says_knows_whats_ours() -> None:
+def test_documented_receiver_code_accepts_signed_deliveries_only() -> None:
     document = (Path(__file__).parents[3] / "docs" / "callbacks.md").read_text(encoding="utf-8")
     code = document.split("```python\n")[1].split("```")[0]
     found: dict[str, Any] = {}
@@ -97,7 +97,7 @@ def test_a_receiver_that_does_what_the_document_says_knows_whats_ours() -> None:
     assert not is_ours(SECRET, headers_of(delivery, parse_secrets(SECRET), now=now - 400), body)
 
 
-def test_no_secret_is_no_secret() -> None:
+def test_parse_secrets_of_empty_text_returns_nothing() -> None:
     assert parse_secrets("") == parse_secrets(" , ") == ()
 
 
@@ -113,13 +113,13 @@ def test_no_secret_is_no_secret() -> None:
         "whsec_ümläut",
     ],
 )
-def test_a_secret_of_another_kind_is_refused_and_not_repeated(text: str) -> None:
+def test_parse_secrets_rejects_invalid_secret_without_repeating_it(text: str) -> None:
     with pytest.raises(ValueError, match=r"must begin with whsec_|must be base64|24 to 64 bytes") as refused:
         parse_secrets(text)
     assert text.rsplit("_", 1)[-1] not in str(refused.value)
 
 
-def test_each_try_has_its_own_time_and_the_same_id_and_bytes() -> None:
+def test_each_attempt_has_own_timestamp_and_same_id_and_body() -> None:
     delivery = a_delivery()
     secrets = parse_secrets(SECRET)
     first, second = (headers_of(delivery, secrets, now=now) for now in (1000.9, 5000.0))
@@ -130,10 +130,10 @@ def test_each_try_has_its_own_time_and_the_same_id_and_bytes() -> None:
     assert first["content-type"] == "application/json"
 
 
-# -- what is told ------------------------------------------------------------------------------------------------------
+# -- contents ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_id_is_that_of_job_attempt_outcome_and_url() -> None:
+def test_delivery_id_depends_on_job_attempt_outcome_and_url() -> None:
     one = delivery_id("a" * 32, 1, State.DONE, URL)
     others = {
         delivery_id("b" * 32, 1, State.DONE, URL),
@@ -147,9 +147,9 @@ def test_the_id_is_that_of_job_attempt_outcome_and_url() -> None:
     assert len(others) == 4
 
 
-def test_who_subscribed_in_time_is_told_and_the_hooks_receiver_too() -> None:
+def test_new_deliveries_include_subscribers_in_time_and_hook_url() -> None:
     early, late = Subscriber(URL, 1), Subscriber("https://late.example/", 2)
-    job = replace(ended(), subscribers=(early, late))
+    job = replace(cancelled_job(), subscribers=(early, late))
     recorded = outcome_of(job, 1)
     assert recorded is not None
     made = new_deliveries(job, recorded, hook_url="https://hook.example/", now=5.0)
@@ -160,7 +160,7 @@ def test_who_subscribed_in_time_is_told_and_the_hooks_receiver_too() -> None:
     assert outcome_of(job, 2) is None
 
 
-def test_a_done_job_is_told_with_what_readers_see() -> None:
+def test_callback_of_done_job_contains_published_result() -> None:
     job = finishing(a_tiling_job(started_at=900.0, tiles_bad=1), bad_tiles=(), now=950.0)
     shown = Published(image="1" * 24, view="2" * 24, image_store="3" * 24, database="tiles")
     job = done(job, shown, now=999.5)
@@ -176,7 +176,7 @@ def test_a_done_job_is_told_with_what_readers_see() -> None:
     assert data["links"] == {"self": f"/jobs/{job.id}", "deliveries": f"/jobs/{job.id}/deliveries"}
 
 
-def test_callback_of_a_slide_without_thumbnail_has_null_in_its_place() -> None:
+def test_callback_of_slide_without_thumbnail_has_null_thumbnail() -> None:
     job = a_tiling_job(started_at=900.0)
     coarsest = LevelSummary(
         level=0, width_px=300, height_px=200, columns=2, rows=1, tiles=2, sparse=0, method="passthrough"
@@ -186,7 +186,7 @@ def test_callback_of_a_slide_without_thumbnail_has_null_in_its_place() -> None:
     assert json.loads(event(job, job.history[0]))["data"]["result"]["thumbnail"] is None
 
 
-def test_a_failed_job_is_told_with_its_reason_also_when_it_runs_again_by_now() -> None:
+def test_callback_of_failed_attempt_keeps_its_error_during_next_attempt() -> None:
     job = failed(
         a_tiling_job(), Problem(code="truncated", message="it ends", hint="Again."), now=999.5, cleanup_at=None
     )
@@ -198,7 +198,7 @@ def test_a_failed_job_is_told_with_its_reason_also_when_it_runs_again_by_now() -
         assert (data["result"], data["tiles"]) == (None, None)
 
 
-def test_a_verification_is_told_with_its_counts() -> None:
+def test_callback_of_verification_contains_counts() -> None:
     target = Target(job="c" * 32, attempt=1, image="1" * 24)
     job = finishing(a_tiling_job(verifies=target, hook="verify"), bad_tiles=(), now=950.0)
     job = verified(job, Findings(missing=2), now=999.5)
@@ -206,10 +206,10 @@ def test_a_verification_is_told_with_its_counts() -> None:
     assert found == {"job": "c" * 32, "intact": False, "missing": 2, "altered": 0, "doubled": 0, "unexpected": 0}
 
 
-# -- moves -------------------------------------------------------------------------------------------------------------
+# -- transitions -------------------------------------------------------------------------------------------------------
 
 
-def test_an_answer_of_2xx_is_the_end() -> None:
+def test_response_of_2xx_ends_delivery() -> None:
     trying = begun(a_delivery(), now=1000.0)
     assert (trying.state, trying.tries, trying.next_at) == ("pending", 1, 1000.0 + SILENT_TRY_SECONDS)
     for status in (200, 204, 299):
@@ -220,7 +220,7 @@ def test_an_answer_of_2xx_is_the_end() -> None:
 
 
 @pytest.mark.parametrize("status", [101, 199, 301, 302, 307, 308, 304, 400, 401, 404, 429, 500, 503, None])
-def test_whatever_else_is_answered_is_tried_again(status: int | None) -> None:
+def test_other_response_schedules_another_attempt(status: int | None) -> None:
     error = "no connection" if status is None else None
     after = answered(begun(a_delivery(), now=1000.0), Answer(status=status, error=error), now=1001.0, jitter=0.5)
     assert (after.state, after.next_at, after.begun_at) == ("pending", 1006.0, None)
@@ -229,13 +229,13 @@ def test_whatever_else_is_answered_is_tried_again(status: int | None) -> None:
     assert not is_due(after, now=1004.0)
 
 
-def test_who_is_gone_is_not_asked_again() -> None:
+def test_response_410_disables_delivery() -> None:
     after = answered(begun(a_delivery(), now=1000.0), Answer(status=410), now=1001.0, jitter=0.5)
     assert (after.state, after.next_at) == ("disabled", None)
     assert disabled(a_delivery(), now=1.0).state == "disabled"
 
 
-def test_ten_tries_in_three_days_are_enough() -> None:
+def test_delivery_fails_after_ten_attempts_in_three_days() -> None:
     delivery, now = a_delivery(), 1000.0
     waits = []
     for _ in range(MAX_TRIES):
@@ -249,18 +249,18 @@ def test_ten_tries_in_three_days_are_enough() -> None:
     assert (delivery.state, delivery.tries, delivery.next_at, len(delivery.log)) == ("failed", 10, None, 10)
 
 
-def test_a_try_whose_worker_died_counts_and_is_told() -> None:
+def test_interrupted_attempt_is_counted_and_logged() -> None:
     first = begun(a_delivery(), now=1000.0)
     assert not is_due(first, now=1030.0)
     assert is_due(first, now=1060.0)
     second = begun(first, now=1061.0)
-    assert (second.tries, second.log) == (2, (Try(at=1000.0, milliseconds=0, error=NO_WORD),))
+    assert (second.tries, second.log) == (2, (Try(at=1000.0, milliseconds=0, error=NO_RESULT),))
     last = replace(second, tries=MAX_TRIES)
     given_up = begun(last, now=2000.0)
     assert (given_up.state, given_up.next_at, len(given_up.log)) == ("failed", None, 2)
 
 
-def test_a_replay_begins_the_schedule_again_under_the_same_id() -> None:
+def test_replay_restarts_schedule_under_same_id() -> None:
     for state in ("delivered", "failed", "disabled", "pending"):
         old = a_delivery(state=state, tries=10, next_at=None, version=20)
         again = replayed(old, now=9000.0)
@@ -275,7 +275,7 @@ def test_a_replay_begins_the_schedule_again_under_the_same_id() -> None:
         assert not answered(begun(again, now=9000.0), Answer(status=500), now=9000.0, jitter=0.0).by_hand
 
 
-def test_the_log_keeps_the_last_tries() -> None:
+def test_log_keeps_last_attempts() -> None:
     tries = tuple(Try(at=float(number), milliseconds=1, status=500) for number in range(MAX_LOG))
     after = answered(begun(a_delivery(log=tries), now=1000.0), Answer(status=204), now=1000.0, jitter=0.0)
     assert after.log == (*tries[1:], Try(at=1000.0, milliseconds=0, status=204))
@@ -285,11 +285,11 @@ def test_the_log_keeps_the_last_tries() -> None:
 
 
 @pytest.mark.parametrize(("jitter", "seconds"), [(0.0, 270.0), (0.5, 300.0), (1.0, 330.0)])
-def test_not_all_come_back_together(jitter: float, seconds: float) -> None:
+def test_wait_varies_with_jitter(jitter: float, seconds: float) -> None:
     assert wait_seconds(2, jitter=jitter) == pytest.approx(seconds)
 
 
-def test_a_receiver_that_asks_for_patience_gets_it_up_to_a_day_and_never_less_than_planned() -> None:
+def test_retry_after_extends_wait_up_to_one_day() -> None:
     assert wait_seconds(1, retry_after=120.0, jitter=0.5) == 120.0
     assert wait_seconds(2, retry_after=1.0, jitter=0.5) == pytest.approx(300.0)
     assert wait_seconds(1, retry_after=1e9, jitter=0.5) == LONGEST_WAIT_SECONDS
@@ -305,9 +305,9 @@ def test_a_receiver_that_asks_for_patience_gets_it_up_to_a_day_and_never_less_th
         ("Thu, 01 Jan 1970 00:10:00 GMT", 0.0), ("Thu, 99 Foo 1970 99:99:99 GMT", 0.0), ("Ⅷ", 0.0),
     ],
 )  # fmt: skip
-def test_retry_after_is_seconds_or_a_date(text: str | None, seconds: float) -> None:
+def test_retry_after_is_parsed_as_seconds_or_date(text: str | None, seconds: float) -> None:
     assert retry_after_seconds(text, now=1000.0) == seconds
 
 
-def test_what_is_told_belongs_to_no_jobs_identity() -> None:
+def test_subscribers_do_not_change_job_id() -> None:
     assert a_job().id == replace(a_job(), subscribers=(Subscriber(URL, 1),)).id

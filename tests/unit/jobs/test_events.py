@@ -1,4 +1,4 @@
-"""What is told of a job's changes."""
+"""Events of the transitions of a job."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from chalicelib.core.jobs.events import (
     rescue_event,
     transient_error_event,
 )
-from chalicelib.core.jobs.model import ENDED, LIVE, Problem, State
+from chalicelib.core.jobs.model import ENDED, LIVE, Job, Problem, State
 from chalicelib.core.jobs.transitions import LEGAL_MOVES
 from chalicelib.core.jobs.verification import Findings, Target
 from tests.contracts.samples import BUSY, a_job, a_record, a_tiling_job, an_ended_job
@@ -24,7 +24,7 @@ AT = 1700000100.0
 
 
 @pytest.mark.parametrize("was", sorted(LIVE))
-def test_every_move_of_a_live_job_is_told(was: State) -> None:
+def test_every_transition_of_live_job_has_an_event(was: State) -> None:
     for now in LEGAL_MOVES[was]:
         recorded = move_event(a_job(state=was), a_job(state=now), at=AT)
         assert recorded is not None
@@ -36,7 +36,7 @@ def test_every_move_of_a_live_job_is_told(was: State) -> None:
     ("state", "event"),
     [("done", "published"), ("failed", "failed"), ("cancelled", "cancelled"), ("superseded", "superseded")],
 )
-def test_how_an_attempt_ended_is_told_with_its_reason(state: str, event: str) -> None:
+def test_event_of_ended_attempt_contains_reason(state: str, event: str) -> None:
     error = None if state in ("done", "cancelled") else BUSY
     recorded = move_event(a_tiling_job(), a_tiling_job(state=State(state), error=error, tiles_bad=2), at=AT)
     assert recorded is not None
@@ -44,28 +44,28 @@ def test_how_an_attempt_ended_is_told_with_its_reason(state: str, event: str) ->
     assert recorded.seconds == pytest.approx(AT - a_job().started_at)
 
 
-def test_the_message_of_a_line_is_short() -> None:
+def test_event_message_is_shortened() -> None:
     recorded = transient_error_event(a_job(), replace(BUSY, message="x" * 9000, hint="y" * 9000), chunk=None, at=AT)
     assert recorded is not None
     assert (recorded.message, recorded.hint) == ("x" * MAX_MESSAGE, "y" * MAX_MESSAGE)
 
 
 @pytest.mark.parametrize(("state", "event"), [(State.QUEUED, "submitted"), (State.FAILED, "failed")])
-def test_a_job_is_new_or_was_refused_on_its_arrival(state: State, event: str) -> None:
+def test_new_job_event_is_submitted_or_failed(state: State, event: str) -> None:
     assert new_job_event(a_job(state=state, error=BUSY), at=AT).event == event
 
 
 @pytest.mark.parametrize("was", sorted(ENDED))
-def test_the_next_attempt_says_after_what(was: State) -> None:
+def test_requeued_event_names_previous_outcome(was: State) -> None:
     recorded = move_event(an_ended_job(state=was), a_job(attempt=2), at=AT)
     assert recorded is not None
     assert (recorded.event, recorded.attempt, recorded.message) == ("requeued", 2, f"after {was}")
-    anew = move_event(an_ended_job(state=was), a_job(attempt=2, generation=1), at=AT)
-    assert anew is not None
-    assert anew.message == f"after {was}, from the beginning"
+    restarted = move_event(an_ended_job(state=was), a_job(attempt=2, generation=1), at=AT)
+    assert restarted is not None
+    assert restarted.message == f"after {was}, from the beginning"
 
 
-def test_the_sweeper_tells_of_what_it_drops_and_not_of_its_looks() -> None:
+def test_cleanup_event_is_recorded_only_when_tiles_are_discarded() -> None:
     failed = an_ended_job()
     recorded = move_event(failed, replace(failed, generation=1, discarded=(0,)), at=AT)
     assert recorded is not None
@@ -73,7 +73,7 @@ def test_the_sweeper_tells_of_what_it_drops_and_not_of_its_looks() -> None:
     assert move_event(failed, replace(failed, cleanup_at=None), at=AT) is None
 
 
-def test_the_chunks_of_a_slide_are_told_one_by_one() -> None:
+def test_every_chunk_of_small_slide_has_an_event() -> None:
     record = replace(a_record(1), seconds=1.5)
     recorded = chunk_event(a_tiling_job(chunks_done=frozenset({0, 1})), record, at=AT)
     assert recorded is not None
@@ -87,41 +87,41 @@ def test_the_chunks_of_a_slide_are_told_one_by_one() -> None:
 
 
 @pytest.mark.parametrize("total", [1, MAX_CHUNK_EVENTS, MAX_CHUNK_EVENTS + 1, 9_999])
-def test_of_very_many_chunks_a_bounded_number_is_told_and_the_last(total: int) -> None:
+def test_chunk_events_of_large_slide_are_bounded_and_include_last(total: int) -> None:
     done = [chunk_event(_with_done(total, count), a_record(count), at=AT) for count in range(1, total + 1)]
     recorded = [each for each in done if each is not None]
     assert min(total, MAX_CHUNK_EVENTS // 2) <= len(recorded) <= MAX_CHUNK_EVENTS + 1
     assert recorded[-1].chunks == total
 
 
-def _with_done(total: int, count: int):  # type: ignore[no-untyped-def]
-    class Many(frozenset):  # type: ignore[type-arg]
+def _with_done(total: int, count: int) -> Job:
+    class Many(frozenset[int]):
         def __len__(self) -> int:
             return count
 
     return a_tiling_job(chunks_total=total, chunks_done=Many())
 
 
-def test_an_error_that_all_chunks_meet_is_told_for_some() -> None:
+def test_repeated_error_of_many_chunks_is_sampled() -> None:
     job = a_tiling_job(chunks_total=9_999)
     first = transient_error_event(job, BUSY, chunk=7, at=AT)
     assert first is not None
     assert (first.event, first.chunk, first.code) == ("transient_error", 7, BUSY.code)
-    troubled = replace(job, last_transient_error=BUSY)
-    recorded = [transient_error_event(troubled, BUSY, chunk=chunk, at=AT) for chunk in range(9_999)]
+    with_error = replace(job, last_transient_error=BUSY)
+    recorded = [transient_error_event(with_error, BUSY, chunk=chunk, at=AT) for chunk in range(9_999)]
     assert 0 < sum(each is not None for each in recorded) <= MAX_ERROR_EVENTS
-    # Another one is news, and so is what happens to a step that is no chunk.
-    assert transient_error_event(troubled, Problem(code="other", message="", hint=""), chunk=7, at=AT) is not None
-    assert transient_error_event(troubled, BUSY, chunk=None, at=AT) is not None
+    # Another error is recorded, and so is an error of another step.
+    assert transient_error_event(with_error, Problem(code="other", message="", hint=""), chunk=7, at=AT) is not None
+    assert transient_error_event(with_error, BUSY, chunk=None, at=AT) is not None
 
 
-def test_every_error_of_a_small_slide_is_told() -> None:
+def test_every_error_of_small_slide_has_an_event() -> None:
     assert all(
         transient_error_event(a_tiling_job(last_transient_error=BUSY), BUSY, chunk=chunk, at=AT) for chunk in range(3)
     )
 
 
-def test_a_rescue_says_from_where_and_how_often() -> None:
+def test_rescue_event_contains_state_and_count() -> None:
     recorded = rescue_event(a_tiling_job(rescues=2), at=AT)
     assert (recorded.event, recorded.message) == ("rescued", "silent in state tiling: messages sent again (3)")
 
@@ -130,7 +130,7 @@ def test_a_rescue_says_from_where_and_how_often() -> None:
     ("findings", "message"),
     [(Findings(), "intact"), (Findings(missing=2, doubled=1), "2 missing, 1 doubled"), (Findings(unexpected=3), "3 unexpected")],
 )  # fmt: skip
-def test_a_verification_tells_what_it_found(findings: Findings, message: str) -> None:
+def test_verified_event_contains_findings(findings: Findings, message: str) -> None:
     target = Target(job="0" * 32, attempt=1, image="0" * 24, repair=False)
     job = a_job(state=State.FINISHING, verifies=target)
     recorded = move_event(job, replace(job, state=State.DONE, findings=findings), at=AT)

@@ -1,4 +1,6 @@
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -36,7 +38,7 @@ LEVELS = (
 ERROR = Problem(code="x", message="m", hint="h")
 
 
-def queued(**changes: object) -> Job:
+def queued(**changes: Any) -> Job:
     return replace(model.new_job("upload", SOURCE, PLACE, Options(), now=5.0), **changes)
 
 
@@ -54,7 +56,7 @@ def tiling(job: Job, digest: str = "d") -> Job:
     )
 
 
-def test_the_id_follows_from_source_destination_and_options_alone() -> None:
+def test_job_id_depends_on_source_destination_and_options() -> None:
     job = queued()
     assert len(job.id) == 32
     assert (
@@ -78,7 +80,7 @@ def test_the_id_follows_from_source_destination_and_options_alone() -> None:
     assert len({job.id, *(model.job_id(*other) for other in others)}) == 9
 
 
-def test_a_job_walks_from_queued_to_done() -> None:
+def test_job_moves_from_queued_to_done() -> None:
     job = tiling(moves.planning(queued(), now=6.0))
     assert (job.state, job.depth, job.tile_size_px, job.tiling_at) == (State.TILING, 5, 240, 8.0)
     job = moves.finishing(replace(job, chunks_done=frozenset({0, 1})), bad_tiles=(), now=9.0)
@@ -89,7 +91,7 @@ def test_a_job_walks_from_queued_to_done() -> None:
     ]
 
 
-def test_all_chunks_are_done_when_the_set_is_complete_and_not_before() -> None:
+def test_all_chunks_done_requires_complete_set() -> None:
     job = tiling(moves.planning(queued(), now=6.0))
     assert [replace(job, chunks_done=frozenset(done)).all_chunks_done for done in ((), (1,), (0, 1))] == [
         False,
@@ -99,7 +101,7 @@ def test_all_chunks_are_done_when_the_set_is_complete_and_not_before() -> None:
     assert not queued().all_chunks_done
 
 
-ENDINGS = [
+ENDINGS: list[Callable[[Job], Job]] = [
     lambda job: moves.failed(job, ERROR, now=9.0, cleanup_at=9.0),
     lambda job: moves.superseded(job, ERROR, now=9.0, cleanup_at=9.0),
     lambda job: moves.cancelled(job, now=9.0, cleanup_at=9.0),
@@ -107,7 +109,7 @@ ENDINGS = [
 
 
 @pytest.mark.parametrize("end", ENDINGS)
-def test_an_ended_job_starts_its_next_attempt_clean_and_keeps_its_history(end: object) -> None:
+def test_next_attempt_resets_state_and_keeps_history(end: Callable[[Job], Job]) -> None:
     running = replace(
         tiling(moves.planning(queued(), now=6.0)),
         chunks_done=frozenset({1}),
@@ -115,7 +117,7 @@ def test_an_ended_job_starts_its_next_attempt_clean_and_keeps_its_history(end: o
         rescues=3,
         last_transient_error=ERROR,
     )
-    ended = end(running)  # type: ignore[operator]
+    ended = end(running)
     newer = replace(SOURCE, last_modified_at=2000.0)
     again = moves.next_attempt(ended, newer, now=20.0)
     assert (again.state, again.attempt, again.submitted_at, again.source) == (State.QUEUED, 2, 20.0, newer)
@@ -127,13 +129,13 @@ def test_an_ended_job_starts_its_next_attempt_clean_and_keeps_its_history(end: o
         None,
     )
     assert len(again.history) == 1
-    # Under the same plan what is done stays done; under another one it is done anew.
+    # The same plan keeps the finished chunks; another plan starts without them.
     assert tiling(moves.planning(again, now=21.0)).chunks_done == frozenset({1})
     assert tiling(moves.planning(again, now=21.0), "other").chunks_done == frozenset()
     assert again.order > running.order
 
 
-def test_an_attempt_in_another_database_has_nothing_to_go_on_with() -> None:
+def test_next_attempt_in_other_database_starts_new_generation() -> None:
     ended = moves.failed(tiling(moves.planning(queued(), now=6.0)), ERROR, now=9.0, cleanup_at=None)
     elsewhere = replace(ended.destination, database="another")
     again = moves.next_attempt(ended, SOURCE, now=10.0, destination=elsewhere)
@@ -148,7 +150,7 @@ def test_history_is_bounded() -> None:
     assert (len(job.history), job.history[-1].attempt, job.attempt) == (20, 30, 31)
 
 
-def test_a_generation_given_up_is_never_written_again() -> None:
+def test_discarded_generation_is_never_written_again() -> None:
     ended = moves.failed(
         replace(tiling(moves.planning(queued(), now=6.0)), chunks_done=frozenset({1})), ERROR, now=9.0, cleanup_at=9.0
     )
@@ -167,14 +169,14 @@ def test_a_generation_given_up_is_never_written_again() -> None:
     assert moves.cleaned_up(given_up).cleanup_at is None
 
 
-def test_the_image_is_the_staging_unless_the_caller_named_one() -> None:
+def test_image_is_staging_unless_collection_is_named() -> None:
     assert queued().image == queued().staging()
     named = queued(destination=replace(PLACE, mongo_collection="7" * 24))
     assert named.image == "7" * 24
     assert len(named.staging()) == 24
 
 
-def test_the_newest_object_wins_then_the_latest_submit() -> None:
+def test_order_prefers_newer_object_then_later_submission() -> None:
     orders = [
         queued(source=replace(SOURCE, last_modified_at=at), submitted_at=now).order
         for at, now in ((999.0, 9.0), (1000.0, 3.0), (1000.0, 20.0), (10000.0, 1.0))
@@ -183,7 +185,7 @@ def test_the_newest_object_wins_then_the_latest_submit() -> None:
     assert len(set(orders)) == 4
 
 
-def test_the_table_of_moves_is_the_documented_one() -> None:
+def test_legal_moves_equal_documented_table() -> None:
     ended = {"failed", "cancelled", "superseded"}
     assert {str(state): {str(target) for target in targets} for state, targets in LEGAL_MOVES.items()} == {
         "queued": {"planning", *ended},
@@ -201,7 +203,7 @@ def in_state(state: State) -> Job:
     return queued(state=state, levels=LEVELS, chunks_total=1, chunks_done=frozenset({0}))
 
 
-FUNCTIONS = {
+FUNCTIONS: dict[State, Callable[[Job], Job]] = {
     State.PLANNING: lambda job: moves.planning(job, now=9.0),
     State.TILING: tiling,
     State.FINISHING: lambda job: moves.finishing(job, bad_tiles=(), now=9.0),
@@ -214,7 +216,7 @@ FUNCTIONS = {
 
 
 @given(st.sampled_from(list(State)), st.sampled_from(list(FUNCTIONS)))
-def test_a_move_is_made_if_the_table_has_it_and_never_otherwise(state: State, target: State) -> None:
+def test_transition_succeeds_only_if_table_allows_it(state: State, target: State) -> None:
     if target in LEGAL_MOVES[state]:
         assert FUNCTIONS[target](in_state(state)).state is target
     elif target is not State.QUEUED or state in LIVE:
@@ -222,7 +224,7 @@ def test_a_move_is_made_if_the_table_has_it_and_never_otherwise(state: State, ta
             FUNCTIONS[target](in_state(state))
 
 
-def test_cancelling_is_refused_once_readers_may_have_been_switched() -> None:
+def test_cancel_of_finishing_job_is_refused() -> None:
     with pytest.raises(IllegalMoveError):
         moves.cancelled(in_state(State.FINISHING), now=1.0, cleanup_at=1.0)
     assert frozenset(State) == LIVE | ENDED
@@ -230,14 +232,14 @@ def test_cancelling_is_refused_once_readers_may_have_been_switched() -> None:
     assert not LIVE & ENDED
 
 
-def test_an_error_is_kept_with_its_code_and_what_to_do() -> None:
+def test_problem_keeps_code_message_and_hint() -> None:
     kept = model.problem(NoSuchSourceError("there is no object s3://b/k"))
     assert (kept.code, kept.message) == ("no_such_source", "there is no object s3://b/k")
     assert "Check the bucket" in kept.hint
     assert model.problem(CorruptTileError("m", hint="mine")).hint == "mine"
 
 
-def test_messages_bring_a_job_on_from_where_it_is() -> None:
+def test_messages_continue_job_from_current_state() -> None:
     chunk = Chunk(number=0, stage=0, kind="copy", first=0, last=1, source_bytes=1, tiles=1)
     plan = Plan(
         width_px=1,
@@ -258,20 +260,26 @@ def test_messages_bring_a_job_on_from_where_it_is() -> None:
     assert sent(0, 1, 2) == [Message(step="finish", job=job.id, attempt=3)]
 
 
-def test_what_is_left_for_other_steps_is_named_by_its_content() -> None:
+def test_work_bucket_keys_contain_job_and_plan_digest() -> None:
     job = tiling(moves.planning(queued(), now=6.0), "digest")
     assert plan_key(job, "digest") == f"jobs/{job.id}/digest/plan.json"
     assert records_key(job, "digest") == f"jobs/{job.id}/digest/records.bin"
     assert pixels_key(job, 3, 1, 2) == f"jobs/{job.id}/digest/pixels/3/1_2"
 
 
-def test_waiting_grows_with_jitter_up_to_a_limit() -> None:
+def test_backoff_grows_with_jitter_up_to_limit() -> None:
     assert [retry_after_seconds(receives, jitter=0.5) for receives in (1, 2, 3, 20)] == [2.0, 4.0, 8.0, 150.0]
     assert retry_after_seconds(1, jitter=0.0) == 1.0
     assert [silence_seconds(rescues) for rescues in (0, 1, 2, 50)] == [90.0, 180.0, 360.0, 3600.0]
 
 
-def test_of_an_endless_message_the_beginning_is_kept() -> None:
+def test_long_problem_message_is_shortened() -> None:
     recorded = Problem(code="internal", message="ä" * 2001, hint="Look.")
     assert model.shortened(recorded) == Problem(code="internal", message="ä" * 1999 + "…", hint="Look.")
     assert model.shortened(replace(recorded, message="ä" * 2000)).message == "ä" * 2000
+
+
+def test_states_have_their_documented_names() -> None:
+    assert [state.value for state in State] == [
+        "queued", "planning", "tiling", "finishing", "done", "failed", "cancelled", "superseded",
+    ]  # fmt: skip

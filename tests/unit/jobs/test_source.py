@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from chalicelib.core.web.s3_notifications import arrivals
 C, S = "51de0000a11ce00000c011ec", "51de0000a11ce0000005e551"
 
 
-def test_an_s3_url_is_a_bucket_and_a_key() -> None:
+def test_parse_s3_url_returns_bucket_and_key() -> None:
     assert parse_s3_url("s3://a-bucket.name/folder/a slide+1.svs") == ("a-bucket.name", "folder/a slide+1.svs")
 
 
@@ -17,12 +18,12 @@ def test_an_s3_url_is_a_bucket_and_a_key() -> None:
     "url", ["", "s3://", "s3://b", "s3://bucket/", "http://bucket/key", "s3://Bucket/key", "S3://bucket/key", "s3://b/k", "bucket/key",
             "s3://bucket/" + "ä" * 600],
 )  # fmt: skip
-def test_other_text_is_refused_with_a_sentence(url: str) -> None:
+def test_parse_s3_url_rejects_other_text(url: str) -> None:
     with pytest.raises(ValueError, match="must look like s3://bucket/key"):
         parse_s3_url(url)
 
 
-def test_new_bytes_under_a_key_are_the_same_slide() -> None:
+def test_source_with_new_bytes_is_same_slide() -> None:
     old = Source(bucket="b", key="f/a.svs", etag='"1"', size_bytes=1)
     new = Source(bucket="b", key="f/a.svs", etag='"2"', size_bytes=2, version_id="v", last_modified_at=5.0)
     other = Source(bucket="c", key="f/a.svs", etag='"1"', size_bytes=1)
@@ -31,7 +32,7 @@ def test_new_bytes_under_a_key_are_the_same_slide() -> None:
     assert (str(old), old.file_name) == ("s3://b/f/a.svs", "a.svs")
 
 
-def test_the_folders_of_a_key_say_collection_and_session() -> None:
+def test_key_folders_name_collection_and_session() -> None:
     assert destination_of_key(f"{C}/{S}/a.svs") == (C, S)
     assert destination_of_key(f"{C}/{S}/deeper/a.svs") == (C, S)
 
@@ -39,42 +40,42 @@ def test_the_folders_of_a_key_say_collection_and_session() -> None:
 @pytest.mark.parametrize(
     "key", ["a.svs", f"{C}/a.svs", f"{C}/session/a.svs", f"x/{S}/a.svs", f"{C}/{S}", f"{C}/{S}/", f"{C[:-1]}/{S}/a"]
 )
-def test_a_key_that_names_no_session_is_refused(key: str) -> None:
+def test_key_without_session_is_refused(key: str) -> None:
     with pytest.raises(InvalidObjectKeyError, match="names no collection and session"):
         destination_of_key(key)
 
 
-def test_what_the_command_line_uploads_is_told_by_its_folder() -> None:
+def test_direct_upload_is_recognised_by_its_folder() -> None:
     assert is_direct(f"direct/{C}/{S}/a.svs")
     assert not is_direct(f"{C}/{S}/direct/a.svs")
 
 
-def notification(**thing: object) -> dict[str, object]:
+def notification(**fields: Any) -> dict[str, Any]:
     return {
         "Records": [
             {
                 "eventName": "ObjectCreated:Put",
                 "eventTime": "2026-01-02T03:04:05.000Z",
-                "s3": {"bucket": {"name": "b"}, "object": {"key": "a+slide%2B1.svs", "size": 7, "eTag": "e", **thing}},
+                "s3": {"bucket": {"name": "b"}, "object": {"key": "a+slide%2B1.svs", "size": 7, "eTag": "e", **fields}},
             }
         ]
     }
 
 
-def test_a_notification_tells_what_arrived_with_its_key_decoded() -> None:
+def test_notification_is_parsed_with_decoded_key() -> None:
     (found,) = arrivals(json.loads(json.dumps(notification(versionId="v", sequencer="00A"))))
     assert (found.bucket, found.key, found.etag, found.size_bytes) == ("b", "a slide+1.svs", '"e"', 7)
     assert (found.version_id, found.at) == ("v", 1767323045.0)
 
 
-def test_what_is_no_arrival_is_passed_over() -> None:
+def test_notification_without_upload_is_ignored() -> None:
     assert arrivals({"Service": "Amazon S3", "Event": "s3:TestEvent"}) == ()
     removed = notification()
-    removed["Records"][0]["eventName"] = "ObjectRemoved:Delete"  # type: ignore[index]
+    removed["Records"][0]["eventName"] = "ObjectRemoved:Delete"
     assert arrivals(removed) == ()
 
 
 @pytest.mark.parametrize("body", [{}, {"Records": None}, {"Records": [{}]}])
-def test_a_body_that_is_no_notification_is_an_error_not_a_loss(body: dict[str, object]) -> None:
+def test_invalid_notification_raises(body: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="no S3 event notification"):
         arrivals(body)

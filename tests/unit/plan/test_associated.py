@@ -1,7 +1,8 @@
-"""Associated images: decoded where they can be, left out where not, never a reason to refuse a slide."""
+"""Associated images: decoded if possible, else omitted. They are never a reason to refuse a slide."""
 
 import io
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from chalicelib.core.plan import associated as pictures
 from chalicelib.core.plan.associated import pictures_of
 from chalicelib.core.plan.pyramid import Pyramid, plan_pyramid
 from chalicelib.core.tiff.directory import Ifd, read_ifds
-from tests.slides import Slide, picture, write
+from tests.slides import Pixels, Slide, picture, write
 
 
 def slide_with_pictures() -> tuple[Pyramid, bytes]:
@@ -21,7 +22,7 @@ def slide_with_pictures() -> tuple[Pyramid, bytes]:
     return plan_pyramid(ifds, size_bytes=len(data), tile_size=None, base_only=False), data
 
 
-def ifd_of(pixels: np.ndarray, **options: object) -> tuple[Ifd, bytes]:
+def ifd_of(pixels: Pixels, **options: Any) -> tuple[Ifd, bytes]:
     file = io.BytesIO()
     tifffile.imwrite(file, pixels, photometric="rgb", **options)
     data = file.getvalue()
@@ -32,7 +33,7 @@ def only(pyramid: Pyramid, ifd: Ifd) -> Pyramid:
     return replace(pyramid, associated=(("label", ifd),))
 
 
-def test_pictures_are_read_under_their_names() -> None:
+def test_associated_images_are_read_under_their_names() -> None:
     pyramid, data = slide_with_pictures()
     found = dict(pictures_of(pyramid, lambda start, stop: data[start:stop]))
     assert found.keys() == {name for name, _ in pyramid.associated}
@@ -41,7 +42,7 @@ def test_pictures_are_read_under_their_names() -> None:
 
 
 @pytest.mark.parametrize("planar", [False, True])
-def test_a_picture_in_strips_or_planes_is_joined(planar: bool) -> None:
+def test_associated_image_in_strips_or_planes_is_joined(planar: bool) -> None:
     pixels = picture(90, 70)
     stored = np.ascontiguousarray(pixels.transpose(2, 0, 1)) if planar else pixels
     ifd, data = ifd_of(stored, rowsperstrip=16, planarconfig="separate" if planar else "contig")
@@ -51,14 +52,14 @@ def test_a_picture_in_strips_or_planes_is_joined(planar: bool) -> None:
     assert np.abs(shown - pixels).mean() < 4
 
 
-def test_a_large_picture_is_halved_until_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_associated_image_is_halved_until_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "MAX_SIDE_PX", 40)
     ifd, data = ifd_of(picture(90, 71))
     ((_, jpeg),) = pictures_of(only(slide_with_pictures()[0], ifd), lambda start, stop: data[start:stop])
     assert simplejpeg.decode_jpeg_header(jpeg)[:2] == (17, 22)
 
 
-def test_a_picture_that_cannot_be_held_or_decoded_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_undecodable_associated_image_is_omitted(monkeypatch: pytest.MonkeyPatch) -> None:
     pyramid = slide_with_pictures()[0]
     ifd, data = ifd_of(picture(90, 70), compression="zlib", rowsperstrip=16)
     assert pictures_of(only(pyramid, ifd), lambda start, stop: bytes(stop - start)) == ()
@@ -67,7 +68,7 @@ def test_a_picture_that_cannot_be_held_or_decoded_is_left_out(monkeypatch: pytes
     assert pictures_of(only(pyramid, ifd), lambda start, stop: data[start:stop]) == ()
 
 
-def test_what_the_directory_does_not_list_stays_white() -> None:
+def test_missing_strips_of_associated_image_are_white() -> None:
     ifd, data = ifd_of(np.zeros((70, 90, 3), np.uint8), rowsperstrip=16)
     short = replace(ifd, offsets=ifd.offsets[:2])
     ((_, jpeg),) = pictures_of(only(slide_with_pictures()[0], short), lambda start, stop: data[start:stop])

@@ -11,7 +11,7 @@ from chalicelib.core.plan.plan_format import dump_plan, load_plan, plan_digest, 
 from chalicelib.core.plan.pyramid import Pyramid, plan_pyramid
 from chalicelib.core.plan.read_windows import GAP_BYTES, WINDOW_BYTES, windows
 from chalicelib.core.tiff.directory import read_ifds
-from tests.slides import Slide, write
+from tests.slides import Colour, Slide, write
 
 
 def pyramid_of(slide: Slide, *, base_only: bool = False) -> Pyramid:
@@ -21,7 +21,7 @@ def pyramid_of(slide: Slide, *, base_only: bool = False) -> Pyramid:
 
 
 def made_tiles(plan: Plan) -> Counter[tuple[int, int, int]]:
-    """Return every tile that the make chunks cover, by following their blocks."""
+    """Return the tiles that the blocks of the make chunks cover."""
     found: Counter[tuple[int, int, int]] = Counter()
     for chunk in plan.chunks:
         for step in range(1, chunk.downsampled_levels + 1):
@@ -38,7 +38,7 @@ def made_tiles(plan: Plan) -> Counter[tuple[int, int, int]]:
     st.integers(1, 900), st.integers(1, 700), st.sets(st.integers(1, 3)), st.integers(1, 3), st.integers(1, 2),
     st.integers(1, 20_000),
 )  # fmt: skip
-def test_every_tile_of_every_level_is_in_one_chunk(
+def test_every_tile_is_in_exactly_one_chunk(
     width: int, height: int, stored: set[int], block: int, later: int, chunk_bytes: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -75,7 +75,7 @@ def test_every_tile_of_every_level_is_in_one_chunk(
         assert chunk.kind == "make" or len(run) == 1 or chunk.source_bytes <= chunk_bytes
 
 
-def test_chunks_are_bounded_by_tiles_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunk_tiles_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "MAX_CHUNK_TILES", 30)
     plan, _ = build_plan(pyramid_of(Slide(), base_only=True), chunk_bytes=1 << 30)
     assert [chunk.tiles for chunk in plan.chunks] == [30, 30, 28]
@@ -87,7 +87,7 @@ def test_sparse_tiles_are_in_no_chunk() -> None:
     assert (1, 1) not in {(record.column, record.row) for record in unpack_records(packed)}
 
 
-def test_a_stage_is_ready_when_the_one_before_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stage_is_ready_when_previous_stage_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "BLOCK_LEVELS", 2)
     monkeypatch.setattr(chunks, "LATER_BLOCK_LEVELS", 1)
     plan, _ = build_plan(pyramid_of(Slide()), chunk_bytes=1 << 30)
@@ -103,7 +103,7 @@ def test_a_stage_is_ready_when_the_one_before_is_complete(monkeypatch: pytest.Mo
     assert plan.ready(set(range(10))) == ()
 
 
-def test_the_same_pyramid_gives_the_same_plan_and_its_head_leads_back() -> None:
+def test_plan_is_deterministic_and_survives_round_trip() -> None:
     pyramid = pyramid_of(Slide(levels=(0, 2), colour="rgb", tables=True))
     plan, records = build_plan(pyramid, chunk_bytes=5000)
     head = dump_plan(plan)
@@ -127,19 +127,19 @@ def test_the_same_pyramid_gives_the_same_plan_and_its_head_leads_back() -> None:
 @pytest.mark.parametrize(
     ("colour", "subsampling"), [("ycbcr", "420"), ("ycbcr444", "444"), ("rgb", "444"), ("grey", "444")]
 )
-def test_made_tiles_keep_the_chroma_of_their_source(colour: str, subsampling: str) -> None:
+def test_made_tiles_keep_the_chroma_of_their_source(colour: Colour, subsampling: str) -> None:
     plan, _ = build_plan(pyramid_of(Slide(colour=colour)), chunk_bytes=1 << 30)
     assert plan.levels[0].storage is not None
     assert plan.levels[0].storage.chroma == subsampling
 
 
-def test_the_size_of_what_is_stored_is_known_beside_that_of_the_level() -> None:
+def test_planned_level_records_stored_size_and_level_size() -> None:
     plan, _ = build_plan(pyramid_of(Slide(width_px=701, height_px=501, levels=(0, 1), floor=True)), chunk_bytes=1 << 30)
     stored = plan.levels[1]
     assert (stored.width_px, stored.height_px, stored.content_px) == (351, 251, (350, 250))
 
 
-def test_padding_of_a_stored_level_is_no_content() -> None:
+def test_padding_of_stored_level_is_not_content() -> None:
     plan, _ = build_plan(
         pyramid_of(Slide(width_px=640, height_px=512, levels=(0, 2), padded=True)), chunk_bytes=1 << 30
     )
@@ -151,7 +151,7 @@ RECORD = TileRecord(0, 1, 0, 0, 0, 0)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3 * GAP_BYTES), st.integers(1, 200_000)), max_size=60))
-def test_windows_cover_every_tile_once_and_stay_bounded(runs: list[tuple[int, int]]) -> None:
+def test_windows_cover_every_tile_once_within_bounds(runs: list[tuple[int, int]]) -> None:
     records, offset = [], 0
     for gap, size in runs:
         records.append(RECORD._replace(offset=offset + gap, size_bytes=size))
@@ -164,7 +164,7 @@ def test_windows_cover_every_tile_once_and_stay_bounded(runs: list[tuple[int, in
         assert window.stop - window.start <= WINDOW_BYTES or len(window.records) == 1
 
 
-def test_a_window_bridges_small_gaps_and_stops_at_wide_ones_and_at_its_bound() -> None:
+def test_window_bridges_small_gaps_within_its_bound() -> None:
     def at(offset: int, size: int = 1000) -> TileRecord:
         return RECORD._replace(offset=offset, size_bytes=size)
 
@@ -172,14 +172,12 @@ def test_a_window_bridges_small_gaps_and_stops_at_wide_ones_and_at_its_bound() -
     assert [len(window.records) for window in windows(near)] == [2]
     assert [len(window.records) for window in windows(far)] == [1, 1]
     assert [len(window.records) for window in windows([at(0, WINDOW_BYTES), at(WINDOW_BYTES)])] == [1, 1]
-    # Two tiles that share their bytes are one read.
+    # Two tiles that share their bytes need one read.
     assert [(window.start, window.stop) for window in windows([at(0, 5000), at(0, 1000)])] == [(0, 5000)]
     assert list(windows([])) == []
 
 
 @pytest.mark.parametrize(("chunk_bytes", "block_levels"), [(1 << 30, 5), (200_000, 3), (10, 1)])
-def test_blocks_of_large_tiles_are_small_because_their_tiles_are_held_in_memory(
-    chunk_bytes: int, block_levels: int
-) -> None:
+def test_blocks_of_large_tiles_have_fewer_levels(chunk_bytes: int, block_levels: int) -> None:
     plan, _ = build_plan(pyramid_of(Slide(colour="ycbcr444")), chunk_bytes=chunk_bytes)
     assert {chunk.block_levels for chunk in plan.chunks if chunk.kind == "make" and chunk.stage == 0} == {block_levels}

@@ -1,24 +1,25 @@
-"""Which step a message runs, and whether its work is pending."""
+"""The step that a message runs, and whether its work is pending."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from chalicelib.core.jobs.model import Destination, Job, Options, new_job
 from chalicelib.core.jobs.source import Source
-from chalicelib.core.plan.messages import Message
+from chalicelib.core.plan.messages import Message, Step
 from chalicelib.core.plan.next_step import is_pending, step_of
 
 SOURCE = Source(bucket="b", key="k.svs", etag='"e"', size_bytes=1, version_id=None)
 PLACE = Destination(collection="c", session="s", image_store="i", database="d", mongo_collection=None)
 
 
-def job(**fields: object) -> Job:
-    return replace(new_job("upload", SOURCE, PLACE, Options(), now=1.0), **fields)  # type: ignore[arg-type]
+def job(**fields: Any) -> Job:
+    return replace(new_job("upload", SOURCE, PLACE, Options(), now=1.0), **fields)
 
 
-def message(verb: str, chunk: int | None = None) -> Message:
-    return Message(step=verb, job="j", attempt=1, chunk=chunk)  # type: ignore[arg-type]
+def message(verb: Step, chunk: int | None = None) -> Message:
+    return Message(step=verb, job="j", attempt=1, chunk=chunk)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ def message(verb: str, chunk: int | None = None) -> Message:
     ],
 )
 def test_step_of_message_follows_from_its_verb_and_job(
-    verb: str, chunk: int | None, verifies: str | None, step: str
+    verb: Step, chunk: int | None, verifies: str | None, step: str
 ) -> None:
     assert step_of(message(verb, chunk), job(verifies=verifies)) == step
 

@@ -1,4 +1,4 @@
-"""The map of a job: cells that stand for squares of tiles, and how much of each is done."""
+"""The progress map: cells of several tiles, and the finished share of each."""
 
 import io
 from collections import Counter
@@ -41,7 +41,7 @@ def tiles_by_chunk(packed: bytes) -> Counter[int]:
     st.integers(1, 900), st.integers(1, 700), st.sets(st.integers(1, 3)), st.integers(1, 3), st.integers(1, 20_000),
     st.integers(1, 16), st.integers(1, 50), st.randoms(),
 )  # fmt: skip
-def test_each_cell_tells_how_many_of_its_tiles_the_done_chunks_publish(
+def test_cell_shows_share_of_published_tiles(
     width: int, height: int, stored: set[int], block: int, chunk_bytes: int, cells: int, piece: int, jitter: Any
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -81,14 +81,14 @@ def test_each_cell_tells_how_many_of_its_tiles_the_done_chunks_publish(
         (Slide(sparse=frozenset({(0, 1, 1), (0, 2, 3)}), levels=(0, 1)), {}, "copy"),
     ],
 )
-def test_what_each_chunk_covers_is_what_it_publishes(slide: Slide, options: dict[str, Any], kind: str) -> None:
+def test_coverage_of_chunk_equals_its_published_tiles(slide: Slide, options: dict[str, Any], kind: str) -> None:
     plan, records = planned(slide, **options)
     assert kind in {chunk.kind for chunk in plan.chunks}
     expected = {chunk.number: chunk.tiles for chunk in plan.chunks if chunk.tiles}
     assert tiles_by_chunk(coverage(plan, records)) == expected
 
 
-def test_strips_are_covered_as_wide_as_the_level() -> None:
+def test_full_width_chunk_covers_whole_rows() -> None:
     chunk = Chunk(
         number=0, stage=0, kind="make", first=0, last=0, source_bytes=0, tiles=0,
         level=0, column=0, row=0, block_levels=1, downsampled_levels=1, full_width=True, encodes=True,
@@ -98,17 +98,17 @@ def test_strips_are_covered_as_wide_as_the_level() -> None:
     assert [level.cells for level in found] == [("99999", "99999", ".....", "....."), ("999", "...")]
 
 
-def test_a_cell_without_tiles_is_none_that_waits() -> None:
+def test_cell_without_tiles_is_not_pending() -> None:
     plan, records = planned(Slide(width_px=128, height_px=64, sparse=frozenset({(0, 1, 0)}), levels=(0, 1)))
     assert filled(plan, coverage(plan, records), set())[0].cells == ("0.",)
 
 
-def test_a_chunk_that_another_plan_had_fills_nothing() -> None:
+def test_chunk_of_another_plan_is_ignored() -> None:
     plan, records = planned(Slide(width_px=128, height_px=64, levels=(0, 1)))
     assert filled(plan, coverage(plan, records), {99})[0].cells == ("00",)
 
 
-def test_a_plan_without_chunks_has_an_empty_map() -> None:
+def test_plan_without_chunks_has_empty_map() -> None:
     plan = plan_of(columns=2, rows=1, chunks=())
     assert filled(plan, coverage(plan, b""), set())[0].cells == ("..",)
 
@@ -116,11 +116,11 @@ def test_a_plan_without_chunks_has_an_empty_map() -> None:
 @pytest.mark.parametrize(
     ("columns", "rows", "side"), [(1, 1, 1), (64, 3, 1), (65, 3, 2), (3, 129, 3), (1000, 1000, 16)]
 )
-def test_a_level_has_at_most_64_cells_a_side(columns: int, rows: int, side: int) -> None:
+def test_level_has_at_most_64_cells_per_side(columns: int, rows: int, side: int) -> None:
     assert cell_side(columns, rows) == side
 
 
-def test_without_its_plan_a_job_is_told_to_be_done_or_not() -> None:
+def test_uniform_map_without_plan_is_done_or_pending() -> None:
     level = LevelSummary(
         level=0, width_px=4, height_px=4, columns=130, rows=2, tiles=260, sparse=0, method="passthrough"
     )
@@ -129,7 +129,7 @@ def test_without_its_plan_a_job_is_told_to_be_done_or_not() -> None:
     assert (done.cells, waiting.cells, done.side) == (("9" * 44,), ("0" * 44,), 3)
 
 
-def test_a_slide_of_a_million_tiles_is_mapped_in_bounded_space() -> None:
+def test_map_of_million_tiles_has_bounded_size() -> None:
     side, run = 1024, 8192
     records = np.zeros(side * side, LAYOUT)
     records["column"], records["row"] = np.tile(np.arange(side), side), np.repeat(np.arange(side), side)
@@ -149,7 +149,7 @@ def test_a_slide_of_a_million_tiles_is_mapped_in_bounded_space() -> None:
 
 
 def plan_of(columns: int, rows: int, chunks: tuple[Chunk, ...]) -> Plan:
-    """A plan of two levels of tiles of 64 px."""
+    """Return a plan of two levels with tiles of 64 px."""
     levels = tuple(
         PlannedLevel(
             level=level, width_px=columns * 64 >> level, height_px=rows * 64 >> level, tiles=0, sparse=0,

@@ -1,6 +1,7 @@
 import io
 from array import array
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def made(pyramid: Pyramid) -> list[str]:
     return [level.method for level in pyramid.levels]
 
 
-def test_levels_that_the_file_has_are_passed_through_and_the_others_made() -> None:
+def test_stored_levels_are_passed_through_and_others_made() -> None:
     pyramid = plan(Slide(levels=(0, 2)))
     assert made(pyramid) == ["passthrough", "downsampled", "passthrough", "downsampled", "downsampled"]
     assert [level.tiles for level in pyramid.levels] == [88, 24, 6, 2, 1]
@@ -35,13 +36,13 @@ def test_levels_that_the_file_has_are_passed_through_and_the_others_made() -> No
     assert (pyramid.levels[2].width_px, pyramid.levels[2].height_px) == (175, 125)
 
 
-def test_base_only_publishes_the_base_under_the_names_of_the_whole_pyramid() -> None:
+def test_base_only_keeps_names_of_whole_pyramid() -> None:
     pyramid = plan(Slide(levels=(0, 1)), base_only=True)
     assert (made(pyramid), pyramid.depth) == (["passthrough"], 5)
 
 
 @pytest.mark.parametrize("slide", [Slide(levels=(0, 1, 2), floor=True), Slide(levels=(0, 1, 2), subifds=True)])
-def test_sizes_may_be_rounded_either_way(slide: Slide) -> None:
+def test_level_sizes_may_be_rounded_up_or_down(slide: Slide) -> None:
     assert made(plan(slide))[:3] == ["passthrough"] * 3
 
 
@@ -51,7 +52,7 @@ def test_padding_to_whole_tiles_is_not_published() -> None:
     assert [(level.columns, level.rows) for level in pyramid.levels] == [(10, 8), (5, 4), (3, 2), (2, 1), (1, 1)]
 
 
-def test_columns_that_a_file_stores_beyond_the_level_are_passed_over() -> None:
+def test_columns_beyond_the_level_are_skipped() -> None:
     ifds, _ = ifds_of(Slide(width_px=129, height_px=128))
     level = Grid(width_px=128, height_px=128, tile_size_px=64)
     assert list(segments_of(ifds[0], level)) == [(0, 0, 0, 0), (1, 0, 0, 1), (0, 1, 0, 3), (1, 1, 0, 4)]
@@ -64,14 +65,14 @@ def test_segments_of_separate_planes_come_plane_by_plane() -> None:
     assert planes == [(0, 0, 0, 0), (1, 0, 0, 1), (0, 0, 1, 2), (1, 0, 1, 3), (0, 0, 2, 4), (1, 0, 2, 5)]
 
 
-def test_a_level_that_lacks_its_last_column_by_rounding_is_made_anew() -> None:
-    # 258 halves to 129: three columns of 64. Rounded down twice, 258 >> 1 is 129 still, but 257 >> 1 is 128: two.
+def test_level_that_lacks_last_column_is_made() -> None:
+    # 257 halves to 129, which are three columns of 64. Rounded down it is 128: two columns.
     pyramid = plan(Slide(width_px=257, height_px=256, levels=(0, 1), floor=True))
     assert made(pyramid) == ["passthrough", "downsampled", "downsampled", "downsampled"]
     assert pyramid.levels[1].columns == 3
 
 
-def test_associated_images_are_no_levels() -> None:
+def test_associated_images_are_not_levels() -> None:
     slide = Slide(levels=(0, 1), associated=True, colour="rgb", tables=True)
     ifds, size_bytes = ifds_of(slide)
     assert len(ifds) == 5
@@ -80,7 +81,7 @@ def test_associated_images_are_no_levels() -> None:
 
 
 @pytest.mark.parametrize("change", [{"subfile_type": 9}, {"description": "Aperio Image Library v1\r\nmacro 350x250"}])
-def test_a_tiled_image_that_calls_itself_a_label_or_macro_is_no_level(change: dict) -> None:
+def test_tiled_label_or_macro_is_not_a_level(change: dict[str, Any]) -> None:
     ifds, size_bytes = ifds_of(Slide(levels=(0, 1)))
     pyramid = plan_pyramid(
         [ifds[0], replace(ifds[1], **change)], size_bytes=size_bytes, tile_size=None, base_only=False
@@ -89,7 +90,7 @@ def test_a_tiled_image_that_calls_itself_a_label_or_macro_is_no_level(change: di
 
 
 @pytest.mark.parametrize("words", ["Label-free SRS microscopy", "Zeiss macro scanner, 20x", "ImageJ=1.53\nmy label"])
-def test_the_slide_itself_may_be_described_by_words_that_others_name_a_label_with(words: str) -> None:
+def test_slide_may_have_label_words_in_its_description(words: str) -> None:
     ifds, size_bytes = ifds_of(Slide(levels=(0, 1, 2)))
     described = [replace(ifds[0], description=words), *ifds[1:]]
     pyramid = plan_pyramid(described, size_bytes=size_bytes, tile_size=None, base_only=False)
@@ -97,7 +98,7 @@ def test_the_slide_itself_may_be_described_by_words_that_others_name_a_label_wit
     assert made(pyramid)[:3] == ["passthrough"] * 3
 
 
-def test_a_photograph_of_the_glass_is_no_slide_however_large() -> None:
+def test_large_photograph_of_the_glass_is_not_the_slide() -> None:
     ifds, size_bytes = ifds_of(Slide(levels=(0, 1)))
     file = io.BytesIO()
     tifffile.imwrite(file, np.zeros((1000, 1400, 3), np.uint8), photometric="rgb", description="macro 1400x1000")
@@ -119,12 +120,12 @@ def test_sparse_tiles_are_counted_and_not_published() -> None:
     assert (level.tiles, level.sparse) == (86, 2)
 
 
-def test_a_level_whose_tiles_are_all_left_out_is_made_so_that_the_thumbnail_exists() -> None:
+def test_level_without_stored_tiles_is_made() -> None:
     pyramid = plan(Slide(width_px=128, height_px=128, levels=(0, 1), sparse=frozenset({(1, 0, 0)})))
     assert (made(pyramid), pyramid.levels[1].tiles) == (["passthrough", "downsampled"], 1)
 
 
-def test_a_coarser_level_that_leaves_out_what_the_finer_one_has_is_made_anew() -> None:
+def test_level_sparser_than_finer_level_is_made() -> None:
     consistent = {(0, column, row) for column in (2, 3) for row in (2, 3)} | {(1, 1, 1)}
     pyramid = plan(Slide(width_px=512, height_px=512, levels=(0, 1), sparse=frozenset(consistent)))
     assert (made(pyramid)[1], pyramid.levels[1].sparse) == ("passthrough", 1)
@@ -133,7 +134,7 @@ def test_a_coarser_level_that_leaves_out_what_the_finer_one_has_is_made_anew() -
     assert (made(pyramid)[1], pyramid.levels[1].sparse) == ("downsampled", 0)
 
 
-def test_a_base_without_any_tile_is_refused() -> None:
+def test_base_without_tiles_is_refused() -> None:
     every = frozenset((0, column, row) for column in range(2) for row in range(1))
     with pytest.raises(UnsupportedError, match="has no tiles"):
         plan(Slide(width_px=128, height_px=64, sparse=every))
@@ -160,7 +161,7 @@ def test_a_base_without_any_tile_is_refused() -> None:
         ({"is_ndpi": True}, "Hamamatsu's NDPI"),
     ],
 )
-def test_what_is_not_supported_is_refused_with_its_name_and_a_way_out(change: dict, reason: str) -> None:
+def test_unsupported_file_is_refused_with_reason_and_advice(change: dict[str, Any], reason: str) -> None:
     ifds, size_bytes = ifds_of(Slide())
     with pytest.raises(UnsupportedError, match=reason) as refused:
         plan_pyramid([replace(ifds[0], **change)], size_bytes=size_bytes, tile_size=None, base_only=False)
@@ -168,7 +169,7 @@ def test_what_is_not_supported_is_refused_with_its_name_and_a_way_out(change: di
 
 
 @pytest.mark.parametrize("compression", ["lzw", "deflate", "none", 33005, "zstd"])
-def test_a_file_in_another_compression_is_encoded_anew(compression: str | int) -> None:
+def test_file_in_other_compression_is_reencoded(compression: str | int) -> None:
     pyramid = plan(Slide(compression=compression, colour="rgb", levels=(0, 1)))
     assert made(pyramid) == ["re-encoded", "re-encoded", "downsampled", "downsampled", "downsampled"]
 
@@ -180,9 +181,7 @@ def test_a_file_in_another_compression_is_encoded_anew(compression: str | int) -
         ((128, 64), 64, "lossless-crop"), ((128, 128), 96, "re-encoded"), ((64, 64), 128, "re-encoded"),
     ],
 )  # fmt: skip
-def test_another_tile_size_is_cut_without_loss_where_tiles_allow(
-    tiles: tuple[int, int], wanted: int | None, way: str
-) -> None:
+def test_smaller_tile_size_is_cropped_where_tiles_allow(tiles: tuple[int, int], wanted: int | None, way: str) -> None:
     ifds, size_bytes = ifds_of(Slide(width_px=128, height_px=128, tile_size_px=128))
     ifd = replace(ifds[0], tile_width_px=tiles[0], tile_height_px=tiles[1])
     count = ifd.segment_columns * ifd.segment_rows
@@ -194,14 +193,14 @@ def test_another_tile_size_is_cut_without_loss_where_tiles_allow(
 @pytest.mark.parametrize(
     ("change", "way"),
     [
-        # 80 is no whole number of the 16 px blocks that 4:2:0 codes together; of 8 px blocks it is.
+        # 80 is a multiple of 8 and of the 16 px blocks of 4:2:0, but not of 32 px blocks.
         ({"photometric": 6, "subsampling": (2, 2)}, "lossless-crop"),
         ({"photometric": 6, "subsampling": (4, 4)}, "re-encoded"),
         ({"photometric": 2}, "lossless-crop"),
         ({"planar": 2, "photometric": 2}, "re-encoded"),
     ],
 )
-def test_tiles_are_cut_between_the_blocks_that_jpeg_codes_together(change: dict, way: str) -> None:
+def test_tiles_are_cropped_at_mcu_boundaries_only(change: dict[str, Any], way: str) -> None:
     ifds, size_bytes = ifds_of(Slide(width_px=160, height_px=160, tile_size_px=160))
     counts = array("Q", [9] * 3)
     ifd = replace(ifds[0], offsets=counts, byte_counts=counts, **change)
@@ -212,7 +211,7 @@ def test_tiles_are_cut_between_the_blocks_that_jpeg_codes_together(change: dict,
 
 
 @pytest.mark.parametrize(("width", "height"), [(32, 32), (66, 65), (4200, 4200)])
-def test_tiles_of_a_size_that_no_viewer_wants_are_published_in_256_px(width: int, height: int) -> None:
+def test_unusual_tile_sizes_are_published_as_256_px(width: int, height: int) -> None:
     ifds, _ = ifds_of(Slide(width_px=128, height_px=128, tile_size_px=128))
     ifd = replace(ifds[0], tile_width_px=width, tile_height_px=height)
     count = ifd.segment_columns * ifd.segment_rows
@@ -221,7 +220,7 @@ def test_tiles_of_a_size_that_no_viewer_wants_are_published_in_256_px(width: int
     assert (pyramid.tile_size_px, pyramid.levels[0].method) == (256, "re-encoded")
 
 
-def test_strips_are_published_in_tiles_of_256_px_and_their_levels_are_found() -> None:
+def test_strips_are_published_as_256_px_tiles() -> None:
     file = io.BytesIO()
     with tifffile.TiffWriter(file) as writer:
         for side in (600, 300):
@@ -229,7 +228,7 @@ def test_strips_are_published_in_tiles_of_256_px_and_their_levels_are_found() ->
     data = file.getvalue()
     ifds = read_ifds(io.BytesIO(data), size_bytes=len(data))
     pyramid = plan_pyramid(ifds, size_bytes=len(data), tile_size=None, base_only=False)
-    # Nothing but its size says that the second image is a level.
+    # Only its size indicates that the second image is a level.
     assert (made(pyramid), pyramid.tile_size_px) == (["re-encoded", "downsampled", "downsampled"], 256)
     described = replace(ifds[1], description="level=1 mag=10")
     pyramid = plan_pyramid([ifds[0], described], size_bytes=len(data), tile_size=None, base_only=False)
@@ -239,30 +238,30 @@ def test_strips_are_published_in_tiles_of_256_px_and_their_levels_are_found() ->
         plan_pyramid([short], size_bytes=len(data), tile_size=None, base_only=False)
 
 
-def test_several_images_of_full_size_are_no_slide() -> None:
+def test_several_full_size_images_are_refused() -> None:
     ifds, size_bytes = ifds_of(Slide())
     with pytest.raises(UnsupportedError, match="has 2 images of 700 x 500 px: channels or focal planes"):
         plan_pyramid([ifds[0], replace(ifds[0], index=1)], size_bytes=size_bytes, tile_size=None, base_only=False)
 
 
-def test_a_second_region_of_the_glass_is_not_passed_over_in_silence() -> None:
+def test_second_region_is_refused() -> None:
     ifds, size_bytes = ifds_of(Slide())
     region = replace(ifds[0], index=1, width_px=400)
     with pytest.raises(UnsupportedError, match=r"second slide in it, image 1 \(400 x 500 px\)"):
         plan_pyramid([ifds[0], region], size_bytes=size_bytes, tile_size=None, base_only=False)
 
 
-def test_tiles_that_share_their_bytes_do_not_fill_the_database() -> None:
+def test_tiles_sharing_large_byte_ranges_are_refused() -> None:
     ifds, _ = ifds_of(Slide())
     shared = replace(ifds[0], offsets=array("Q", [8] * 88), byte_counts=array("Q", [2_000_000] * 88))
     with pytest.raises(LimitError, match="share their bytes: apart they are 176000000 bytes, of a file of 3000000"):
         plan_pyramid([shared], size_bytes=3_000_000, tile_size=None, base_only=False)
-    # An empty tile that stands for many is small.
+    # A shared empty tile is small.
     empty = replace(ifds[0], offsets=array("Q", [8] * 88), byte_counts=array("Q", [700] * 88))
     assert plan_pyramid([empty], size_bytes=10_000, tile_size=None, base_only=False).levels[0].tiles == 88
 
 
-def test_strips_too_wide_for_large_tiles_are_refused_with_a_way_out() -> None:
+def test_wide_strips_with_large_tiles_are_refused() -> None:
     file = io.BytesIO()
     tifffile.imwrite(file, np.zeros((64, 100_000, 3), np.uint8), photometric="rgb", rowsperstrip=16, compression="zlib")
     file.seek(0)
@@ -277,7 +276,7 @@ def ends(ifd: Ifd) -> list[int]:
     return sorted(offset + size for offset, size in zip(ifd.offsets, ifd.byte_counts, strict=True))
 
 
-def test_tiles_beyond_the_end_of_the_file_are_bad_tiles_while_they_are_few() -> None:
+def test_few_tiles_beyond_end_of_file_are_bad_tiles() -> None:
     ifds, _ = ifds_of(Slide())
     few, many = ends(ifds[0])[-3], ends(ifds[0])[-20]
     pyramid = plan_pyramid(ifds, size_bytes=few, tile_size=None, base_only=False)
@@ -288,13 +287,13 @@ def test_tiles_beyond_the_end_of_the_file_are_bad_tiles_while_they_are_few() -> 
         plan_pyramid(ifds, size_bytes=few, tile_size=None, base_only=False, on_bad_tile="fail")
 
 
-def test_a_coarser_level_that_has_lost_tiles_is_made_anew() -> None:
+def test_coarser_level_with_lost_tiles_is_made() -> None:
     ifds, _ = ifds_of(Slide(levels=(0, 1)))
     lost = ends(ifds[1])[-1] - 1
     assert made(plan_pyramid(ifds, size_bytes=lost, tile_size=None, base_only=False))[1] == "downsampled"
 
 
-def test_absurd_slides_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slide_beyond_size_limits_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     ifds, size_bytes = ifds_of(Slide())
     monkeypatch.setattr("chalicelib.core.plan.pyramid.MAX_TILES", 100)
     with pytest.raises(LimitError, match="more than 100 tiles"):
@@ -305,10 +304,10 @@ def test_absurd_slides_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("size", [0, -1, 100_000, 250, 48, 63])
-def test_a_tile_size_that_is_none_is_refused(size: int) -> None:
+def test_check_tile_size_rejects_invalid_sizes(size: int) -> None:
     with pytest.raises(ValueError, match="must be a multiple of 16 from 64 to 4096 pixels"):
         check_tile_size(size)
 
 
-def test_usual_tile_sizes_are_taken() -> None:
+def test_check_tile_size_accepts_usual_sizes() -> None:
     assert [check_tile_size(size) for size in (64, 240, 256, 512, 1024, 4096)] == [64, 240, 256, 512, 1024, 4096]

@@ -1,4 +1,5 @@
-"""Which image of a file is the slide, and which are its levels, by directories alone: sizes that no test could write."""
+"""Selection of the slide and its levels among the images of a file. The tests use directories of large slides, without
+their pixels."""
 
 from array import array
 from typing import Any
@@ -9,7 +10,7 @@ from chalicelib.core.errors import UnsupportedError
 from chalicelib.core.plan.slide_images import MAX_PHOTOGRAPH_PIXELS, SlideImages, base_image, slide_images
 from chalicelib.core.tiff.directory import Ifd
 
-LARGE, MIDDLE = (40_000, 30_000), (8_000, 6_000)  # above and below what a photograph can have
+LARGE, MIDDLE = (40_000, 30_000), (8_000, 6_000)  # above and below the size limit of a photograph
 STRIPS = {"is_tiled": False}
 DEFLATE = {"compression": 8, "photometric": 2}
 
@@ -35,16 +36,16 @@ def half(size: tuple[int, int], times: int = 1) -> tuple[int, int]:
 
 
 def found(*images: tuple[tuple[int, int], dict[str, Any]] | tuple[int, int]) -> SlideImages:
-    """Return the slide in a file of images of (size, fields), or of a size alone."""
+    """Return the slide of a file. Each image is (size, fields), or a size alone."""
     described = [each if isinstance(each[1], dict) else (each, {}) for each in images]
-    return slide_images([ifd(index, size, **fields) for index, (size, fields) in enumerate(described)])  # type: ignore[arg-type]
+    return slide_images([ifd(index, size, **fields) for index, (size, fields) in enumerate(described)])
 
 
 def indexes(images: SlideImages) -> tuple[int, dict[int, int]]:
     return images.base.index, {level: each.index for level, each in images.levels.items()}
 
 
-def test_small_image_beside_a_base_that_cannot_be_a_photograph_is_ignored() -> None:
+def test_small_image_is_ignored_if_base_exceeds_photograph_size() -> None:
     assert LARGE[0] * LARGE[1] > MAX_PHOTOGRAPH_PIXELS > MIDDLE[0] * MIDDLE[1]
     assert indexes(found(LARGE, (1280, 431))) == (0, {})
     assert indexes(found(LARGE, ((1280, 431), DEFLATE), half(LARGE))) == (0, {1: 2})
@@ -53,12 +54,12 @@ def test_small_image_beside_a_base_that_cannot_be_a_photograph_is_ignored() -> N
 
 
 @pytest.mark.parametrize("other", [(12_000, 9_000), (20_001, 14_000)])
-def test_large_image_beside_a_large_base_is_a_second_slide(other: tuple[int, int]) -> None:
+def test_large_image_with_large_base_is_a_second_slide(other: tuple[int, int]) -> None:
     with pytest.raises(UnsupportedError, match="second slide"):
         found(LARGE, (other[0], other[1] - 100))
 
 
-def test_small_pyramid_beside_a_large_base_is_a_second_slide() -> None:
+def test_small_pyramid_with_large_base_is_a_second_slide() -> None:
     for fields in ({}, {"subfile_type": 1}):
         with pytest.raises(UnsupportedError, match="second slide"):
             found(LARGE, half(LARGE), ((3000, 1700), fields), ((1500, 850), {"subfile_type": 1}))
@@ -66,11 +67,11 @@ def test_small_pyramid_beside_a_large_base_is_a_second_slide() -> None:
         found(LARGE, (3000, 1700), ((1500, 850), {"parent": 1}))
 
 
-def test_levels_stored_otherwise_than_a_large_base_are_made() -> None:
+def test_differently_stored_levels_of_large_base_are_made() -> None:
     assert indexes(found(LARGE, *((half(LARGE, times), DEFLATE) for times in (1, 2, 3)))) == (0, {})
 
 
-def test_levels_stored_otherwise_than_a_small_base_are_a_second_slide_unless_marked() -> None:
+def test_differently_stored_levels_of_small_base_need_a_mark() -> None:
     levels = [half(MIDDLE, times) for times in (1, 2, 3)]
     with pytest.raises(UnsupportedError, match="second slide"):
         found(MIDDLE, *((size, DEFLATE) for size in levels))
@@ -85,10 +86,10 @@ def test_pyramid_of_other_factors_is_one_slide() -> None:
         assert indexes(found(MIDDLE, *((size, {"subfile_type": 1}) for size in scaled))) == (0, {})
 
 
-def test_image_of_reduced_resolution_is_not_the_base_beside_another() -> None:
+def test_image_of_reduced_resolution_is_not_base_of_several_images() -> None:
     reduced = {"subfile_type": 1}
     assert indexes(found((MIDDLE, reduced), (900, 700))) == (1, {})
-    # A level that was cut out of its file keeps its mark.
+    # A level that was extracted from its file keeps its mark.
     assert indexes(found((MIDDLE, reduced))) == (0, {})
     assert indexes(found((half(MIDDLE), reduced), (MIDDLE, reduced))) == (1, {1: 0})
     with pytest.raises(UnsupportedError, match="no image that is certain to be the slide"):
@@ -110,7 +111,7 @@ def test_base_can_be_a_subifd_of_its_thumbnail() -> None:
 def test_subifds_of_the_base_are_its_levels_however_they_are_stored() -> None:
     own = {"tile_width_px": 1000, "tile_height_px": 750, "parent": 0}
     assert indexes(found(MIDDLE, (half(MIDDLE), {"parent": 0} | DEFLATE), (half(MIDDLE, 3), own))) == (0, {1: 1, 3: 2})
-    # The main chain then holds other images, whatever their size.
+    # The main chain then contains other images, of any size.
     other = (half(MIDDLE, 2), {"subfile_type": 1})
     assert indexes(found(MIDDLE, (half(MIDDLE), {"parent": 0}), other)) == (0, {1: 1})
 
@@ -141,7 +142,7 @@ def test_images_of_the_main_chain_of_an_ome_tiff_are_not_levels() -> None:
         found((MIDDLE, text), half(MIDDLE))
 
 
-# -- a slide whose description has a name among other words -----------------------------------------------------------
+# -- descriptions with a name among other words ------------------------------------------------------------------------
 
 FREE, MY_MACRO = {"description": "Label-free microscopy"}, {"description": "The macro of case 7"}
 
@@ -163,7 +164,7 @@ def test_photograph_with_a_name_among_words_is_not_the_slide() -> None:
 @pytest.mark.parametrize(
     "images",
     [
-        # Two pyramids with such words; strips; an image of reduced resolution; strips of another shape beside it.
+        # Two pyramids with such words; strips; an image of reduced resolution; strips of another shape.
         [(MIDDLE, MY_MACRO), (half(MIDDLE), {"parent": 0}), ((900, 700), FREE), ((450, 350), {"parent": 2})],
         [(MIDDLE, STRIPS | FREE), (half(MIDDLE), STRIPS | {"parent": 0})],
         [(MIDDLE, {"subfile_type": 1} | FREE), (half(MIDDLE), {"parent": 0})],
@@ -172,12 +173,12 @@ def test_photograph_with_a_name_among_words_is_not_the_slide() -> None:
         [(MIDDLE, FREE), (MIDDLE, FREE), half(MIDDLE)],
     ],
 )
-def test_uncertain_words_leave_no_certain_slide(images: list[Any]) -> None:
+def test_slide_with_uncertain_descriptions_is_refused(images: list[Any]) -> None:
     with pytest.raises(UnsupportedError, match="no image that is certain to be the slide"):
         found(*images)
 
 
-def test_described_levels_are_taken_whatever_their_storage_and_padding() -> None:
+def test_described_levels_are_used_with_any_storage_and_padding() -> None:
     level = half(MIDDLE, 3)  # 1000 x 750
     own = {"tile_width_px": 1000, "tile_height_px": 750}
     assert indexes(found(MIDDLE, (level, own | {"description": "level=3 mag=5 quality=80"}))) == (0, {3: 1})
@@ -185,19 +186,19 @@ def test_described_levels_are_taken_whatever_their_storage_and_padding() -> None
     assert indexes(found(MIDDLE, ((1024, 1024), {"description": "level=3 mag=5"}))) == (0, {3: 1})
 
 
-def test_levels_are_padded_only_where_the_base_has_whole_tiles_or_philips_wrote_the_file() -> None:
+def test_padded_levels_require_whole_tile_base_or_philips_file() -> None:
     padded = ((1024, 1024), {"subfile_type": 1})
     assert indexes(found(MIDDLE, padded)) == (0, {})
     assert indexes(found((MIDDLE, {"software": "Philips DP v1.0"}), padded)) == (0, {3: 1})
     assert indexes(found((8192, 5632), ((1024, 1024), {"subfile_type": 1}))) == (0, {3: 1})
-    # A single tile of its own size is what a label is stored in.
+    # Labels are stored in a single tile of their own size.
     assert indexes(found((8192, 4096), ((512, 512), {"subfile_type": 1}))) == (0, {})
 
 
 def test_two_images_of_one_level_are_levels_of_two_slides() -> None:
     with pytest.raises(UnsupportedError, match="has 2 images of the size of level 1, images 1 and 2"):
         found(MIDDLE, half(MIDDLE), half(MIDDLE), half(MIDDLE, 2))
-    # Of images within one tile neither is taken.
+    # Of two images within one tile neither is used.
     small = half(MIDDLE, 5)
     assert indexes(found(MIDDLE, half(MIDDLE), small, (small[0] + 1, small[1]))) == (0, {1: 1})
 
@@ -210,7 +211,7 @@ def test_two_images_of_one_level_are_levels_of_two_slides() -> None:
         (DEFLATE, {"bits": 16}), (DEFLATE, {"planar": 2}),
     ],
 )  # fmt: skip
-def test_level_without_a_word_must_be_stored_like_the_base(base: dict[str, Any], change: dict[str, Any]) -> None:
+def test_undescribed_level_must_be_stored_like_the_base(base: dict[str, Any], change: dict[str, Any]) -> None:
     level = base | {"subfile_type": 1}
     assert indexes(found((MIDDLE, base), (half(MIDDLE, 2), level))) == (0, {2: 1})
     assert indexes(found((MIDDLE, base), (half(MIDDLE, 2), level | change))) == (0, {})

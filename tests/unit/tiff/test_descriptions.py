@@ -1,4 +1,4 @@
-"""The words by which known writers name images, and the words that only look like them."""
+"""Names of images in the descriptions of known writers."""
 
 from array import array
 from dataclasses import replace
@@ -24,7 +24,7 @@ IFD = Ifd(
 
 
 def named(*described: str | dict[str, Any]) -> dict[int, tuple[str, bool]]:
-    """Return the names in a file of images with these descriptions, or fields."""
+    """Return the names of images with these descriptions or fields."""
     fields = [{"description": each} if isinstance(each, str) else each for each in described]
     ifds = [replace(IFD, index=index, **each) for index, each in enumerate(fields)]
     return {index: (name.value, name.is_certain) for index, name in associated_names(ifds).items()}
@@ -69,7 +69,7 @@ def test_name_among_other_words_is_uncertain(description: str, name: str) -> Non
         "level=0 mag=40 quality=90",
     ],
 )  # fmt: skip
-def test_words_that_only_look_like_a_name_are_not_names(description: str) -> None:
+def test_similar_words_are_not_names(description: str) -> None:
     assert named(description) == {}
 
 
@@ -133,14 +133,14 @@ def test_ome_names_count_the_main_chain_and_their_planes() -> None:
     assert found == {2: ("label", True), 3: ("macro", True), 4: ("macro", True)}
 
 
-def test_ome_name_without_a_place_belongs_to_images_of_its_size() -> None:
+def test_ome_name_without_position_belongs_to_images_of_its_size() -> None:
     text = ome(ome_image("a", "<TiffData/>"), ome_image("Label", "<TiffData/>", (387, 463)))
     assert named(text, {"width_px": 387, "height_px": 463}) == {1: ("label", True)}
     other = ome(ome_image("a", "<TiffData/>", (387, 463)), ome_image("Label", "<TiffData/>", (387, 463)))
     assert named(other, {"width_px": 387, "height_px": 463}) == {}
 
 
-def test_ome_places_in_other_files_do_not_count() -> None:
+def test_ome_positions_in_other_files_are_ignored() -> None:
     data = '<TiffData IFD="0"><UUID FileName="{0}.tif">urn:uuid:{0}</UUID></TiffData>'
     images = (ome_image("a", data.format("one")), ome_image("label image", data.format("two")))
     assert named(ome(*images, uuid=' UUID="urn:uuid:one"')) == {}
@@ -185,7 +185,7 @@ def test_leica_macro_is_the_image_of_the_whole_glass() -> None:
         ("", range(0)),
     ],
 )  # fmt: skip
-def test_only_the_words_of_known_writers_describe_a_level(description: str, levels: range) -> None:
+def test_only_words_of_known_writers_describe_a_level(description: str, levels: range) -> None:
     assert list(described_levels(replace(IFD, description=description))) == list(levels)
 
 
@@ -205,8 +205,8 @@ def test_ome_and_philips_are_recognised_as_writers() -> None:
     assert not pads_levels([IFD])
 
 
-def test_descriptions_of_any_length_are_searched_in_a_fixed_time() -> None:
-    """Patterns that repeat must not be tried at each place of a long text."""
+def test_long_descriptions_are_searched_in_bounded_time() -> None:
+    """Repeating patterns must not be tried at each position of a long text."""
     for words in ("(1x1)", '"PIM_DP_IMAGE_TYPE"', "1x1 ", "label ", "<ImageType>", "\n ", "aA"):
         text = "Aperio " + words * (4_000_000 // len(words))
         described_levels(replace(IFD, description=text))

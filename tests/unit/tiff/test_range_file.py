@@ -15,7 +15,7 @@ def stream(data: bytes = DATA, *, block_bytes: int = 64, **options: int) -> Bloc
 
 
 @given(st.lists(st.tuples(st.integers(0, 6000), st.integers(-1, 700)), max_size=20), st.integers(1, 300))
-def test_it_reads_like_the_file(moves: list[tuple[int, int]], block_bytes: int) -> None:
+def test_block_stream_reads_like_a_file(moves: list[tuple[int, int]], block_bytes: int) -> None:
     file, blocks = io.BytesIO(DATA), stream(block_bytes=block_bytes)
     for position, size in moves:
         assert blocks.seek(position) == file.seek(position)
@@ -23,7 +23,7 @@ def test_it_reads_like_the_file(moves: list[tuple[int, int]], block_bytes: int) 
         assert min(blocks.tell(), len(DATA)) == min(file.tell(), len(DATA))
 
 
-def test_it_seeks_from_everywhere_and_reads_into_buffers() -> None:
+def test_block_stream_seeks_and_reads_into_buffers() -> None:
     blocks = stream()
     assert blocks.seek(-6, io.SEEK_END) == len(DATA) - 6
     assert blocks.read(2) == DATA[-6:-4]
@@ -37,7 +37,7 @@ def test_it_seeks_from_everywhere_and_reads_into_buffers() -> None:
         blocks.seek(-1)
 
 
-def test_neighbouring_blocks_come_by_one_request_and_are_kept() -> None:
+def test_neighbouring_blocks_share_one_cached_request() -> None:
     blocks = stream(block_bytes=64)
     blocks.read(640)
     assert (blocks.requests, blocks.fetched_bytes) == (1, 640)
@@ -49,7 +49,7 @@ def test_neighbouring_blocks_come_by_one_request_and_are_kept() -> None:
     assert (blocks.requests, blocks.fetched_bytes) == (2, 640 + 192)
 
 
-def test_blocks_between_known_ones_are_fetched_alone() -> None:
+def test_blocks_between_cached_ones_are_fetched_alone() -> None:
     blocks = stream(block_bytes=64)
     for position in (0, 128):
         blocks.seek(position)
@@ -59,7 +59,7 @@ def test_blocks_between_known_ones_are_fetched_alone() -> None:
     assert blocks.requests == 4
 
 
-def test_nothing_is_asked_for_beyond_the_end() -> None:
+def test_no_bytes_beyond_the_end_are_requested() -> None:
     asked = []
 
     def fetch(start: int, stop: int) -> bytes:
@@ -76,7 +76,7 @@ def test_nothing_is_asked_for_beyond_the_end() -> None:
     assert asked == [(4000, 5120)]
 
 
-def test_it_remembers_that_more_was_asked_for_than_there_is() -> None:
+def test_read_past_the_end_is_remembered() -> None:
     blocks = stream()
     blocks.read(10)
     assert not blocks.ended_early
@@ -85,13 +85,13 @@ def test_it_remembers_that_more_was_asked_for_than_there_is() -> None:
     assert blocks.ended_early
 
 
-def test_a_header_that_asks_for_too_much_is_refused_before_it_is_fetched() -> None:
+def test_header_over_budget_is_refused_before_fetch() -> None:
     blocks = stream(budget_bytes=128)
     with pytest.raises(LimitError, match="the header asks for more"):
         blocks.read(200)
     assert blocks.fetched_bytes == 0
 
 
-def test_a_short_answer_ends_the_read() -> None:
+def test_short_response_ends_the_read() -> None:
     blocks = BlockStream(lambda start, stop: DATA[start : min(stop, 100)], 200, block_bytes=64)
     assert blocks.read(200) == DATA[:100]

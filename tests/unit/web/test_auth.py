@@ -1,4 +1,4 @@
-"""What callers may, how settings name them, and what a session is."""
+"""Scopes of callers, tokens and secrets in settings, and sealed sessions."""
 
 import json
 from dataclasses import replace
@@ -31,12 +31,12 @@ def caller(*scopes: str, collections: frozenset[str] | None = None, sources: Any
     return Caller(name="x", scopes=frozenset(map(Scope, scopes)), collections=collections, sources=sources)
 
 
-def test_a_scope_allows_what_it_says_and_admin_everything() -> None:
+def test_scope_allows_itself_and_admin_allows_all() -> None:
     allowed = {scope: [each for each in Scope if caller(scope).may(each)] for scope in Scope}
     assert allowed == {Scope.READ: ["read"], Scope.SUBMIT: ["submit"], Scope.ADMIN: ["read", "submit", "admin"]}
 
 
-def test_a_limited_caller_sees_its_collections_and_nothing_that_belongs_to_none() -> None:
+def test_limited_caller_sees_only_its_collections() -> None:
     limited = caller("read", collections=frozenset({MINE}))
     assert [limited.sees(each) for each in (MINE, OTHER, "")] == [True, False, False]
     assert [caller("read").sees(each) for each in (MINE, OTHER, "")] == [True, True, True]
@@ -57,19 +57,17 @@ def test_a_limited_caller_sees_its_collections_and_nothing_that_belongs_to_none(
         ("incoming", "lung/a.svs", False),
     ],
 )
-def test_a_limited_caller_has_read_what_its_collections_name_and_its_sources_hold(
-    bucket: str, key: str, may: bool
-) -> None:
+def test_limited_caller_reads_only_its_collections_and_sources(bucket: str, key: str, may: bool) -> None:
     limited = caller("submit", collections=frozenset({MINE}), sources=(("archive", "lung/"),))
     assert limited.reads(bucket, key) is may
     assert caller("submit").reads(bucket, key)
 
 
-def test_a_key_names_a_collection_by_its_first_folder() -> None:
+def test_collection_of_key_is_its_first_folder() -> None:
     assert [collection_of_key(key) for key in (f"{MINE}/", f"{MINE}/a", MINE, "lung/a", "")] == [MINE, MINE, "", "", ""]
 
 
-def test_tokens_are_listed_with_what_they_may() -> None:
+def test_token_list_is_parsed_with_scopes_and_limits() -> None:
     text = json.dumps(
         [
             ENTRY,
@@ -117,12 +115,12 @@ def test_tokens_are_listed_with_what_they_may() -> None:
         ([ENTRY, ENTRY], "one token is listed twice"),
     ],
 )
-def test_a_list_of_tokens_that_is_wrong_is_refused_with_the_entry(text: Any, sentence: str) -> None:
+def test_invalid_token_list_names_the_entry(text: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         tokens_of(text if isinstance(text, str) else json.dumps(text))
 
 
-def test_hashes_alone_are_tokens_of_all_rights() -> None:
+def test_token_hashes_without_scopes_grant_all_rights() -> None:
     (token,) = tokens_of_all_rights({token_hash("x")})
     assert all(token.caller.may(scope) for scope in Scope)
     assert token.caller.collections is None
@@ -130,7 +128,7 @@ def test_hashes_alone_are_tokens_of_all_rights() -> None:
         tokens_of_all_rights({"x"})
 
 
-def test_secrets_of_webhooks_are_listed_plainly_or_with_what_their_senders_may() -> None:
+def test_webhook_secrets_are_parsed_from_text_or_json() -> None:
     old, new = secrets_of(f"{SECRET}, whsec_{'A' * 32}")
     assert (old.secret, new.secret) == (b"012345678901234567890123", bytes(24))
     assert old.caller == new.caller == Caller(name="webhook", scopes=frozenset({Scope.SUBMIT}))
@@ -148,7 +146,7 @@ def test_secrets_of_webhooks_are_listed_plainly_or_with_what_their_senders_may()
         (7, "must begin with whsec_"),
     ],
 )
-def test_a_secret_that_is_wrong_is_refused_and_not_repeated(secret: Any, sentence: str) -> None:
+def test_invalid_webhook_secret_is_refused_without_repeating_it(secret: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence) as refused:
         secrets_of(json.dumps([{**WEBHOOK, "secret": secret}]))
     assert "entry 1" in str(refused.value)
@@ -156,13 +154,13 @@ def test_a_secret_that_is_wrong_is_refused_and_not_repeated(secret: Any, sentenc
     assert "aHVu" not in str(refused.value)
 
 
-def test_nothing_that_holds_a_secret_shows_it() -> None:
+def test_repr_of_token_and_secret_hides_them() -> None:
     (token,), (secret,) = tokens_of_all_rights({token_hash("x")}), secrets_of(SECRET)
     assert token_hash("x") not in repr(token)
     assert "0123" not in repr(secret)
 
 
-def test_a_bearer_is_known_by_the_whole_token() -> None:
+def test_bearer_matches_whole_token_only() -> None:
     known = tokens_of(json.dumps([ENTRY]))
     assert bearer_of("lab's token", known) == known[0]
     for wrong in ("", "lab's toke", "lab's token ", token_hash("lab's token"), "\ud800"):
@@ -170,7 +168,7 @@ def test_a_bearer_is_known_by_the_whole_token() -> None:
     assert bearer_of("", tokens_of_all_rights({token_hash("")})) is None
 
 
-def test_a_session_stands_for_its_token_until_it_expires() -> None:
+def test_session_stands_for_its_token_until_it_expires() -> None:
     known = tokens_of(json.dumps([{**ENTRY, "sha256": "b" * 64}, ENTRY]))
     sealed = sealed_session(known[1], "key", now=1000.5)
     assert session_bearer(sealed, known, "key", now=1001.0) == known[1]
@@ -182,7 +180,7 @@ def test_a_session_stands_for_its_token_until_it_expires() -> None:
 
 
 @pytest.mark.parametrize("at", range(4))
-def test_a_session_that_is_changed_in_any_part_is_none(at: int) -> None:
+def test_tampered_session_is_refused(at: int) -> None:
     known = tokens_of(json.dumps([ENTRY]))
     parts = sealed_session(known[0], "key", now=1000.0).split(".")
     parts[at] = parts[at][:-1] + ("1" if parts[at][-1] == "0" else "0")
@@ -190,5 +188,5 @@ def test_a_session_that_is_changed_in_any_part_is_none(at: int) -> None:
 
 
 @pytest.mark.parametrize("sealed", ["", "1", "1...", "1.0.9999999999.0", "٢.a.b.c", "x" * 10_000])
-def test_what_is_no_session_is_none(sealed: str) -> None:
+def test_malformed_session_is_refused(sealed: str) -> None:
     assert session_bearer(sealed, tokens_of(json.dumps([ENTRY])), "key", now=0.0) is None

@@ -1,4 +1,4 @@
-"""Host and port of an authority, the same under every Python."""
+"""Host and port of an authority. The expected values hold in every Python version."""
 
 import pytest
 
@@ -34,6 +34,6 @@ def test_split_authority_returns_host_and_port(text: str, expected: tuple[str, i
         "example.org:80:80", "example.org:\N{ARABIC-INDIC DIGIT ONE}", "127.0.0.1\n", "127.0.0.1:80\n", "a b", "a/b", "a?b", "a#b", "a\\b",
     ],
 )  # fmt: skip
-def test_split_authority_refuses_anything_else(text: str) -> None:
+def test_split_authority_rejects_invalid_text(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         split_authority(text)

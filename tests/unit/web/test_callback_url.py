@@ -1,4 +1,4 @@
-"""Where a callback may go."""
+"""Allowed and forbidden callback URLs."""
 
 import pytest
 
@@ -19,7 +19,7 @@ from chalicelib.core.web.callback_url import LONGEST_URL, ParsedCallbackUrl, par
         ("https://[2606:4700::1111]/x", ParsedCallbackUrl("https", "2606:4700::1111", 443, "/x")),
     ],
 )
-def test_an_https_url_of_a_public_host_is_taken_apart(url: str, endpoint: ParsedCallbackUrl) -> None:
+def test_https_url_of_public_host_is_parsed(url: str, endpoint: ParsedCallbackUrl) -> None:
     assert parse_callback_url(url, loopback=False) == endpoint
 
 
@@ -78,7 +78,7 @@ def test_an_https_url_of_a_public_host_is_taken_apart(url: str, endpoint: Parsed
         ("https://example.org/" + "x" * LONGEST_URL, "at most"),
     ],
 )
-def test_what_is_never_called_is_told_without_repeating_it(url: str, why: str) -> None:
+def test_forbidden_url_is_refused_without_repeating_it(url: str, why: str) -> None:
     with pytest.raises(ValueError, match=why) as refused:
         parse_callback_url(url, loopback=False)
     assert "secret" not in str(refused.value)
@@ -86,7 +86,7 @@ def test_what_is_never_called_is_told_without_repeating_it(url: str, why: str) -
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "localhost", "[::1]"])
-def test_this_machine_is_called_where_that_is_allowed_and_nothing_else_by_http(host: str) -> None:
+def test_loopback_url_is_accepted_only_where_allowed(host: str) -> None:
     assert parse_callback_url(f"http://{host}:8080/x", loopback=True).port == 8080
     assert parse_callback_url(f"http://{host}/", loopback=True).port == 80
     assert parse_callback_url(f"https://{host}/", loopback=True).scheme == "https"
@@ -97,7 +97,7 @@ def test_this_machine_is_called_where_that_is_allowed_and_nothing_else_by_http(h
         parse_callback_url("https://10.0.0.1/", loopback=True)
 
 
-def test_a_host_header_has_a_port_only_where_it_says_something() -> None:
+def test_host_header_contains_only_nondefault_port() -> None:
     assert parse_callback_url("https://example.org/", loopback=False).host_header == "example.org"
     assert parse_callback_url("https://example.org:8443/", loopback=False).host_header == "example.org:8443"
     assert (
@@ -106,7 +106,7 @@ def test_a_host_header_has_a_port_only_where_it_says_something() -> None:
     assert parse_callback_url("https://example.org/key?token=x", loopback=False).origin == "https://example.org"
 
 
-def test_every_address_of_a_name_has_to_be_public() -> None:
+def test_every_address_of_a_name_must_be_public() -> None:
     assert why_refused(["8.8.8.8", "2606:4700::1"], scheme="https", loopback=False) is None
     assert "not public" in (why_refused(["8.8.8.8", "10.0.0.1"], scheme="https", loopback=False) or "")
     assert "not public" in (why_refused(["8.8.8.8", "nonsense"], scheme="https", loopback=False) or "")
@@ -115,7 +115,7 @@ def test_every_address_of_a_name_has_to_be_public() -> None:
     assert "nowhere" in (why_refused([], scheme="https", loopback=True) or "")
 
 
-def test_a_name_that_leads_to_this_machine_leads_nowhere_else() -> None:
+def test_http_name_may_resolve_to_loopback_only() -> None:
     assert why_refused(["127.0.0.1", "::1"], scheme="http", loopback=True) is None
     assert why_refused(["8.8.8.8"], scheme="https", loopback=True) is None
     assert "not public" in (why_refused(["8.8.8.8"], scheme="http", loopback=True) or "")

@@ -1,6 +1,6 @@
 """Public addresses, by vectors at the edges of every block of IANA's special-purpose registries.
 
-The expected values are literal: they hold under every Python, whatever its `ipaddress` says.
+The expected values are literal: they do not depend on the version of `ipaddress`.
 """
 
 from ipaddress import ip_address
@@ -83,7 +83,7 @@ def test_special_purpose_addresses_are_not_public(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["fe80::1%eth0", "2606:4700::1%eth0", "::ffff:8.8.8.8%1", "::1%lo"])
-def test_an_address_with_a_scope_id_is_neither_public_nor_loopback(address: str) -> None:
+def test_address_with_scope_id_is_neither_public_nor_loopback(address: str) -> None:
     assert parse_address(address) is None
     assert not is_public(ip_address(address))
     assert not is_loopback(ip_address(address))
@@ -95,7 +95,7 @@ def test_an_address_with_a_scope_id_is_neither_public_nor_loopback(address: str)
      "::ffff:127.0.0.01", "::1::", "1:2:3:4:5:6:7", "12345::", "10.0.0.0/8", "::1/128",
      "\N{ARABIC-INDIC DIGIT ONE}.1.1.1"],
 )  # fmt: skip
-def test_parse_address_takes_the_usual_notation_only(text: str) -> None:
+def test_parse_address_accepts_usual_notation_only(text: str) -> None:
     assert parse_address(text) is None
 
 
@@ -114,5 +114,5 @@ def test_parse_address_takes_the_usual_notation_only(text: str) -> None:
         ("64:ff9b::7f00:1", False),
     ],
 )
-def test_loopback_is_this_machine_in_its_own_notation(address: str, expected: bool) -> None:
+def test_is_loopback_accepts_plain_loopback_addresses_only(address: str, expected: bool) -> None:
     assert is_loopback(ip_address(address)) is expected

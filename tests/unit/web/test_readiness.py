@@ -1,4 +1,4 @@
-"""What the checks of the parts mean for the service."""
+"""Status of the service by the conditions of its parts."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def test_open_files_above_seventy_per_cent_of_the_limit_degrade(
     assert judge_open_files(open_files, limit=limit).condition is condition
 
 
-def test_the_sentence_of_too_many_open_files_names_no_count() -> None:
+def test_detail_of_too_many_open_files_contains_no_count() -> None:
     detail = judge_open_files(64_123, limit=65_432).detail
     assert detail == (
         "MongoDB has more than 70% of the files open that it may open; "
@@ -42,5 +42,5 @@ def test_the_sentence_of_too_many_open_files_names_no_count() -> None:
         ({OK, UNKNOWN, DEGRADED, SILENT}, "not ready"),
     ],
 )
-def test_the_worst_condition_of_a_part_decides(conditions: set[Condition], status: str) -> None:
+def test_service_status_is_that_of_its_worst_part(conditions: set[Condition], status: str) -> None:
     assert judge_service(conditions) == status

@@ -1,4 +1,4 @@
-"""The three ways to address a slide."""
+"""The three forms of a slide address."""
 
 import pytest
 
@@ -10,12 +10,12 @@ VIEW, STORE, IMAGE = "0" * 23 + "b", "0" * 23 + "d", "0" * 23 + "a"
 
 
 @pytest.mark.parametrize("text", [VIEW, f"{STORE}-{IMAGE}", f"{STORE}-{IMAGE}-0123abcd"])
-def test_an_address_reads_as_it_is_written(text: str) -> None:
+def test_address_survives_round_trip(text: str) -> None:
     assert str(read_address(text)) == text
     assert str(read_address(text.upper())) == text
 
 
-def test_an_address_says_what_it_names() -> None:
+def test_address_is_parsed_into_its_parts() -> None:
     assert read_address(VIEW) == Address(view=VIEW)
     assert read_address(f"{STORE}-{IMAGE}-0123abcd") == Address(image_store=STORE, image=IMAGE, mark="0123abcd")
 
@@ -33,18 +33,18 @@ def test_an_address_says_what_it_names() -> None:
         f"{VIEW}/..",
     ],
 )
-def test_other_text_is_no_address(text: str) -> None:
+def test_other_text_is_not_an_address(text: str) -> None:
     assert read_address(text) is None
 
 
-def test_generations_have_addresses_of_their_own_and_what_others_published_has_none() -> None:
+def test_exact_address_names_generation_of_own_slides_only() -> None:
     one, other = exact_address(STORE, IMAGE, "job/0"), exact_address(STORE, IMAGE, "job/1")
     assert one.mark == mark_of("job/0") != other.mark
     assert read_address(str(one)) == one
     assert str(exact_address(STORE, IMAGE, "")) == f"{STORE}-{IMAGE}"
 
 
-def test_an_image_is_kept_if_it_was_made_for_what_it_holds() -> None:
+def test_is_kept_requires_the_image_of_its_generation() -> None:
     source = Source(bucket="b", key="k", etag='"e"', size_bytes=1, version_id=None, last_modified_at=0.0)
     there = Destination(collection="c", session="s", image_store=STORE, database="d")
     job = new_job("upload", source, there, Options(), now=1.0)

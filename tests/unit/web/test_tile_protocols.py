@@ -1,7 +1,7 @@
-"""Three ways to number the same pyramid. What readers of DZI and IIIF compute is written down here a second time, as
-they do it."""
+"""Three protocols that number the tiles of one pyramid. The tests repeat the computations of DZI and IIIF readers."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from math import ceil, log2
 from xml.etree import ElementTree as ET
@@ -39,7 +39,7 @@ SHAPES = st.builds(shape_of, st.integers(1, 5000), st.integers(1, 5000), st.samp
 
 
 def dzi_levels(width: int, height: int) -> list[tuple[int, int]]:
-    """The sizes of the levels of a DZI, the first first, as readers compute them: halved, rounded up, down to 1 x 1."""
+    """Return the sizes of the levels of a DZI in order, as readers compute them: halved, rounded up, down to 1 x 1."""
     sizes = [(width, height)]
     while sizes[-1] != (1, 1):
         width, height = ceil(width / 2), ceil(height / 2)
@@ -48,21 +48,21 @@ def dzi_levels(width: int, height: int) -> list[tuple[int, int]]:
 
 
 @given(SHAPES)
-def test_every_tile_that_a_reader_of_dzi_computes_is_there_and_of_its_size(shape: PyramidShape) -> None:
+def test_dzi_reader_finds_every_tile_with_its_size(shape: PyramidShape) -> None:
     levels = dzi_levels(shape.width_px, shape.height_px)
     assert dzi_last_level(shape) == len(levels) - 1 == ceil(log2(max(shape.width_px, shape.height_px)))
     side = shape.tile_size_px
     for number, (width, height) in enumerate(levels):
         columns, rows = ceil(width / side), ceil(height / side)
         for column, row in ((0, 0), (columns - 1, 0), (0, rows - 1), (columns - 1, rows - 1)):
-            piece = dzi_tile(shape, str(number), f"{column}_{row}.jpg")
+            request = dzi_tile(shape, str(number), f"{column}_{row}.jpg")
             expected = min(side, width - column * side), min(side, height - row * side)
-            assert (piece.width_px, piece.height_px) == expected
-            assert piece.whole == (expected == (side, side))
+            assert (request.width_px, request.height_px) == expected
+            assert request.whole == (expected == (side, side))
             below_root = len(levels) - 1 - number - (shape.depth - 1)
-            assert piece.halvings == max(0, below_root)
+            assert request.halvings == max(0, below_root)
             if below_root <= 0:
-                assert tile_address(piece.name, levels=shape.depth) == (len(levels) - 1 - number, column, row)
+                assert tile_address(request.name, levels=shape.depth) == (len(levels) - 1 - number, column, row)
         for beyond in (f"{columns}_0.jpg", f"0_{rows}.jpg"):
             with pytest.raises(NoSuchTileError):
                 dzi_tile(shape, str(number), beyond)
@@ -71,7 +71,7 @@ def test_every_tile_that_a_reader_of_dzi_computes_is_there_and_of_its_size(shape
 
 
 @given(SHAPES)
-def test_every_tile_that_a_reader_of_iiif_computes_is_there_and_of_its_size(shape: PyramidShape) -> None:
+def test_iiif_reader_finds_every_tile_with_its_size(shape: PyramidShape) -> None:
     info = json.loads(json.dumps(iiif_document(shape, "https://here/iiif/slide")))
     side = info["tiles"][0]["width"]
     assert info["tiles"][0]["height"] == side
@@ -82,31 +82,31 @@ def test_every_tile_that_a_reader_of_iiif_computes_is_there_and_of_its_size(shap
             x, y = n * side * factor, m * side * factor
             w, h = min(side * factor, info["width"] - x), min(side * factor, info["height"] - y)
             ws, hs = (w + factor - 1) // factor, (h + factor - 1) // factor
-            piece = iiif_tile(shape, f"{x},{y},{w},{h}", f"{ws},{hs}")
-            assert (piece.width_px, piece.height_px, piece.halvings) == (ws, hs, 0)
-            level, column, row = tile_address(piece.name, levels=shape.depth)
-            # At the rim, a single pixel may be asked for in the same words at two levels. The finer one answers.
+            request = iiif_tile(shape, f"{x},{y},{w},{h}", f"{ws},{hs}")
+            assert (request.width_px, request.height_px, request.halvings) == (ws, hs, 0)
+            level, column, row = tile_address(request.name, levels=shape.depth)
+            # At the edge, requests for a single pixel may be equal at two levels. The finer level is returned.
             assert level == factor.bit_length() - 1 or ws == 1 or hs == 1
             assert (column << level, row << level) == (n * factor, m * factor)
             if (w, h) == (info["width"], info["height"]):
-                assert iiif_tile(shape, "full", f"{ws},{hs}") == piece
+                assert iiif_tile(shape, "full", f"{ws},{hs}") == request
     for size in info["sizes"]:
-        piece = iiif_tile(shape, "full", f"{size['width']},{size['height']}")
-        assert (piece.width_px, piece.height_px) == (size["width"], size["height"])
+        request = iiif_tile(shape, "full", f"{size['width']},{size['height']}")
+        assert (request.width_px, request.height_px) == (size["width"], size["height"])
     largest = info["sizes"][-1]
     assert iiif_tile(shape, "full", "max") == iiif_tile(shape, "full", f"{largest['width']},{largest['height']}")
 
 
 @given(SHAPES)
-def test_our_own_tiles_are_whole(shape: PyramidShape) -> None:
+def test_slidehook_tiles_are_whole(shape: PyramidShape) -> None:
     for level in range(shape.depth):
         grid = shape.grid(level)
-        piece = slidehook_tile(shape, str(level), f"{grid.columns - 1}_{grid.rows - 1}.jpg")
-        assert (piece.whole, piece.halvings) == (True, 0)
-        assert tile_address(piece.name, levels=shape.depth) == (level, grid.columns - 1, grid.rows - 1)
+        request = slidehook_tile(shape, str(level), f"{grid.columns - 1}_{grid.rows - 1}.jpg")
+        assert (request.whole, request.halvings) == (True, 0)
+        assert tile_address(request.name, levels=shape.depth) == (level, grid.columns - 1, grid.rows - 1)
 
 
-def test_the_real_scan_is_described_to_readers_of_dzi() -> None:
+def test_dzi_document_describes_the_real_scan() -> None:
     found = ET.fromstring(dzi_document(SCAN, 'https://here/slides/"&_files/'))
     assert found.tag == "{http://schemas.microsoft.com/deepzoom/2008}Image"
     assert found.attrib == {
@@ -117,7 +117,7 @@ def test_the_real_scan_is_described_to_readers_of_dzi() -> None:
     ]
 
 
-def test_the_real_scan_is_described_to_readers_of_iiif() -> None:
+def test_iiif_document_describes_the_real_scan() -> None:
     assert iiif_document(SCAN, "https://here/iiif/slide") == {
         "@context": "http://iiif.io/api/image/3/context.json",
         "id": "https://here/iiif/slide",
@@ -131,28 +131,29 @@ def test_the_real_scan_is_described_to_readers_of_iiif() -> None:
     }
 
 
-def test_a_slide_of_which_only_the_base_was_published_has_its_tiles_and_no_sizes() -> None:
+def test_base_only_slide_has_tiles_and_no_iiif_sizes() -> None:
     info = iiif_document(BASE_ONLY, "https://here/iiif/slide")
     assert (info["sizes"], info["tiles"]) == ([], [{"width": 240, "height": 240, "scaleFactors": [1]}])
     assert iiif_tile(BASE_ONLY, "0,0,240,240", "240,240") == iiif_tile(SCAN, "0,0,240,240", "max")
     assert dzi_tile(BASE_ONLY, "12", "0_0.jpg").whole
     with pytest.raises(NoSuchTileError, match="1 of 5 levels were published"):
         dzi_document(BASE_ONLY, "")
-    for look in (
+    requests: list[Callable[[], object]] = [
         lambda: iiif_tile(BASE_ONLY, "full", "139,186"),
         lambda: iiif_tile(BASE_ONLY, "full", "max"),
         lambda: dzi_tile(BASE_ONLY, "11", "0_0.jpg"),
         lambda: dzi_tile(BASE_ONLY, "0", "0_0.jpg"),
         lambda: slidehook_tile(BASE_ONLY, "1", "0_0.jpg"),
-    ):
+    ]
+    for request in requests:
         with pytest.raises(NoSuchTileError):
-            look()
+            request()
 
 
-def test_a_slide_of_one_tile_is_one_tile() -> None:
-    piece = TileRequest(name="t.jpg", width_px=100, height_px=30, whole=False)
-    assert dzi_tile(ONE_TILE, "7", "0_0.jpg") == piece
-    assert iiif_tile(ONE_TILE, "full", "max") == iiif_tile(ONE_TILE, "0,0,100,30", "100,30") == piece
+def test_slide_of_one_tile_has_one_tile_in_each_protocol() -> None:
+    request = TileRequest(name="t.jpg", width_px=100, height_px=30, whole=False)
+    assert dzi_tile(ONE_TILE, "7", "0_0.jpg") == request
+    assert iiif_tile(ONE_TILE, "full", "max") == iiif_tile(ONE_TILE, "0,0,100,30", "100,30") == request
     assert iiif_document(ONE_TILE, "")["sizes"] == [{"width": 50, "height": 15}, {"width": 100, "height": 30}]
 
 
@@ -166,12 +167,12 @@ def test_a_slide_of_one_tile_is_one_tile() -> None:
         ("2220,0,0,240", "0,240"), ("2400,0,240,240", "240,240"), ("full", "2220,2967"), ("full", "18,24"), ("full", "555,742"),
     ],
 )  # fmt: skip
-def test_what_a_reader_of_iiif_was_not_promised_is_refused(region: str, size: str) -> None:
+def test_iiif_request_outside_the_document_is_refused(region: str, size: str) -> None:
     with pytest.raises(NoSuchTileError):
         iiif_tile(SCAN, region, size)
 
 
-def test_commas_may_be_encoded() -> None:
+def test_iiif_accepts_encoded_commas() -> None:
     assert iiif_tile(SCAN, "240%2C0%2C240%2C240", "240%2c240") == iiif_tile(SCAN, "240,0,240,240", "240,240")
 
 
@@ -180,25 +181,25 @@ def test_commas_may_be_encoded() -> None:
     [("12", "0_0.png"), ("12", "00_0.jpg"), ("012", "0_0.jpg"), ("-1", "0_0.jpg"), ("12", "0-0.jpg"), ("x", "0_0.jpg"),
      ("12", "0_0.jpg\n"), ("12", "9999999999_0.jpg"), ("\u0661", "0_0.jpg")],
 )  # fmt: skip
-def test_a_tile_has_one_spelling(level: str, place: str) -> None:
+def test_tile_path_has_exactly_one_spelling(level: str, place: str) -> None:
     for number in (dzi_tile, slidehook_tile):
         with pytest.raises(NoSuchTileError):
             number(SCAN, level, place)
 
 
-def test_an_image_of_somebody_else_with_too_few_levels_has_no_tile_that_cannot_be_named() -> None:
+def test_tile_without_a_name_in_shallow_image_is_refused() -> None:
     shallow = replace(SCAN, depth=2, published=2)
     with pytest.raises(NoSuchTileError, match=r"no tile \(9, 12\) at level 0 of 2"):
         slidehook_tile(shallow, "0", "9_12.jpg")
 
 
-def test_a_tag_is_known_again_by_the_piece_it_was_given_for() -> None:
+def test_etag_is_recognised_only_for_its_tile_request() -> None:
     whole, cut = TileRequest(name="trts.jpg"), TileRequest(name="trts.jpg", width_px=60, height_px=87, whole=False)
     assert whole.tag(TILE) == '"trts.000102030405060708090a0b"'
     assert cut.tag(TILE) == '"trts.000102030405060708090a0b.60x87"'
-    for piece in (whole, cut):
-        assert piece.tiles_of(piece.tag(TILE)) == [TILE]
-        assert piece.tiles_of(f'"other", W/{piece.tag(TILE)}') == [TILE]
+    for request in (whole, cut):
+        assert request.tiles_of(request.tag(TILE)) == [TILE]
+        assert request.tiles_of(f'"other", W/{request.tag(TILE)}') == [TILE]
     assert whole.tiles_of(cut.tag(TILE)) == cut.tiles_of(whole.tag(TILE)) == []
     assert TileRequest(name="trtt.jpg").tiles_of(whole.tag(TILE)) == []
     assert whole.tiles_of('"trts.xyz"') == whole.tiles_of("*") == whole.tiles_of("") == []

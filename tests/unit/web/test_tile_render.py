@@ -1,4 +1,4 @@
-"""Parts of stored tiles."""
+"""Crops and halvings of stored tiles."""
 
 import io
 
@@ -36,14 +36,14 @@ def cut_to(width: int, height: int) -> TileRequest:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("colour", ["ycbcr444", "rgb", "grey"])
-def test_a_cut_tile_has_the_pixels_of_the_whole_one(colour: Colour, size: tuple[int, int]) -> None:
+def test_cropped_tile_equals_region_of_whole_tile(colour: Colour, size: tuple[int, int]) -> None:
     whole = tile(colour)
     width, height = size
     assert np.array_equal(pixels(render_tile(whole, cut_to(*size))), pixels(whole)[:height, :width])
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_colour_that_is_stored_coarsely_differs_a_little_in_the_last_column_and_row(size: tuple[int, int]) -> None:
+def test_crop_of_subsampled_tile_differs_in_last_column_and_row(size: tuple[int, int]) -> None:
     whole = tile("ycbcr")
     width, height = size
     off = difference(pixels(render_tile(whole, cut_to(*size))), pixels(whole)[:height, :width])
@@ -51,17 +51,17 @@ def test_colour_that_is_stored_coarsely_differs_a_little_in_the_last_column_and_
     assert off.max() <= 8
 
 
-def test_a_whole_tile_is_the_stored_one() -> None:
-    assert render_tile(b"whatever it is", TileRequest(name="t.jpg")) == b"whatever it is"
+def test_whole_tile_is_returned_unchanged() -> None:
+    assert render_tile(b"any bytes", TileRequest(name="t.jpg")) == b"any bytes"
 
 
-def test_a_tile_that_somebody_else_has_cut_already_is_left_as_it_is() -> None:
+def test_tile_that_is_already_cropped_is_returned_unchanged() -> None:
     small = bytes(simplejpeg.encode_jpeg(picture(60, 87), 90, "RGB", "420"))
     assert render_tile(small, cut_to(60, 87)) == small
     assert pixels(render_tile(small, cut_to(50, 200))).shape == (87, 50, 3)
 
 
-def test_without_the_library_that_cuts_a_tile_is_encoded_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tile_is_reencoded_without_crop_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crop, "is_available", lambda: False)
     whole = tile("ycbcr")
     found = render_tile(whole, cut_to(60, 87))
@@ -70,21 +70,21 @@ def test_without_the_library_that_cuts_a_tile_is_encoded_anew(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("times", [1, 2, 3, 7, 8])
-def test_the_root_is_halved_as_often_as_wanted(times: int) -> None:
+def test_root_tile_is_halved_as_often_as_requested(times: int) -> None:
     whole, inside = tile("ycbcr444"), (139, 186)
     truth = halved(pixels(whole)[:186, :139], times)
-    piece = TileRequest(
+    request = TileRequest(
         name="t.jpg", width_px=truth.shape[1], height_px=truth.shape[0], whole=False, halvings=times, inside_px=inside
     )
-    found = pixels(render_tile(whole, piece))
+    found = pixels(render_tile(whole, request))
     assert found.shape == truth.shape
-    # JPEG of a handful of pixels; what each halving rounds is at most one step.
+    # JPEG of a few pixels; each halving rounds by at most one step.
     assert np.abs(found.astype(int) - truth).mean() < (12 if times > 3 else 4)
 
 
 @pytest.mark.parametrize("halvings", [0, 1])
-def test_a_damaged_tile_is_said_to_be_damaged(halvings: int) -> None:
-    piece = TileRequest(name="t.jpg", width_px=10, height_px=10, whole=False, halvings=halvings, inside_px=(20, 20))
+def test_damaged_tile_raises_corrupt_tile_error(halvings: int) -> None:
+    request = TileRequest(name="t.jpg", width_px=10, height_px=10, whole=False, halvings=halvings, inside_px=(20, 20))
     for jpeg in (b"", b"no picture", tile("ycbcr")[:60]):
         with pytest.raises(CorruptTileError):
-            render_tile(jpeg, piece)
+            render_tile(jpeg, request)
