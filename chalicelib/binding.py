@@ -24,10 +24,10 @@ SETTINGS = frozenset(field.name for field in fields(Settings))
 
 
 def bind(step: Callable[..., Result], services: "Services", *, clock: Clock | None = None) -> Callable[..., Result]:
-    """Return `step` with each keyword-only parameter that is named like a port or a setting bound to it.
+    """Return `step` with its keyword-only parameters bound to the ports and settings of the same names.
 
-    Only the named ports are built. `clock` replaces the clock of the services, for an invocation that has a time
-    limit. A keyword argument of the call replaces a bound one.
+    Only ports that the step names are built. `clock` replaces the clock of the services, for an invocation with a time
+    limit. A keyword argument of the call overrides a bound one.
     """
     bound = {name: getattr(services, name) for name in _names(step) & PORTS}
     bound |= {name: getattr(services.settings, name) for name in _names(step) & SETTINGS}

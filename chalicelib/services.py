@@ -1,5 +1,7 @@
-"""The one place where ports meet adapters. Made once a process; clients are made when first used, because a cold
-start pays for each of them."""
+"""Builds the adapter of each port from the settings.
+
+A process creates one `Services`. Adapters and their clients are created on first use, which keeps cold starts short.
+"""
 
 import random
 from collections.abc import Callable, Mapping
@@ -33,19 +35,19 @@ CONNECTIONS = 16
 
 @dataclass(frozen=True)
 class Services:
-    """The service's outside, by port."""
+    """The ports of the service, each with its adapter."""
 
     settings: Settings
-    # botocore's sessions are not made for threads; its clients are.
-    _one_by_one: Lock = field(default_factory=Lock, repr=False)
-    # Which collections show an image (by image store and image), and until when that is believed.
+    # botocore's clients are thread-safe, its sessions are not.
+    _session_lock: Lock = field(default_factory=Lock, repr=False)
+    # Cache: (image store, image) -> expiry, and the collections that show the image.
     image_collections: dict[tuple[str, str], tuple[float, frozenset[str]]] = field(
         default_factory=dict, repr=False, compare=False
     )
 
     @cached_property
     def _session(self) -> "Session":
-        # What boto3 adds to it (transfers, resources) is not used here, and takes a tenth of a cold start.
+        # boto3 adds transfers and resources, which are not used, and a tenth of a cold start.
         from botocore.session import get_session
 
         return get_session()
@@ -53,14 +55,14 @@ class Services:
     def _aws(self, service: str, *, seconds: float = 30, tries: int = 4) -> Any:
         from botocore.config import Config
 
-        # Bounded waits: what does not answer in time is tried again by the queue, not by a hanging worker.
+        # Short timeouts: the queue retries the message, so that a worker does not hang.
         bounded = Config(
             connect_timeout=min(3, seconds),
             read_timeout=seconds,
             retries={"mode": "standard", "total_max_attempts": tries},
             max_pool_connections=CONNECTIONS,
         )
-        with self._one_by_one:
+        with self._session_lock:
             return self._session.create_client(
                 service,
                 region_name=self.settings.region,
@@ -84,9 +86,9 @@ class Services:
 
         from chalicelib.adapters.s3 import S3Uploads
 
-        # As entrypoints.pages lets a page reach the bucket: by the region's own name, which is never redirected.
+        # The regional endpoint is never redirected. entrypoints.pages allows pages to connect to the same origin.
         style: Any = {"addressing_style": "path" if self.settings.aws_endpoint else "virtual"}
-        with self._one_by_one:
+        with self._session_lock:
             signer: Any = self._session.create_client(
                 "s3",
                 region_name=self.settings.region,
@@ -107,11 +109,11 @@ class Services:
         from chalicelib.adapters.event_recording import EventRecordingJobs
         from chalicelib.adapters.metrics import MeasuredJobTable
 
-        # A line that is not taken at once is given up: the job does not wait for it.
-        lines = EventTable(self._aws("dynamodb", seconds=1, tries=1), self.settings.jobs_table)
+        # Without retries: a job does not wait for its events.
+        events = EventTable(self._aws("dynamodb", seconds=1, tries=1), self.settings.jobs_table)
         stores_notifications = bool(self.settings.callback_secrets)
         table = MeasuredJobTable(self._dynamodb, self.settings.jobs_table, stores_notifications=stores_notifications)
-        return EventRecordingJobs(table, lines, clock=self.clock, worker=self.settings.worker)
+        return EventRecordingJobs(table, events, clock=self.clock, worker=self.settings.worker)
 
     @cached_property
     def events(self) -> "EventTable":
@@ -138,7 +140,7 @@ class Services:
         return SyncTable(self._dynamodb, self.settings.jobs_table)
 
     @cached_property
-    def answers(self) -> "IdempotencyTable":
+    def idempotency(self) -> "IdempotencyTable":
         from chalicelib.adapters.dynamodb.idempotency import IdempotencyTable
 
         return IdempotencyTable(self._dynamodb, self.settings.jobs_table)
@@ -151,7 +153,7 @@ class Services:
 
     @property
     def schemas(self) -> tuple["TableSchema", "MongoSchema"]:
-        """The schemas of all stores, for `slidehook migrate`."""
+        """Return the schemas of all stores, for `slidehook migrate`."""
         from chalicelib.adapters.dynamodb.schema import TableSchema
         from chalicelib.adapters.mongo.schema import MongoSchema
 
@@ -168,11 +170,11 @@ class Services:
 
     @cached_property
     def probes(self) -> Mapping[str, Callable[[], object]]:
-        """Each part that the service stands on, with a call that raises if it does not answer."""
+        """Return a probe for each dependency of the service. A probe raises if its dependency does not respond."""
         from chalicelib.adapters import probes
 
         settings = self.settings
-        # Only an operator knows the limit of a server elsewhere.
+        # MongoDB does not report its limit, so that a setting names it.
         files = probes.open_files(self._mongo, settings.mongo_open_files)
         return {
             "table": probes.table(self._dynamodb, settings.jobs_table),
@@ -203,7 +205,7 @@ class Services:
         )
 
     def close(self) -> None:
-        """Close the connections to MongoDB. A function keeps them; a command closes them at its end."""
+        """Close the connections to MongoDB. Lambda functions keep them open; commands close them before they exit."""
         if "_mongo" in vars(self):
             self._mongo.close()
 
@@ -215,14 +217,14 @@ class Services:
 
     @property
     def clock(self) -> SystemClock:
-        """The clock of an invocation without a limit that matters."""
+        """Return the clock of an invocation without a time limit."""
         return SystemClock()
 
     def clock_until(self, remaining_millis: Callable[[], int]) -> SystemClock:
-        """The clock of an invocation that Lambda ends."""
+        """Return the clock of an invocation that Lambda ends after `remaining_millis()` milliseconds."""
         return SystemClock(remaining_millis)
 
     @property
     def jitter(self) -> float:
-        """A number in [0, 1): jitter, nothing secret."""
+        """Return a random number in [0, 1) for retry delays. Not for cryptography."""
         return random.random()  # noqa: S311

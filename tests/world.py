@@ -106,8 +106,8 @@ class World:
         self.syncs: Any = Port(self.memory_syncs, self)
         self.memory_uploads = MemoryUploads(self.memory_slides, BUCKET)
         self.uploads: Any = Port(self.memory_uploads, self)
-        self.memory_answers = MemoryIdempotencyStore()
-        self.answers: Any = Port(self.memory_answers, self)
+        self.memory_idempotency = MemoryIdempotencyStore()
+        self.idempotency: Any = Port(self.memory_idempotency, self)
         self.archive: Any = Port(self.memory_archive, self)
         self.probes: dict[str, Callable[[], object]] = {"table": lambda: None, "database": self.memory_archive.ping}
         self.memory_deliveries, self.memory_callbacks = MemoryDeliveries(), MemoryCallbacks()

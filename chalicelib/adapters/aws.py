@@ -1,4 +1,4 @@
-"""Errors of AWS that are transient."""
+"""Transient errors of AWS."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from urllib3.exceptions import HTTPError
 
 from chalicelib.core.errors import AwsUnavailableError
 
-BUSY = frozenset(
+TRANSIENT_CODES = frozenset(
     {
         "ConditionalCheckFailedDueToTransaction",
         "InternalError",
@@ -30,26 +30,28 @@ BUSY = frozenset(
 SERVER_ERROR = 500
 
 
-def is_busy(error: ClientError) -> bool:
-    """Tell whether the same request may succeed later."""
+def is_transient(error: ClientError) -> bool:
+    """Return whether the same request may succeed later."""
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return error.response.get("Error", {}).get("Code") in BUSY or status >= SERVER_ERROR
+    return error.response.get("Error", {}).get("Code") in TRANSIENT_CODES or status >= SERVER_ERROR
 
 
-def busy(error: Exception, what: str) -> AwsUnavailableError:
-    """Return the transient error for a call about `what`."""
-    return AwsUnavailableError(f"AWS did not answer for {what}: {error}")
+def unavailable(error: Exception, what: str) -> AwsUnavailableError:
+    """Return the transient error of a request. `what` names the thing that was requested, for the message."""
+    return AwsUnavailableError(f"AWS did not respond for {what}: {error}")
 
 
 @contextmanager
 def translate_transient_errors(what: str) -> Iterator[None]:
-    """Raise AwsUnavailableError for errors of AWS that ask for a retry: no response, overload, throttling. Other errors
-    pass unchanged."""
+    """Raise AwsUnavailableError instead of transient errors of AWS: no response, overload, throttling.
+
+    Other errors pass unchanged. `what` names the thing that is requested, for the message.
+    """
     try:
         yield
     except (ConnectionError, HTTPClientError, HTTPError) as error:
-        raise busy(error, what) from error
+        raise unavailable(error, what) from error
     except ClientError as error:
-        if not is_busy(error):
+        if not is_transient(error):
             raise
-        raise busy(error, what) from error
+        raise unavailable(error, what) from error

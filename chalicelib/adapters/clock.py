@@ -1,11 +1,11 @@
-"""Real time."""
+"""The system clock."""
 
 import time
 from collections.abc import Callable
 
 
 class SystemClock:
-    """The clock of one invocation. `remaining_millis` is what Lambda's context offers; None runs without a limit."""
+    """ports.Clock of one invocation. `remaining_millis` is the function of Lambda's context; None: no time limit."""
 
     def __init__(self, remaining_millis: Callable[[], int] | None = None) -> None:
         self._remaining_millis = remaining_millis

@@ -1,4 +1,4 @@
-"""Where a listing goes on, as text that callers hand back untouched."""
+"""Cursors of listings: opaque text that a client sends back to read the next page."""
 
 import base64
 import json
@@ -12,32 +12,32 @@ from chalicelib.core.jobs.filter import JobFilter
 from chalicelib.core.jobs.model import Job, State
 
 JOB_ID = re.compile(r"[0-9a-f]{32}")
-LONGEST_CURSOR = 2000
-# Far beyond every instant, and within the numbers that a database takes.
+MAX_CURSOR_CHARACTERS = 2000
+# Later than any instant, and within the range of numbers of DynamoDB.
 LATEST = 1e12
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One of the table's listings: the index, the value that its jobs have in common, and the field it is sorted by."""
+    """A listing of the jobs table: an index, the partition value of its jobs, and the field that sorts them."""
 
     index: str
-    shared: str
+    partition: str
     sorted_by: str
 
     def holds(self, job: Job) -> bool:
-        """Tell whether a job is in this listing."""
-        return self.shared == {"by_session": job.destination.session, "by_state": job.state}.get(self.index, "job")
+        """Return whether a job is in this listing."""
+        return self.partition == {"by_session": job.destination.session, "by_state": job.state}.get(self.index, "job")
 
     def at(self, job: Job) -> float:
-        """Return the instant that gives a job its place."""
+        """Return the value that sorts a job, in seconds since the Unix epoch."""
         return float(getattr(job, self.sorted_by))
 
 
 def listings_of(state: State | None, session: str | None, states: frozenset[State]) -> tuple[Listing, ...]:
-    """Return the listings that together hold all jobs of these filters, each job once.
+    """Return the listings that contain all jobs of these filters. A job is in one of them.
 
-    Those of a session are in one, filtered by state; those of several states are in the listings of each.
+    The jobs of a session are in one listing and are filtered by state. Each state has its own listing.
     """
     if session is not None:
         return (Listing("by_session", session, "submitted_at"),)
@@ -48,75 +48,77 @@ def listings_of(state: State | None, session: str | None, states: frozenset[Stat
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A job, and where it stood in a listing: the next page begins behind it."""
+class Position:
+    """The position of a job in a listing. The next page starts after it."""
 
     at: float
     job: str
 
 
-# Behind every job there is.
-THE_END = Place(0.0, "f" * 32)
+# After all jobs.
+END = Position(0.0, "f" * 32)
 
 
-def just_before(place: Place) -> Place:
-    """Return the place behind which a listing begins with this one: nothing newer comes."""
-    return Place(math.nextafter(place.at, LATEST), "0" * 32)
+def just_before(position: Position) -> Position:
+    """Return the position directly before another one, so that a page starts with it and not with a newer job."""
+    return Position(math.nextafter(position.at, LATEST), "0" * 32)
 
 
-def within(listing: Listing, only: JobFilter, place: Place | None) -> Place | None:
-    """Return where a listing goes on among the wanted jobs: THE_END if none of them can be behind the place, None if
-    all of them are."""
-    if place is None:
+def within(listing: Listing, only: JobFilter, position: Position | None) -> Position | None:
+    """Return a position moved into the range of the filter.
+
+    END: no matching job is after the position. None: all matching jobs are after it.
+    """
+    if position is None:
         return None
-    # No job changes before it is submitted. At the very instant nothing is left either, unless two jobs have it.
-    if only.submitted_after is not None and place.at <= only.submitted_after:
-        return THE_END
-    if listing.sorted_by == "submitted_at" and only.submitted_before is not None and place.at >= only.submitted_before:
+    # A job does not change before it is submitted. Two jobs with the same instant are the exception.
+    if only.submitted_after is not None and position.at <= only.submitted_after:
+        return END
+    is_sorted_by_submission = listing.sorted_by == "submitted_at"
+    if is_sorted_by_submission and only.submitted_before is not None and position.at >= only.submitted_before:
         return None
-    return place
+    return position
 
 
-def dump_cursor(places: Mapping[Listing, Place]) -> str:
-    """Return the cursor that goes on behind these places; listings that are not named are begun."""
-    entries = [[listing.index, listing.shared, place.at, place.job] for listing, place in places.items()]
+def dump_cursor(positions: Mapping[Listing, Position]) -> str:
+    """Return the cursor of these positions. Listings without a position start with their first job."""
+    entries = [[listing.index, listing.partition, each.at, each.job] for listing, each in positions.items()]
     text = json.dumps(entries, separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def load_cursor(listings: Sequence[Listing], cursor: str | None) -> dict[Listing, Place]:
-    """Return the places that a cursor names; without one, none. Raises InvalidRequestError if it was not made for these
-    listings."""
+def load_cursor(listings: Sequence[Listing], cursor: str | None) -> dict[Listing, Position]:
+    """Return the positions of a cursor, {} for None. Raises InvalidRequestError if it belongs to other listings."""
     if cursor is None:
         return {}
-    known = {(listing.index, listing.shared): listing for listing in listings}
+    by_name = {(listing.index, listing.partition): listing for listing in listings}
     try:
-        places = {known[index, shared]: _place(at, job) for index, shared, at, job in json.loads(_bytes(cursor))}
+        positions = {by_name[index, value]: _position(at, job) for index, value, at, job in json.loads(_bytes(cursor))}
     except (KeyError, RecursionError, TypeError, ValueError):
-        places = {}
-    if not places:
-        detail = "is not a cursor that this listing gave"
+        positions = {}
+    if not positions:
+        detail = "is not a cursor of this listing"
         raise InvalidRequestError(
-            f"the cursor {detail}", [FieldProblem("/cursor", detail)], hint="Begin again without a cursor."
+            f"the cursor {detail}", [FieldProblem("/cursor", detail)], hint="Start again without a cursor."
         )
-    return places
+    return positions
 
 
-def _place(at: object, job: object) -> Place:
+def _position(at: object, job: object) -> Position:
     if not (isinstance(at, float) and 0 <= at < LATEST and isinstance(job, str) and JOB_ID.fullmatch(job)):
-        raise ValueError("no place of a listing")
-    return Place(at, job)
+        raise ValueError("not a position in a listing")
+    return Position(at, job)
 
 
 def page_of(listed: Sequence[str], cursor: str | None, limit: int) -> tuple[Sequence[str], str | None]:
-    """Return up to `limit` ids that stand behind `cursor` (one of them), and the cursor of what follows.
+    """Return up to `limit` ids after `cursor`, which is one of the ids, and the cursor of the next page.
 
-    Raises InvalidRequestError if the cursor is not listed, or not any more.
+    Raises InvalidRequestError if the cursor is not one of the ids.
     """
     if cursor is not None and cursor not in listed:
-        detail = "names nothing that is listed, or nothing any more"
+        detail = "is not in the listing, or has been removed from it"
         raise InvalidRequestError(
-            f"the cursor {detail}", [FieldProblem("/cursor", detail)], hint="Begin again without a cursor."
+            f"the cursor {detail}", [FieldProblem("/cursor", detail)], hint="Start again without a cursor."
         )
     start = 0 if cursor is None else listed.index(cursor) + 1
     page = listed[start : start + limit]
@@ -124,23 +126,24 @@ def page_of(listed: Sequence[str], cursor: str | None, limit: int) -> tuple[Sequ
 
 
 def _bytes(cursor: str) -> bytes:
-    if len(cursor) > LONGEST_CURSOR:
+    if len(cursor) > MAX_CURSOR_CHARACTERS:
         raise ValueError("longer than any cursor")
     return base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
 
 
-# Where a line of a job's history stands: its instant, which line of its process it is, and a token of the process.
-# As text these are in order.
-EVENT_PLACE = re.compile(r"\d{10}\.\d{6}-\d{8}-[0-9a-f]{8}")
+# The cursor of an event: its time, its number within its process, and a token of the process. Sorted as text, cursors
+# are in the order of the events.
+EVENT_CURSOR = re.compile(r"\d{10}\.\d{6}-\d{8}-[0-9a-f]{8}")
 
 
-def event_place(at: float, number: int, token: str) -> str:
+def event_cursor(at: float, number: int, token: str) -> str:
+    """Return the cursor of event `number` of the process with this token. `at` is in seconds since the Unix epoch."""
     return f"{at:017.6f}-{number:08d}-{token}"
 
 
-def checked_event_place(cursor: str | None) -> str:
-    """Return the place that a cursor names, "" for none. Raises InvalidRequestError if it is none."""
-    if cursor is not None and not EVENT_PLACE.fullmatch(cursor):
-        detail = "is not a cursor that a list of events gave"
-        raise InvalidRequestError(f"`after` {detail}", [FieldProblem("/after", detail)], hint="Begin without it.")
+def checked_event_cursor(cursor: str | None) -> str:
+    """Return the cursor, "" for None. Raises InvalidRequestError if it is not a cursor of events."""
+    if cursor is not None and not EVENT_CURSOR.fullmatch(cursor):
+        detail = "is not a cursor of a list of events"
+        raise InvalidRequestError(f"`after` {detail}", [FieldProblem("/after", detail)], hint="Omit `after`.")
     return cursor or ""

@@ -29,27 +29,30 @@ logger = logging.getLogger("slidehook")
 
 
 class EventRecordingJobs:
-    """ports.Jobs that wraps another one. It adds the request id to new attempts and the worker to ended ones."""
+    """ports.Jobs that wraps another one and records events.
+
+    It also adds the request id to new attempts and the name of the worker to ended attempts.
+    """
 
     def __init__(self, jobs: Jobs, events: Events, *, clock: Clock, worker: str) -> None:
         self._jobs, self._events, self._clock, self._worker = jobs, events, clock, worker
 
     def create(self, job: Job) -> Job:
-        signed = self._signed(None, job)
-        stored = self._jobs.create(signed)
-        if stored != signed:
+        annotated = self._annotated(None, job)
+        stored = self._jobs.create(annotated)
+        if stored != annotated:
             return stored
-        self._record(lambda at: new_job_event(signed, at=at))
-        return job  # the same value: it is new
+        self._record(lambda at: new_job_event(annotated, at=at))
+        return job  # the same value: the job is new
 
     def get(self, job_id: str) -> Job | None:
         return self._jobs.get(job_id)
 
     def move(self, was: Job, now: Job) -> bool:
-        signed = self._signed(was, now)
-        if not self._jobs.move(was, signed):
+        annotated = self._annotated(was, now)
+        if not self._jobs.move(was, annotated):
             return False
-        self._record(lambda at: move_event(was, signed, at=at), trims=now.attempt > was.attempt)
+        self._record(lambda at: move_event(was, annotated, at=at), trims=now.attempt > was.attempt)
         return True
 
     def subscribe(self, job: Job, subscriber: Subscriber) -> bool:
@@ -97,16 +100,17 @@ class EventRecordingJobs:
     def due_for_cleanup(self, *, now: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
         return self._jobs.due_for_cleanup(now=now, limit=limit, after=after)
 
-    def _signed(self, was: Job | None, now: Job) -> Job:
+    def _annotated(self, was: Job | None, now: Job) -> Job:
+        """Return the job with the request id of a new attempt and the worker of an ended one."""
         if (was is None or now.attempt > was.attempt) and now.request_id != current().request_id:
             now = replace(now, request_id=current().request_id)
         if (was is None or was.is_live) and now.history and not now.is_live:
             now = replace(now, history=(*now.history[:-1], replace(now.history[-1], worker=self._worker)))
         return now
 
-    def _record(self, line: Callable[[float], Event | None], *, trims: bool = False) -> None:
+    def _record(self, build_event: Callable[[float], Event | None], *, trims: bool = False) -> None:
         try:
-            event = line(self._clock.now())
+            event = build_event(self._clock.now())
             if event is None:
                 return
             context = current()
@@ -119,11 +123,11 @@ class EventRecordingJobs:
             if trims:
                 self._events.trim(event.job, keep=MAX_EVENTS)
         except Exception as error:  # noqa: BLE001 - a failed event must not affect the job
-            logger.warning("an event of a job was not stored: %r", error)
+            logger.warning("job event not stored: %r", error)
 
 
 def _fields(event: Event) -> dict[str, object]:
-    """Return the additional fields of a log line. It has a timestamp and a message of its own."""
+    """Return the additional fields of a log line, which has its own timestamp and message."""
     found = asdict(event)
     del found["at"]
     found["reason"] = found.pop("message")

@@ -1,5 +1,7 @@
-"""What becomes of jobs, as metrics: log lines in CloudWatch's embedded metric format, of which it makes metrics by
-itself. Nothing is sent, and nothing waits for it."""
+"""Metrics of ended jobs as log lines in the CloudWatch embedded metric format (EMF).
+
+CloudWatch extracts the metrics from the log. The service sends no requests for them.
+"""
 
 import json
 import sys
@@ -16,9 +18,9 @@ UNITS = {"JobsEnded": "Count", "Seconds": "Seconds", "Tiles": "Count", "Bytes": 
 
 
 def line_of(job: Job) -> str:
-    """Return the metrics line of an ended attempt, without a line end.
+    """Return the metrics of an ended attempt as one line of JSON, without a newline.
 
-    `Seconds` is the duration of the last attempt. Tiles and bytes are set for done jobs only. Job id and error code are
+    `Seconds` is the duration of the attempt. Tiles and bytes are set for done jobs only. Job id and error code are
     properties of the line, not dimensions.
     """
     at = job.updated_at if job.ended_at is None else job.ended_at
@@ -38,7 +40,7 @@ def line_of(job: Job) -> str:
 
 
 class MeasuredJobTable(JobTable):
-    """A jobs table that writes metrics of each ended attempt. Only the winning writer does."""
+    """A jobs table that writes metrics of each ended attempt. A writer that loses a conditional write writes none."""
 
     def __init__(
         self, client: "DynamoDBClient", table: str, *, stores_notifications: bool = False, out: TextIO | None = None
@@ -49,17 +51,17 @@ class MeasuredJobTable(JobTable):
     def create(self, job: Job) -> Job:
         stored = super().create(job)
         if stored is job and not job.is_live:
-            self._tell(job)
+            self._write_metrics(job)
         return stored
 
     def move(self, was: Job, now: Job) -> bool:
-        is_made = super().move(was, now)
-        if is_made and was.is_live and not now.is_live:
-            self._tell(now)
-        return is_made
+        is_moved = super().move(was, now)
+        if is_moved and was.is_live and not now.is_live:
+            self._write_metrics(now)
+        return is_moved
 
-    def _tell(self, job: Job) -> None:
-        # One write for a line: threads do not cut each other's in two.
+    def _write_metrics(self, job: Job) -> None:
+        # One write for each line, so that lines of several threads do not mix.
         out = self._out or sys.stdout
         out.write(line_of(job) + "\n")
         out.flush()

@@ -1,4 +1,4 @@
-"""Whether the parts that the service stands on are there, by the cheapest request to each."""
+"""Readiness probes of AWS and MongoDB. Each sends the cheapest request that needs the dependency."""
 
 import logging
 from collections.abc import Callable
@@ -24,21 +24,26 @@ _UNREAD_SECTIONS = ("locks", "metrics", "repl", "tcmalloc", "transactions")
 
 
 def table(client: "DynamoDBClient", name: str) -> Probe:
-    """Read an item that there never is."""
+    """Return a probe that reads an item of a DynamoDB table. The item does not exist."""
     return lambda: client.get_item(TableName=name, Key={"pk": {"S": "ready"}, "sk": {"S": "ready"}})
 
 
 def queue(client: "SQSClient", url: str) -> Probe:
+    """Return a probe that reads an attribute of an SQS queue."""
     return lambda: client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
 
 
 def bucket(client: "S3Client", name: str) -> Probe:
+    """Return a probe that sends a HEAD request for an S3 bucket."""
     return lambda: client.head_bucket(Bucket=name)
 
 
 def open_files(client: "pymongo.MongoClient[dict[str, Any]]", limit: int) -> Callable[[], Finding]:
-    """Compare the files that MongoDB has open with the `limit` of its process. The probe never raises: a server that
-    does not answer is another probe's finding, and a user without the right to ask can still work."""
+    """Return a probe that compares the number of files that MongoDB has open with the `limit` of its process.
+
+    The probe never raises. Another probe reports a server that does not respond, and a user without the right to run
+    serverStatus can still publish.
+    """
     command = {"serverStatus": 1} | dict.fromkeys(_UNREAD_SECTIONS, 0)
 
     def probe() -> Finding:
@@ -51,7 +56,7 @@ def open_files(client: "pymongo.MongoClient[dict[str, Any]]", limit: int) -> Cal
                 return _unknown("serverStatus failed")
             return _unknown("the user of SLIDEHOOK_MONGO_URI has no right to run serverStatus (role clusterMonitor)")
         except PyMongoError:
-            return _unknown("serverStatus did not answer in time")
+            return _unknown("serverStatus did not respond in time")
         except (KeyError, TypeError, ValueError):
             return _unknown("serverStatus does not report it on this kind of server")
         found = judge_open_files(count, limit=limit)

@@ -1,7 +1,7 @@
-"""The request context of the current thread: the request id, and the job, attempt and chunk that it works on.
+"""The request context of the current thread: the request id, and the job, attempt and chunk that it processes.
 
-Entry points set it. Log lines and job events contain it, so that one request id leads from a webhook to the last tile.
-Nothing else depends on it.
+Entry points set it. Log lines and job events contain it, so that a request id can be traced from a webhook to the last
+tile. Other code does not use it.
 """
 
 import logging
@@ -24,11 +24,12 @@ class RequestContext:
     chunk: int | None = None
 
 
-_NOTHING = RequestContext()
-_CURRENT: ContextVar[RequestContext] = ContextVar("request_context", default=_NOTHING)
+_EMPTY = RequestContext()
+_CURRENT: ContextVar[RequestContext] = ContextVar("request_context", default=_EMPTY)
 
 
 def current() -> RequestContext:
+    """Return the request context of the current thread, an empty one outside of `request_context`."""
     return _CURRENT.get()
 
 
@@ -52,7 +53,7 @@ def request_context(
 
 
 class JsonLines(LambdaPowertoolsFormatter):
-    """A log line as JSON, with the fields of Powertools, the request context and `extra`."""
+    """Formats log records as JSON, with the fields of Powertools, the request context and `extra`."""
 
     def __init__(self, worker: str) -> None:
         super().__init__(service="slidehook", worker=worker or None, utc=True, use_rfc3339=True)
@@ -67,6 +68,6 @@ class JsonLines(LambdaPowertoolsFormatter):
 
 
 def write_json(log: logging.Logger, *, worker: str) -> None:
-    """Set the JSON formatter on all handlers of a logger."""
+    """Set the JSON formatter on all handlers of a logger. `worker` becomes a field of each line."""
     for handler in log.handlers:
         handler.setFormatter(JsonLines(worker))

@@ -1,4 +1,4 @@
-"""The queues that carry messages between the steps."""
+"""The SQS queues of the messages between steps."""
 
 import json
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from chalicelib.core.plan.messages import Message
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
 
-MOST_IN_A_BATCH = 10  # SQS takes no more
+MAX_BATCH_MESSAGES = 10  # the limit of SQS
 TRIES = 4
 
 
 class QueueRefusedError(RuntimeError):
-    """SQS says that a message of ours is wrong: a fault of the program or of its rights, never of the user."""
+    """SQS rejected a message as invalid. This is a bug or a missing permission, not a user error."""
 
 
 class JobQueues:
-    """ports.Queue over two queues, because chunks need other workers than the rest: `tile` goes to the chunks
-    queue, all others to the jobs queue."""
+    """ports.Queue over two SQS queues. Messages of the step `tile` go to the chunks queue, all others to the jobs
+    queue, because chunks have their own workers."""
 
     def __init__(self, client: "SQSClient", *, jobs_queue: str, chunks_queue: str) -> None:
         self._client = client
@@ -32,11 +32,11 @@ class JobQueues:
         chunks = [message for message in messages if message.step == "tile"]
         others = [message for message in messages if message.step != "tile"]
         for queue_url, group in ((self._jobs_queue, others), (self._chunks_queue, chunks)):
-            for first in range(0, len(group), MOST_IN_A_BATCH):
-                self._send_batch(queue_url, group[first : first + MOST_IN_A_BATCH])
+            for first in range(0, len(group), MAX_BATCH_MESSAGES):
+                self._send_batch(queue_url, group[first : first + MAX_BATCH_MESSAGES])
 
     def _send_batch(self, queue_url: str, messages: Sequence[Message]) -> None:
-        """Send up to ten messages. SQS takes some and refuses others of a batch: those are sent again."""
+        """Send up to ten messages. SQS can reject single messages of a batch; these are sent again."""
         waiting = {str(number): _entry(number, message) for number, message in enumerate(messages)}
         for _ in range(TRIES):
             entries: Any = list(waiting.values())
@@ -49,12 +49,12 @@ class JobQueues:
                 if failure["SenderFault"]:
                     raise QueueRefusedError(f"{queue_url}: {failure['Code']}: {failure.get('Message', 'no reason')}")
             waiting = {failure["Id"]: waiting[failure["Id"]] for failure in failed}
-        raise AwsUnavailableError(f"SQS did not take {len(waiting)} messages to {queue_url} in {TRIES} tries")
+        raise AwsUnavailableError(f"SQS did not accept {len(waiting)} messages for {queue_url} in {TRIES} tries")
 
     def delay(self, queue_url: str, receipt_handle: str, seconds: int) -> None:
-        """Hide a received message for so many seconds from now.
+        """Set the visibility timeout of a received message to `seconds` from now.
 
-        Events contain the ARN of a queue. An ARN is accepted as well, because all queues are in one account and region.
+        `queue_url` can be an ARN, because Lambda events contain ARNs. All queues are in one account and region.
         """
         if queue_url.startswith("arn:"):
             queue_url = f"{self._jobs_queue.rsplit('/', 1)[0]}/{queue_url.rsplit(':', 1)[-1]}"
@@ -67,8 +67,8 @@ class JobQueues:
 
 
 def _entry(number: int, message: Message) -> dict[str, Any]:
-    # On a standard queue a group costs no order: SQS hands out the messages of quiet groups before those of a busy one
-    # ("fair queues", SQS Developer Guide).
+    # On a standard queue, a message group enables fair queues: messages of quiet groups are received before those of a
+    # busy group (SQS Developer Guide, "Amazon SQS fair queues").
     group = {"MessageGroupId": message.group} if message.group else {}
     delay: dict[str, Any] = {"DelaySeconds": message.delay_seconds} if message.delay_seconds else {}
     return {"Id": str(number), "MessageBody": _body(message), **group, **delay}
@@ -87,7 +87,7 @@ def _body(message: Message) -> str:
 
 
 def parse_message(body: str) -> Message:
-    """Return the message that `JobQueues` wrote. Raises ValueError, with a sentence, for anything else."""
+    """Return the message of a body that `JobQueues` wrote. Raises ValueError for any other body."""
     try:
         fields = json.loads(body)
     except ValueError as error:
@@ -101,7 +101,7 @@ def parse_message(body: str) -> Message:
     if not isinstance(job, str) or not job:
         raise ValueError("the message has no job id")
     if not _is_count(attempt, least=1):
-        raise ValueError(f"attempts are counted from 1: {attempt!r}")
+        raise ValueError(f"the attempt is not a number from 1: {attempt!r}")
     if not (_is_count(chunk, least=0) if step == "tile" else chunk is None):
         raise ValueError(f"step '{step}' with chunk {chunk!r}")
     if not (isinstance(delivery, str) and delivery if step == "deliver" else delivery is None):

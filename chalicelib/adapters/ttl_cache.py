@@ -1,33 +1,35 @@
-"""A cache whose entries expire: the thousandth tile of a slide does not read the slide again."""
+"""A cache whose entries expire."""
 
 import time
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-MOST_ANSWERS = 1024
+MAX_ENTRIES = 1024
 
-Answer = TypeVar("Answer")
+Value = TypeVar("Value")
 
 
-class TtlCache(Generic[Answer]):
-    """The last answers to some questions, each with the instant it was asked for. What is not there is not kept: it may
-    come the next moment. Threads may share it; at worst two of them ask."""
+class TtlCache(Generic[Value]):
+    """Caches values by key, each with the time of its load. Missing values are not cached, as they may be created soon.
+
+    Thread-safe. Concurrent calls may load the same value twice.
+    """
 
     def __init__(self, seconds_now: Callable[[], float] = time.monotonic) -> None:
         self._seconds_now = seconds_now
-        self._answers: dict[Hashable, tuple[float, Answer]] = {}
+        self._entries: dict[Hashable, tuple[float, Value]] = {}
 
-    def get(self, question: Hashable, ask: Callable[[], Answer | None], *, most_seconds_old: float) -> Answer | None:
-        """Return a kept answer that is younger than `most_seconds_old`, else what `ask` says."""
+    def get(self, key: Hashable, load: Callable[[], Value | None], *, most_seconds_old: float) -> Value | None:
+        """Return the cached value if it is younger than `most_seconds_old` seconds, else the result of `load`."""
         now = self._seconds_now()
-        asked_at, kept = self._answers.get(question, (now, None))
-        if kept is not None and now - asked_at < most_seconds_old:
-            return kept
-        answer = ask()
-        if answer is None:
-            self._answers.pop(question, None)
+        loaded_at, cached = self._entries.get(key, (now, None))
+        if cached is not None and now - loaded_at < most_seconds_old:
+            return cached
+        value = load()
+        if value is None:
+            self._entries.pop(key, None)
             return None
-        if len(self._answers) >= MOST_ANSWERS:
-            self._answers.clear()
-        self._answers[question] = now, answer
-        return answer
+        if len(self._entries) >= MAX_ENTRIES:
+            self._entries.clear()
+        self._entries[key] = now, value
+        return value

@@ -1,6 +1,6 @@
 """The interfaces of external systems that the steps use. A module contains a protocol and its values.
 
-The docstrings are the contract: tests/contracts holds every implementation, in memory and real, to them. All ports
-raise TransientError (AwsUnavailableError, MongoUnavailableError) when the other side does not answer or asks for a
-retry. No other error of boto3, pymongo or the network passes a port.
+The docstrings are the contract. tests/contracts runs the same tests against every implementation, in memory and real.
+All ports raise TransientError (AwsUnavailableError, MongoUnavailableError) if the other side does not respond or asks
+for a retry. Ports do not pass on other errors of boto3, pymongo or the network.
 """

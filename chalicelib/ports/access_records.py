@@ -30,14 +30,14 @@ class AccessRecords(Protocol):
         One conditional write; False means that it was not stored.
         """
 
-    def count_try(self, who: str, *, now: float) -> int:
-        """Count an attempt of `who` in the minute of `now`. Return the number of attempts in that minute."""
+    def count_try(self, client: str, *, now: float) -> int:
+        """Count a sign-in attempt of a client in the minute of `now`. Return the number of attempts in that minute."""
 
     def keep_code(self, code_sha256: str, token_id: str, *, expires_at: float) -> None:
         """Store a sign-in code by its SHA-256 (hex), for the token with this id (`core.web.auth.Token.id`)."""
 
     def redeem_code(self, code_sha256: str, *, now: float) -> str | None:
-        """Return the id of the token of a sign-in code, None for an unknown, expired or used code.
+        """Redeem a sign-in code. Return the id of its token, None for an unknown, expired or used code.
 
         One conditional write: a code can be redeemed once.
         """

@@ -10,8 +10,8 @@ from chalicelib.core.jobs.verification import Stored
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A tile document: SlideAtlas' name, the depth in the quadtree from 1 (root), the JPEG, and the id, which is
-    derived from name and JPEG (core.ids.tile_id)."""
+    """A tile document. `name` is SlideAtlas' name, `depth` the depth in the quadtree, 1 for the root. `id` is derived
+    from name and JPEG (core.ids.tile_id)."""
 
     name: str
     depth: int
@@ -29,27 +29,30 @@ class AssociatedImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """The contents of an image document.
-
-    `levels` counts the levels of the complete quadtree, `levels_published` those with tiles, from full resolution on
-    (None: all). `icc_profile` is empty if the slide has none.
-    """
+    """The contents of an image document."""
 
     file_name: str
+    # The size at full resolution.
     width_px: int
     height_px: int
+    # Tiles are square.
     tile_size_px: int
+    # Levels of the complete quadtree.
     levels: int
+    # Levels with tiles, counted from full resolution. None: all.
     levels_published: int | None = None
+    # Resolution, vendor and other metadata.
     slide: SlideSummary = field(default_factory=SlideSummary)
+    # Empty if the slide does not have a profile.
     icc_profile: bytes = b""
+    # Label, macro and thumbnail, as far as they are published.
     associated: tuple[AssociatedImage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedImage:
-    """A published image: its facts (without ICC profile and associated images), and its generation as `job/generation`,
-    empty for an image of another program."""
+    """A published image. `facts` do not contain the ICC profile and associated images. `claim` is its generation as
+    `job/generation`, empty for an image of another program."""
 
     facts: ImageFacts
     claim: str
@@ -79,6 +82,8 @@ class PublishResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFacts:
+    """A session. `collection` is the id of its collection. `views` are the ids of its views in their order."""
+
     id: str
     label: str
     collection: str
@@ -87,6 +92,8 @@ class SessionFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionFacts:
+    """A collection with its sessions. `image_store` is the id of its default image store, None if it has none."""
+
     id: str
     label: str
     image_store: str | None
@@ -95,14 +102,17 @@ class CollectionFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownSlide:
-    """A published slide of a session. `job` is None if another program published it. `facts` are without ICC profile
-    and associated images; None if the image document is missing or has no size."""
+    """A published slide of a session."""
 
+    # The id of the view.
     view: str
     title: str
+    # The ids of the image store and of the image in it.
     image_store: str
     image: str
+    # The job that published the slide. None: another program.
     job: str | None = None
+    # Without ICC profile and associated images. None: the image document is missing or has no size.
     facts: ImageFacts | None = None
 
 
@@ -118,8 +128,11 @@ class Archive(Protocol):
     """SlideAtlas' MongoDB: the catalog (collections, sessions, views), and the image stores with their tiles."""
 
     def locate(self, collection: str, session: str, mongo_collection: str | None) -> Destination:
-        """Return the destination of a slide of this session. Raises NoSuchCollectionError, NoSuchSessionError,
-        ForeignSessionError, NoImageStoreError."""
+        """Return the destination of a slide of this session.
+
+        Raises NoSuchCollectionError or NoSuchSessionError if one of them does not exist, ForeignSessionError if the
+        session belongs to another collection, NoImageStoreError if neither has an image store.
+        """
 
     def stage(self, job: Job) -> None:
         """Create the staging collection of the job with its unique index on `name`. Safe to retry."""
@@ -142,16 +155,17 @@ class Archive(Protocol):
     ) -> PublishResult:
         """Publish the generation of the job: image document, atomic switch of the view, session entry (newest first).
 
-        `verified` are the contents that were found complete; an image that the caller named is replaced only by them.
-        If a newer generation of the slide (Job.order) is published, nothing changes and `won` is False. Safe to retry.
+        `verified` are the verified contents of the staging collection. An image that the caller named is replaced only
+        if the staging collection still has these contents. If a newer generation of the slide (Job.order) is published,
+        nothing changes and `won` is False. Safe to retry.
         """
 
     def has_newer_publication(self, job: Job) -> bool:
-        """Return whether a later submitted job publishes to the image that the caller of this job named."""
+        """Return whether a later submitted job is publishing to the image that the caller of this job named."""
 
     def replaced(self, job: Job) -> tuple[str, ...]:
-        """Return the jobs that this job's generation has replaced. Their cleanup may not be scheduled yet, if the
-        worker stopped after the switch."""
+        """Return the jobs that this job's generation has replaced. Their cleanup may not be scheduled yet if the
+        worker stopped after the switch of the view."""
 
     def shows(self, job: Job) -> bool:
         """Return whether the session shows this job's generation."""
@@ -159,9 +173,10 @@ class Archive(Protocol):
     def discard(self, job: Job, generation: int) -> bool:
         """Delete the staging collection and the image document of `generation`. Return False if a view shows it.
 
-        All image stores are searched: the session of an earlier attempt may have had another one. A view of Slidehook
-        that its session does not list is deleted as well: a removal was interrupted. If a listed view was created for
-        this generation of a named image, the staged tiles are deleted and False requests another cleanup later.
+        All image stores are searched, because the session of an earlier attempt may have had another one. A view of
+        Slidehook that its session does not list is deleted as well; it remains from an interrupted removal. If a listed
+        view was created for this generation of a named image, the staged tiles are deleted and the result is False, so
+        that the cleanup is repeated later. Safe to retry.
         """
 
     def staged(self, names: Sequence[str]) -> frozenset[tuple[str, str]]:
@@ -177,7 +192,7 @@ class Archive(Protocol):
         """Return the JPEG of a tile, None if the tile, the image or the image store does not exist."""
 
     def has_tile(self, image_store: str, image: str, tile: bytes) -> bool:
-        """Return whether an image has the tile of this id (core.ids.tile_id). Uses an index; the tile is not read."""
+        """Return whether an image has the tile with this id (core.ids.tile_id). Reads an index, not the tile."""
 
     def image_of(self, view: str, *, most_seconds_old: float = 0.0) -> tuple[str, str] | None:
         """Return (image store, image) of a view, None if the view does not exist.
@@ -186,7 +201,10 @@ class Archive(Protocol):
         """
 
     def image(self, image_store: str, image: str, *, most_seconds_old: float = 0.0) -> PublishedImage | None:
-        """Return an image, None if it does not exist or has no size. May be cached, as `image_of`."""
+        """Return an image, None if it does not exist or has no size.
+
+        The result may be cached for up to `most_seconds_old` seconds.
+        """
 
     def staged_tile(self, job: Job, name: str) -> bytes | None:
         """Return the JPEG of a staged tile of the job's generation, None if it is not stored."""
@@ -207,14 +225,16 @@ class Archive(Protocol):
         """Return a session. Raises NoSuchSessionError."""
 
     def make_session(self, collection: str, label: str) -> tuple[SessionFacts, bool]:
-        """Return the session with this label, and whether it was created now. Raises NoSuchCollectionError."""
+        """Return the session with this label, and True if this call created it. Raises NoSuchCollectionError."""
 
     def shown(self, session: str) -> Mapping[str, str | None]:
-        """Return the existing views of a session in its order, with the job of each (None for views of other programs).
-        Raises NoSuchSessionError."""
+        """Return the existing views of a session in its order, with the job of each.
+
+        The job is None for views of other programs. Raises NoSuchSessionError.
+        """
 
     def shown_slides(self, session: str) -> Mapping[str, str]:
-        """Return the published slides (Source.slide) of a session, with the job of each. Raises NoSuchSessionError."""
+        """Return the slides (Source.slide) that a session shows, with the job of each. Raises NoSuchSessionError."""
 
     def slides(self, session: str, *, cursor: str | None, limit: int) -> SlidePage:
         """Return up to `limit` published slides of a session, the newest first.
@@ -223,9 +243,10 @@ class Archive(Protocol):
         NoSuchSessionError, and InvalidRequestError for a cursor that the session does not list.
         """
 
-    def take_out(self, session: str, views: Sequence[str] | None) -> int:
-        """Remove these views (None: all entries) from a session and delete them. Return how many it listed. Safe to
-        retry. Raises NoSuchSessionError.
+    def remove_views(self, session: str, views: Sequence[str] | None) -> int:
+        """Remove these views (None: all entries) from a session and delete them. Safe to retry.
+
+        Return the number of them that the session listed. Raises NoSuchSessionError.
         """
 
     def ping(self) -> None:

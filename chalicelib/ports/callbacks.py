@@ -1,4 +1,4 @@
-"""The receivers of callbacks."""
+"""HTTP requests to callback URLs."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -7,11 +7,11 @@ from chalicelib.core.jobs.deliveries import Answer
 
 
 class Callbacks(Protocol):
-    """The receivers of callbacks."""
+    """The HTTP client for callbacks."""
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Send one POST to a URL that may be called, and return what came of it, within 15 seconds.
+        """Send one POST request and return its result within 15 seconds.
 
-        Whatever the receiver does is an answer: no redirect is followed, of what it sends only the head is read, and a
-        name that leads to an address that may not be called is not called. Nothing is raised.
+        Redirects are not followed, and the body of the response is not read. The request is not sent if the host name
+        resolves to an address that is not allowed. Every failure is a result with `error`; nothing is raised.
         """

@@ -1,14 +1,16 @@
-"""Time."""
+"""Time and the time limit of an invocation."""
 
 from typing import Protocol
 
 
 class Clock(Protocol):
+    """The clock of one invocation."""
+
     def now(self) -> float:
-        """Return UTC epoch seconds."""
+        """Return the current time in seconds since the Unix epoch."""
 
     def sleep(self, seconds: float) -> None:
-        """Let so much time pass."""
+        """Wait for `seconds`."""
 
     def remaining_seconds(self) -> float:
-        """Return how long this invocation may still run."""
+        """Return the remaining time of the invocation in seconds, infinity without a limit."""

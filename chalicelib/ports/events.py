@@ -8,8 +8,8 @@ from chalicelib.core.jobs.events import Event
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventPage:
-    """Events of a job, the newest last. `cursor` is the cursor after the last of them, None if there is none. `is_end`
-    is True if no more events exist now."""
+    """A page of the events of a job, the newest last. `cursor` is the cursor of the next page, None before the first
+    event. `is_end` is True if no more events exist now."""
 
     events: tuple[Event, ...]
     cursor: str | None

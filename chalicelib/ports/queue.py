@@ -7,5 +7,7 @@ from chalicelib.core.plan.messages import Message
 
 
 class Queue(Protocol):
+    """The queues of messages. Delivery is at least once and not ordered."""
+
     def send(self, messages: Sequence[Message]) -> None:
-        """Send all messages, each at least once; on an error some may have been sent."""
+        """Send all messages, each at least once. After an error, some of them may have been sent."""

@@ -6,7 +6,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaState:
-    """The version of all stored data. While the migration to the next version runs, `cursor` is where it continues."""
+    """The version of the stored data. `cursor` is the position of an unfinished migration to the next version."""
 
     version: int
     cursor: str | None = None
@@ -14,7 +14,7 @@ class SchemaState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigratedPage:
-    """A page of a migration: the number of records it read and of those it changed. `cursor` is None at the end."""
+    """A page of a migration. `read` and `changed` count records. `cursor` is None at the end."""
 
     read: int
     changed: int
@@ -28,19 +28,19 @@ class Schema(Protocol):
 
     @property
     def latest(self) -> int:
-        """The version that this release writes."""
+        """Return the version that this release writes."""
 
     def title(self, version: int) -> str:
-        """Return what the migration to `version` does."""
+        """Return the title of the migration to `version`."""
 
     def state(self) -> SchemaState:
         """Return the recorded state."""
 
     def save(self, was: SchemaState, now: SchemaState) -> bool:
-        """Record a state if `was` is still recorded; return whether it was."""
+        """Record `now` if `was` is the recorded state. Return whether it was recorded. One conditional write."""
 
     def migrate(self, version: int, cursor: str | None, *, write: bool) -> MigratedPage:
-        """Change one page of records to `version`, or only count them without `write`.
+        """Migrate one page of records to `version`, or only count them without `write`.
 
-        Each record changes in one conditional write, so that a concurrent writer loses nothing. A page can be repeated.
+        Each record changes in one conditional write, so that changes of concurrent writers are not lost. Safe to retry.
         """

@@ -7,22 +7,25 @@ from chalicelib.core.jobs.sync import Entry, Sync
 
 
 class Syncs(Protocol):
-    """The syncs and their reports."""
+    """The syncs and their reports. Pages of reports expire."""
 
     def create(self, sync: Sync) -> Sync:
-        """Store a sync unless one with its id exists. Return the stored one."""
+        """Store a sync unless its id exists. Return the stored sync. Safe to retry."""
 
     def get(self, sync_id: str) -> Sync | None:
-        """Return the sync as it stands (strongly consistent), None if there is none."""
+        """Return the sync (strongly consistent), None if it does not exist."""
 
     def move(self, was: Sync, now: Sync) -> bool:
-        """Store `now` if the sync still is where `was` had it: same run, pages and end. One conditional write."""
+        """Store `now` if the stored sync has the run, pages and end of `was`. Return whether it was stored.
+
+        One conditional write.
+        """
 
     def put_page(self, sync: Sync, entries: Sequence[Entry]) -> None:
-        """Keep the next page (`sync.pages`) of the report of a run. Storing it again replaces it."""
+        """Store page `sync.pages` of the report of a run. An existing page is replaced. Safe to retry."""
 
     def page(self, sync: Sync, number: int) -> tuple[Entry, ...]:
-        """Return a page of a run's report; empty if there is none, or none any more."""
+        """Return a page of the report of a run, empty if it does not exist or has expired."""
 
     def latest(self, *, live: bool, limit: int) -> tuple[Sync, ...]:
-        """Return syncs that run, or that have ended; the latest change first."""
+        """Return running syncs (`live`) or ended ones, the latest change first."""

@@ -1,16 +1,16 @@
-"""Plans and pixels that steps leave for each other."""
+"""The work bucket: plans and intermediate pixels."""
 
 from typing import Protocol
 
 
 class Work(Protocol):
-    """Objects that the steps of a job leave for one another. They expire by themselves."""
+    """Objects that the steps of a job share. They expire."""
 
     def put(self, key: str, data: bytes) -> None:
-        """Store `data`. Storing the same again is harmless."""
+        """Store an object. Safe to retry."""
 
     def get(self, key: str, start: int = 0, stop: int | None = None) -> bytes:
-        """Return the object, or its bytes from `start` to `stop` (exclusive; None: the end).
+        """Return an object, or its bytes from `start` to `stop` (exclusive; None: the end).
 
-        Raises PlanExpiredError if there is none, ValueError for a part that does not begin within it.
+        Raises PlanExpiredError if the object does not exist, ValueError if `start` is not within it.
         """

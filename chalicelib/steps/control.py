@@ -73,4 +73,4 @@ def remove(session: str, views: Sequence[str] | None, *, jobs: Jobs, archive: Ar
     # workers have ended. The cleanup keeps generations that are still published.
     for job in sorted({job for view in wanted if (job := shown.get(view))}):
         jobs.schedule_cleanup(job, clock.now() + LATE_SECONDS)
-    return archive.take_out(session, views)
+    return archive.remove_views(session, views)

@@ -24,14 +24,14 @@ def require_session(caller: Caller, session: str, *, archive: Archive) -> Sessio
     """Return a session that the caller may see. Raises NoSuchSessionError."""
     facts = archive.session(session)
     if not caller.sees(facts.collection):
-        raise NoSuchSessionError(f"there is no session {session}")
+        raise NoSuchSessionError(f"session {session} does not exist")
     return facts
 
 
 def require_collection(caller: Caller, collection: str) -> None:
     """Raise NoSuchCollectionError unless the caller may see the collection."""
     if not caller.sees(collection):
-        raise NoSuchCollectionError(f"there is no collection {collection}", pointer="/collection")
+        raise NoSuchCollectionError(f"collection {collection} does not exist", pointer="/collection")
 
 
 def require_visible_destination(caller: Caller, collection: str, session: str | None, *, archive: Archive) -> None:
@@ -62,4 +62,4 @@ def require_replaceable_image(caller: Caller, image_store: str, image: str, *, a
         return
     collections = archive.collections_of(image_store, image)
     if not collections or not all(map(caller.sees, collections)):
-        raise NoSuchImageError(f"there is no image {image}", pointer="/mongo_collection")
+        raise NoSuchImageError(f"image {image} does not exist", pointer="/mongo_collection")

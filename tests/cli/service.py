@@ -87,13 +87,13 @@ class Service:
 
     def _collection(self, _body: Any, collection: str) -> Answer:
         if collection not in (COLLECTION, OTHER_COLLECTION):
-            return problem(404, "not_found", f"there is no collection {collection}")
+            return problem(404, "not_found", f"collection {collection} does not exist")
         sessions = [each | {"views": 0} for each in self.sessions.values() if each["collection"] == collection]
         return answer({"id": collection, "label": "Slides", "image_store": "d" * 24, "sessions": sessions})
 
     def _session(self, _body: Any, session: str) -> Answer:
         if session not in self.sessions:
-            return problem(404, "not_found", f"there is no session {session}")
+            return problem(404, "not_found", f"session {session} does not exist")
         return answer(self.sessions[session] | {"views": []})
 
     def _make_session(self, body: Any, collection: str) -> Answer:

@@ -198,7 +198,7 @@ def test_a_collection_that_does_not_exist_is_told(run, slide, service: Service, 
     ended = run("-i", slide(), "-s", SESSION, collection="f" * 24)
 
     assert ended.code == 2
-    assert f"there is no collection {'f' * 24} (not_found)" in ended.err
+    assert f"collection {'f' * 24} does not exist (not_found)" in ended.err
     assert (service.writes(), objects()) == ([], {})
 
 
@@ -206,7 +206,7 @@ def test_a_session_that_does_not_exist_is_told(run, slide, service: Service, obj
     ended = run("-i", slide(), "-s", "f" * 24)
 
     assert ended.code == 2
-    assert f"there is no session {'f' * 24}" in ended.err
+    assert f"session {'f' * 24} does not exist" in ended.err
     assert (service.writes(), objects()) == ([], {})
 
 

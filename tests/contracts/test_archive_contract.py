@@ -209,7 +209,7 @@ def test_a_view_tells_which_image_it_shows_now(bench: ArchiveBench) -> None:
     assert bench.archive.image_of(view) == (STORE, old.image)
     assert published(bench, new).view == view
     assert bench.archive.image_of(view) == (STORE, new.image)
-    bench.archive.take_out(SESSION, [view])
+    bench.archive.remove_views(SESSION, [view])
     assert bench.archive.image_of(view) is None
     assert bench.archive.image_of(UNKNOWN) is None
 
@@ -736,9 +736,9 @@ def test_a_collection_or_session_that_is_not_there_is_refused(bench: ArchiveBenc
     with pytest.raises(NoSuchCollectionError, match=UNKNOWN):
         bench.archive.make_session(UNKNOWN, "Spleen")
     with pytest.raises(NoSuchSessionError, match=UNKNOWN):
-        bench.archive.take_out(UNKNOWN, None)
+        bench.archive.remove_views(UNKNOWN, None)
     with pytest.raises(NoSuchSessionError, match=UNKNOWN):
-        bench.archive.take_out(UNKNOWN, [FOREIGN_VIEW])
+        bench.archive.remove_views(UNKNOWN, [FOREIGN_VIEW])
     with pytest.raises(NoSuchSessionError, match=UNKNOWN):
         bench.archive.shown(UNKNOWN)
 
@@ -780,26 +780,26 @@ def test_emptying_a_session_takes_every_view_away(bench: ArchiveBench) -> None:
     jobs = bench.archive.shown(SESSION)
     assert list(jobs) == listed(bench)
     assert sorted(str(job) for job in jobs.values()) == sorted(["None", *(job.id for job in slides)])
-    assert bench.archive.take_out(SESSION, None) == 3
+    assert bench.archive.remove_views(SESSION, None) == 3
     assert bench.archive.shown(SESSION) == {}
     assert bench.archive.session(SESSION).label == "Liver"
     assert listed(bench) == []
     assert bench.shown_image(FOREIGN_VIEW) is None
     assert [bench.archive.shows(job) for job in (*slides, elsewhere)] == [False, False, True]
     assert all(bench.archive.discard(job, 0) for job in slides)
-    assert bench.archive.take_out(SESSION, None) == 0
+    assert bench.archive.remove_views(SESSION, None) == 0
 
 
 def test_taking_a_view_out_leaves_the_others_and_can_be_repeated(bench: ArchiveBench) -> None:
     bench.add_foreign_view(FOREIGN_VIEW, session=SESSION, image=FOREIGN_IMAGE, file_name="foreign.svs")
     jobs = [version(bench, 1, f"{name}.svs") for name in "ab"]
     views = [published(bench, job).view for job in jobs]
-    assert bench.archive.take_out(SESSION, [views[0], UNKNOWN]) == 1
+    assert bench.archive.remove_views(SESSION, [views[0], UNKNOWN]) == 1
     assert listed(bench) == [views[1], FOREIGN_VIEW]
     assert [bench.archive.shows(job) for job in jobs] == [False, True]
     assert [bench.archive.discard(job, 0) for job in jobs] == [True, False]
-    assert bench.archive.take_out(SESSION, [views[0]]) == 0
-    assert bench.archive.take_out(SESSION, [FOREIGN_VIEW]) == 1
+    assert bench.archive.remove_views(SESSION, [views[0]]) == 0
+    assert bench.archive.remove_views(SESSION, [FOREIGN_VIEW]) == 1
     assert bench.shown_image(FOREIGN_VIEW) is None
 
 
@@ -838,7 +838,7 @@ def test_a_view_of_others_keeps_an_image_also_when_no_session_lists_it(bench: Ar
     bench.add_foreign_view(FOREIGN_VIEW, session=SESSION, image=job.image, file_name="foreign.svs")
     view = published(bench, job).view
     bench.forget_entry(SESSION, FOREIGN_VIEW)
-    bench.archive.take_out(SESSION, [view])
+    bench.archive.remove_views(SESSION, [view])
     assert not bench.archive.discard(job, 0)
     assert bench.shown_image(FOREIGN_VIEW) == job.image
 
@@ -846,7 +846,7 @@ def test_a_view_of_others_keeps_an_image_also_when_no_session_lists_it(bench: Ar
 def test_a_slide_can_be_published_again_into_an_emptied_session(bench: ArchiveBench) -> None:
     job = version(bench, 1)
     published(bench, job)
-    bench.archive.take_out(SESSION, None)
+    bench.archive.remove_views(SESSION, None)
     switch = publish(bench, job)
     assert switch.won
     assert listed(bench) == [switch.view]
@@ -955,7 +955,7 @@ def test_an_image_belongs_to_the_collections_whose_sessions_show_it(bench: Archi
     switch = publish(bench, job)
     assert bench.archive.collections_of(STORE, job.image) == {COLLECTION}
     assert bench.archive.collections_of(OTHER_STORE, job.image) == frozenset()
-    bench.archive.take_out(SESSION, [switch.view])
+    bench.archive.remove_views(SESSION, [switch.view])
     assert bench.archive.collections_of(STORE, job.image) == frozenset()
 
 

@@ -174,12 +174,12 @@ def test_a_redirect_is_not_followed(receiver: Start) -> None:
         (b"HTTP/1.1 204\r\n\r\n", Answer(status=204)),
         (b"HTTP/1.1 429 Slow\r\nRETRY-AFTER:  7 \r\n\r\n", Answer(status=429, retry_after="7")),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 9999999999\r\n\r\n", Answer(status=200)),
-        (b"", Answer(error="the connection ended before an answer")),
-        (b"HTTP/1.1 200 OK\r\n", Answer(error="the connection ended before an answer")),
-        (b"SSH-2.0-OpenSSH\r\n\r\n", Answer(error="the answer is not HTTP")),
-        (b"HTTP/1.1 20x OK\r\n\r\n", Answer(error="the answer is not HTTP")),
-        (b"HTTP/1.1 2000 OK\r\n\r\n", Answer(error="the answer is not HTTP")),
-        (b"HTTP/1.1 \xb2\xb2\xb2\r\n\r\n", Answer(error="the answer is not HTTP")),
+        (b"", Answer(error="the connection was closed before a response")),
+        (b"HTTP/1.1 200 OK\r\n", Answer(error="the connection was closed before a response")),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", Answer(error="the response is not HTTP")),
+        (b"HTTP/1.1 20x OK\r\n\r\n", Answer(error="the response is not HTTP")),
+        (b"HTTP/1.1 2000 OK\r\n\r\n", Answer(error="the response is not HTTP")),
+        (b"HTTP/1.1 \xb2\xb2\xb2\r\n\r\n", Answer(error="the response is not HTTP")),
     ],
 )
 def test_of_an_answer_the_head_is_read(receiver: Start, answer: bytes, found: Answer) -> None:
@@ -209,7 +209,7 @@ def test_an_endless_head_is_cut_off(receiver: Start) -> None:
             connection.sendall(b"x-more: " + b"x" * 1000 + b"\r\n")
 
     answer = HttpCallbacks(loopback=True).post(receiver(endless).url, HEADERS, BODY)
-    assert answer == Answer(error="the head of the answer is too long")
+    assert answer == Answer(error="the head of the response is too long")
     many = b"HTTP/1.1 100 Continue\r\n\r\n" * (MAX_HEAD_BYTES // 20)
     assert HttpCallbacks(loopback=True).post(receiver(many).url, HEADERS, BODY) == answer
 
@@ -222,8 +222,8 @@ def test_a_receiver_that_drips_does_not_hold_a_worker_up(receiver: Start) -> Non
             time.sleep(0.05)
 
     # It would be at it for 85 s, and then there would be another error.
-    callbacks = HttpCallbacks(loopback=True, whole_seconds=0.5)
-    assert callbacks.post(receiver(drip).url, HEADERS, BODY) == Answer(error="no answer within 0.5 s")
+    callbacks = HttpCallbacks(loopback=True, total_seconds=0.5)
+    assert callbacks.post(receiver(drip).url, HEADERS, BODY) == Answer(error="no response within 0.5 s")
 
 
 @pytest.mark.parametrize(("pause_seconds", "calls"), [(3600.0, 1), (0.0, 3)], ids=["for a while", "not for ever"])
@@ -236,11 +236,11 @@ def test_one_that_never_answers_is_left_alone(receiver: Start, pause_seconds: fl
         wait.wait(TIMEOUT_SECONDS)
 
     started = receiver(silent)
-    callbacks = HttpCallbacks(loopback=True, whole_seconds=0.3, pause_seconds=pause_seconds)
+    callbacks = HttpCallbacks(loopback=True, total_seconds=0.3, pause_seconds=pause_seconds)
     recorded = [callbacks.post(started.url, HEADERS, BODY).error for _ in range(3)]
     wait.set()
-    assert recorded[0] == "no answer within 0.3 s"
-    assert (recorded[1] == recorded[2] == "not called: it let an earlier call wait in vain just now") is (calls == 1)
+    assert recorded[0] == "no response within 0.3 s"
+    assert (recorded[1] == recorded[2] == "not called: a recent request to this receiver timed out") is (calls == 1)
     # What was sent is read in the end, however late a thread of the receiver runs.
     eventually(lambda: len(called) == calls, what="all calls at the receiver")
 
@@ -248,9 +248,9 @@ def test_one_that_never_answers_is_left_alone(receiver: Start, pause_seconds: fl
 def test_one_that_takes_nothing_does_not_hold_a_worker_up(receiver: Start) -> None:
     wait = threading.Event()
     started = receiver(lambda _: wait.wait(TIMEOUT_SECONDS) and None)
-    answer = HttpCallbacks(loopback=True, whole_seconds=0.3).post(started.url, HEADERS, bytes(50_000_000))
+    answer = HttpCallbacks(loopback=True, total_seconds=0.3).post(started.url, HEADERS, bytes(50_000_000))
     wait.set()
-    assert answer == Answer(error="no answer within 0.3 s")
+    assert answer == Answer(error="no response within 0.3 s")
 
 
 def test_where_nobody_listens_there_is_no_connection() -> None:
@@ -329,7 +329,7 @@ def test_a_name_that_leads_nowhere_is_told() -> None:
 
     answer = HttpCallbacks(resolver=unknown).post(f"https://{NAME}/", HEADERS, BODY)
     assert answer == Network([]).callbacks().post(f"https://{NAME}/", HEADERS, BODY)
-    assert answer == Answer(error="its name leads nowhere")
+    assert answer == Answer(error="the host name cannot be resolved")
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8080/", f"http://{NAME}/", "https://10.0.0.1/", "nonsense"])
@@ -434,6 +434,6 @@ def test_who_does_not_speak_tls_is_told_so(receiver: Start, certificate: Path) -
 def test_a_handshake_that_does_not_come_is_given_up(receiver: Start, certificate: Path) -> None:
     wait = threading.Event()
     started = receiver(lambda _: wait.wait(TIMEOUT_SECONDS) and None)
-    answer = trusting(certificate, whole_seconds=0.3).post(f"https://{NAME}:{started.port}/x", HEADERS, BODY)
+    answer = trusting(certificate, total_seconds=0.3).post(f"https://{NAME}:{started.port}/x", HEADERS, BODY)
     wait.set()
-    assert answer == Answer(error="no answer within 0.3 s")
+    assert answer == Answer(error="no response within 0.3 s")

@@ -251,7 +251,7 @@ def test_a_listing_goes_on_where_the_table_broke_off(dynamodb: Any, jobs: JobTab
 def test_a_call_looks_at_a_bounded_number_of_jobs_and_its_cursor_goes_on_behind_them(
     dynamodb: Any, jobs: JobTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chalicelib.adapters.dynamodb.listings.MOST_LOOKED_AT", 7)
+    monkeypatch.setattr("chalicelib.adapters.dynamodb.listings.MAX_SCANNED", 7)
     for number in range(20):
         state = State.FAILED if number % 2 else State.DONE
         jobs.create(a_job(f"{number}.svs", now=1700000000.0 + number, state=state))

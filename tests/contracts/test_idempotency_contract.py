@@ -8,8 +8,8 @@ import pytest
 from chalicelib.adapters.dynamodb.idempotency import IdempotencyTable
 from chalicelib.adapters.memory import MemoryIdempotencyStore
 from chalicelib.ports.idempotency import (
-    CALL_SECONDS,
-    KEEP_ANSWERS_SECONDS,
+    KEEP_RESPONSE_SECONDS,
+    RESERVATION_SECONDS,
     IdempotencyRecord,
     IdempotencyStore,
     StoredResponse,
@@ -28,52 +28,54 @@ def answers(request: pytest.FixtureRequest) -> IdempotencyStore:
 
 def test_the_first_call_of_a_key_is_to_be_answered_and_others_see_it_at_work(answers: IdempotencyStore) -> None:
     assert answers.begin("key", "call", now=NOW) is None
-    assert answers.begin("key", "call", now=NOW) == IdempotencyRecord(call="call")
-    assert answers.begin("key", "another call", now=NOW) == IdempotencyRecord(call="call")
+    assert answers.begin("key", "call", now=NOW) == IdempotencyRecord(request="call")
+    assert answers.begin("key", "another call", now=NOW) == IdempotencyRecord(request="call")
     assert answers.begin("another key", "call", now=NOW) is None
 
 
 def test_an_answer_is_given_again_for_a_day(answers: IdempotencyStore) -> None:
     answers.begin("key", "call", now=NOW)
     answers.keep("key", "call", TOLD, now=NOW + 1)
-    kept = IdempotencyRecord(call="call", answer=TOLD)
-    assert answers.begin("key", "call", now=NOW + KEEP_ANSWERS_SECONDS) == kept
-    assert answers.begin("key", "another call", now=NOW + CALL_SECONDS + 1) == kept
-    assert answers.begin("key", "another call", now=NOW + KEEP_ANSWERS_SECONDS + 1) is None
-    assert answers.begin("key", "call", now=NOW + KEEP_ANSWERS_SECONDS + 1) == IdempotencyRecord(call="another call")
+    kept = IdempotencyRecord(request="call", response=TOLD)
+    assert answers.begin("key", "call", now=NOW + KEEP_RESPONSE_SECONDS) == kept
+    assert answers.begin("key", "another call", now=NOW + RESERVATION_SECONDS + 1) == kept
+    assert answers.begin("key", "another call", now=NOW + KEEP_RESPONSE_SECONDS + 1) is None
+    assert answers.begin("key", "call", now=NOW + KEEP_RESPONSE_SECONDS + 1) == IdempotencyRecord(
+        request="another call"
+    )
 
 
 def test_the_first_answer_stays(answers: IdempotencyStore) -> None:
     answers.begin("key", "call", now=NOW)
     answers.keep("key", "call", TOLD, now=NOW)
     answers.keep("key", "call", StoredResponse(status=200, body="{}"), now=NOW)
-    assert answers.begin("key", "call", now=NOW) == IdempotencyRecord(call="call", answer=TOLD)
+    assert answers.begin("key", "call", now=NOW) == IdempotencyRecord(request="call", response=TOLD)
 
 
 def test_a_call_that_has_not_reserved_the_key_keeps_nothing_under_it(answers: IdempotencyStore) -> None:
     answers.keep("key", "call", TOLD, now=NOW)
     assert answers.begin("key", "call", now=NOW) is None
     answers.keep("key", "another call", TOLD, now=NOW)
-    assert answers.begin("key", "call", now=NOW) == IdempotencyRecord(call="call")
+    assert answers.begin("key", "call", now=NOW) == IdempotencyRecord(request="call")
 
 
 def test_a_call_that_never_ended_is_begun_anew_after_a_while(answers: IdempotencyStore) -> None:
     answers.begin("key", "call", now=NOW)
-    assert answers.begin("key", "call", now=NOW + CALL_SECONDS - 1) == IdempotencyRecord(call="call")
-    assert answers.begin("key", "call", now=NOW + CALL_SECONDS) is None
-    assert answers.begin("key", "call", now=NOW + CALL_SECONDS) == IdempotencyRecord(call="call")
+    assert answers.begin("key", "call", now=NOW + RESERVATION_SECONDS - 1) == IdempotencyRecord(request="call")
+    assert answers.begin("key", "call", now=NOW + RESERVATION_SECONDS) is None
+    assert answers.begin("key", "call", now=NOW + RESERVATION_SECONDS) == IdempotencyRecord(request="call")
 
 
 def test_a_reservation_is_given_up_an_answer_is_not(answers: IdempotencyStore) -> None:
     answers.begin("key", "call", now=NOW)
     answers.forget("key", "another call")
-    assert answers.begin("key", "call", now=NOW) == IdempotencyRecord(call="call")
+    assert answers.begin("key", "call", now=NOW) == IdempotencyRecord(request="call")
     answers.forget("key", "call")
     assert answers.begin("key", "another call", now=NOW) is None
     answers.keep("key", "another call", TOLD, now=NOW)
     answers.forget("key", "another call")
     answers.forget("nothing", "call")
-    assert answers.begin("key", "call", now=NOW) == IdempotencyRecord(call="another call", answer=TOLD)
+    assert answers.begin("key", "call", now=NOW) == IdempotencyRecord(request="another call", response=TOLD)
 
 
 def test_of_many_who_begin_at_once_one_does(
@@ -100,4 +102,4 @@ def test_answers_are_dropped_by_the_table_itself(dynamodb: Any) -> None:
     answers.begin("key", "call", now=NOW)
     answers.keep("key", "call", TOLD, now=NOW)
     (item,) = dynamodb.scan(TableName="jobs")["Items"]
-    assert item["expires_at"] == {"N": str(int(NOW + KEEP_ANSWERS_SECONDS))}
+    assert item["expires_at"] == {"N": str(int(NOW + KEEP_RESPONSE_SECONDS))}

@@ -130,7 +130,7 @@ EVERY_CALL: dict[str, Callable[[MongoArchive], Any]] = {
     "session": lambda archive: archive.session(SESSION),
     "make_session": lambda archive: archive.make_session(COLLECTION, "Spleen"),
     "shown": lambda archive: archive.shown(SESSION),
-    "take_out": lambda archive: archive.take_out(SESSION, None),
+    "remove_views": lambda archive: archive.remove_views(SESSION, None),
     "ping": lambda archive: archive.ping(),
 }
 

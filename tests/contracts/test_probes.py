@@ -92,4 +92,4 @@ def test_a_server_that_does_not_answer_is_unknown_here(monkeypatch: pytest.Monke
     monkeypatch.setattr(probes, "SERVER_STATUS_SECONDS", 0.05)
     with MongoClient[dict[str, Any]](LOOPBACK, free_port()) as client:
         found = probes.open_files(client, 1024)()
-    assert (found.condition, "did not answer" in found.detail) == (Condition.UNKNOWN, True)
+    assert (found.condition, "did not respond" in found.detail) == (Condition.UNKNOWN, True)

@@ -129,13 +129,13 @@ def test_a_slide_is_looked_up_once_for_the_tiles_of_a_moment(reader: Reader) -> 
 
 def test_what_is_gone_is_not_remembered(reader: Reader) -> None:
     reader.archive.image_of(reader.view, most_seconds_old=5.0)
-    reader.bench.archive.take_out(SESSION, [reader.view])
+    reader.bench.archive.remove_views(SESSION, [reader.view])
     assert reader.archive.image_of(reader.view) is None
     assert reader.archive.image_of(reader.view, most_seconds_old=5.0) is None
 
 
 def test_only_so_many_answers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recent, "MOST_ANSWERS", 2)
+    monkeypatch.setattr(recent, "MAX_ENTRIES", 2)
     asked: list[int] = []
 
     def ask(number: int) -> int:

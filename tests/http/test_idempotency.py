@@ -8,7 +8,7 @@ import pytest
 from chalice.test import HTTPResponse
 
 from chalicelib.core.errors import MongoUnavailableError
-from chalicelib.ports.idempotency import CALL_SECONDS, KEEP_ANSWERS_SECONDS
+from chalicelib.ports.idempotency import KEEP_RESPONSE_SECONDS, RESERVATION_SECONDS
 from tests.http.client import Call
 from tests.world import BUCKET, COLLECTION, SESSION, TOKEN, World
 
@@ -84,7 +84,7 @@ def test_interrupted_call_can_be_repeated_after_timeout(
         with pytest.raises(Died):
             post(call, "/hooks/upload", UPLOAD)
     assert post(call, "/hooks/upload", UPLOAD).status_code == 409
-    world.clock.advance(CALL_SECONDS)
+    world.clock.advance(RESERVATION_SECONDS)
     assert post(call, "/hooks/upload", UPLOAD).status_code == 202
 
 
@@ -118,7 +118,7 @@ def test_key_belongs_to_its_token(world: World, call: Call) -> None:
 
 def test_key_expires_after_a_day(world: World, call: Call) -> None:
     post(call, "/hooks/upload", UPLOAD)
-    world.clock.advance(KEEP_ANSWERS_SECONDS + 1)
+    world.clock.advance(KEEP_RESPONSE_SECONDS + 1)
     assert "Idempotency-Replayed" not in post(call, "/hooks/upload", UPLOAD).headers
 
 
@@ -134,7 +134,7 @@ def test_invalid_key_is_refused(call: Call, key: str) -> None:
 
 
 def test_response_too_large_to_store_is_not_replayed(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chalicelib.entrypoints.http.idempotency.MAX_ANSWER_BYTES", 10)
+    monkeypatch.setattr("chalicelib.entrypoints.http.idempotency.MAX_RESPONSE_BYTES", 10)
     post(call, "/hooks/upload", UPLOAD)
     assert "Idempotency-Replayed" not in post(call, "/hooks/upload", UPLOAD).headers
 
@@ -149,11 +149,11 @@ def test_sign_in_response_is_not_stored(world: World, call: Call) -> None:
         answer = post(call, "/sign-in", {"token": TOKEN}, X_Slidehook="page", Sec_Fetch_Site="same-origin")
         assert (answer.status_code, "Set-Cookie" in answer.headers) == (200, True)
         assert "Idempotency-Replayed" not in answer.headers
-    assert not any(promise.answer for promise in kept(world))
+    assert not any(record.response for record in kept(world))
 
 
 def kept(world: World) -> list[Any]:
-    return [each.promise for each in world.memory_answers._kept.values()]
+    return [each.record for each in world.memory_idempotency._records.values()]
 
 
 def test_keys_of_session_and_token_are_separate(world: World, call: Call) -> None:

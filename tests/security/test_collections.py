@@ -164,7 +164,7 @@ def test_collections_of_own_image_are_cached_for_a_minute(
     assert [call("GET", path, token="mine-read").status_code for _ in range(5)] == [200] * 5
     assert call("GET", path, token="read").status_code == 200
     assert asked == [image]
-    world.memory_archive.take_out(SESSION, None)
+    world.memory_archive.remove_views(SESSION, None)
     world.clock.advance(61)
     assert call("GET", path, token="mine-read").status_code == 404
     assert asked == [image] * 2

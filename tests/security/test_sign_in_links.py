@@ -105,7 +105,7 @@ def test_session_cannot_make_a_link(world: World, call: Call) -> None:
 def test_service_stores_only_the_hash_of_a_code(world: World, call: Call) -> None:
     code = code_of(make_link(call, Idempotency_Key="one"))
     assert list(world.memory_access_records._codes) == [token_hash(code)]
-    assert code not in repr(vars(world.memory_access_records)) + repr(vars(world.memory_answers))
+    assert code not in repr(vars(world.memory_access_records)) + repr(vars(world.memory_idempotency))
     assert make_link(call, Idempotency_Key="one") != f"/sign-in/links/{code}"
 
 

@@ -225,7 +225,7 @@ def what_a_forced_job_made_before_is_forgotten() -> AbstractContextManager[Any]:
 def the_sweeper_is_told_after_the_removal() -> AbstractContextManager[Any]:
     def remove(session: str, views: Any, *, jobs: Any, archive: Any, clock: Any) -> int:
         shown = archive.shown(session)
-        removed: int = archive.take_out(session, views)
+        removed: int = archive.remove_views(session, views)
         for job in shown.values():
             if job and (views is None or any(shown.get(view) == job for view in views)):
                 jobs.schedule_cleanup(job, clock.now() + control.LATE_SECONDS)

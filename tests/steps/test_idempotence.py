@@ -101,7 +101,7 @@ def test_submit_of_published_slide_changes_nothing() -> None:
 
 def test_removed_slide_is_published_again_by_submit() -> None:
     world, job = published()
-    world.memory_archive.take_out(job.destination.session, None)
+    world.memory_archive.remove_views(job.destination.session, None)
     again = world.finish(world.submit())
     assert (again.attempt, again.state) == (2, State.DONE)
     assert len(world.views()) == 1

@@ -1,1 +1,1 @@
-"""The jobs table in DynamoDB: jobs and everything that is kept with them, one module for each kind of item."""
+"""The jobs table in DynamoDB. Each kind of item has its own module."""

@@ -1,8 +1,8 @@
 """Access records in the jobs table. The items expire.
 
-pk = receipt#<key>          sk = receipt    what became of a signed webhook
-pk = tries#<who>#<minute>   sk = tries      the number of sign-in attempts
-pk = code#<SHA-256>         sk = code       the token that a sign-in code is for, and whether it was redeemed
+pk = receipt#<key>              sk = receipt    the receipt of a signed webhook
+pk = tries#<client>#<minute>    sk = tries      the number of sign-in attempts
+pk = code#<SHA-256>             sk = code       a sign-in code: the id of its token, and whether it is redeemed
 """
 
 import secrets
@@ -17,13 +17,13 @@ from chalicelib.ports.access_records import Receipt
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
-# Senders retry for three days. A later request is a new one, and finds the existing job.
+# Senders retry for three days. A later request is a new one and returns the existing job.
 KEEP_RECEIPT_SECONDS = 7 * 24 * 3600
 KEEP_TRIES_SECONDS = 600
 
 
 class AccessRecordTable:
-    """ports.AccessRecords over one DynamoDB table."""
+    """ports.AccessRecords in a DynamoDB table."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
@@ -31,11 +31,11 @@ class AccessRecordTable:
 
     def receipt(self, key: str) -> Receipt | None:
         with translate_transient_errors("the receipt of a webhook"):
-            answer: Any = self._client.get_item(TableName=self._table, Key=_receipt_key(key), ConsistentRead=True)
-        return dataclass_of(Receipt, answer["Item"]) if "Item" in answer else None
+            response: Any = self._client.get_item(TableName=self._table, Key=_receipt_key(key), ConsistentRead=True)
+        return dataclass_of(Receipt, response["Item"]) if "Item" in response else None
 
     def keep(self, receipt: Receipt, *, now: float) -> bool:
-        # A write whose answer was lost is sent again by the SDK, and knows itself by its token.
+        # The SDK repeats a write whose response was lost. The token identifies the write of this call.
         token = attribute(secrets.token_hex(8))
         item = {
             **_receipt_key(receipt.key),
@@ -56,20 +56,20 @@ class AccessRecordTable:
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
-            refused: Any = error.response
-            return bool(refused.get("Item", {}).get("write_token") == token)
+            failed: Any = error.response
+            return bool(failed.get("Item", {}).get("write_token") == token)
         return True
 
-    def count_try(self, who: str, *, now: float) -> int:
-        with translate_transient_errors("the tries of a minute"):
-            answer = self._client.update_item(
+    def count_try(self, client: str, *, now: float) -> int:
+        with translate_transient_errors("the sign-in attempts of a minute"):
+            response = self._client.update_item(
                 TableName=self._table,
-                Key={"pk": attribute(f"tries#{who}#{int(now // 60)}"), "sk": attribute("tries")},
+                Key={"pk": attribute(f"tries#{client}#{int(now // 60)}"), "sk": attribute("tries")},
                 UpdateExpression="ADD tries :one SET expires_at = :later",
                 ExpressionAttributeValues={":one": attribute(1), ":later": attribute(int(now) + KEEP_TRIES_SECONDS)},
                 ReturnValues="UPDATED_NEW",
             )
-        return int(answer["Attributes"]["tries"]["N"])
+        return int(response["Attributes"]["tries"]["N"])
 
     def keep_code(self, code_sha256: str, token_id: str, *, expires_at: float) -> None:
         item = {
@@ -82,11 +82,11 @@ class AccessRecordTable:
             self._client.put_item(TableName=self._table, Item=item)
 
     def redeem_code(self, code_sha256: str, *, now: float) -> str | None:
-        # A write whose answer was lost is sent again by the SDK, and knows itself by its token.
+        # The SDK repeats a write whose response was lost. The token identifies the write of this call.
         token = attribute(secrets.token_hex(8))
         try:
             with translate_transient_errors("a sign-in code"):
-                answer: Any = self._client.update_item(
+                response: Any = self._client.update_item(
                     TableName=self._table,
                     Key=_code_key(code_sha256),
                     UpdateExpression="SET redeemed_by = :token",
@@ -98,12 +98,12 @@ class AccessRecordTable:
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
-            refused: Any = error.response
-            item = refused.get("Item", {})
+            failed: Any = error.response
+            item = failed.get("Item", {})
             if item.get("redeemed_by") != token:
                 return None
         else:
-            item = answer["Attributes"]
+            item = response["Attributes"]
         return str(item["token_id"]["S"])
 
 

@@ -6,25 +6,22 @@ pk = callback#<digest>  sk = callback               a URL that has disabled its 
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from chalicelib.adapters.aws import translate_transient_errors
 from chalicelib.adapters.dynamodb.items import Item, attribute, attributes, dataclass_of
+from chalicelib.adapters.dynamodb.table import Change, Table, index_query, job_key, new_token
 from chalicelib.core.ids import content_id
 from chalicelib.core.jobs.deliveries import Delivery
 
-if TYPE_CHECKING:
-    pass
-from chalicelib.adapters.dynamodb.table import Change, Table, index_query, job_key, new_token
-
 DELIVERY_PREFIX = "delivery#"
 
-# The value of pending deliveries in the sparse index `sweep`, which they share with jobs.
+# The partition of pending deliveries in the sparse index `sweep`, which also contains jobs.
 PENDING = "pending"
 
 
 class DeliveryTable(Table):
-    """ports.Deliveries over the same table."""
+    """ports.Deliveries in a DynamoDB table."""
 
     def create(self, delivery: Delivery) -> Delivery:
         token = new_token()
@@ -38,10 +35,10 @@ class DeliveryTable(Table):
 
     def get(self, job: str, delivery: str) -> Delivery | None:
         with translate_transient_errors(f"delivery {delivery}"):
-            answer = self._client.get_item(
+            response = self._client.get_item(
                 TableName=self._table, Key=job_key(job, f"{DELIVERY_PREFIX}{delivery}"), ConsistentRead=True
             )
-        return _delivery(answer["Item"]) if "Item" in answer else None
+        return _delivery(response["Item"]) if "Item" in response else None
 
     def move(self, was: Delivery, now: Delivery) -> bool:
         item, token = _delivery_item(now), new_token()
@@ -62,14 +59,14 @@ class DeliveryTable(Table):
                 ExpressionAttributeValues={":job": first["pk"], ":deliveries": first["sk"]},
                 ConsistentRead=True,
             )
-            found = [_delivery(item) for page in pages for item in page["Items"]]
-        return tuple(sorted(found, key=lambda delivery: (-delivery.created_at, delivery.id)))
+            deliveries = [_delivery(item) for page in pages for item in page["Items"]]
+        return tuple(sorted(deliveries, key=lambda delivery: (-delivery.created_at, delivery.id)))
 
     def due(self, *, before: float, limit: int) -> tuple[Delivery, ...]:
         query = index_query("sweep", PENDING, "sweep_at < :until", before)
-        with translate_transient_errors("the deliveries that are due"):
-            answer = self._client.query(TableName=self._table, Limit=limit, **query)
-        return tuple(_delivery(item) for item in answer["Items"])
+        with translate_transient_errors("the due deliveries"):
+            response = self._client.query(TableName=self._table, Limit=limit, **query)
+        return tuple(_delivery(item) for item in response["Items"])
 
     def disable(self, scope: str, url: str) -> None:
         self._write(f"a callback of {scope}", "put_item", Item=_callback_key(scope, url))
@@ -79,8 +76,8 @@ class DeliveryTable(Table):
 
     def is_disabled(self, scope: str, url: str) -> bool:
         with translate_transient_errors(f"a callback of {scope}"):
-            answer = self._client.get_item(TableName=self._table, Key=_callback_key(scope, url), ConsistentRead=True)
-        return "Item" in answer
+            response = self._client.get_item(TableName=self._table, Key=_callback_key(scope, url), ConsistentRead=True)
+        return "Item" in response
 
 
 def _delivery_key(delivery: Delivery) -> Item:

@@ -1,11 +1,11 @@
-"""The events of jobs in the jobs table: pk = job#<id>, sk = event#<place>."""
+"""The events of jobs in the jobs table: pk = job#<id>, sk = event#<cursor>."""
 
 import secrets
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.adapters.aws import translate_transient_errors
-from chalicelib.adapters.cursors import checked_event_place, event_place
+from chalicelib.adapters.cursors import checked_event_cursor, event_cursor
 from chalicelib.adapters.dynamodb.items import Item, attribute, attributes, dataclass_of
 from chalicelib.core.jobs.events import Event
 from chalicelib.ports.events import EventPage
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
 KEEP_SECONDS = 90 * 24 * 3600.0
-MOST_IN_A_BATCH = 25  # the limit of DynamoDB
-# Behind the last place that can be: the next character after the digits and letters that places are made of.
+MAX_BATCH_ITEMS = 25  # the limit of DynamoDB
+# Sorts after all cursors, which consist of digits, letters, dots and hyphens.
 END = "~"
 
 
 class EventTable:
-    """ports.Events over one DynamoDB table."""
+    """ports.Events in a DynamoDB table."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
@@ -28,23 +28,23 @@ class EventTable:
         self._number, self._token = count(), secrets.token_hex(4)
 
     def append(self, event: Event) -> None:
-        # The place is drawn before the request: sent twice, it is one line.
-        place = event_place(event.at, next(self._number), self._token)
+        # The key is chosen before the request, so that a request that the SDK repeats stores one event.
+        cursor = event_cursor(event.at, next(self._number), self._token)
         expires_at = attribute(int(event.at + KEEP_SECONDS))
-        with translate_transient_errors(f"a line of job {event.job}"):
+        with translate_transient_errors(f"an event of job {event.job}"):
             self._client.put_item(
                 TableName=self._table,
-                Item={**_key(event.job, place), **attributes(event), "expires_at": expires_at},
+                Item={**_key(event.job, cursor), **attributes(event), "expires_at": expires_at},
             )
 
     def list(self, job_id: str, *, after: str | None, limit: int) -> EventPage:
         # One more event than requested shows whether there are more.
-        found = self._query(job_id, checked_event_place(after), ScanIndexForward=True, Limit=limit + 1)
-        page = found[:limit]
+        items = self._query(job_id, checked_event_cursor(after), ScanIndexForward=True, Limit=limit + 1)
+        page = items[:limit]
         return EventPage(
             events=tuple(dataclass_of(Event, item) for item in page),
-            cursor=_place(page[-1]) if page else after,
-            is_end=len(found) <= limit,
+            cursor=_cursor(page[-1]) if page else after,
+            is_end=len(items) <= limit,
         )
 
     def trim(self, job_id: str, *, keep: int) -> None:
@@ -52,37 +52,37 @@ class EventTable:
         newest = self._query(job_id, "", ScanIndexForward=False, Limit=keep, **keys)
         if len(newest) < keep:
             return
-        last = _place(newest[-1])
-        while older := self._query(job_id, "", until=last, ScanIndexForward=True, Limit=MOST_IN_A_BATCH, **keys):
+        oldest = _cursor(newest[-1])
+        while older := self._query(job_id, "", before=oldest, ScanIndexForward=True, Limit=MAX_BATCH_ITEMS, **keys):
             deletes: Any = [{"DeleteRequest": {"Key": {"pk": item["pk"], "sk": item["sk"]}}} for item in older]
-            with translate_transient_errors(f"the lines of job {job_id}"):
+            with translate_transient_errors(f"the events of job {job_id}"):
                 self._client.batch_write_item(RequestItems={self._table: deletes})
 
-    def _query(self, job_id: str, behind: str, *, until: str = END, **options: Any) -> tuple[Item, ...]:
-        """Return items whose places lie behind one and before another; as many as `Limit` says, or all there are."""
-        # BETWEEN takes both ends in.
-        first, last = _key(job_id, behind), _key(job_id, until)
+    def _query(self, job_id: str, after: str, *, before: str = END, **options: Any) -> tuple[Item, ...]:
+        """Return up to `Limit` items whose cursors are between `after` and `before` (both exclusive)."""
+        # BETWEEN includes both ends.
+        first, last = _key(job_id, after), _key(job_id, before)
         request: dict[str, Any] = {
             "KeyConditionExpression": "pk = :job AND sk BETWEEN :first AND :last",
             "ExpressionAttributeValues": {":job": first["pk"], ":first": first["sk"], ":last": last["sk"]},
             "ConsistentRead": True,
             **options,
         }
-        found: tuple[Item, ...] = ()
+        items: tuple[Item, ...] = ()
         limit = options["Limit"]
         while True:
-            with translate_transient_errors(f"the lines of job {job_id}"):
-                answer: Any = self._client.query(TableName=self._table, **request)
-            found += tuple(item for item in answer["Items"] if item["sk"] not in (first["sk"], last["sk"]))
-            start = answer.get("LastEvaluatedKey")
-            if start is None or len(found) >= limit:
-                return found[:limit]
+            with translate_transient_errors(f"the events of job {job_id}"):
+                response: Any = self._client.query(TableName=self._table, **request)
+            items += tuple(item for item in response["Items"] if item["sk"] not in (first["sk"], last["sk"]))
+            start = response.get("LastEvaluatedKey")
+            if start is None or len(items) >= limit:
+                return items[:limit]
             request["ExclusiveStartKey"] = start
 
 
-def _key(job_id: str, place: str) -> Item:
-    return {"pk": attribute(f"job#{job_id}"), "sk": attribute(f"event#{place}")}
+def _key(job_id: str, cursor: str) -> Item:
+    return {"pk": attribute(f"job#{job_id}"), "sk": attribute(f"event#{cursor}")}
 
 
-def _place(item: Item) -> str:
+def _cursor(item: Item) -> str:
     return str(item["sk"]["S"]).removeprefix("event#")

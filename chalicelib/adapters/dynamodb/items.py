@@ -1,8 +1,8 @@
-"""Dataclasses as DynamoDB items. Numbers are stored as their shortest exact text and are read as the type of the
-field, so an instant does not change.
+"""Converts dataclasses to DynamoDB items and back.
 
-Items of earlier versions have other names for some attributes and values. They are read under both names until
-`slidehook migrate` has rewritten them.
+Numbers are stored as their shortest exact text and are read as the type of the field, so that they do not change.
+Items of earlier versions have other names for some attributes and values. Both names are read until
+`slidehook migrate` has rewritten the items.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,9 +17,9 @@ Value = TypeVar("Value")
 Attribute = dict[str, Any]
 Item = dict[str, Attribute]
 
-# Field name -> its attribute name, where they differ: the key attribute of an index cannot be renamed.
+# Field name -> attribute name, where they differ. The key attribute of an index cannot be renamed.
 STORED_NAMES: Mapping[str, str] = {"cleanup_at": "sweep_at"}
-# Field name -> its attribute name in items of schema version 1.
+# Field name -> attribute name in items of schema version 1.
 EARLIER_NAMES: Mapping[str, str] = {
     "request_id": "asked_by",
     "entrypoint": "door",
@@ -48,7 +48,7 @@ EARLIER_CODES: Mapping[str, str] = {
 
 
 def attribute(value: object) -> Attribute:
-    """Return a value as an attribute. None and empty tuples and sets are not stored."""
+    """Return a value as a DynamoDB attribute. Messages of problems are shortened (core.jobs.model.shortened)."""
     match value:
         case bool():
             return {"BOOL": value}
@@ -71,23 +71,22 @@ def stored_name(field: str) -> str:
 
 
 def attributes(value: Any) -> Item:
-    """Return a dataclass as attributes by field. Empty values are omitted: the field's default stands for them."""
-    found = {stored_name(field.name): getattr(value, field.name) for field in fields(value)}
-    return {name: attribute(each) for name, each in found.items() if each is not None and each not in ((), frozenset())}
+    """Return the attributes of a dataclass. None and empty tuples and sets are omitted; they are the defaults."""
+    values = {stored_name(field.name): getattr(value, field.name) for field in fields(value)}
+    return {
+        name: attribute(each) for name, each in values.items() if each is not None and each not in ((), frozenset())
+    }
 
 
 def dataclass_of(kind: Callable[..., Value], item: Mapping[str, Attribute]) -> Value:
-    """Return the dataclass of an item that `attributes` wrote, in this version or an earlier one.
-
-    Attributes of other names are ignored.
-    """
-    found = {}
+    """Return the dataclass of an item that this version or an earlier one wrote. Other attributes are ignored."""
+    values = {}
     for name, hint in _hints(kind).items():
         stored = item.get(stored_name(name)) or item.get(EARLIER_NAMES.get(name, ""))
         if stored is not None:
             value = _value(hint, stored)
-            found[name] = EARLIER_CODES.get(value, value) if name == "code" else value
-    return kind(**found)
+            values[name] = EARLIER_CODES.get(value, value) if name == "code" else value
+    return kind(**values)
 
 
 @cache

@@ -2,10 +2,10 @@
 
     pk = job#<id>   sk = job                            the job
                     sk = chunk#<generation>#<number>    a finished chunk of one generation
-                    sk = outcome#<attempt>              a pending notification: the end of an attempt
+                    sk = outcome#<attempt>              the pending notification of an ended attempt
 
-Where callbacks are enabled, the write that ends an attempt also stores a pending notification, both or neither: an
-outcome is never lost between the end of the attempt and its callbacks.
+If callbacks are enabled, the transaction that ends an attempt also stores a pending notification (outbox). A worker
+that stops after it does not lose the callbacks.
 """
 
 from collections.abc import Mapping
@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.adapters.aws import translate_transient_errors
 from chalicelib.adapters.dynamodb.items import Item, attribute, attributes, dataclass_of, stored_name
+from chalicelib.adapters.dynamodb.listings import JobListings, job_of
+from chalicelib.adapters.dynamodb.table import Change, index_query, job_key, new_token
 from chalicelib.core.jobs.deliveries import PendingNotification
 from chalicelib.core.jobs.filter import searched
 from chalicelib.core.jobs.model import ENDED, LIVE, ChunkRecord, Job, Problem, State, Subscriber
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
-from chalicelib.adapters.dynamodb.listings import JobListings, job_of
-from chalicelib.adapters.dynamodb.table import Change, index_query, job_key, new_token
 
 PROGRESS = ("chunks_done", "tiles_done", "bytes_done", "tiles_bad")
 
-KEPT_FIELDS = frozenset({stored_name(field.name) for field in fields(Job)} | {"gsi_sweep"})
+JOB_ATTRIBUTES = frozenset({stored_name(field.name) for field in fields(Job)} | {"gsi_sweep"})
 
 
 class JobTable(JobListings):
-    """ports.Jobs over one DynamoDB table."""
+    """ports.Jobs in a DynamoDB table. `stores_notifications` stores pending notifications of ended attempts."""
 
     def __init__(self, client: "DynamoDBClient", table: str, *, stores_notifications: bool = False) -> None:
         super().__init__(client, table)
@@ -49,18 +49,18 @@ class JobTable(JobListings):
 
     def get(self, job_id: str) -> Job | None:
         with translate_transient_errors(f"job {job_id}"):
-            answer = self._client.get_item(TableName=self._table, Key=job_key(job_id), ConsistentRead=True)
-        return job_of(answer["Item"]) if "Item" in answer else None
+            response = self._client.get_item(TableName=self._table, Key=job_key(job_id), ConsistentRead=True)
+        return job_of(response["Item"]) if "Item" in response else None
 
     def move(self, was: Job, now: Job) -> bool:
-        kept = {"subscribers", *(name for name in PROGRESS if getattr(was, name) == getattr(now, name))}
+        unchanged = {"subscribers", *(name for name in PROGRESS if getattr(was, name) == getattr(now, name))}
         item = _job_item(now)
         change = Change()
-        for name in sorted(KEPT_FIELDS.union(item) - kept):
+        for name in sorted(JOB_ATTRIBUTES.union(item) - unchanged):
             change.set(name, item.get(name))
         change.where_equal(state=was.state, attempt=was.attempt, generation=was.generation)
         if not was.is_live and not now.is_live:
-            # A cleanup that was scheduled meanwhile must not be lost.
+            # A cleanup that was scheduled in between must not be lost.
             change.where_equal(sweep_at=was.cleanup_at)
         ends = self._stores_notifications and was.is_live and not now.is_live
         return self._apply(now.id, change, _notification_item(now) if ends else None)
@@ -77,8 +77,8 @@ class JobTable(JobListings):
     def pending_notifications(self, *, before: float, limit: int) -> tuple[PendingNotification, ...]:
         query = index_query("sweep", PENDING_NOTIFICATION, "sweep_at < :until", before)
         with translate_transient_errors("the pending notifications"):
-            answer = self._client.query(TableName=self._table, Limit=limit, **query)
-        return tuple(_notification(item) for item in answer["Items"])
+            response = self._client.query(TableName=self._table, Limit=limit, **query)
+        return tuple(_notification(item) for item in response["Items"])
 
     def acknowledge(self, notification: PendingNotification, *, subscribers: int) -> None:
         self._write(
@@ -110,7 +110,7 @@ class JobTable(JobListings):
         return stored if stored and _is_tiling(stored, job) and record.number in stored.chunks_done else None
 
     def _put_record(self, job: Job, record: ChunkRecord) -> None:
-        """Store the record of a chunk before it counts as done. A record of a later attempt is not overwritten."""
+        """Store the record of a chunk before it is marked as done. A record of a later attempt is not overwritten."""
         self._write(
             f"chunk {record.number} of job {job.id}",
             "put_item",
@@ -162,8 +162,10 @@ class JobTable(JobListings):
         self._apply(job_id, change)
 
     def _apply(self, job_id: str, change: "Change", notification: Item | None = None) -> bool:
-        """Make a conditional change, with a pending notification in the same write if given. Return whether it was
-        made, by this request or an earlier try of it."""
+        """Write a conditional change, with a pending notification in the same transaction if given.
+
+        Return whether it was written, by this request or an earlier try of it.
+        """
         token = new_token()
         change.set("write_token", token)
         update = {"Key": job_key(job_id), **change.request()}
@@ -174,7 +176,7 @@ class JobTable(JobListings):
         return outcome.written or outcome.item.get("write_token") == token
 
 
-# The value of pending notifications in the sparse index `sweep`, which they share with jobs.
+# The partition of pending notifications in the sparse index `sweep`, which also contains jobs.
 PENDING_NOTIFICATION = "untold"
 
 
@@ -197,8 +199,8 @@ def _notification(item: Mapping[str, Any]) -> PendingNotification:
 
 
 def _is_tiling(stored: Job, job: Job) -> bool:
-    place = (State.TILING, job.attempt, job.generation)
-    return (stored.state, stored.attempt, stored.generation) == place
+    expected = (State.TILING, job.attempt, job.generation)
+    return (stored.state, stored.attempt, stored.generation) == expected
 
 
 def _chunk_key(generation: int, number: int | None = None) -> str:
@@ -206,10 +208,10 @@ def _chunk_key(generation: int, number: int | None = None) -> str:
 
 
 def _job_item(job: Job) -> Item:
-    """Return the job's attributes, with those that put it into the indexes."""
+    """Return the attributes of a job, including the keys of the indexes."""
     item = {**attributes(job), "gsi_recent": attribute("job"), "gsi_state": attribute(job.state)}
     item["searched"] = attribute(searched(job))
-    if job.destination.session:  # an index's key is never empty
+    if job.destination.session:  # the key of an index must not be empty
         item["gsi_session"] = attribute(job.destination.session)
     if job.cleanup_at is not None:
         item["gsi_sweep"] = attribute("due")

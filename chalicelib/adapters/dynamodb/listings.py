@@ -1,6 +1,6 @@
 """Listings of jobs in DynamoDB.
 
-Listings read sparse indexes: an item is in an index only while it carries that index's `gsi_` attribute.
+Listings read sparse indexes: an index contains the items that have its `gsi_` attribute.
 """
 
 import math
@@ -10,10 +10,10 @@ from typing import Any
 
 from chalicelib.adapters.aws import translate_transient_errors
 from chalicelib.adapters.cursors import (
+    END,
     LATEST,
-    THE_END,
     Listing,
-    Place,
+    Position,
     dump_cursor,
     just_before,
     listings_of,
@@ -21,15 +21,14 @@ from chalicelib.adapters.cursors import (
     within,
 )
 from chalicelib.adapters.dynamodb.items import Item, attribute, dataclass_of
-from chalicelib.adapters.dynamodb.table import Table, index_query, job_key, shared_attribute
+from chalicelib.adapters.dynamodb.table import Table, index_query, job_key, partition_attribute
 from chalicelib.core.jobs.filter import EVERY_JOB, JobFilter
 from chalicelib.core.jobs.model import Job, State
 from chalicelib.ports.jobs import JobPage
 
-# The number of items that one call of a listing reads at most, and the largest page.
-MOST_LOOKED_AT = 2000
-
-MOST_AT_ONCE = 500
+# The maximum number of items that one call reads, and that one query reads.
+MAX_SCANNED = 2000
+MAX_PAGE_ITEMS = 500
 
 
 class JobListings(Table):
@@ -39,27 +38,27 @@ class JobListings(Table):
         self, *, state: State | None, session: str | None, cursor: str | None, limit: int, only: JobFilter = EVERY_JOB
     ) -> JobPage:
         listings = listings_of(state, session, only.states)
-        places = load_cursor(listings, cursor)
-        # The table refuses a query that begins outside of its own bounds.
-        behind = {listing: within(listing, only, places.get(listing)) for listing in listings}
+        positions = load_cursor(listings, cursor)
+        # DynamoDB rejects a start key outside of the range of the query.
+        starts = {listing: within(listing, only, positions.get(listing)) for listing in listings}
         readers = [
-            _Reader(self, _selecting(listing, state, only), listing, place, at_once=limit + 1)
-            for listing, place in behind.items()
+            _Reader(self, _filtered_query(listing, state, only), listing, start, page_items=limit + 1)
+            for listing, start in starts.items()
         ]
         found: list[Job] = []
-        left = MOST_LOOKED_AT
+        remaining = MAX_SCANNED
         while True:
             for reader in readers:
-                while reader.is_empty and left > 0:
-                    left -= reader.read(left)
-            waiting = [reader for reader in readers if reader.jobs]
-            is_known = not any(reader.is_empty for reader in readers)
-            if not (is_known and waiting) or len(found) == limit:
+                while reader.needs_read and remaining > 0:
+                    remaining -= reader.read(remaining)
+            non_empty = [reader for reader in readers if reader.jobs]
+            is_complete = not any(reader.needs_read for reader in readers)
+            if not (is_complete and non_empty) or len(found) == limit:
                 break
-            found.append(min(waiting, key=lambda reader: -reader.listing.at(reader.jobs[0])).take())
-        if is_known and not waiting:
+            found.append(min(non_empty, key=lambda reader: -reader.listing.at(reader.jobs[0])).take())
+        if is_complete and not non_empty:
             return JobPage(jobs=tuple(found), cursor=None)
-        reached = {reader.listing: reader.place for reader in readers if reader.place is not None}
+        reached = {reader.listing: reader.position for reader in readers if reader.position is not None}
         return JobPage(jobs=tuple(found), cursor=dump_cursor(reached))
 
     def count(self, state: State, *, most: int) -> int:
@@ -68,10 +67,10 @@ class JobListings(Table):
         while counted < most:
             if start is not None:
                 request["ExclusiveStartKey"] = start
-            with translate_transient_errors(f"the number of jobs that are {state}"):
-                answer = self._client.query(**request, Limit=most - counted)
-            counted += answer["Count"]
-            start = answer.get("LastEvaluatedKey")
+            with translate_transient_errors(f"the number of jobs in state {state}"):
+                response = self._client.query(**request, Limit=most - counted)
+            counted += response["Count"]
+            start = response.get("LastEvaluatedKey")
             if start is None:
                 break
         return counted
@@ -81,14 +80,14 @@ class JobListings(Table):
         start = (
             None
             if after is None
-            else _start(Listing("by_state", state.value, "updated_at"), Place(after.updated_at, after.id))
+            else _start_key(Listing("by_state", state.value, "updated_at"), Position(after.updated_at, after.id))
         )
         return self._query(query, newest_first=False, limit=limit, start=start)
 
     def due_for_cleanup(self, *, now: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
         query = index_query("sweep", "due", "sweep_at <= :until", now)
         cleanups = Listing("sweep", "due", "sweep_at")
-        start = None if after is None else _start(cleanups, Place(after.cleanup_at or 0.0, after.id))
+        start = None if after is None else _start_key(cleanups, Position(after.cleanup_at or 0.0, after.id))
         return self._query(query, newest_first=False, limit=limit, start=start)
 
     def _query(self, query: Any, *, newest_first: bool, limit: int, start: Any = None) -> tuple[Job, ...]:
@@ -99,65 +98,72 @@ class JobListings(Table):
             if start is not None:
                 request["ExclusiveStartKey"] = start
             with translate_transient_errors(f"the listing {query['IndexName']}"):
-                answer = self._client.query(**request)
-            found += tuple(job_of(item) for item in answer["Items"])
-            start = answer.get("LastEvaluatedKey")
+                response = self._client.query(**request)
+            found += tuple(job_of(item) for item in response["Items"])
+            start = response.get("LastEvaluatedKey")
             if start is None or len(found) >= limit:
                 return found[:limit]
 
 
 class _Reader:
-    """The wanted jobs of one listing, newest first, read piece by piece. `place` is where a cursor goes on: behind what
-    was taken, or behind all that was looked at while nothing waits to be taken."""
+    """Reads the matching jobs of one listing in pages, the newest first.
+
+    `jobs` are read but not taken. `position` is the position for a cursor: after the last taken job, or after all
+    scanned items if `jobs` is empty.
+    """
 
     def __init__(
-        self, table: Table, query: dict[str, Any], listing: Listing, place: Place | None, *, at_once: int
+        self, table: Table, query: dict[str, Any], listing: Listing, start: Position | None, *, page_items: int
     ) -> None:
         self.listing = listing
         self.jobs: deque[Job] = deque()
-        self.place = self._looked_at = place
-        self._table, self._query, self._at_once = table, query, at_once
+        self.position = self._scanned_to = start
+        self._table, self._query, self._page_items = table, query, page_items
 
     @property
-    def is_empty(self) -> bool:
-        """Tell whether nothing waits, and something may be left to be read."""
-        return not self.jobs and self._looked_at != THE_END
+    def needs_read(self) -> bool:
+        """Return whether `jobs` is empty and the listing may contain more."""
+        return not self.jobs and self._scanned_to != END
 
     def read(self, most: int) -> int:
-        """Read a piece, larger each time, and return how many items were looked at for it."""
-        request = {**self._query, "Limit": min(self._at_once, most)}
-        self._at_once = min(2 * self._at_once, MOST_AT_ONCE)
-        if self._looked_at is not None:
-            request["ExclusiveStartKey"] = _start(self.listing, self._looked_at)
+        """Read up to `most` items into `jobs`, twice as many as in the previous call. Return the number scanned."""
+        request = {**self._query, "Limit": min(self._page_items, most)}
+        self._page_items = min(2 * self._page_items, MAX_PAGE_ITEMS)
+        if self._scanned_to is not None:
+            request["ExclusiveStartKey"] = _start_key(self.listing, self._scanned_to)
         with translate_transient_errors(f"the listing {self.listing.index}"):
-            answer = self._table._client.query(TableName=self._table._table, ScanIndexForward=False, **request)
-        self.jobs.extend(job_of(item) for item in answer["Items"])
-        last: Any = answer.get("LastEvaluatedKey")
-        self._looked_at = THE_END if last is None else _place(self.listing, last)
+            response = self._table._client.query(TableName=self._table._table, ScanIndexForward=False, **request)
+        self.jobs.extend(job_of(item) for item in response["Items"])
+        last_key: Any = response.get("LastEvaluatedKey")
+        self._scanned_to = END if last_key is None else _position(self.listing, last_key)
         if not self.jobs:
-            self.place = self._looked_at
-        elif self.place is None:
-            # What changes from now on is newer than what waits here, and comes on no page behind this one.
-            self.place = just_before(self._place_of(self.jobs[0]))
-        return max(1, answer["ScannedCount"])
+            self.position = self._scanned_to
+        elif self.position is None:
+            # A job that changes from now on is newer than these. It must not appear on a later page.
+            self.position = just_before(self._position_of(self.jobs[0]))
+        return max(1, response["ScannedCount"])
 
     def take(self) -> Job:
+        """Remove and return the newest job of `jobs`."""
         job = self.jobs.popleft()
-        self.place = self._place_of(job) if self.jobs else self._looked_at
+        self.position = self._position_of(job) if self.jobs else self._scanned_to
         return job
 
-    def _place_of(self, job: Job) -> Place:
-        return Place(self.listing.at(job), job.id)
+    def _position_of(self, job: Job) -> Position:
+        return Position(self.listing.at(job), job.id)
 
 
 def job_of(item: Mapping[str, Any]) -> Job:
+    """Return the job of an item."""
     return dataclass_of(Job, item)
 
 
-def _selecting(listing: Listing, state: State | None, only: JobFilter) -> dict[str, Any]:
-    """Return the request for the wanted items of a listing. What it is sorted by bounds what is looked at: a job
-    changes after it was submitted."""
-    request = index_query(listing.index, listing.shared)
+def _filtered_query(listing: Listing, state: State | None, only: JobFilter) -> dict[str, Any]:
+    """Return the query for the matching items of a listing.
+
+    The sort key limits the scanned range, because a job changes only after its submission.
+    """
+    request = index_query(listing.index, listing.partition)
     names, values = request["ExpressionAttributeNames"], request["ExpressionAttributeValues"]
     conditions: list[str] = []
 
@@ -189,16 +195,16 @@ def _selecting(listing: Listing, state: State | None, only: JobFilter) -> dict[s
 def _bounds(
     listing: Listing, only: JobFilter, compare: Callable[[str, str, str, object], str], conditions: list[str]
 ) -> str:
-    """Return the key condition of the instants. Further filters are added to `conditions`."""
+    """Return the key condition for the time range. Further filters are added to `conditions`."""
     after, before = only.submitted_after, only.submitted_before
     if listing.sorted_by == "submitted_at":
         if after is None and before is None:
             return ""
-        # What is sorted by can be bounded, not filtered, and both bounds are within.
+        # A filter may not use the sort key, and BETWEEN includes both ends.
         last = LATEST if before is None else math.nextafter(before, -1.0)
         first = after or 0.0
         if first > last:
-            first = last = LATEST  # nothing stands there, and the table refuses bounds that are the wrong way round
+            first = last = LATEST  # an empty range; DynamoDB rejects a lower bound above the upper one
         names = compare("submitted_at", "{1}", "first", first), compare("submitted_at", "{1}", "last", last)
         return f" AND #submitted_at BETWEEN {' AND '.join(names)}"
     if before is not None:
@@ -209,15 +215,15 @@ def _bounds(
     return " AND " + compare("updated_at", "{} >= {}", "after", after)
 
 
-def _place(listing: Listing, key: Mapping[str, Any]) -> Place:
-    """Return the place of an item of a listing, by its key."""
-    return Place(float(key[listing.sorted_by]["N"]), key["pk"]["S"].removeprefix("job#"))
+def _position(listing: Listing, key: Mapping[str, Any]) -> Position:
+    """Return the position of an item from its key."""
+    return Position(float(key[listing.sorted_by]["N"]), key["pk"]["S"].removeprefix("job#"))
 
 
-def _start(listing: Listing, place: Place) -> Item:
-    """Return the key behind which a listing goes on."""
+def _start_key(listing: Listing, position: Position) -> Item:
+    """Return the `ExclusiveStartKey` of a position."""
     return {
-        **job_key(place.job),
-        shared_attribute(listing.index): attribute(listing.shared),
-        listing.sorted_by: attribute(place.at),
+        **job_key(position.job),
+        partition_attribute(listing.index): attribute(listing.partition),
+        listing.sorted_by: attribute(position.at),
     }

@@ -27,7 +27,7 @@ from chalicelib.core.jobs.sync import Entry, Sync
 from chalicelib.ports.schema import MigratedPage, SchemaState
 
 PAGE_ITEMS = 100
-# A condition fails only if the item changed between read and write.
+# The condition fails only if the item changed between read and write.
 TRIES = 10
 KEY: Item = {"pk": attribute("schema"), "sk": attribute("schema")}
 
@@ -37,14 +37,14 @@ Changes = Mapping[str, Attribute | None]
 
 @dataclass(frozen=True, slots=True)
 class ItemMigration:
-    """A migration to the next version: the changes of each item, by its attributes."""
+    """A migration to the next version. `changes_of` returns the changes of an item."""
 
     title: str
     changes_of: Callable[[Item], Changes]
 
 
 def rename_attributes(item: Item) -> Changes:
-    """Return the changes from schema version 1 to 2: attributes, values and error codes in their standard words."""
+    """Return the changes from schema version 1 to 2: new names of attributes, values and error codes."""
     kind = item["sk"]["S"].partition("#")[0]
     if kind == "page":
         entries = tuple(dataclass_of(Entry, each["M"]) for each in item.get("entries", {"L": []})["L"])
@@ -81,8 +81,8 @@ class TableSchema(Table):
 
     def state(self) -> SchemaState:
         with translate_transient_errors("the schema version"):
-            answer: Any = self._client.get_item(TableName=self._table, Key=KEY, ConsistentRead=True)
-        return dataclass_of(SchemaState, answer.get("Item", {"version": attribute(1)}))
+            response: Any = self._client.get_item(TableName=self._table, Key=KEY, ConsistentRead=True)
+        return dataclass_of(SchemaState, response.get("Item", {"version": attribute(1)}))
 
     def save(self, was: SchemaState, now: SchemaState) -> bool:
         change, token = Change(), new_token()
@@ -101,16 +101,17 @@ class TableSchema(Table):
         changes_of = self._migrations[version - 2].changes_of
         start: dict[str, Any] = {} if cursor is None else {"ExclusiveStartKey": json.loads(cursor)}
         with translate_transient_errors("the items of the jobs table"):
-            answer: Any = self._client.scan(TableName=self._table, Limit=PAGE_ITEMS, ConsistentRead=True, **start)
-        changed = sum(self._changed(item, changes_of, write=write) for item in answer["Items"])
-        last = answer.get("LastEvaluatedKey")
+            response: Any = self._client.scan(TableName=self._table, Limit=PAGE_ITEMS, ConsistentRead=True, **start)
+        changed = sum(self._migrate_item(item, changes_of, write=write) for item in response["Items"])
+        last = response.get("LastEvaluatedKey")
         return MigratedPage(
-            read=len(answer["Items"]),
+            read=len(response["Items"]),
             changed=changed,
             cursor=None if last is None else json.dumps(last, separators=(",", ":")),
         )
 
-    def _changed(self, item: Item, changes_of: Callable[[Item], Changes], *, write: bool) -> bool:
+    def _migrate_item(self, item: Item, changes_of: Callable[[Item], Changes], *, write: bool) -> bool:
+        """Change an item if it needs changes. Return whether it did. Raises AwsUnavailableError after TRIES tries."""
         key = {name: item[name] for name in ("pk", "sk")}
         for _ in range(TRIES):
             changes = changes_of(item)
@@ -120,13 +121,13 @@ class TableSchema(Table):
             if outcome.written:
                 return True
             if not outcome.item:
-                return False  # it was deleted meanwhile
+                return False  # it was deleted in between
             item = outcome.item
         raise AwsUnavailableError(f"the item {key} of the jobs table changes too often to migrate it")
 
 
 def _update(item: Item, changes: Changes) -> dict[str, Any]:
-    """Return the request for changes, on the condition that the item exists with the attributes that were read."""
+    """Return the request for changes. Its condition is that the changed attributes have the values of `item`."""
     change = Change()
     change.where("attribute_exists(pk)", {})
     for name, value in changes.items():

@@ -1,7 +1,7 @@
 """The syncs in the jobs table.
 
-pk = sync#<id>  sk = sync                           the sync
-                sk = page#<run>#<number>            a page of the report of one run
+pk = sync#<id>  sk = sync                   the sync
+                sk = page#<run>#<number>    a page of the report of one run
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ KEEP_PAGES_SECONDS = 30 * 24 * 3600.0
 
 
 class SyncTable(Table):
-    """ports.Syncs over the same table."""
+    """ports.Syncs in a DynamoDB table."""
 
     def create(self, sync: Sync) -> Sync:
         token = new_token()
@@ -31,8 +31,8 @@ class SyncTable(Table):
 
     def get(self, sync_id: str) -> Sync | None:
         with translate_transient_errors(f"sync {sync_id}"):
-            answer = self._client.get_item(TableName=self._table, Key=_sync_key(sync_id), ConsistentRead=True)
-        return _sync(answer["Item"]) if "Item" in answer else None
+            response = self._client.get_item(TableName=self._table, Key=_sync_key(sync_id), ConsistentRead=True)
+        return _sync(response["Item"]) if "Item" in response else None
 
     def move(self, was: Sync, now: Sync) -> bool:
         item, token = _sync_item(now), new_token()
@@ -57,17 +57,17 @@ class SyncTable(Table):
 
     def page(self, sync: Sync, number: int) -> tuple[Entry, ...]:
         with translate_transient_errors(f"page {number} of sync {sync.id}"):
-            answer = self._client.get_item(
+            response = self._client.get_item(
                 TableName=self._table, Key=_sync_key(sync.id, _page_key(sync, number)), ConsistentRead=True
             )
-        found: Any = answer.get("Item", {}).get("entries", {"L": []})
-        return tuple(dataclass_of(Entry, each["M"]) for each in found["L"])
+        entries: Any = response.get("Item", {}).get("entries", {"L": []})
+        return tuple(dataclass_of(Entry, each["M"]) for each in entries["L"])
 
     def latest(self, *, live: bool, limit: int) -> tuple[Sync, ...]:
         query = index_query("by_state", _sync_state(live=live))
         with translate_transient_errors("the listing of syncs"):
-            answer = self._client.query(TableName=self._table, ScanIndexForward=False, Limit=limit, **query)
-        return tuple(_sync(item) for item in answer["Items"])
+            response = self._client.query(TableName=self._table, ScanIndexForward=False, Limit=limit, **query)
+        return tuple(_sync(item) for item in response["Items"])
 
 
 def _sync_key(sync_id: str, sort_key: str = "sync") -> Item:

@@ -1,7 +1,7 @@
-"""Every port in memory, held to the same contracts as the real ones. Nothing here waits, and nothing is lost by itself.
+"""Every port in memory, for tests. The contract tests run against these adapters and the real ones.
 
-Where a real adapter writes several times in one call, so does its likeness here, in the same order, and calls
-`before_write` before each: tests raise or act there to simulate a crash or a concurrent worker.
+An adapter in memory makes the same writes in the same order as the real adapter. It calls `before_write` before each
+write, where tests raise to simulate a crash, or act as a concurrent worker.
 """
 
 from typing import TYPE_CHECKING
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BeforeWrite",
+    "MemoryAccessRecords",
     "MemoryArchive",
     "MemoryCallbacks",
     "MemoryClock",
     "MemoryDeliveries",
-    "MemoryDoorbook",
     "MemoryEvents",
     "MemoryIdempotencyStore",
     "MemoryImage",
@@ -56,7 +56,7 @@ __all__ = [
     "MemoryWork",
 ]
 
-if TYPE_CHECKING:  # signatures are held to the ports here, behaviour by tests/contracts
+if TYPE_CHECKING:  # mypy compares the signatures with the ports
     _CLOCK: Clock = MemoryClock()
     _SLIDES: Slides = MemorySlides()
     _UPLOADS: Uploads = MemoryUploads(MemorySlides(), "bucket")
@@ -64,7 +64,7 @@ if TYPE_CHECKING:  # signatures are held to the ports here, behaviour by tests/c
     _QUEUE: Queue = MemoryQueue()
     _JOBS: Jobs = MemoryJobs()
     _EVENTS: Events = MemoryEvents()
-    _ANSWERS: IdempotencyStore = MemoryIdempotencyStore()
+    _IDEMPOTENCY: IdempotencyStore = MemoryIdempotencyStore()
     _DELIVERIES: Deliveries = MemoryDeliveries()
     _CALLBACKS: Callbacks = MemoryCallbacks()
     _SYNCS: Syncs = MemorySyncs()

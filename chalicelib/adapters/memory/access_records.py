@@ -21,16 +21,16 @@ class MemoryAccessRecords:
     def keep(self, receipt: Receipt, *, now: float) -> bool:
         del now
         with self._lock:
-            kept = self._receipts.get(receipt.key)
-            if kept is not None and (kept.body != receipt.body or kept.signed_at >= receipt.signed_at):
+            stored = self._receipts.get(receipt.key)
+            if stored is not None and (stored.body != receipt.body or stored.signed_at >= receipt.signed_at):
                 return False
             self._receipts[receipt.key] = receipt
             return True
 
-    def count_try(self, who: str, *, now: float) -> int:
+    def count_try(self, client: str, *, now: float) -> int:
         with self._lock:
-            self._tries[who, int(now // 60)] += 1
-            return self._tries[who, int(now // 60)]
+            self._tries[client, int(now // 60)] += 1
+            return self._tries[client, int(now // 60)]
 
     def keep_code(self, code_sha256: str, token_id: str, *, expires_at: float) -> None:
         self._codes[code_sha256] = token_id, expires_at

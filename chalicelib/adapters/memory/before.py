@@ -1,9 +1,10 @@
-"""What stands between the writes of a port in memory: nothing, a crash, or another worker."""
+"""The hook that adapters in memory call before each write."""
 
 from collections.abc import Callable
 
+# Called with the name of the write.
 BeforeWrite = Callable[[str], None]
 
 
-def go_on(_write: str) -> None:
-    """Nothing happens before a write."""
+def do_nothing(_write: str) -> None:
+    """The default hook."""

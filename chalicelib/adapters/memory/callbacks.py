@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping
 from threading import RLock
 
-from chalicelib.adapters.memory.before import BeforeWrite, go_on
+from chalicelib.adapters.memory.before import BeforeWrite, do_nothing
 from chalicelib.core.jobs.deliveries import Answer, Delivery
 
 
 class MemoryDeliveries:
-    """The deliveries as a dictionary."""
+    """ports.Deliveries as a dictionary."""
 
-    def __init__(self, *, before_write: BeforeWrite = go_on) -> None:
+    def __init__(self, *, before_write: BeforeWrite = do_nothing) -> None:
         self._before_write = before_write
         self._lock = RLock()
         self._deliveries: dict[tuple[str, str], Delivery] = {}
@@ -59,7 +59,7 @@ class MemoryDeliveries:
 
 
 class MemoryCallbacks:
-    """Receivers that answer what `answer` says, and a list of what they got."""
+    """ports.Callbacks that records requests in `received` and returns the result of `answer(url)`."""
 
     def __init__(self, answer: Callable[[str], Answer] = lambda _url: Answer(status=204)) -> None:
         self.answer = answer

@@ -12,22 +12,17 @@ from chalicelib.core.errors import (
 )
 from chalicelib.core.ids import object_id
 from chalicelib.core.jobs.model import Destination
-from chalicelib.ports.archive import (
-    CollectionFacts,
-    SessionFacts,
-    ShownSlide,
-    SlidePage,
-)
+from chalicelib.ports.archive import CollectionFacts, SessionFacts, ShownSlide, SlidePage
 
 
 class MemoryCatalog(MemoryDatabases):
-    """Collections, sessions and views in memory."""
+    """The catalog: collections, sessions and views."""
 
     def locate(self, collection: str, session: str, mongo_collection: str | None) -> Destination:
         if collection not in self._collections:
-            raise NoSuchCollectionError(f"there is no collection {collection}", pointer="/collection")
+            raise NoSuchCollectionError(f"collection {collection} does not exist", pointer="/collection")
         if session not in self._sessions:
-            raise NoSuchSessionError(f"there is no session {session}", pointer="/session")
+            raise NoSuchSessionError(f"session {session} does not exist", pointer="/session")
         found = self._sessions[session]
         if found.collection != collection:
             raise ForeignSessionError(
@@ -50,7 +45,7 @@ class MemoryCatalog(MemoryDatabases):
 
     def collection(self, collection: str) -> CollectionFacts:
         if collection not in self._collections:
-            raise NoSuchCollectionError(f"there is no collection {collection}")
+            raise NoSuchCollectionError(f"collection {collection} does not exist")
         label, image_store = self._collections[collection]
         sessions = [self.session(each) for each, found in self._sessions.items() if found.collection == collection]
         return CollectionFacts(
@@ -62,24 +57,24 @@ class MemoryCatalog(MemoryDatabases):
 
     def session(self, session: str) -> SessionFacts:
         if session not in self._sessions:
-            raise NoSuchSessionError(f"there is no session {session}")
+            raise NoSuchSessionError(f"session {session} does not exist")
         found = self._sessions[session]
         return SessionFacts(id=session, label=found.label, collection=found.collection, views=tuple(found.views))
 
     def make_session(self, collection: str, label: str) -> tuple[SessionFacts, bool]:
-        known = next((session for session in self.collection(collection).sessions if session.label == label), None)
-        if known is not None:
-            return known, False
-        self._before_write("make session")
+        existing = next((session for session in self.collection(collection).sessions if session.label == label), None)
+        if existing is not None:
+            return existing, False
+        self._before_write("create session")
         session = object_id("session", collection, label)
-        made = SessionRecord(label=label, collection=collection, image_store=None)
-        is_new = self._sessions.setdefault(session, made) is made
+        record = SessionRecord(label=label, collection=collection, image_store=None)
+        is_new = self._sessions.setdefault(session, record) is record
         return self.session(session), is_new
 
     def shown(self, session: str) -> Mapping[str, str | None]:
         listed = self.session(session).views
-        there = {view: self.views[view].trace for view in listed if view in self.views}
-        return {view: trace.job if trace else None for view, trace in there.items()}
+        traces = {view: self.views[view].trace for view in listed if view in self.views}
+        return {view: trace.job if trace else None for view, trace in traces.items()}
 
     def shown_slides(self, session: str) -> Mapping[str, str]:
         listed = self.session(session).views
@@ -87,8 +82,8 @@ class MemoryCatalog(MemoryDatabases):
         return {trace.slide: trace.job for trace in traces if trace is not None}
 
     def slides(self, session: str, *, cursor: str | None, limit: int) -> SlidePage:
-        page, following = page_of(self.session(session).views, cursor, limit)
-        return SlidePage(slides=tuple(self._shown(view) for view in page if view in self.views), cursor=following)
+        page, next_cursor = page_of(self.session(session).views, cursor, limit)
+        return SlidePage(slides=tuple(self._shown(view) for view in page if view in self.views), cursor=next_cursor)
 
     def _shown(self, view: str) -> ShownSlide:
         found = self.views[view]
@@ -103,16 +98,16 @@ class MemoryCatalog(MemoryDatabases):
             facts=None if facts is None else without_contents(facts),
         )
 
-    def take_out(self, session: str, views: Sequence[str] | None) -> int:
+    def remove_views(self, session: str, views: Sequence[str] | None) -> int:
         self.session(session)
-        self._before_write("session without views")
+        self._before_write("remove views from session")
         with self._lock:
             listed = self._sessions[session].views
-            kept = [view for view in listed if views is not None and view not in views]
-            self._sessions[session].views = kept
+            remaining = [view for view in listed if views is not None and view not in views]
+            self._sessions[session].views = remaining
         self._before_write("delete views")
-        self._delete(set(listed) - set(kept))
-        return len(listed) - len(kept)
+        self._delete(set(listed) - set(remaining))
+        return len(listed) - len(remaining)
 
     def collections_of(self, image_store: str, image: str) -> frozenset[str]:
         showing = {

@@ -1,8 +1,8 @@
-"""Time that stands."""
+"""A clock for tests."""
 
 
 class MemoryClock:
-    """Time that stands until it is moved."""
+    """ports.Clock that advances only by `sleep` and `advance`."""
 
     def __init__(self, now: float = 0.0, remaining_seconds: float = float("inf")) -> None:
         self.instant = now
@@ -18,6 +18,6 @@ class MemoryClock:
         self.advance(seconds)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass: also that of the invocation."""
+        """Advance the time by `seconds`, and reduce the remaining time of the invocation."""
         self.instant += seconds
         self.remaining -= seconds

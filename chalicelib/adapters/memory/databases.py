@@ -1,33 +1,34 @@
-"""SlideAtlas' databases as dictionaries, and what its own uploader would store."""
+"""SlideAtlas' databases in memory, with methods that add the documents of SlideAtlas."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from threading import RLock
 
-from chalicelib.adapters.memory.before import BeforeWrite, go_on
+from chalicelib.adapters.memory.before import BeforeWrite, do_nothing
 from chalicelib.core.jobs.model import Job
-from chalicelib.ports.archive import (
-    ImageFacts,
-    Tile,
-)
+from chalicelib.ports.archive import ImageFacts, Tile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryTrace:
-    """What our sub-document of a view or an image says: what it shows, and who published it."""
+    """The sub-document `slidehook` of a view or an image: the published slide and its job."""
 
+    # The job, and its generation as `job/generation`.
     job: str
     claim: str
+    # Source.slide of the job.
     slide: str
+    # Job.order and Job.submitted_at, to compare with other jobs.
     order: str
     submitted_at: float
+    # The jobs that were replaced, and the views to remove from the session. Views only.
     replaced: tuple[str, ...] = ()
     takes_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryView:
-    """A view. Without `trace` it is SlideAtlas' own."""
+    """A view. `trace` is None for a view of SlideAtlas."""
 
     image: str
     image_store: str
@@ -37,19 +38,25 @@ class MemoryView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryImage:
-    """An image document. `publishing` and `published` record the progress of replacing a named image."""
+    """An image document."""
 
     facts: ImageFacts | None = None
+    # None: an image of SlideAtlas.
     trace: MemoryTrace | None = None
+    # The generation (`job/generation`) that replaces a named image, with its submission time and staging collection.
     publishing: str | None = None
     publishing_at: float | None = None
     publishing_from: str | None = None
+    # The staging collection of the superseded generation.
     overtook: str | None = None
+    # The generation that has replaced the image.
     published: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class SessionRecord:
+    """A session document."""
+
     label: str
     collection: str
     image_store: str | None
@@ -57,9 +64,9 @@ class SessionRecord:
 
 
 class MemoryDatabases:
-    """SlideAtlas' databases as dictionaries, and what its own uploader would store."""
+    """SlideAtlas' databases as dictionaries."""
 
-    def __init__(self, *, before_write: BeforeWrite = go_on) -> None:
+    def __init__(self, *, before_write: BeforeWrite = do_nothing) -> None:
         self._before_write = before_write
         self._lock = RLock()
         self._stores: dict[str, str] = {}
@@ -68,7 +75,7 @@ class MemoryDatabases:
         self.views: dict[str, MemoryView] = {}
         self.images: dict[tuple[str, str], MemoryImage] = {}
         self.tiles: dict[tuple[str, str], dict[str, Tile]] = {}
-        # What a late worker makes by writing has no index of names.
+        # A collection that a late worker creates by a write does not have the index on `name`.
         self._indexed: set[tuple[str, str]] = set()
 
     def add_store(self, image_store: str, *, database: str) -> None:
@@ -81,7 +88,7 @@ class MemoryDatabases:
         self._sessions[session] = SessionRecord(label=label, collection=collection, image_store=image_store)
 
     def add_view(self, view: str, *, session: str, image: str, image_store: str, facts: ImageFacts) -> None:
-        """Add a view and its image as SlideAtlas' own uploader leaves them, at the head of the session."""
+        """Add a view and its image to the start of a session, as SlideAtlas' uploader does."""
         self.images[self._stores[image_store], image] = MemoryImage(facts=facts)
         self.views[view] = MemoryView(image=image, image_store=image_store, title=facts.file_name)
         self._sessions[session].views.insert(0, view)
@@ -92,11 +99,11 @@ class MemoryDatabases:
         return image.facts.file_name.rsplit("/", 1)[-1] if image and image.facts else None
 
     def _listed(self, session: str) -> list[str]:
-        """Return the views of a session, to be changed in place; SlideAtlas may have deleted it meanwhile."""
+        """Return the mutable list of views of a session, [] if SlideAtlas has deleted the session."""
         return self._sessions[session].views if session in self._sessions else []
 
     def _delete_unlisted(self, view: str) -> bool:
-        """Delete a view of Slidehook unless a session lists it. Return whether it is deleted."""
+        """Delete a view of Slidehook unless a session lists it. Return whether it was deleted."""
         is_listed = any(view in session.views for session in self._sessions.values())
         if is_listed or self.views[view].trace is None:
             return False
@@ -104,14 +111,14 @@ class MemoryDatabases:
         self.views.pop(view, None)
         return True
 
-    def _drop(self, place: tuple[str, str]) -> dict[str, Tile]:
-        """Drop a collection with its index; return the tiles it had."""
+    def _drop(self, collection: tuple[str, str]) -> dict[str, Tile]:
+        """Drop a collection (database, name) with its index. Return its tiles."""
         with self._lock:
-            self._indexed.discard(place)
-            return self.tiles.pop(place, {})
+            self._indexed.discard(collection)
+            return self.tiles.pop(collection, {})
 
     def _delete(self, views: Iterable[str]) -> set[str]:
-        """Delete views; return the jobs whose generations they showed."""
+        """Delete views. Return the jobs that published them."""
         deleted = [self.views.pop(view, None) for view in views]
         return {view.trace.job for view in deleted if view is not None and view.trace is not None}
 
@@ -124,11 +131,12 @@ def without_contents(facts: ImageFacts) -> ImageFacts:
 
 
 def claim_of(job: Job, generation: int | None = None) -> str:
-    """Which generation of which job: what publishing is noted under."""
+    """Return the key of a generation: `job/generation`. None: the current generation of the job."""
     return f"{job.id}/{job.generation if generation is None else generation}"
 
 
 def trace_of(job: Job) -> MemoryTrace:
+    """Return the sub-document `slidehook` for views and images of a job."""
     return MemoryTrace(
         job=job.id,
         claim=claim_of(job),

@@ -3,13 +3,18 @@
 from dataclasses import dataclass, replace
 from threading import Lock
 
-from chalicelib.ports.idempotency import CALL_SECONDS, KEEP_ANSWERS_SECONDS, IdempotencyRecord, StoredResponse
+from chalicelib.ports.idempotency import (
+    KEEP_RESPONSE_SECONDS,
+    RESERVATION_SECONDS,
+    IdempotencyRecord,
+    StoredResponse,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
-    promise: IdempotencyRecord
-    until: float
+class _ExpiringRecord:
+    record: IdempotencyRecord
+    expires_at: float
 
 
 class MemoryIdempotencyStore:
@@ -17,25 +22,26 @@ class MemoryIdempotencyStore:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._kept: dict[str, _Kept] = {}
+        self._records: dict[str, _ExpiringRecord] = {}
 
-    def begin(self, key: str, call: str, *, now: float) -> IdempotencyRecord | None:
+    def begin(self, key: str, request: str, *, now: float) -> IdempotencyRecord | None:
         with self._lock:
-            kept = self._kept.get(key)
-            if kept is not None and kept.until > now:
-                return kept.promise
-            self._kept[key] = _Kept(IdempotencyRecord(call=call), now + CALL_SECONDS)
+            stored = self._records.get(key)
+            if stored is not None and stored.expires_at > now:
+                return stored.record
+            self._records[key] = _ExpiringRecord(IdempotencyRecord(request=request), now + RESERVATION_SECONDS)
             return None
 
-    def keep(self, key: str, call: str, answer: StoredResponse, *, now: float) -> None:
+    def keep(self, key: str, request: str, response: StoredResponse, *, now: float) -> None:
         with self._lock:
-            kept = self._kept.get(key)
-            if kept is not None and kept.promise == IdempotencyRecord(call=call):
-                recorded = replace(answer, headers=tuple(sorted(answer.headers)))
-                self._kept[key] = _Kept(IdempotencyRecord(call=call, answer=recorded), now + KEEP_ANSWERS_SECONDS)
+            stored = self._records.get(key)
+            if stored is not None and stored.record == IdempotencyRecord(request=request):
+                sorted_response = replace(response, headers=tuple(sorted(response.headers)))
+                record = IdempotencyRecord(request=request, response=sorted_response)
+                self._records[key] = _ExpiringRecord(record, now + KEEP_RESPONSE_SECONDS)
 
-    def forget(self, key: str, call: str) -> None:
+    def forget(self, key: str, request: str) -> None:
         with self._lock:
-            kept = self._kept.get(key)
-            if kept is not None and kept.promise == IdempotencyRecord(call=call):
-                del self._kept[key]
+            stored = self._records.get(key)
+            if stored is not None and stored.record == IdempotencyRecord(request=request):
+                del self._records[key]

@@ -1,11 +1,11 @@
-"""The job table as a dictionary."""
+"""The jobs table in memory."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from threading import RLock
 
-from chalicelib.adapters.cursors import Place, dump_cursor, just_before, listings_of, load_cursor
-from chalicelib.adapters.memory.before import BeforeWrite, go_on
+from chalicelib.adapters.cursors import Position, dump_cursor, just_before, listings_of, load_cursor
+from chalicelib.adapters.memory.before import BeforeWrite, do_nothing
 from chalicelib.core.jobs.deliveries import PendingNotification
 from chalicelib.core.jobs.filter import EVERY_JOB, JobFilter
 from chalicelib.core.jobs.model import ChunkRecord, Job, Problem, State, Subscriber, shortened
@@ -13,14 +13,14 @@ from chalicelib.ports.jobs import JobPage
 
 
 class MemoryJobs:
-    """The job table as a dictionary. A lock makes each write one."""
+    """ports.Jobs as a dictionary. A lock makes each write atomic."""
 
-    def __init__(self, *, before_write: BeforeWrite = go_on) -> None:
+    def __init__(self, *, before_write: BeforeWrite = do_nothing) -> None:
         self._before_write = before_write
         self._lock = RLock()
         self._jobs: dict[str, Job] = {}
         self._records: dict[tuple[str, int, int], tuple[int, ChunkRecord]] = {}
-        # By job and attempt: when it ended, and how many subscribers were known of then.
+        # Notification -> the end of the attempt, and the number of subscribers.
         self._notifications: dict[PendingNotification, tuple[float, int]] = {}
 
     def create(self, job: Job) -> Job:
@@ -28,9 +28,9 @@ class MemoryJobs:
         with self._lock:
             if job.id in self._jobs:
                 return self._jobs[job.id]
-            self._jobs[job.id] = _kept(job)
+            self._jobs[job.id] = _as_stored(job)
             if not job.is_live:
-                self._leave_notice(job)
+                self._store_notification(job)
             return job
 
     def get(self, job_id: str) -> Job | None:
@@ -40,14 +40,14 @@ class MemoryJobs:
         self._before_write("move")
         with self._lock:
             stored = self._jobs.get(was.id)
-            if stored is None or _standing(stored) != _standing(was):
+            if stored is None or _version(stored) != _version(was):
                 return False
-            # A cleanup that was scheduled meanwhile must not be lost.
+            # A cleanup that was scheduled in between must not be lost.
             if not was.is_live and not now.is_live and stored.cleanup_at != was.cleanup_at:
                 return False
             if was.is_live and not now.is_live:
-                self._leave_notice(now)
-            self._jobs[now.id] = _kept(
+                self._store_notification(now)
+            self._jobs[now.id] = _as_stored(
                 now,
                 subscribers=stored.subscribers,
                 chunks_done=stored.chunks_done if now.chunks_done == was.chunks_done else now.chunks_done,
@@ -66,10 +66,10 @@ class MemoryJobs:
                 return False
             self._jobs[job.id] = subscribed = replace(stored, subscribers=(*stored.subscribers, subscriber))
             if not subscribed.is_live:
-                self._leave_notice(subscribed)
+                self._store_notification(subscribed)
             return True
 
-    def _leave_notice(self, ended: Job) -> None:
+    def _store_notification(self, ended: Job) -> None:
         notification = PendingNotification(job=ended.id, attempt=ended.attempt)
         self._notifications[notification] = (ended.ended_at or ended.updated_at, len(ended.subscribers))
 
@@ -87,14 +87,14 @@ class MemoryJobs:
     def finish_chunk(self, job: Job, record: ChunkRecord) -> Job | None:
         self._before_write("chunk record")
         with self._lock:
-            place = (job.id, job.generation, record.number)
-            # A worker of an earlier attempt writes no more over a later one's.
-            if self._records.get(place, (0, record))[0] <= job.attempt:
-                self._records[place] = (job.attempt, record)
+            key = (job.id, job.generation, record.number)
+            # A record of a later attempt is not overwritten.
+            if self._records.get(key, (0, record))[0] <= job.attempt:
+                self._records[key] = (job.attempt, record)
         self._before_write("chunk done")
         with self._lock:
             stored = self._jobs.get(job.id)
-            if stored is None or _standing(stored) != (State.TILING, job.attempt, job.generation):
+            if stored is None or _version(stored) != (State.TILING, job.attempt, job.generation):
                 return None
             if record.number not in stored.chunks_done:
                 self._jobs[job.id] = replace(
@@ -113,8 +113,8 @@ class MemoryJobs:
             stored = self._jobs.get(job.id)
             if stored is None or stored.generation != job.generation:
                 return ()
-            places = [(job.id, job.generation, number) for number in sorted(stored.chunks_done)]
-            return tuple(self._records[place][1] for place in places if place in self._records)
+            keys = [(job.id, job.generation, number) for number in sorted(stored.chunks_done)]
+            return tuple(self._records[key][1] for key in keys if key in self._records)
 
     def record_transient_error(self, job: Job, error: Problem) -> None:
         self._before_write("record transient error")
@@ -149,41 +149,42 @@ class MemoryJobs:
         self, *, state: State | None, session: str | None, cursor: str | None, limit: int, only: JobFilter = EVERY_JOB
     ) -> JobPage:
         listings = listings_of(state, session, only.states)
-        places = load_cursor(listings, cursor)
+        positions = load_cursor(listings, cursor)
         found = sorted(
-            ((listing, Place(listing.at(job), job.id)) for job in self._all() for listing in listings
+            ((listing, Position(listing.at(job), job.id)) for job in self._all() for listing in listings
              if listing.holds(job) and state in (None, job.state) and only.takes(job)),
             key=lambda each: _newest_first(each[1]),
         )  # fmt: skip
-        waiting = [each for each in found if _is_behind(each[1], places.get(each[0]))]
-        page = waiting[:limit]
-        shown = tuple(self._jobs[place.job] for _, place in page)
-        if len(waiting) <= limit:
-            return JobPage(jobs=shown, cursor=None)
-        # A listing that gave nothing yet begins where this page ends: what changes from now on is newer.
-        begun = {listing: just_before(page[-1][1]) for listing in listings}
-        return JobPage(jobs=shown, cursor=dump_cursor({**begun, **places, **dict(page)}))
+        remaining = [each for each in found if _is_after(each[1], positions.get(each[0]))]
+        page = remaining[:limit]
+        jobs = tuple(self._jobs[position.job] for _, position in page)
+        if len(remaining) <= limit:
+            return JobPage(jobs=jobs, cursor=None)
+        # A listing without jobs on this page continues where the page ends. A job that changes from now on is newer and
+        # must not appear on a later page.
+        starts = {listing: just_before(page[-1][1]) for listing in listings}
+        return JobPage(jobs=jobs, cursor=dump_cursor({**starts, **positions, **dict(page)}))
 
     def count(self, state: State, *, most: int) -> int:
         return min(most, sum(job.state is state for job in self._all()))
 
     def silent(self, state: State, *, before: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
-        behind = (after.updated_at, after.id) if after is not None else (float("-inf"), "")
+        start = (after.updated_at, after.id) if after is not None else (float("-inf"), "")
         found = {(job.updated_at, job.id): job for job in self._all() if job.state is state and job.updated_at < before}
-        return tuple(found[place] for place in sorted(place for place in found if place > behind)[:limit])
+        return tuple(found[key] for key in sorted(key for key in found if key > start)[:limit])
 
     def due_for_cleanup(self, *, now: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
-        behind = (after.cleanup_at or 0.0, after.id) if after is not None else (float("-inf"), "")
+        start = (after.cleanup_at or 0.0, after.id) if after is not None else (float("-inf"), "")
         due = [(job.cleanup_at, job.id) for job in self._all() if job.cleanup_at is not None and job.cleanup_at <= now]
-        return tuple(self._jobs[job_id] for at, job_id in sorted(due) if (at, job_id) > behind)[:limit]
+        return tuple(self._jobs[job_id] for at, job_id in sorted(due) if (at, job_id) > start)[:limit]
 
     def _all(self) -> tuple[Job, ...]:
         with self._lock:
             return tuple(self._jobs.values())
 
 
-def _kept(job: Job, **changes: object) -> Job:
-    """Return a job as it is stored, with changes: messages are kept up to MESSAGE_LIMIT letters."""
+def _as_stored(job: Job, **changes: object) -> Job:
+    """Return the job with changes and with shortened messages, as the real table stores it."""
     history = tuple(replace(each, error=shortened(each.error)) if each.error else each for each in job.history)
     errors = {
         name: error and shortened(error)
@@ -192,13 +193,13 @@ def _kept(job: Job, **changes: object) -> Job:
     return replace(job, **errors, history=history, **changes)  # type: ignore[arg-type]
 
 
-def _standing(job: Job) -> tuple[State, int, int]:
+def _version(job: Job) -> tuple[State, int, int]:
     return job.state, job.attempt, job.generation
 
 
-def _is_behind(place: Place, other: Place | None) -> bool:
-    return other is None or _newest_first(place) > _newest_first(other)
+def _is_after(position: Position, other: Position | None) -> bool:
+    return other is None or _newest_first(position) > _newest_first(other)
 
 
-def _newest_first(place: Place) -> tuple[float, str]:
-    return -place.at, place.job
+def _newest_first(position: Position) -> tuple[float, str]:
+    return -position.at, position.job

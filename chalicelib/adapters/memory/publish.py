@@ -7,23 +7,18 @@ from chalicelib.adapters.memory.databases import MemoryImage, MemoryTrace, Memor
 from chalicelib.adapters.memory.generations import MemoryGenerations
 from chalicelib.core.ids import object_id
 from chalicelib.core.jobs.model import Job
-from chalicelib.ports.archive import (
-    KEPT_REPLACED,
-    CollectionStats,
-    ImageFacts,
-    PublishResult,
-)
+from chalicelib.ports.archive import KEPT_REPLACED, CollectionStats, ImageFacts, PublishResult
 
 
 class MemoryPublisher(MemoryGenerations):
-    """Publication of generations in memory."""
+    """Publication of generations."""
 
     def publish(
         self,
         job: Job,
         facts: ImageFacts,
         *,
-        now: float,  # noqa: ARG002 - when it was uploaded is not kept
+        now: float,  # noqa: ARG002 - the upload time is not stored
         verified: CollectionStats | None = None,
     ) -> PublishResult:
         candidates = self._candidates(job, facts.file_name)
@@ -40,7 +35,7 @@ class MemoryPublisher(MemoryGenerations):
         trace = self._switch(job, view, facts, others, sorted({other.job for other in traces if other is not None}))
         if trace is None:
             return PublishResult(won=False, view=view)
-        self._take_out(job, trace.takes_out)
+        self._remove_views(job, trace.takes_out)
         self._put_first(job, view)
         return PublishResult(won=True, view=view, replaced=tuple(sorted(set(trace.replaced) - {job.id})))
 
@@ -51,18 +46,21 @@ class MemoryPublisher(MemoryGenerations):
         return (image.publishing_at or 0.0) > job.submitted_at
 
     def _candidates(self, job: Job, file_name: str) -> list[str]:
-        """Return the views the job may take over: this slide's, then (to overwrite) those of the same file name."""
+        """Return the views that the job may replace: those of its slide, then (with `overwrite`) those of its file
+        name."""
         with self._lock:
             listed = list(self._listed(job.destination.session))
             own = object_id("view", job.destination.session, job.source.slide)
-            known = [view for view in dict.fromkeys([*listed, own]) if view in self.views]
-            slides = {view: trace.slide for view in known if (trace := self.views[view].trace)}
-            ours = [view for view in known if slides.get(view) == job.source.slide]
-            ours.sort(key=lambda view: (view not in listed, view != own))
+            existing = [view for view in dict.fromkeys([*listed, own]) if view in self.views]
+            slides = {view: trace.slide for view in existing if (trace := self.views[view].trace)}
+            same_slide = [view for view in existing if slides.get(view) == job.source.slide]
+            same_slide.sort(key=lambda view: (view not in listed, view != own))
             if not job.options.overwrite:
-                return ours
-            return ours + [
-                view for view in known if view not in ours and view in listed and self._file_name(view) == file_name
+                return same_slide
+            return same_slide + [
+                view
+                for view in existing
+                if view not in same_slide and view in listed and self._file_name(view) == file_name
             ]
 
     def _is_newer(self, view: str, job: Job) -> bool:
@@ -78,34 +76,36 @@ class MemoryPublisher(MemoryGenerations):
         self.images[job.destination.database, job.image] = image
 
     def _replace_image(self, job: Job, facts: ImageFacts, verified: CollectionStats | None) -> bool:
-        """Put the staged tiles in the place of those of the image that the caller named, unless a job that was
-        submitted later has claimed it."""
-        place = (job.destination.database, job.image)
+        """Rename the staging collection to the image that the caller named. Return whether this job may.
+
+        A later submitted job takes over the claim and drops the staging collection of this job.
+        """
+        key = (job.destination.database, job.image)
         if not self._is_renamed(job, verified):
             if not self._claim_image(job):
                 return False
-            if overtook := self.images[place].overtook:
-                self._before_write("drop of what was overtaken")
+            if overtook := self.images[key].overtook:
+                self._before_write("drop the superseded staging collection")
                 self._drop((job.destination.database, overtook))
             self._rename(job, verified)
-            if verified is not None and self._held(job, job.image) != verified:
+            if verified is not None and self._stats_of(job, job.image) != verified:
                 return False
         self._before_write("image document")
         with self._lock:
-            image = self.images[place]
+            image = self.images[key]
             if image.publishing != claim_of(job):
                 return False
-            self.images[place] = replace(image, facts=facts, trace=trace_of(job), published=claim_of(job))
+            self.images[key] = replace(image, facts=facts, trace=trace_of(job), published=claim_of(job))
         return True
 
     def _claim_image(self, job: Job) -> bool:
         self._before_write("claim of the image")
-        place, claim = (job.destination.database, job.image), claim_of(job)
+        key, claim = (job.destination.database, job.image), claim_of(job)
         with self._lock:
-            image = self.images.get(place, MemoryImage())
+            image = self.images.get(key, MemoryImage())
             if image.publishing_at is not None and image.publishing_at > job.submitted_at:
                 return False
-            self.images[place] = replace(
+            self.images[key] = replace(
                 image,
                 publishing=claim,
                 publishing_at=job.submitted_at,
@@ -115,23 +115,23 @@ class MemoryPublisher(MemoryGenerations):
         return True
 
     def _rename(self, job: Job, verified: CollectionStats | None) -> None:
-        if verified is not None and self._held(job, job.staging()) != verified:
-            return  # a late worker has staged a part of it again
+        if verified is not None and self._stats_of(job, job.staging()) != verified:
+            return  # a late worker has created the staging collection again after the rename
         self._before_write("rename")
-        place, target = ((job.destination.database, name) for name in (job.staging(), job.image))
+        staging, target = ((job.destination.database, name) for name in (job.staging(), job.image))
         with self._lock:
-            if place not in self.tiles:
+            if staging not in self.tiles:
                 return  # another run of this step has renamed it, or a later job has dropped it
-            is_indexed = place in self._indexed
-            self.tiles[target] = self._drop(place)
+            is_indexed = staging in self._indexed
+            self.tiles[target] = self._drop(staging)
             (self._indexed.add if is_indexed else self._indexed.discard)(target)
 
     def _switch(
         self, job: Job, view: str, facts: ImageFacts, others: Sequence[str], other_jobs: Sequence[str]
     ) -> MemoryTrace | None:
-        """Let one view show the job's image, unless it shows something newer by now.
+        """Switch a view to the image of the job, unless it shows a newer generation. Return its trace, else None.
 
-        It keeps the jobs it replaced and the views that are to go with them: a rerun after a crash still knows them.
+        The view stores the replaced jobs and the views to remove, so that a rerun after a crash finds them.
         """
         self._before_write("switch")
         with self._lock:
@@ -141,9 +141,9 @@ class MemoryPublisher(MemoryGenerations):
             if shown is not None and shown.claim == claim_of(job):
                 replaced, takes_out = shown.replaced, shown.takes_out
             else:
-                was = () if shown is None else (shown.job,)
-                before = () if shown is None else shown.replaced[:KEPT_REPLACED]
-                replaced = (*was, *other_jobs, *before)
+                previous_job = () if shown is None else (shown.job,)
+                earlier_jobs = () if shown is None else shown.replaced[:KEPT_REPLACED]
+                replaced = (*previous_job, *other_jobs, *earlier_jobs)
                 takes_out = tuple(others)
             trace = replace(trace_of(job), replaced=replaced, takes_out=takes_out)
             self.views[view] = MemoryView(
@@ -151,11 +151,11 @@ class MemoryPublisher(MemoryGenerations):
             )
         return trace
 
-    def _take_out(self, job: Job, views: Sequence[str]) -> None:
-        """Take the other views of the same slide or name out of the session."""
+    def _remove_views(self, job: Job, views: Sequence[str]) -> None:
+        """Remove the other views of the same slide or file name from the session, and delete them."""
         if not views:
             return
-        self._before_write("take out of the session")
+        self._before_write("remove views from session")
         with self._lock:
             listed = self._listed(job.destination.session)
             listed[:] = [view for view in listed if view not in views]
@@ -171,8 +171,8 @@ class MemoryPublisher(MemoryGenerations):
 
     def replaced(self, job: Job) -> tuple[str, ...]:
         with self._lock:
-            ours = [view.trace for view in self.views.values() if view.trace and view.trace.claim == claim_of(job)]
-        return tuple(sorted({before for trace in ours for before in trace.replaced} - {job.id}))
+            traces = [view.trace for view in self.views.values() if view.trace and view.trace.claim == claim_of(job)]
+        return tuple(sorted({replaced for trace in traces for replaced in trace.replaced} - {job.id}))
 
     def shows(self, job: Job) -> bool:
         with self._lock:

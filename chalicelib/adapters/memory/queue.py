@@ -1,4 +1,4 @@
-"""The queue as a list."""
+"""The queues in memory."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from chalicelib.core.plan.messages import Message
 
 
 class MemoryQueue:
-    """A queue that keeps what was sent, in order. Nobody receives from it but by looking at `sent`."""
+    """ports.Queue as a list. `sent` contains all messages in order; tests take them from it."""
 
     def __init__(self) -> None:
         self.sent: list[Message] = []

@@ -1,4 +1,4 @@
-"""The objects slides are read from, as a dictionary."""
+"""S3 objects in memory."""
 
 import hashlib
 from dataclasses import replace
@@ -10,7 +10,7 @@ from chalicelib.ports.slides import Listing
 
 
 class MemorySlides:
-    """Objects by bucket and key, with ETags and version ids as S3 gives them."""
+    """ports.Slides as a dictionary, with ETags and version ids in the format of S3."""
 
     def __init__(self) -> None:
         self._buckets: set[str] = set()
@@ -18,7 +18,7 @@ class MemorySlides:
         self._versions = count(1)
 
     def put(self, bucket: str, key: str, data: bytes, *, at: float = 0.0) -> Source:
-        """Store an object, over another one if there is one; its bucket is there from then on."""
+        """Store an object and create its bucket. An existing object is overwritten. Return the pinned object."""
         source = Source(
             bucket=bucket,
             key=key,
@@ -36,7 +36,7 @@ class MemorySlides:
 
     def pin(self, bucket: str, key: str, *, first_bytes: int) -> tuple[Source, bytes]:
         if (bucket, key) not in self._objects:
-            raise NoSuchSourceError(f"there is no object s3://{bucket}/{key}", pointer="/source")
+            raise NoSuchSourceError(f"the object s3://{bucket}/{key} does not exist", pointer="/source")
         source, data = self._objects[bucket, key]
         if not data:
             raise EmptySourceError(f"{source} is empty", pointer="/source")
@@ -54,11 +54,11 @@ class MemorySlides:
 
     def list(self, bucket: str, prefix: str, *, cursor: str | None, limit: int) -> Listing:
         if bucket not in self._buckets:
-            raise NoSuchSourceError(f"there is no bucket s3://{bucket}", pointer="/source")
+            raise NoSuchSourceError(f"the bucket s3://{bucket} does not exist", pointer="/source")
         found = sorted(
             (key, source)
-            for (its, key), (source, _) in self._objects.items()
-            if its == bucket and key.startswith(prefix) and key > (cursor or "")
+            for (its_bucket, key), (source, _) in self._objects.items()
+            if its_bucket == bucket and key.startswith(prefix) and key > (cursor or "")
         )
         page = tuple(replace(source, version_id=None) for _, source in found[:limit])
         return Listing(objects=page, cursor=page[-1].key if len(found) > limit else None)

@@ -1,16 +1,16 @@
-"""The syncs as dictionaries."""
+"""The syncs in memory."""
 
 from collections.abc import Sequence
 from threading import RLock
 
-from chalicelib.adapters.memory.before import BeforeWrite, go_on
+from chalicelib.adapters.memory.before import BeforeWrite, do_nothing
 from chalicelib.core.jobs.sync import Entry, Sync
 
 
 class MemorySyncs:
-    """The syncs as a dictionary."""
+    """ports.Syncs as dictionaries."""
 
-    def __init__(self, *, before_write: BeforeWrite = go_on) -> None:
+    def __init__(self, *, before_write: BeforeWrite = do_nothing) -> None:
         self._before_write = before_write
         self._lock = RLock()
         self._syncs: dict[str, Sync] = {}

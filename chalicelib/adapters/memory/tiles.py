@@ -6,16 +6,15 @@ from dataclasses import replace
 from chalicelib.adapters.memory.databases import MemoryDatabases
 from chalicelib.core.jobs.model import Job
 from chalicelib.core.jobs.verification import Stored
-from chalicelib.ports.archive import (
-    PublishedImage,
-)
+from chalicelib.ports.archive import PublishedImage
 
 
 class MemoryTileReader(MemoryDatabases):
-    """Published and staged tiles in memory."""
+    """Reads published images and their tiles, and tiles of staging collections."""
 
     def staged(self, names: Sequence[str]) -> frozenset[tuple[str, str]]:
-        return frozenset(place for place in self.tiles if place[1] in names and place[0] in self._stores.values())
+        stores = self._stores.values()
+        return frozenset((database, name) for database, name in self.tiles if name in names and database in stores)
 
     def stored(self, database: str, image: str, names: Sequence[str]) -> Mapping[str, Sequence[Stored]]:
         tiles = self.tiles.get((database, image), {})
@@ -36,7 +35,7 @@ class MemoryTileReader(MemoryDatabases):
         self,
         view: str,
         *,
-        most_seconds_old: float = 0.0,  # noqa: ARG002 - always the latest
+        most_seconds_old: float = 0.0,  # noqa: ARG002 - nothing is cached
     ) -> tuple[str, str] | None:
         found = self.views.get(view)
         return None if found is None else (found.image_store, found.image)
@@ -46,7 +45,7 @@ class MemoryTileReader(MemoryDatabases):
         image_store: str,
         image: str,
         *,
-        most_seconds_old: float = 0.0,  # noqa: ARG002 - always the latest
+        most_seconds_old: float = 0.0,  # noqa: ARG002 - nothing is cached
     ) -> PublishedImage | None:
         found = self.images.get((self._stores.get(image_store, ""), image))
         if found is None or found.facts is None:
@@ -63,5 +62,5 @@ class MemoryTileReader(MemoryDatabases):
         found = self.images.get((self._stores.get(image_store, ""), image))
         if found is None or found.facts is None:
             return None
-        kept = {each.name: each.jpeg for each in found.facts.associated} | {"icc": found.facts.icc_profile}
-        return kept.get(name) or None
+        contents = {each.name: each.jpeg for each in found.facts.associated} | {"icc": found.facts.icc_profile}
+        return contents.get(name) or None

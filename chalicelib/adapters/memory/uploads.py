@@ -1,4 +1,4 @@
-"""Uploads in parts, whose objects come to lie among the slides."""
+"""Multipart uploads in memory."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from chalicelib.core.web.multipart_upload import Part
 
 
 class MemoryUploads:
-    """Uploads whose objects come to lie in `slides`. `put` is what a browser does with an address."""
+    """ports.Uploads as a dictionary. Completed objects are stored in `slides`."""
 
     def __init__(self, slides: MemorySlides, bucket: str) -> None:
         self._slides, self._bucket = slides, bucket
@@ -26,10 +26,10 @@ class MemoryUploads:
         return {number: f"memory://{self._bucket}/{key}?{upload_id}#{number}" for number in numbers}
 
     def put(self, address: str, data: bytes) -> None:
-        """Send a part to its address."""
+        """Upload a part to its presigned URL, as a browser does."""
         path, _, number = address.rpartition("#")
-        place, _, upload_id = path.rpartition("?")
-        self._parts(place.removeprefix(f"memory://{self._bucket}/"), upload_id)[int(number)] = data
+        url, _, upload_id = path.rpartition("?")
+        self._parts(url.removeprefix(f"memory://{self._bucket}/"), upload_id)[int(number)] = data
 
     def parts(self, key: str, upload_id: str) -> tuple[Part, ...]:
         found = sorted(self._parts(key, upload_id).items())
@@ -45,7 +45,7 @@ class MemoryUploads:
 
     def _parts(self, key: str, upload_id: str) -> dict[int, bytes]:
         if (key, upload_id) not in self._open:
-            raise NoSuchUploadError(f"there is no such upload of {key}")
+            raise NoSuchUploadError(f"the upload of {key} does not exist")
         return self._open[key, upload_id]
 
 

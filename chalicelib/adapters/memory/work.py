@@ -1,10 +1,10 @@
-"""What the steps leave for one another, as a dictionary."""
+"""The work bucket in memory."""
 
 from chalicelib.core.errors import PlanExpiredError
 
 
 class MemoryWork:
-    """Work objects by key. `objects` may be looked at, and emptied to lose them."""
+    """ports.Work as a dictionary. Tests read and delete `objects`."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
@@ -16,7 +16,7 @@ class MemoryWork:
         if start < 0 or (stop is not None and stop <= start):
             raise ValueError(f"bytes {start} to {stop} of the work object {key}")
         if key not in self.objects:
-            raise PlanExpiredError(f"the work object {key} is gone")
+            raise PlanExpiredError(f"the work object {key} does not exist")
         data = self.objects[key]
         if start >= len(data) and (start, stop) != (0, None):
             raise ValueError(f"bytes {start} to {stop} of the work object {key}, which has {len(data)}")

@@ -1,2 +1,2 @@
-"""SlideAtlas' MongoDB. Documents are those of SlideAtlas; the sub-document `slidehook` of images and views belongs to
-Slidehook, and SlideAtlas' server ignores it."""
+"""SlideAtlas' MongoDB. Documents have the format of SlideAtlas. Images and views have an additional sub-document
+`slidehook`, which SlideAtlas' server ignores."""

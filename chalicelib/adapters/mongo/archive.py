@@ -1,4 +1,4 @@
-"""ports.Archive over one MongoDB."""
+"""ports.Archive in MongoDB."""
 
 from chalicelib.adapters.mongo.catalog import MongoCatalog
 from chalicelib.adapters.mongo.publish import MongoPublisher

@@ -1,4 +1,4 @@
-"""Collections, sessions and the slides that readers of a session see."""
+"""SlideAtlas' catalog: collections, sessions and views."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -31,17 +31,17 @@ class MongoCatalog(MongoConnection):
 
     def locate(self, collection: str, session: str, mongo_collection: str | None) -> Destination:
         with translate_transient_errors(f"session {session}"):
-            group = self._admin.collections.find_one({"_id": ObjectId(collection)})
-            if group is None:
-                raise NoSuchCollectionError(f"there is no collection {collection}", pointer="/collection")
+            parent = self._admin.collections.find_one({"_id": ObjectId(collection)})
+            if parent is None:
+                raise NoSuchCollectionError(f"collection {collection} does not exist", pointer="/collection")
             found = self._admin.sessions.find_one({"_id": ObjectId(session)})
             if found is None:
-                raise NoSuchSessionError(f"there is no session {session}", pointer="/session")
-            if found.get("collection") != group["_id"]:
+                raise NoSuchSessionError(f"session {session} does not exist", pointer="/session")
+            if found.get("collection") != parent["_id"]:
                 raise ForeignSessionError(
                     f"session {session} does not belong to collection {collection}", pointer="/session"
                 )
-            store_id = found.get("image_store") or group.get("image_store")
+            store_id = found.get("image_store") or parent.get("image_store")
             store = self._admin.databases.find_one({"_id": store_id}) if store_id is not None else None
         if store is None or not store.get("dbname"):
             raise NoImageStoreError(f"collection {collection} has no image store", pointer="/collection")
@@ -65,7 +65,7 @@ class MongoCatalog(MongoConnection):
         with translate_transient_errors(f"collection {collection}"):
             found = self._admin.collections.find_one({"_id": ObjectId(collection)})
             if found is None:
-                raise NoSuchCollectionError(f"there is no collection {collection}")
+                raise NoSuchCollectionError(f"collection {collection} does not exist")
             sessions = [
                 session_facts(each) for each in self._admin.sessions.find({"collection": found["_id"]}).sort("label")
             ]
@@ -73,22 +73,22 @@ class MongoCatalog(MongoConnection):
 
     def session(self, session: str) -> SessionFacts:
         with translate_transient_errors(f"session {session}"):
-            # A key may name none.
+            # The session of an object key may not be an ObjectId.
             is_id = ObjectId.is_valid(session)
             found = self._admin.sessions.find_one({"_id": ObjectId(session)}) if is_id else None
         if found is None:
-            raise NoSuchSessionError(f"there is no session {session}")
+            raise NoSuchSessionError(f"session {session} does not exist")
         return session_facts(found)
 
     def make_session(self, collection: str, label: str) -> tuple[SessionFacts, bool]:
         facts = self.collection(collection)
-        known = next((session for session in facts.sessions if session.label == label), None)
-        if known is not None:
-            return known, False
-        # The id follows from the label, so that two callers at once make one session.
+        existing = next((session for session in facts.sessions if session.label == label), None)
+        if existing is not None:
+            return existing, False
+        # The id is derived from the label, so that concurrent callers create one session.
         session_id = object_id("session", collection, label)
         with translate_transient_errors(f"session {label!r}"):
-            made = self._admin.sessions.update_one(
+            written = self._admin.sessions.update_one(
                 {"_id": ObjectId(session_id)},
                 {
                     "$setOnInsert": {
@@ -101,7 +101,7 @@ class MongoCatalog(MongoConnection):
                 },
                 upsert=True,
             )
-        return self.session(session_id), made.upserted_id is not None
+        return self.session(session_id), written.upserted_id is not None
 
     def collections_of(self, image_store: str, image: str) -> frozenset[str]:
         record = {"Image": ObjectId(image), "Database": ObjectId(image_store)}
@@ -124,46 +124,47 @@ class MongoCatalog(MongoConnection):
     def shown_slides(self, session: str) -> Mapping[str, str]:
         listed = [ObjectId(view) for view in self.session(session).views]
         with translate_transient_errors(f"session {session}"):
-            found = [slidehook_of(view) for view in self._admin.views.find({"_id": {"$in": listed}}, {"slidehook": 1})]
-        return {ours["slide"]: ours["job"] for ours in found if "slide" in ours and "job" in ours}
+            views = self._admin.views.find({"_id": {"$in": listed}}, {"slidehook": 1})
+            traces = [slidehook_of(view) for view in views]
+        return {trace["slide"]: trace["job"] for trace in traces if "slide" in trace and "job" in trace}
 
     def slides(self, session: str, *, cursor: str | None, limit: int) -> SlidePage:
-        page, following = page_of(self.session(session).views, cursor, limit)
+        page, next_cursor = page_of(self.session(session).views, cursor, limit)
         with translate_transient_errors(f"the slides of session {session}"):
-            wanted = {"_id": {"$in": [ObjectId(view) for view in page]}}
-            found = {str(view["_id"]): view for view in self._admin.views.find(wanted)}
+            on_page = {"_id": {"$in": [ObjectId(view) for view in page]}}
+            found = {str(view["_id"]): view for view in self._admin.views.find(on_page)}
             records = {view: each["ViewerRecords"][0] for view, each in found.items() if each.get("ViewerRecords")}
             images = self._images_of(records.values())
         return SlidePage(
             slides=tuple(shown_slide(found[view], records[view], images) for view in page if view in records),
-            cursor=following,
+            cursor=next_cursor,
         )
 
     def _images_of(self, records: Iterable[Document]) -> dict[tuple[Any, Any], Document]:
-        """Return the documents of the images that views show, by (store, image), with one request a store."""
-        wanted: dict[Any, list[Any]] = {}
+        """Return the documents of the images that views show, by (store, image). One request for each store."""
+        images: dict[Any, list[Any]] = {}
         for record in records:
-            wanted.setdefault(record.get("Database"), []).append(record.get("Image"))
-        stores = self._admin.databases.find({"_id": {"$in": list(wanted)}}, {"dbname": 1})
+            images.setdefault(record.get("Database"), []).append(record.get("Image"))
+        stores = self._admin.databases.find({"_id": {"$in": list(images)}}, {"dbname": 1})
         return {
             (store["_id"], image["_id"]): image
             for store in stores
             for image in self._client[store["dbname"]].images.aggregate(
-                [{"$match": {"_id": {"$in": wanted[store["_id"]]}}}, {"$project": WITHOUT_CONTENTS}]
+                [{"$match": {"_id": {"$in": images[store["_id"]]}}}, {"$project": WITHOUT_CONTENTS}]
             )
         }
 
-    def take_out(self, session: str, views: Sequence[str] | None) -> int:
+    def remove_views(self, session: str, views: Sequence[str] | None) -> int:
         self.session(session)
-        everything: Document = {"$set": {"views": [], "attachments": [], "imagefiles": []}}
+        clear_all: Document = {"$set": {"views": [], "attachments": [], "imagefiles": []}}
         ids = [ObjectId(view) for view in views or ()]
         with translate_transient_errors(f"session {session}"):
             before = self._admin.sessions.find_one_and_update(
                 {"_id": ObjectId(session)},
-                everything if views is None else {"$pull": {"views": {"$in": ids}}},
+                clear_all if views is None else {"$pull": {"views": {"$in": ids}}},
                 return_document=ReturnDocument.BEFORE,
             )
             listed = set((before or {}).get("views", []))
-            taken = listed if views is None else listed & set(ids)
-            self._admin.views.delete_many({"_id": {"$in": list(taken)}})
-        return len(taken)
+            removed = listed if views is None else listed & set(ids)
+            self._admin.views.delete_many({"_id": {"$in": list(removed)}})
+        return len(removed)

@@ -1,4 +1,4 @@
-"""What a tile collection contains, answered from its indexes alone."""
+"""The contents of a tile collection, read from its indexes only."""
 
 import struct
 from collections.abc import Iterable
@@ -6,9 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pymongo.collection import Collection
-from pymongo.errors import (
-    OperationFailure,
-)
+from pymongo.errors import OperationFailure
 
 from chalicelib.adapters.mongo.client import NAMESPACE_NOT_FOUND
 from chalicelib.core.ids import ID_BYTES, SUM_MODULUS
@@ -18,13 +16,15 @@ BAD_HINT = 2
 
 DIGEST_BATCH = 20_000
 
-# A document that holds nothing but an ObjectId: its size, the field's type and name, the id, the end.
+# A BSON document with an ObjectId as its only field: size, type and name of the field, id, end (bsonspec.org).
 ID_DOCUMENT = struct.Struct(f"<4x5x{ID_BYTES}sx")
 
 
 def stats_of(tiles: "Collection[dict[str, Any]]") -> CollectionStats:
-    """Return what a collection holds. Both are answered from an index alone, side by side; the tiles themselves are
-    not read."""
+    """Return the number of tiles by depth and the digest of a collection.
+
+    Both are read from an index, concurrently. The tiles are not read.
+    """
     with ThreadPoolExecutor(1) as pool:
         counted = pool.submit(_tiles_by_depth, tiles)
         digest = _digest(tiles)
@@ -39,13 +39,15 @@ def _tiles_by_depth(tiles: "Collection[dict[str, Any]]") -> dict[int, int]:
     except OperationFailure as error:
         if error.code not in (BAD_HINT, NAMESPACE_NOT_FOUND):
             raise
-        return {}  # the index is not there, and so neither is the collection
+        return {}  # without the index, the collection was not created by `stage`
     return {each["_id"] - len(".jpg"): each["tiles"] for each in found}
 
 
 def _digest(tiles: "Collection[dict[str, Any]]") -> int:
-    """Return the sum of all ids. They come as the server sends them: a slide of 3 GB has a quarter of a million,
-    and an object for each would take longer than the reading."""
+    """Return the sum of all ids modulo SUM_MODULUS.
+
+    Raw batches are read, because decoding 250 000 documents (a slide of 3 GB) takes longer than reading them.
+    """
     total = 0
     batches: Iterable[Any] = tiles.find_raw_batches({}, {"_id": 1}, batch_size=DIGEST_BATCH).hint("_id_")
     for batch in batches:

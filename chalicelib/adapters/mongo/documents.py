@@ -1,4 +1,4 @@
-"""Documents of SlideAtlas from values, and values from documents. `slidehook` is the sub-document of Slidehook."""
+"""Converts values to documents of SlideAtlas and back. `slidehook` is the sub-document of Slidehook."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,11 +14,11 @@ from chalicelib.core.jobs.model import Job, SlideSummary
 from chalicelib.core.jobs.verification import Stored
 from chalicelib.ports.archive import CollectionFacts, ImageFacts, PublishedImage, SessionFacts, ShownSlide
 
-NANOMETRES = 1000.0  # in a micrometre
+NANOMETERS = 1000.0  # in a micrometer
 
-DEFAULT_TILE_SIZE_PX = 256  # SlideAtlas' own, where a document does not say
+DEFAULT_TILE_SIZE_PX = 256  # of SlideAtlas, for documents without `TileSize`
 
-# A profile, and pictures, may have megabytes.
+# The projection of an image document without ICC profile and associated images, which can have megabytes.
 WITHOUT_CONTENTS = {
     "filename": 1,
     "dimensions": 1,
@@ -36,16 +36,17 @@ WITHOUT_CONTENTS = {
 
 
 def slidehook_of(document: Document) -> dict[str, Any]:
+    """Return the sub-document `slidehook` of a view or image, {} if it does not exist."""
     return document.get("slidehook") or {}
 
 
 def claim_of(job: Job, generation: int | None = None) -> str:
-    """Which generation of which job: what publishing is noted under."""
+    """Return the key of a generation: `job/generation`. None: the current generation of the job."""
     return f"{job.id}/{job.generation if generation is None else generation}"
 
 
 def trace_of(job: Job) -> dict[str, object]:
-    """What our sub-document says of the slide: which job and which source it shows, and its order."""
+    """Return the fields of `slidehook` that views and images of a job have in common."""
     return {
         "job": job.id,
         "claim": claim_of(job),
@@ -58,25 +59,28 @@ def trace_of(job: Job) -> dict[str, object]:
 
 
 def literal(values: Mapping[str, object]) -> dict[str, object]:
-    """Return values for an update pipeline, where a text that begins with a dollar sign would name a field."""
+    """Return values for an update pipeline as literals. In a pipeline, a string that starts with `$` names a field."""
     return {name: {"$literal": value} for name, value in values.items()}
 
 
 def unless_claimed(by: str, claim: str, name: str, value: object) -> dict[str, object]:
-    """Return the pipeline's value for our field `name`: what it is, if `by` shows that this very claim wrote it."""
+    """Return a pipeline expression for `slidehook.<name>`: `value`, or the current value if `slidehook.<by>` is already
+    this claim."""
     return {"$cond": [{"$eq": [f"$slidehook.{by}", claim]}, f"$slidehook.{name}", value]}
 
 
 def list_of(path: str) -> dict[str, object]:
-    """Return the pipeline's list of a field's value: empty if there is none."""
+    """Return a pipeline expression for a list with the value of a field, [] if the field is missing."""
     return {"$cond": [{"$eq": [{"$type": path}, "missing"]}, [], [path]]}
 
 
 def view_id_of(job: Job) -> ObjectId:
+    """Return the id of the view that Slidehook creates for the slide of a job in its session."""
     return ObjectId(object_id("view", job.destination.session, job.source.slide))
 
 
 def image_document(facts: ImageFacts, now: float) -> dict[str, object]:
+    """Return the fields of SlideAtlas' image document. `now` is the upload time in seconds since the Unix epoch."""
     return {
         "filename": facts.file_name,
         "label": facts.file_name,
@@ -94,14 +98,16 @@ def image_document(facts: ImageFacts, now: float) -> dict[str, object]:
 
 
 def _spacing(facts: ImageFacts) -> list[float]:
-    """Return the distance of pixels in nanometres; SlideAtlas writes 1 where it is not known."""
+    """Return the pixel spacing [x, y, z] in nanometers. Unknown: 1, as in SlideAtlas."""
     x, y = facts.slide.mpp_x, facts.slide.mpp_y
-    return [1, 1, 1] if x is None or y is None else [x * NANOMETRES, y * NANOMETRES, 1]
+    return [1, 1, 1] if x is None or y is None else [x * NANOMETERS, y * NANOMETERS, 1]
 
 
 def slide_fields(facts: ImageFacts) -> dict[str, object]:
-    """Return the fields of the `slidehook` sub-document of an image. All fields are written, so that nothing of a
-    replaced image, such as its label, remains."""
+    """Return the additional fields of `slidehook` of an image.
+
+    All fields are written, so that fields of a replaced image, such as its label, are overwritten.
+    """
     return {
         "mpp": [facts.slide.mpp_x, facts.slide.mpp_y],
         "levels": facts.levels_published,
@@ -113,26 +119,29 @@ def slide_fields(facts: ImageFacts) -> dict[str, object]:
 
 
 def published_image(found: Document) -> PublishedImage | None:
-    """Return a published image from its document; None if the document has no size."""
+    """Return the published image of an image document, None if the document has no size."""
     dimensions: Sequence[Any] = found.get("dimensions") or (0, 0)
-    ours = slidehook_of(found)
+    extra = slidehook_of(found)
     if not all(dimensions[:2]) or not found.get("levels"):
         return None
-    mpp = ours.get("mpp") or (None, None)
-    slide = SlideSummary(mpp_x=mpp[0], mpp_y=mpp[1], magnification=ours.get("magnification"), vendor=ours.get("vendor"))
+    mpp = extra.get("mpp") or (None, None)
+    slide = SlideSummary(
+        mpp_x=mpp[0], mpp_y=mpp[1], magnification=extra.get("magnification"), vendor=extra.get("vendor")
+    )
     facts = ImageFacts(
         file_name=str(found.get("filename", "")),
         width_px=int(dimensions[0]),
         height_px=int(dimensions[1]),
         tile_size_px=int(found.get("TileSize") or DEFAULT_TILE_SIZE_PX),
         levels=int(found["levels"]),
-        levels_published=ours.get("levels"),
+        levels_published=extra.get("levels"),
         slide=slide,
     )
-    return PublishedImage(facts=facts, claim=str(ours.get("claim", "")))
+    return PublishedImage(facts=facts, claim=str(extra.get("claim", "")))
 
 
 def collection_facts(found: Document, sessions: Sequence[SessionFacts]) -> CollectionFacts:
+    """Return the facts of a collection document."""
     store = found.get("image_store")
     return CollectionFacts(
         id=str(found["_id"]),
@@ -143,6 +152,7 @@ def collection_facts(found: Document, sessions: Sequence[SessionFacts]) -> Colle
 
 
 def session_facts(found: Document) -> SessionFacts:
+    """Return the facts of a session document."""
     return SessionFacts(
         id=str(found["_id"]),
         label=str(found.get("label", "")),
@@ -152,6 +162,7 @@ def session_facts(found: Document) -> SessionFacts:
 
 
 def shown_slide(view: Document, record: Document, images: Mapping[tuple[Any, Any], Document]) -> ShownSlide:
+    """Return the slide of a view. `record` is its first viewer record, `images` are image documents by (store, id)."""
     store, image = record.get("Database"), record.get("Image")
     found = images.get((store, image))
     return ShownSlide(
@@ -165,7 +176,7 @@ def shown_slide(view: Document, record: Document, images: Mapping[tuple[Any, Any
 
 
 def image_facts(image: Document) -> ImageFacts | None:
-    """Return the facts of an image document; None if it has no size."""
+    """Return the facts of an image document, None if it has no size."""
     published = published_image(image)
     if published is None:
         return None
@@ -178,6 +189,6 @@ def image_facts(image: Document) -> ImageFacts | None:
 
 
 def stored_tile(document: Document) -> Stored:
-    """Return a stored tile. Documents of other programs may have other types."""
+    """Return the id and JPEG of a tile document. Fields of other types, from other programs, become b""."""
     tile, file = document["_id"], document.get("file")
     return Stored(tile.binary if isinstance(tile, ObjectId) else b"", bytes(file) if isinstance(file, bytes) else b"")

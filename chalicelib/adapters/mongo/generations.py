@@ -1,4 +1,4 @@
-"""Generations: staging collections, their tiles, and their removal."""
+"""Generations: staging collections, their tiles and their cleanup."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -7,25 +7,19 @@ from typing import Any
 from bson import ObjectId
 from pymongo import ASCENDING
 from pymongo.database import Database
-from pymongo.errors import (
-    BulkWriteError,
-    OperationFailure,
-)
+from pymongo.errors import BulkWriteError, OperationFailure
 
 from chalicelib.adapters.mongo.client import MongoConnection, translate_transient_errors
 from chalicelib.adapters.mongo.contents import stats_of
 from chalicelib.adapters.mongo.documents import claim_of, slidehook_of
-from chalicelib.core.errors import (
-    MongoUnavailableError,
-    TileConflictError,
-)
+from chalicelib.core.errors import MongoUnavailableError, TileConflictError
 from chalicelib.core.jobs.model import Job
 from chalicelib.ports.archive import CollectionStats, Tile
 
 DUPLICATE_KEY = 11000
 
-# WiredTiger's pages of 32 KiB hold two tiles each. On larger ones it takes a sixth less time to put them away, and what
-# comes along with a tile that is read are its neighbours: tiles lie in the order in which the file has them.
+# A default page of WiredTiger (32 KiB) holds two tiles. Larger pages make inserts faster by a sixth. A read loads the
+# neighbors of a tile as well, because tiles are stored in the order of the file.
 LARGE_PAGES = {"wiredTiger": {"configString": "leaf_page_max=128KB"}}
 
 
@@ -35,13 +29,14 @@ class MongoGenerations(MongoConnection):
     def stage(self, job: Job) -> None:
         tiles = self._tiles(job, job.generation)
         with translate_transient_errors(f"the staging of job {job.id}"):
-            # It may stand already, or the server know no such pages: then the index makes it, with the server's own.
+            # Fails if the collection exists, or if the server does not support the option. In the second case,
+            # `create_index` creates the collection with default pages.
             with suppress(OperationFailure):
                 tiles.database.create_collection(tiles.name, check_exists=False, storageEngine=LARGE_PAGES)
             tiles.create_index([("name", ASCENDING)], unique=True)
 
     def write(self, job: Job, generation: int, tiles: Sequence[Tile]) -> None:
-        # Bytes are stored as binary data as they are; a `Binary` made of them would be one more copy of each tile.
+        # `bytes` is encoded as binary data. A `Binary` would copy each tile.
         documents = [
             {"_id": ObjectId(tile.id), "name": tile.name, "level": tile.depth, "file": tile.jpeg} for tile in tiles
         ]
@@ -51,17 +46,20 @@ class MongoGenerations(MongoConnection):
             try:
                 self._tiles(job, generation).insert_many(documents, ordered=False)
             except BulkWriteError as error:
-                self._tolerate_repetition(error, job)
+                self._accept_duplicates(error, job)
 
-    def _tolerate_repetition(self, error: BulkWriteError, job: Job) -> None:
-        """Return if every refused tile is there already. Its `_id` is its content: a duplicate id is the same tile, a
-        duplicate name under another id is another content."""
-        for refused in error.details.get("writeErrors", []):
-            if refused.get("code") != DUPLICATE_KEY:
-                raise MongoUnavailableError(f"MongoDB refused a tile: {refused.get('errmsg')}") from error
-            if "_id" not in refused.get("keyPattern", {"_id": 1}):
-                name = refused.get("keyValue", {}).get("name")
-                raise TileConflictError(f"two contents for tile {name} of job {job.id}") from error
+    def _accept_duplicates(self, error: BulkWriteError, job: Job) -> None:
+        """Return if all failed tiles are stored already.
+
+        The `_id` of a tile is derived from its content. A duplicate id is the same tile. A duplicate name with another
+        id has other content and raises TileConflictError.
+        """
+        for failure in error.details.get("writeErrors", []):
+            if failure.get("code") != DUPLICATE_KEY:
+                raise MongoUnavailableError(f"MongoDB did not store a tile: {failure.get('errmsg')}") from error
+            if "_id" not in failure.get("keyPattern", {"_id": 1}):
+                name = failure.get("keyValue", {}).get("name")
+                raise TileConflictError(f"tile {name} of job {job.id} exists with other content") from error
         if error.details.get("writeConcernErrors"):
             raise MongoUnavailableError("MongoDB did not acknowledge the tiles by a majority") from error
 
@@ -80,7 +78,8 @@ class MongoGenerations(MongoConnection):
         shown = slidehook_of(image)
         if shown.get("published") == claim_of(job):
             return True
-        # Claimed, and it is there, or the staging collection is gone: the crash came before the note of the rename.
+        # An earlier run renamed the collection and stopped before it recorded `published`: the job has the claim, and
+        # the image has the verified contents, or the staging collection no longer exists.
         if verified is not None:
             return shown.get("publishing") == claim_of(job) and stats_of(database[job.image]) == verified
         return shown.get("publishing") == claim_of(job) and not database.list_collection_names(
@@ -89,7 +88,7 @@ class MongoGenerations(MongoConnection):
 
     def shows(self, job: Job) -> bool:
         if not job.destination.database:
-            return False  # a refused upload without a database
+            return False  # a rejected upload has no database
         with translate_transient_errors(f"the view of job {job.id}"):
             store = self._store(job.destination.database)
             image = store.images.find_one({"_id": ObjectId(job.image)}, {"slidehook": 1})
@@ -102,27 +101,28 @@ class MongoGenerations(MongoConnection):
 
     def replaced(self, job: Job) -> tuple[str, ...]:
         with translate_transient_errors(f"the view of job {job.id}"):
-            ours = [
+            traces = [
                 slidehook_of(view)
                 for view in self._admin.views.find({"slidehook.claim": claim_of(job)}, {"slidehook": 1})
             ]
-        return tuple(sorted({before for trace in ours for before in trace.get("replaced") or ()} - {job.id}))
+        return tuple(sorted({replaced for trace in traces for replaced in trace.get("replaced") or ()} - {job.id}))
 
     def discard(self, job: Job, generation: int) -> bool:
         name = job.staging(generation)
         with translate_transient_errors(f"the cleanup of job {job.id}"):
-            # A view of an image that the caller named shows that one; it is known by what it was made for.
+            # The view of a named image shows that image, not the staging collection. Its claim identifies the
+            # generation.
             is_free = True
-            for made in ({"ViewerRecords.Image": ObjectId(name)}, {"slidehook.claim": claim_of(job, generation)}):
-                for view in self._admin.views.find(made, {"slidehook.job": 1}):
+            for query in ({"ViewerRecords.Image": ObjectId(name)}, {"slidehook.claim": claim_of(job, generation)}):
+                for view in self._admin.views.find(query, {"slidehook.job": 1}):
                     is_listed = self._admin.sessions.find_one({"views": view["_id"]}, {"_id": 1}) is not None
                     if not is_listed and slidehook_of(view).get("job"):
-                        self._admin.views.delete_one({"_id": view["_id"], **made})
-                    elif "ViewerRecords.Image" in made:
+                        self._admin.views.delete_one({"_id": view["_id"], **query})
+                    elif "ViewerRecords.Image" in query:
                         return False
                     else:
                         is_free = False
-            for database in self._data_of_all_stores(job):
+            for database in self._store_databases(job):
                 database.drop_collection(name)
                 database.images.delete_one({"_id": ObjectId(name), "slidehook.job": job.id})
             return is_free
@@ -132,6 +132,6 @@ class MongoGenerations(MongoConnection):
         with translate_transient_errors("the collections of the image stores"):
             return frozenset(
                 (database.name, name)
-                for database in self._data_of_all_stores()
+                for database in self._store_databases()
                 for name in database.list_collection_names(filter=wanted)
             )

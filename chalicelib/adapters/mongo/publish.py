@@ -1,4 +1,4 @@
-"""Publication: one atomic switch lets readers see a generation."""
+"""Publication of a generation by one atomic update of a view."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,10 +6,7 @@ from typing import Any
 from bson import ObjectId
 from pymongo import ReturnDocument
 from pymongo.database import Database
-from pymongo.errors import (
-    DuplicateKeyError,
-    OperationFailure,
-)
+from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from chalicelib.adapters.mongo.client import NAMESPACE_NOT_FOUND, Document, translate_transient_errors
 from chalicelib.adapters.mongo.contents import stats_of
@@ -37,18 +34,18 @@ class MongoPublisher(MongoGenerations):
     ) -> PublishResult:
         with translate_transient_errors(f"publishing job {job.id}"):
             candidates = self._candidates(job, facts.file_name)
-            blocked = next((view for view in candidates if self._is_newer(view, job)), None)
-            if blocked is not None:
-                return PublishResult(won=False, view=str(blocked["_id"]))
+            newer = next((view for view in candidates if self._is_newer(view, job)), None)
+            if newer is not None:
+                return PublishResult(won=False, view=str(newer["_id"]))
             if job.destination.mongo_collection is None:
                 self._put_image(job, facts, now)
             elif not self._replace_image(job, facts, now, verified):
                 return PublishResult(won=False, view="")
-            switch, others = self._switch(job, facts, candidates)
-            if switch.won:
-                self._take_out(job, others)
-                self._list(job, switch.view)
-            return switch
+            result, others = self._switch(job, facts, candidates)
+            if result.won:
+                self._remove_views(job, others)
+                self._put_first(job, result.view)
+            return result
 
     def has_newer_publication(self, job: Job) -> bool:
         if job.destination.mongo_collection is None:
@@ -58,25 +55,26 @@ class MongoPublisher(MongoGenerations):
         return float(slidehook_of(image or {}).get("publishing_at", 0.0)) > job.submitted_at
 
     def _candidates(self, job: Job, file_name: str) -> list[dict[str, Any]]:
-        """Return the views the job may take over: this slide's, then (to overwrite) those of the same file name."""
+        """Return the views that the job may replace: those of its slide, then (with `overwrite`) those of its file
+        name."""
         session = self._admin.sessions.find_one({"_id": ObjectId(job.destination.session)}) or {}
         listed: list[ObjectId] = session.get("views", [])
         own_id = view_id_of(job)
         views = {view["_id"]: view for view in self._admin.views.find({"_id": {"$in": [*listed, own_id]}})}
-        ours = [view for view in views.values() if slidehook_of(view).get("slide") == job.source.slide]
-        ours.sort(key=lambda view: (view["_id"] not in listed, view["_id"] != own_id))
+        same_slide = [view for view in views.values() if slidehook_of(view).get("slide") == job.source.slide]
+        same_slide.sort(key=lambda view: (view["_id"] not in listed, view["_id"] != own_id))
         if not job.options.overwrite:
-            return ours
+            return same_slide
         names = self._file_names(views.values())
         same_name = [
             views[view_id]
             for view_id in listed
-            if view_id in views and views[view_id] not in ours and file_name in names.get(view_id, ())
+            if view_id in views and views[view_id] not in same_slide and file_name in names.get(view_id, ())
         ]
-        return ours + same_name
+        return same_slide + same_name
 
     def _file_names(self, views: Any) -> dict[ObjectId, set[str]]:
-        """Return the file names that each view shows, ours or not: its image document knows."""
+        """Return the file name of each view, from its image document, also for views of other programs."""
         names: dict[ObjectId, set[str]] = {}
         for view in views:
             for record in view.get("ViewerRecords", [])[:1]:
@@ -100,10 +98,10 @@ class MongoPublisher(MongoGenerations):
         )
 
     def _replace_image(self, job: Job, facts: ImageFacts, now: float, verified: CollectionStats | None) -> bool:
-        """Rename the staging collection onto the image the caller named; return whether this job may.
+        """Rename the staging collection to the image that the caller named. Return whether this job may.
 
-        The image document says who is publishing before the rename and what is published after it: a rerun knows where
-        it stood. A later submitted job takes the claim over, and drops what the other was about to rename.
+        The image document has `publishing` before the rename and `published` after it, so that a rerun can continue. A
+        later submitted job takes over the claim and drops the staging collection of this job.
         """
         database = self._store(job.destination.database)
         image_id, claim = ObjectId(job.image), claim_of(job)
@@ -116,35 +114,37 @@ class MongoPublisher(MongoGenerations):
             self._rename(database, job, verified)
             if verified is not None and stats_of(database[job.image]) != verified:
                 return False
-        facts_and_trace: dict[str, object] = dict(image_document(facts, now))
-        ours = {**trace_of(job), **slide_fields(facts), "published": claim}
-        facts_and_trace |= {f"slidehook.{name}": value for name, value in ours.items()}
-        stored = database.images.update_one({"_id": image_id, "slidehook.publishing": claim}, {"$set": facts_and_trace})
+        document: dict[str, object] = dict(image_document(facts, now))
+        extra = {**trace_of(job), **slide_fields(facts), "published": claim}
+        document |= {f"slidehook.{name}": value for name, value in extra.items()}
+        stored = database.images.update_one({"_id": image_id, "slidehook.publishing": claim}, {"$set": document})
         return stored.matched_count == 1
 
     def _rename(self, database: "Database[dict[str, Any]]", job: Job, verified: CollectionStats | None) -> None:
-        # A worker that comes late may have staged a part of it again, after another run of this step has renamed it.
+        # After another run of this step has renamed it, a late worker may have created the staging collection again,
+        # with a part of the tiles.
         if verified is not None and stats_of(database[job.staging()]) != verified:
             return
         try:
             database[job.staging()].rename(job.image, dropTarget=True)
         except OperationFailure as error:
-            # Another run of this step has renamed it, or a later job has dropped it. The claim decides.
+            # Another run of this step has renamed it, or a later job has dropped it. The claim decides which.
             if error.code != NAMESPACE_NOT_FOUND:
                 raise
 
     def _claim_image(self, database: "Database[dict[str, Any]]", job: Job) -> Document | None:
-        """Note that this job is publishing the image; return its document, None if a later submitted job is at it."""
+        """Record that this job is publishing the image. Return the image document, None if a later submitted job has
+        claimed it."""
         claim = claim_of(job)
         not_later = [
             {"slidehook.publishing_at": {"$exists": False}},
             {"slidehook.publishing_at": {"$lte": job.submitted_at}},
         ]
-        ours = {"publishing": claim, "publishing_at": job.submitted_at, "publishing_from": job.staging()}
+        fields = {"publishing": claim, "publishing_at": job.submitted_at, "publishing_from": job.staging()}
         update = [
             {
                 "$set": {
-                    **{f"slidehook.{name}": value for name, value in literal(ours).items()},
+                    **{f"slidehook.{name}": value for name, value in literal(fields).items()},
                     "slidehook.overtook": unless_claimed("publishing", claim, "overtook", "$slidehook.publishing_from"),
                 }
             }
@@ -162,18 +162,18 @@ class MongoPublisher(MongoGenerations):
     def _switch(
         self, job: Job, facts: ImageFacts, candidates: Sequence[Document]
     ) -> tuple[PublishResult, Sequence[ObjectId]]:
-        """Let one view show the job's image: one atomic update, whose filter refuses to go back.
+        """Switch a view to the image of the job by one atomic update. Its filter rejects an older generation.
 
-        The view keeps the jobs it replaced and the views that are to go with them, so that a rerun after a crash still
-        knows them. Returns the outcome and those views.
+        The view stores the replaced jobs and the views to remove, so that a rerun after a crash finds them. Return the
+        result and the views to remove.
         """
         view_id = candidates[0]["_id"] if candidates else view_id_of(job)
         others = candidates[1:]
         other_jobs = sorted({slidehook_of(view)["job"] for view in others if slidehook_of(view).get("job")})
         claim = claim_of(job)
         # Includes the jobs that the replaced job has replaced: their cleanup may not be scheduled yet.
-        before = {"$slice": [{"$ifNull": ["$slidehook.replaced", []]}, KEPT_REPLACED]}
-        replaced = {"$concatArrays": [list_of("$slidehook.job"), {"$literal": other_jobs}, before]}
+        earlier_jobs = {"$slice": [{"$ifNull": ["$slidehook.replaced", []]}, KEPT_REPLACED]}
+        replaced = {"$concatArrays": [list_of("$slidehook.job"), {"$literal": other_jobs}, earlier_jobs]}
         shown = {"Image": ObjectId(job.image), "Database": ObjectId(job.destination.image_store)}
         update = [
             {
@@ -201,22 +201,23 @@ class MongoPublisher(MongoGenerations):
             after = self._admin.views.find_one_and_update(
                 {"_id": view_id, **not_newer}, update, upsert=True, return_document=ReturnDocument.AFTER
             )
-        except DuplicateKeyError:  # the view is there, and newer
+        except DuplicateKeyError:  # the view exists and is newer
             return PublishResult(won=False, view=str(view_id)), ()
-        kept = slidehook_of(after or {})
-        gone = tuple(sorted(set(kept.get("replaced") or ()) - {job.id}))
-        return PublishResult(won=True, view=str(view_id), replaced=gone), kept.get("takes_out") or ()
+        trace = slidehook_of(after or {})
+        replaced_jobs = tuple(sorted(set(trace.get("replaced") or ()) - {job.id}))
+        return PublishResult(won=True, view=str(view_id), replaced=replaced_jobs), trace.get("takes_out") or ()
 
-    def _take_out(self, job: Job, views: Sequence[ObjectId]) -> None:
-        """Take the other views of the same slide or file name out of the session."""
+    def _remove_views(self, job: Job, views: Sequence[ObjectId]) -> None:
+        """Remove the other views of the same slide or file name from the session, and delete them."""
         if views:
             self._admin.sessions.update_one(
                 {"_id": ObjectId(job.destination.session)}, {"$pull": {"views": {"$in": list(views)}}}
             )
             self._admin.views.delete_many({"_id": {"$in": list(views)}})
 
-    def _list(self, job: Job, view: str) -> None:
-        """Put the view at the head of its session, once. The list is never rewritten: others add to it, too."""
+    def _put_first(self, job: Job, view: str) -> None:
+        """Add the view to the start of its session unless it is listed. One atomic update, because other programs add
+        views as well."""
         self._admin.sessions.update_one(
             {"_id": ObjectId(job.destination.session), "views": {"$ne": ObjectId(view)}},
             {"$push": {"views": {"$each": [ObjectId(view)], "$position": 0}}},

@@ -63,7 +63,7 @@ class MongoSchema:
         return SchemaState(version=found.get("version", 1), cursor=found.get("cursor"))
 
     def save(self, was: SchemaState, now: SchemaState) -> bool:
-        # An upsert whose filter does not match the stored document inserts a second one, which its key refuses.
+        # An upsert whose filter does not match the stored document tries to insert a second one with the same key.
         with translate_transient_errors("the schema version"):
             try:
                 written = self._admin[COLLECTION].update_one(

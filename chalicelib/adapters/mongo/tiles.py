@@ -1,4 +1,4 @@
-"""Published images and their tiles."""
+"""Published images, their tiles and their associated images."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ from chalicelib.ports.archive import PublishedImage
 
 
 class MongoTileReader(MongoConnection):
-    """Reads of published images, and of tiles in staging collections."""
+    """Reads published images and their tiles, and tiles of staging collections."""
 
     def tile(self, image_store: str, image: str, name: str) -> bytes | None:
         with translate_transient_errors(f"tile {name} of image {image}"):
@@ -21,32 +21,32 @@ class MongoTileReader(MongoConnection):
         return None if found is None else bytes(found["file"])
 
     def has_tile(self, image_store: str, image: str, tile: bytes) -> bool:
-        # With a hint, since without one the server takes its short cut for ids, which fetches the document.
-        wanted = {"_id": ObjectId(tile)}
+        # Without the hint, the server uses its fast path for ids, which reads the document.
+        query = {"_id": ObjectId(tile)}
         with translate_transient_errors(f"a tile of image {image}"):
             database = self._database_of(image_store)
-            return database is not None and database[image].find_one(wanted, {"_id": 1}, hint="_id_") is not None
+            return database is not None and database[image].find_one(query, {"_id": 1}, hint="_id_") is not None
 
     def image_of(self, view: str, *, most_seconds_old: float = 0.0) -> tuple[str, str] | None:
-        def ask() -> tuple[str, str] | None:
+        def load() -> tuple[str, str] | None:
             found = self._admin.views.find_one({"_id": ObjectId(view)}, {"ViewerRecords": 1}) or {}
             records: Sequence[Document] = found.get("ViewerRecords") or ({},)
-            record = records[0]
-            place = record.get("Database"), record.get("Image")
-            return (str(place[0]), str(place[1])) if all(isinstance(each, ObjectId) for each in place) else None
+            store, image = records[0].get("Database"), records[0].get("Image")
+            are_ids = isinstance(store, ObjectId) and isinstance(image, ObjectId)
+            return (str(store), str(image)) if are_ids else None
 
         with translate_transient_errors(f"view {view}"):
-            return self._views.get(view, ask, most_seconds_old=most_seconds_old)
+            return self._views.get(view, load, most_seconds_old=most_seconds_old)
 
     def image(self, image_store: str, image: str, *, most_seconds_old: float = 0.0) -> PublishedImage | None:
-        def ask() -> PublishedImage | None:
+        def load() -> PublishedImage | None:
             database = self._database_of(image_store)
             large = {"slidehook.icc": 0, "slidehook.associated": 0}
             found = None if database is None else database.images.find_one({"_id": ObjectId(image)}, large)
             return published_image(found or {})
 
         with translate_transient_errors(f"image {image}"):
-            return self._images.get((image_store, image), ask, most_seconds_old=most_seconds_old)
+            return self._images.get((image_store, image), load, most_seconds_old=most_seconds_old)
 
     def associated_image(self, image_store: str, image: str, name: str) -> bytes | None:
         field = "icc" if name == "icc" else f"associated.{name}"
@@ -55,8 +55,8 @@ class MongoTileReader(MongoConnection):
             if database is None:
                 return None
             found = database.images.find_one({"_id": ObjectId(image)}, {f"slidehook.{field}": 1})
-        kept = slidehook_of(found or {})
-        stored = kept.get("icc") if name == "icc" else (kept.get("associated") or {}).get(name)
+        extra = slidehook_of(found or {})
+        stored = extra.get("icc") if name == "icc" else (extra.get("associated") or {}).get(name)
         return bytes(stored) if stored else None
 
     def stored(self, database: str, image: str, names: Sequence[str]) -> Mapping[str, Sequence[Stored]]:
@@ -68,7 +68,7 @@ class MongoTileReader(MongoConnection):
 
     def documents(self, database: str, image: str) -> int:
         with translate_transient_errors(f"the tiles of image {image}"):
-            # By the index: the tiles themselves are not read for it.
+            # With the hint, the index is counted and the tiles are not read.
             return self._store(database)[image].count_documents({}, hint="_id_")
 
     def staged_tile(self, job: Job, name: str) -> bytes | None:

@@ -104,7 +104,7 @@ def why_refused(addresses: Collection[str], *, scheme: str, loopback: bool) -> s
     (with `loopback`) this machine's. Error messages do not contain the addresses."""
     found = [parse_address(text) for text in addresses]
     if not found:
-        return "its name leads nowhere"
+        return "the host name cannot be resolved"
     if loopback and all(address is not None and is_loopback(address) for address in found):
         return None
     if scheme == "https" and all(address is not None and is_public(address) for address in found):

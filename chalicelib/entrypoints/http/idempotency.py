@@ -10,7 +10,7 @@ from chalice.app import Request, Response
 from chalicelib.core.errors import FieldProblem, InvalidRequestError, KeyInUseError, KeyReusedError
 from chalicelib.core.ids import content_id
 from chalicelib.entrypoints.http.auth import caller_of
-from chalicelib.ports.idempotency import MAX_ANSWER_BYTES, StoredResponse
+from chalicelib.ports.idempotency import MAX_RESPONSE_BYTES, StoredResponse
 from chalicelib.services import Services
 
 HEADER = "Idempotency-Key"
@@ -30,15 +30,15 @@ def run_once(request: Request, services: Services, act: Callable[[], Response]) 
     if given is None or not {"authorization", "cookie"} & {each.lower() for each in request.headers}:
         return act()
     key, call = _key(request, services, str(given)), _call(request)
-    record = services.answers.begin(key, call, now=services.clock.now())
+    record = services.idempotency.begin(key, call, now=services.clock.now())
     if record is None:
         return _first(key, call, services, act)
-    if record.call != call:
+    if record.request != call:
         raise KeyReusedError(f"this {HEADER} was used for another request")
-    if record.answer is None:
+    if record.response is None:
         raise KeyInUseError(f"the request with this {HEADER} is still running")
-    headers: dict[str, str | list[str]] = {"Idempotency-Replayed": "true", **dict(record.answer.headers)}
-    return Response(body=record.answer.body, status_code=record.answer.status, headers=headers)
+    headers: dict[str, str | list[str]] = {"Idempotency-Replayed": "true", **dict(record.response.headers)}
+    return Response(body=record.response.body, status_code=record.response.status, headers=headers)
 
 
 def _first(key: str, call: str, services: Services, act: Callable[[], Response]) -> Response:
@@ -48,12 +48,12 @@ def _first(key: str, call: str, services: Services, act: Callable[[], Response])
     named = {name.lower(): value for name, value in response.headers.items()}
     is_secret = "set-cookie" in named or named.get("cache-control") == "no-store"
     is_stored = not is_secret and response.status_code < SERVER_ERROR and response.status_code not in NEVER_STORED
-    if is_stored and isinstance(body, str) and len(body.encode()) <= MAX_ANSWER_BYTES:
+    if is_stored and isinstance(body, str) and len(body.encode()) <= MAX_RESPONSE_BYTES:
         headers = tuple(sorted((name, str(value)) for name, value in response.headers.items()))
         answer = StoredResponse(status=response.status_code, body=body, headers=headers)
-        services.answers.keep(key, call, answer, now=services.clock.now())
+        services.idempotency.keep(key, call, answer, now=services.clock.now())
     else:
-        services.answers.forget(key, call)
+        services.idempotency.forget(key, call)
     return response
 
 

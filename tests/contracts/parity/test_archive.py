@@ -223,9 +223,9 @@ class ArchivesAlike(Alike[ArchiveBench]):
     # -- sessions
 
     @rule(session=sessions, chosen=st.none() | st.sets(st.integers(0, 9)), breaks=breaks)
-    def take_out(self, session: str, chosen: set[int] | None, breaks: int | None) -> None:
+    def remove_views(self, session: str, chosen: set[int] | None, breaks: int | None) -> None:
         views = None if chosen is None else [view for at, view in enumerate(self._views) if at in chosen]
-        self._ask_plainly(lambda bench: bench.archive.take_out(session, views), breaks)
+        self._ask_plainly(lambda bench: bench.archive.remove_views(session, views), breaks)
 
     @rule(
         collection=st.sampled_from([COLLECTION, OTHER_COLLECTION, UNKNOWN]),

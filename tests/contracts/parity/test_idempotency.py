@@ -8,7 +8,7 @@ from hypothesis.stateful import rule
 
 from chalicelib.adapters.dynamodb.idempotency import IdempotencyTable
 from chalicelib.adapters.memory import MemoryIdempotencyStore
-from chalicelib.ports.idempotency import CALL_SECONDS, KEEP_ANSWERS_SECONDS, IdempotencyStore, StoredResponse
+from chalicelib.ports.idempotency import KEEP_RESPONSE_SECONDS, RESERVATION_SECONDS, IdempotencyStore, StoredResponse
 from tests.contracts.conftest import create_jobs_table
 from tests.contracts.likeness import Alike, hold_parity
 from tests.contracts.test_idempotency_contract import NOW, TOLD
@@ -17,7 +17,14 @@ from tests.effort import few_or_all
 KEYS = ("a", "b#ü")
 CALLS = ("one", "other")
 # Just within, at the end of, and behind what a reservation and an answer last.
-LATER = (0.0, 1.0, CALL_SECONDS - 0.5, CALL_SECONDS, KEEP_ANSWERS_SECONDS, KEEP_ANSWERS_SECONDS + CALL_SECONDS)
+LATER = (
+    0.0,
+    1.0,
+    RESERVATION_SECONDS - 0.5,
+    RESERVATION_SECONDS,
+    KEEP_RESPONSE_SECONDS,
+    KEEP_RESPONSE_SECONDS + RESERVATION_SECONDS,
+)
 
 keys, calls = st.sampled_from(KEYS), st.sampled_from(CALLS)
 instants = st.sampled_from([NOW + each for each in LATER])

@@ -165,7 +165,7 @@ def test_listings_in_memory_and_in_dynamodb_are_alike(
 ) -> None:
     client, tables = aws("dynamodb"), count()
     if not shows_all:
-        monkeypatch.setattr("chalicelib.adapters.dynamodb.listings.MOST_LOOKED_AT", LITTLE)
+        monkeypatch.setattr("chalicelib.adapters.dynamodb.listings.MAX_SCANNED", LITTLE)
 
     def machine() -> ListingsAlike:
         machine, table = ListingsAlike(), f"jobs-{next(tables)}"
