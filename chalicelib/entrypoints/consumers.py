@@ -225,9 +225,9 @@ def _deliver(message: Message, clock: Clock, services: Services) -> None:
 
 def _submit_newer_version(job: Job, services: Services) -> None:
     """Submit the newer bytes before the job ends. A crash in between repeats both."""
-    from chalicelib.steps.submit import follow
+    from chalicelib.steps.submit import submit_newer_version
 
-    newer = bind(follow, services)(job)
+    newer = bind(submit_newer_version, services)(job)
     if newer is not None and newer.id == job.id:
         raise AwsUnavailableError(f"{job.source} was overwritten, and has its former content again")
 

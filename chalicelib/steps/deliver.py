@@ -1,11 +1,12 @@
 """Deliver: send callbacks of ended attempts.
 
     announce    creates the deliveries of an ended attempt, one for each URL, and acknowledges its notification
-    deliver     one try of a delivery
+    deliver     makes one try of a delivery
     replay      sends a delivery again on request
 
-The write that ended the attempt stored a pending notification (ports.Jobs.move). A worker that stops leaves it, or a
-pending delivery; the minute timer finds both. Doing it again makes the same deliveries, for their ids are derived.
+The write that ends an attempt stores a pending notification (ports.Jobs.move). If a worker stops, the notification or
+the delivery stays pending, and the minute timer processes it. All functions are safe to retry, because the ids of
+deliveries are derived.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,9 +32,9 @@ from chalicelib.ports.deliveries import Deliveries
 from chalicelib.ports.jobs import Jobs
 from chalicelib.ports.queue import Queue
 
-# Longer than a call may take, with the writes around it.
+# Longer than a request and its writes can take.
 TRY_SECONDS = 25.0
-# The worker that ended the job handles a new notification, and a new delivery has a message: the timer skips both.
+# The timer skips newer notifications and deliveries. The worker that ended the job, or a message, processes them.
 GRACE_SECONDS = 20.0
 BATCH = 100
 
@@ -47,23 +48,26 @@ def announce(
     queue: Queue,
     clock: Clock,
 ) -> None:
-    """Make the deliveries of an attempt that has ended, and send each its message. Harmless to repeat."""
+    """Create the deliveries of an ended attempt, send a message for each, and acknowledge the notification.
+
+    Safe to retry.
+    """
     job = jobs.get(notification.job)
     if job is None or not has_ended(job, notification.attempt):
-        # It may be ending now. Its notification is handled later.
+        # The attempt may be ending now. The timer processes its notification.
         return
     recorded = outcome_of(job, notification.attempt)
-    made: list[Delivery] = []
+    stored: list[Delivery] = []
     if recorded is not None:
-        wanted = new_deliveries(job, recorded, hook_url=callback_urls.get(job.hook), now=clock.now())
-        made = [deliveries.create(each) for each in wanted]
+        new = new_deliveries(job, recorded, hook_url=callback_urls.get(job.hook), now=clock.now())
+        stored = [deliveries.create(each) for each in new]
     jobs.acknowledge(notification, subscribers=len(job.subscribers))
-    # One that was made before has had its message.
-    queue.send([message_for(each) for each in made if each.version == 0])
+    # A delivery that has been tried already had its message.
+    queue.send([message_for(each) for each in stored if each.version == 0])
 
 
 def message_for(delivery: Delivery, *, delay_seconds: float = 0.0) -> Message:
-    """Return the message that asks for the next try of a delivery."""
+    """Return the message for the next try of a delivery."""
     return Message(
         step="deliver",
         job=delivery.job,
@@ -74,13 +78,13 @@ def message_for(delivery: Delivery, *, delay_seconds: float = 0.0) -> Message:
 
 
 def due_deliveries(*, deliveries: Deliveries, clock: Clock) -> Sequence[Message]:
-    """Return messages for deliveries whose try is due and that seem to have none."""
+    """Return messages for deliveries that have been due for GRACE_SECONDS. Their messages may be lost."""
     found = deliveries.due(before=clock.now() - GRACE_SECONDS, limit=BATCH)
     return [message_for(each) for each in found]
 
 
 def late_notifications(*, jobs: Jobs, clock: Clock) -> Sequence[PendingNotification]:
-    """Return the pending notifications that the worker that ended the job did not handle."""
+    """Return the notifications that have been pending for GRACE_SECONDS. Their workers may have stopped."""
     return jobs.pending_notifications(before=clock.now() - GRACE_SECONDS, limit=BATCH)
 
 
@@ -95,52 +99,52 @@ def deliver(
     queue: Queue,
     clock: Clock,
 ) -> None:
-    """Make the next try of a delivery if it is due. Of several workers one makes it.
+    """Make the next try of a delivery if it is due. Safe to run concurrently: one worker makes the try.
 
-    Raises OutOfTimeError if there is no time for a call.
+    Raises OutOfTimeError if the remaining time is too short for a request.
     """
     delivery = deliveries.get(job, delivery_id)
     if delivery is None or not is_due(delivery, now=clock.now()):
         return
     if clock.remaining_seconds() < TRY_SECONDS:
-        raise OutOfTimeError(f"no time is left for delivery {delivery.id}")
+        raise OutOfTimeError(f"the remaining time is too short for delivery {delivery.id}")
     if not delivery.by_hand and deliveries.is_disabled(delivery.scope, delivery.url):
         deliveries.move(delivery, disabled(delivery, now=clock.now()))
         return
-    trying = begun(delivery, now=clock.now())
-    # Before the request: another worker skips a started try until it has timed out.
-    if not deliveries.move(delivery, trying) or trying.state != "pending":
+    started = begun(delivery, now=clock.now())
+    # Stored before the request: other workers skip a started try until it has timed out.
+    if not deliveries.move(delivery, started) or started.state != "pending":
         return
-    answer = callbacks.post(trying.url, headers_of(trying, callback_secrets, now=clock.now()), trying.body.encode())
-    after = answered(trying, answer, now=clock.now(), jitter=jitter)
-    # First, so that a crash in between asks the receiver once more rather than never again.
+    answer = callbacks.post(started.url, headers_of(started, callback_secrets, now=clock.now()), started.body.encode())
+    after = answered(started, answer, now=clock.now(), jitter=jitter)
+    # Stored before the delivery, so that a crash in between repeats the try.
     if after.state == "disabled":
         deliveries.disable(after.scope, after.url)
-    elif after.state == "delivered" and trying.by_hand:
+    elif after.state == "delivered" and started.by_hand:
         deliveries.enable(after.scope, after.url)
-    if deliveries.move(trying, after) and after.next_at is not None:
+    if deliveries.move(started, after) and after.next_at is not None:
         wait = after.next_at - clock.now()
         if wait <= LONGEST_DELAY_SECONDS:
             queue.send([message_for(after, delay_seconds=max(1.0, wait))])
 
 
 def replay(job: str, delivery_id: str, *, deliveries: Deliveries, queue: Queue, clock: Clock) -> Delivery:
-    """Send a delivery in any state again under the same id, and return it. A URL that responded with 410
-    and now takes it is called again from then on.
+    """Send a delivery again, in any state and with the same id. Return it.
 
-    Raises NotFoundError.
+    If the receiver responds with 2xx, a URL that was disabled by 410 is enabled again. Raises NotFoundError if the
+    delivery does not exist, AwsUnavailableError if concurrent tries change it.
     """
-    for _ in range(MOST_LOOKS):
+    for _ in range(MAX_WRITES):
         delivery = deliveries.get(job, delivery_id)
         if delivery is None:
-            hint = f"They are listed at /jobs/{job:.64}/deliveries."
+            hint = f"List the deliveries at /jobs/{job:.64}/deliveries."
             raise NotFoundError(f"the job has no delivery {delivery_id:.64}", hint=hint)
         again = replayed(delivery, now=clock.now())
         if deliveries.move(delivery, again):
             queue.send([message_for(again)])
             return again
-    raise AwsUnavailableError(f"delivery {delivery_id} is tried at this very moment")
+    raise AwsUnavailableError(f"delivery {delivery_id} is being sent")
 
 
-# Two workers do not write a delivery more often in between.
-MOST_LOOKS = 4
+# Concurrent workers write a delivery at most three times in between.
+MAX_WRITES = 4

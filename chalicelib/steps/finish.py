@@ -1,6 +1,6 @@
-"""Finish: check that all tiles are stored, publish the generation, and schedule the cleanup of the replaced one.
+"""Finish: verify the staged tiles, publish the generation, and schedule the cleanup of the replaced one.
 
-It may die between any two lines and be run again from the first: each looks before it acts.
+The step can be interrupted at any line and run again from the start.
 """
 
 from collections.abc import Sequence
@@ -21,37 +21,38 @@ from chalicelib.ports.work import Work
 
 
 def finish(job: Job, *, slides: Slides, jobs: Jobs, archive: Archive, work: Work, clock: Clock) -> None:
-    """Bring a job whose chunks are all done to `done`, or to `superseded` if readers already see something newer.
+    """Publish a finished generation: the job becomes `done`, or `superseded` if a newer generation is published.
 
-    Harmless to repeat. Raises VerificationError if the tiles are not what the chunks said they wrote, SourceError if
-    the object is not what was pinned any more.
+    Safe to retry. Raises VerificationError if the staged tiles differ from the chunk records, TooManyBadTilesError if
+    too many tiles are damaged, SourceError if the object has changed since it was pinned.
     """
     if job.state is State.TILING and job.all_chunks_done:
-        # The last read may be long ago. Once only: what may be published already does not fail for it.
+        # The object may have changed since the last chunk. A finishing job is not checked again, because it may already
+        # be published.
         slides.read(job.source, 0, 1)
         bad_tiles = tuple(bad for record in jobs.chunk_records(job) for bad in record.bad_tiles)
-        begun = finishing(job, bad_tiles=bad_tiles, now=clock.now())
-        if not jobs.move(job, begun):
+        started = finishing(job, bad_tiles=bad_tiles, now=clock.now())
+        if not jobs.move(job, started):
             return
-        job = begun
+        job = started
     if job.state is not State.FINISHING:
         return
     if archive.has_newer_publication(job):
-        # What this job staged is dropped by the other one: there is nothing to verify any more.
+        # The newer job drops the staging collection of this one, so that it cannot be verified.
         _supersede(job, jobs, archive, clock)
         return
     records = jobs.chunk_records(job)
-    _refuse_too_many(job, records)
+    _check_bad_tiles(job, records)
     verified = _verify(job, records, archive)
-    switch = archive.publish(job, _facts(job, work), now=clock.now(), verified=verified)
-    if not switch.won:
+    result = archive.publish(job, _facts(job, work), now=clock.now(), verified=verified)
+    if not result.won:
         _supersede(job, jobs, archive, clock)
         return
     # Before the job is done, so that a retry after a crash schedules the cleanup again.
-    _schedule_cleanups(switch.replaced, jobs, clock)
+    _schedule_cleanups(result.replaced, jobs, clock)
     destination = job.destination
     published = Published(
-        image=job.image, view=switch.view, image_store=destination.image_store, database=destination.database
+        image=job.image, view=result.view, image_store=destination.image_store, database=destination.database
     )
     jobs.move(job, done(job, published, now=clock.now()))
 
@@ -66,42 +67,46 @@ def _supersede(job: Job, jobs: Jobs, archive: Archive, clock: Clock) -> None:
     _schedule_cleanups(archive.replaced(job), jobs, clock)
     newer = Problem(
         code="newer_generation",
-        message=f"readers see, or are about to see, something newer than this version of {job.source}",
-        hint="Nothing to do. To show these bytes after all, submit them again.",
+        message=f"a newer generation than this version of {job.source} is published or is being published",
+        hint="No action is needed. To publish this version, submit it again.",
     )
     jobs.move(job, superseded(job, newer, now=clock.now(), cleanup_at=clock.now() + LATE_SECONDS))
 
 
-def _refuse_too_many(job: Job, records: Sequence[ChunkRecord]) -> None:
-    """Raise TooManyBadTilesError if so many tiles are damaged that what is left is no slide. One never is too many."""
+def _check_bad_tiles(job: Job, records: Sequence[ChunkRecord]) -> None:
+    """Raise TooManyBadTilesError if more than one tile and more than BAD_TILE_SHARE of all tiles are damaged."""
     bad = sum(record.tiles_bad for record in records)
     if bad > max(1, BAD_TILE_SHARE * job.tiles_total):
         first = job.bad_tiles[0]
         raise TooManyBadTilesError(
-            f"{bad} of {job.tiles_total} tiles cannot be read, more than {BAD_TILE_SHARE:.0%};"
-            f" the first, ({first.column}, {first.row}) of level {first.level} at byte {first.offset}: {first.reason}"
+            f"{bad} of {job.tiles_total} tiles are damaged; at most {BAD_TILE_SHARE:.0%} may be. The first is"
+            f" ({first.column}, {first.row}) of level {first.level} at byte {first.offset}: {first.reason}"
         )
 
 
 def _verify(job: Job, records: Sequence[ChunkRecord], archive: Archive) -> CollectionStats:
-    """Compare counts by level, and the digest of all tiles, with what was planned and what the chunks wrote; return
-    what is there. Raises VerificationError."""
+    """Compare the staged tiles with the plan (tiles by level) and the chunk records (digest). Return their stats.
+
+    Raises VerificationError if they differ.
+    """
     depth = job.depth
     skipped = [sum(record.skipped[level.level] for record in records if record.skipped) for level in job.levels]
     planned = {
-        depth - level.level: level.tiles - left_out
-        for level, left_out in zip(job.levels, skipped, strict=True)
-        if level.tiles > left_out
+        depth - level.level: level.tiles - skipped_tiles
+        for level, skipped_tiles in zip(job.levels, skipped, strict=True)
+        if level.tiles > skipped_tiles
     }
     written = sum(record.digest for record in records) % SUM_MODULUS
     expected = CollectionStats(tiles_by_depth=planned, digest=written)
     staged_stats = archive.staged_stats(job, expected)
     for tiles_depth in sorted(planned.keys() | staged_stats.tiles_by_depth.keys()):
-        wanted, found = planned.get(tiles_depth, 0), staged_stats.tiles_by_depth.get(tiles_depth, 0)
-        if wanted != found:
-            raise VerificationError(f"level {depth - tiles_depth} should have {wanted} tiles and has {found}")
+        expected_tiles, staged_tiles = planned.get(tiles_depth, 0), staged_stats.tiles_by_depth.get(tiles_depth, 0)
+        if expected_tiles != staged_tiles:
+            raise VerificationError(
+                f"level {depth - tiles_depth} has {staged_tiles} staged tiles; the plan has {expected_tiles}"
+            )
     if written != staged_stats.digest:
-        raise VerificationError("the stored tiles are not those that were written")
+        raise VerificationError("the staged tiles differ from the tiles that were written")
     return staged_stats
 
 

@@ -1,6 +1,6 @@
-"""Migrate: change stored data of earlier versions to the format of this release.
+"""Migrate: convert stored data of earlier versions to the format of this release.
 
-All data stays readable before and during a migration. A migration is idempotent, and continues where it was stopped.
+Data is readable before and during a migration. A migration is idempotent and continues after an interruption.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from chalicelib.ports.schema import Schema, SchemaState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Migrated:
-    """The result of one migration of a store. `read` and `changed` count the records of this run."""
+    """The result of a migration of a store. `read` and `changed` count the records of this run."""
 
     store: str
     version: int
@@ -24,9 +24,9 @@ class Migrated:
 def migrate(schema: Schema, *, write: bool, report: Callable[[int], object] = lambda _: None) -> tuple[Migrated, ...]:
     """Run all pending migrations of a store in order, and return their results.
 
-    Without `write` nothing is changed, and each migration counts the records of the stored version. `report` is called
-    with the number of records that a page has read. Raises SchemaTooNewError if a later release has written the data,
-    and MigrationConflictError if another migration is running.
+    Without `write`, nothing is changed, and each migration counts the records of the stored version. `report` is called
+    for each page with the number of records read. Raises SchemaTooNewError if a later release has written the data,
+    MigrationConflictError if another migration is running.
     """
     state = schema.state()
     if state.version > schema.latest:

@@ -1,6 +1,6 @@
-"""Direct: a local slide is brought to the incoming bucket in parts, by addresses that S3 takes them at.
+"""Multipart: upload a local slide to the incoming bucket by presigned URLs.
 
-The service sees no byte of it. What is begun and never completed, S3 forgets by itself after some days.
+The client sends the parts to S3, not through the service. S3 deletes incomplete uploads after some days.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from chalicelib.ports.uploads import Uploads
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
-    """An upload to be sent in `parts` parts of `part_bytes`, the last of which is what remains."""
+    """A multipart upload of `parts` parts. Each has `part_bytes` bytes, the last one the remaining bytes."""
 
     key: str
     upload_id: str
@@ -23,23 +23,23 @@ class Begun:
 
 
 def begin(name: str, size_bytes: int, *, collection: str, session: str, archive: Archive, uploads: Uploads) -> Begun:
-    """Begin the upload of a slide. Raises DestinationError if it could not be published there."""
+    """Create a multipart upload of a slide. Raises DestinationError if its destination does not exist."""
     archive.locate(collection, session, None)
     key = direct_key(collection, session, name)
     return Begun(key=key, upload_id=uploads.begin(key), part_bytes=part_bytes(size_bytes), parts=part_count(size_bytes))
 
 
 def complete(key: str, upload_id: str, size_bytes: int, *, bucket: str, uploads: Uploads, slides: Slides) -> str:
-    """Make one object of the parts and return its ETag. Harmless to repeat.
+    """Complete an upload and return the ETag of the object. Safe to retry.
 
-    Raises PartsMissingError, NoSuchUploadError.
+    Raises PartsMissingError if parts are missing, NoSuchUploadError if the upload does not exist.
     """
     try:
         parts = uploads.parts(key, upload_id)
-        _check(parts, size_bytes)
+        _require_all_parts(parts, size_bytes)
         uploads.complete(key, upload_id, parts)
     except NoSuchUploadError:
-        # It may be complete already: the answer to the first call was lost.
+        # A retry after a lost response: the upload may be complete already.
         try:
             source, _ = slides.pin(bucket, key, first_bytes=1)
         except NoSuchSourceError:
@@ -51,8 +51,8 @@ def complete(key: str, upload_id: str, size_bytes: int, *, bucket: str, uploads:
     return source.etag
 
 
-def _check(parts: tuple[Part, ...], size_bytes: int) -> None:
+def _require_all_parts(parts: tuple[Part, ...], size_bytes: int) -> None:
     missing = missing_parts(parts, size_bytes)
     if missing:
-        named = ", ".join(map(str, missing[:10])) + (" and more" if len(missing) > 10 else "")
-        raise PartsMissingError(f"of the upload's {part_count(size_bytes)} parts {len(missing)} are missing: {named}")
+        numbers = ", ".join(map(str, missing[:10])) + (" and more" if len(missing) > 10 else "")
+        raise PartsMissingError(f"{len(missing)} of {part_count(size_bytes)} parts are missing: {numbers}")

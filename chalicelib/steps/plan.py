@@ -1,4 +1,4 @@
-"""Plan: read the slide's header, list its tiles, cut them into chunks, make the staging collection, send the chunks."""
+"""Plan: read the header of a slide, divide its tiles into chunks, create the staging collection, send the chunks."""
 
 import io
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -35,9 +35,9 @@ def plan(
     queue: Queue,
     clock: Clock,
 ) -> None:
-    """Bring a queued job to `tiling`. Harmless to repeat.
+    """Plan a queued job: it becomes `tiling`. Safe to retry.
 
-    Raises SlideError for a file that cannot be published, SourceError if the object is not what was pinned.
+    Raises SlideError for a file that cannot be published, SourceError if the object has changed since it was pinned.
     """
     if job.state is State.TILING:
         # A repeated message: the worker may have stopped before it sent the chunks.
@@ -48,19 +48,20 @@ def plan(
     started = planning(job, now=clock.now())
     if not jobs.move(job, started):
         return
-    # Parser and codecs: paid for by the planner, not by who only finishes or copies.
+    # Imported here, because workers that copy or finish do not need parser and codecs.
     from chalicelib.core.imaging.raster import blank
 
-    found = analyzed(started, slides)
-    pyramid = found.pyramid
-    made, records = build_plan(pyramid, chunk_bytes=chunk_bytes, blank=blank(pyramid.tile_size_px))
-    head = dump_plan(made)
+    analysis = analyzed(started, slides)
+    pyramid = analysis.pyramid
+    chunked, records = build_plan(pyramid, chunk_bytes=chunk_bytes, blank=blank(pyramid.tile_size_px))
+    head = dump_plan(chunked)
     digest = plan_digest(head, records)
-    # What the chunks need stands before the job says `tiling`; a crash in between plans again, to the same bytes.
+    # Stored before the job is `tiling`, because the chunks read them. A crash in between repeats the plan, which is
+    # deterministic.
     work.put(plan_key(started, digest), head)
     work.put(records_key(started, digest), records)
-    work.put(coverage_key(started, digest), coverage(made, records))
-    work.put(associated_data_key(started, digest), dump_associated_data(found.associated_data))
+    work.put(coverage_key(started, digest), coverage(chunked, records))
+    work.put(associated_data_key(started, digest), dump_associated_data(analysis.associated_data))
     if started.verifies is None:
         archive.stage(started)
     planned = tiling(
@@ -68,24 +69,25 @@ def plan(
         plan_digest=digest,
         tile_size_px=pyramid.tile_size_px,
         levels=_summary(pyramid),
-        chunks_total=len(made.chunks),
-        tiles_total=made.tiles,
-        bytes_total=made.source_bytes,
-        slide=found.slide,
+        chunks_total=len(chunked.chunks),
+        tiles_total=chunked.tiles,
+        bytes_total=chunked.source_bytes,
+        slide=analysis.slide,
         now=clock.now(),
     )
     if jobs.move(started, planned):
-        queue.send(messages_for(planned, made))
+        queue.send(messages_for(planned, chunked))
 
 
 def analyzed(job: Job, slides: Slides) -> "Analysis":
-    """Return how the job's source is published as its options ask, by a few range reads."""
+    """Return the analysis of the job's source with its options. Reads a few ranges. Raises SlideError, SourceError."""
     from chalicelib.core.plan.analysis import analyze
 
     return analyze(header_stream(job.source, slides), size_bytes=job.source.size_bytes, options=job.options)
 
 
 def header_stream(source: Source, slides: Slides) -> BinaryIO:
+    """Return a stream of the object that reads blocks on demand."""
     stream: io.RawIOBase = BlockStream(lambda start, stop: slides.read(source, start, stop), source.size_bytes)
     return cast(BinaryIO, stream)
 

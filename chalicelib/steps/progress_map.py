@@ -1,4 +1,4 @@
-"""Fill: how far each level of a job's pyramid has filled up, and what of it is damaged. For looking at only."""
+"""Progress map: stored and damaged tiles of a job by level, for display."""
 
 from chalicelib.core.errors import PlanExpiredError
 from chalicelib.core.jobs.model import Job, State
@@ -13,10 +13,10 @@ from chalicelib.ports.work import Work
 
 
 def build_map(job: Job, *, jobs: Jobs, work: Work) -> ProgressMap:
-    """Return the map of a job as it stands; without levels before it is planned."""
+    """Return the current map of a job. It has no levels before the job is planned."""
     bad, faults = job.bad_tiles, job.findings.faults if job.findings else ()
     if job.state is State.TILING and (job.tiles_bad or job.verifies):
-        # They are stored in the ended job.
+        # Only an ended job contains them. Until then, they are in the chunk records.
         records = jobs.chunk_records(job)
         bad = tuple(each for record in records for each in record.bad_tiles)[:MAX_BAD_TILES]
         faults = tuple(each for record in records for each in record.faults)[:MAX_FAULTS]
@@ -24,7 +24,7 @@ def build_map(job: Job, *, jobs: Jobs, work: Work) -> ProgressMap:
 
 
 def _levels(job: Job, work: Work) -> tuple[LevelProgress, ...]:
-    # A done job has a complete map, also after its cleanup.
+    # The map of a done job is complete, also after the plan has expired.
     is_done = job.state in (State.FINISHING, State.DONE)
     if job.plan_digest is None:
         return uniform_map(job.levels, is_done=is_done)

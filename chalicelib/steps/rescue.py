@@ -1,7 +1,7 @@
-"""Rescue, each minute: nothing stays without a message, nothing is left behind.
+"""Rescue: each minute, send the messages of jobs without progress again.
 
-A job is judged by its last progress, never by its age: a long queue is no reason to fail. A message too many is
-harmless, so the messages of a silent job are sent again, at growing intervals.
+The time since the last progress counts, not the age of a job, because a queue can be long. Messages are idempotent and
+are sent again at growing intervals.
 """
 
 from collections.abc import Iterator
@@ -18,40 +18,40 @@ from chalicelib.ports.queue import Queue
 from chalicelib.ports.work import Work
 
 BATCH = 100
-# What is left of an invocation then belongs to what comes after.
+# The part of an invocation that is reserved for the tasks after the rescues.
 RESERVE_SECONDS = 30.0
 
 
 def silent_jobs(*, jobs: Jobs, clock: Clock) -> Iterator[Job]:
-    """Return the live jobs without progress for longer than their interval, as long as there is time.
+    """Yield the live jobs without progress for longer than their interval, until RESERVE_SECONDS remain.
 
-    All of them, however many: those that were rescued often are silent for long and not to be rescued yet, and would
-    keep a new one from being seen. The states take turns, the longest silent of each come first.
+    All pages are read, because jobs with long intervals would hide the others. The states alternate page by page, the
+    longest silent jobs of each first.
     """
     before = clock.now() - SILENCE_SECONDS
-    lasts: dict[State, Job | None] = dict.fromkeys(sorted(LIVE))
-    while lasts:
-        for state, last in tuple(lasts.items()):
+    last_jobs: dict[State, Job | None] = dict.fromkeys(sorted(LIVE))
+    while last_jobs:
+        for state, last in tuple(last_jobs.items()):
             if clock.remaining_seconds() < RESERVE_SECONDS:
                 return
             page = jobs.silent(state, before=before, limit=BATCH, after=last)
             if len(page) < BATCH:
-                del lasts[state]
+                del last_jobs[state]
             else:
-                lasts[state] = page[-1]
+                last_jobs[state] = page[-1]
             due = (job for job in page if clock.now() - job.updated_at >= silence_seconds(job.rescues))
             yield from takewhile(lambda _: clock.remaining_seconds() >= RESERVE_SECONDS, due)
 
 
 def rescue(job: Job, *, jobs: Jobs, work: Work, queue: Queue, clock: Clock) -> None:
-    """Send a silent job the messages that bring it forward from where it is.
+    """Send the messages of the current step of a silent job again.
 
-    Raises RetriesExhaustedError if that was done too often already, PlanExpiredError if its plan is gone.
+    Raises RetriesExhaustedError after MAX_RESCUES rescues, PlanExpiredError if the plan does not exist.
     """
     if job.rescues >= MAX_RESCUES:
         last = f"; the last error was: {job.last_transient_error.message}" if job.last_transient_error else ""
         raise RetriesExhaustedError(f"the job made no progress in {job.rescues} retries{last}")
-    # Read first: a job whose plan is lost is not counted as rescued.
+    # Before the job is counted as rescued, because the plan may not exist.
     messages = _messages(job, work)
     if jobs.count_rescue(job, now=clock.now()):
         queue.send(messages)
@@ -66,8 +66,8 @@ def _messages(job: Job, work: Work) -> list[Message]:
 
 
 def retries_exhausted(job: Job, message: Message) -> RetriesExhaustedError:
-    """Return the error that ends a job whose message reached the dead-letter queue, with the last transient error."""
+    """Return the error for a job whose message is in the dead-letter queue, with the last transient error."""
     last = job.last_transient_error
-    what = f"chunk {message.chunk}" if message.step == "tile" else f"the step '{message.step}'"
+    unit = f"chunk {message.chunk}" if message.step == "tile" else f"the step '{message.step}'"
     reason = f"{last.message} ({last.code})" if last else "the worker stopped each time without an error"
-    return RetriesExhaustedError(f"{what} failed after the maximum number of retries: {reason}")
+    return RetriesExhaustedError(f"{unit} failed after the maximum number of retries: {reason}")

@@ -1,4 +1,4 @@
-"""Submit: create the job of a request, or return the existing one. It takes milliseconds for any slide size."""
+"""Submit: create the job of a request, or return the existing one. The duration does not depend on the slide size."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -36,7 +36,7 @@ from chalicelib.ports.jobs import Jobs
 from chalicelib.ports.queue import Queue
 from chalicelib.ports.slides import Slides
 
-# The hook of every job that publishes a slide, also of those that an S3 event or a sync submits.
+# The hook of all jobs that publish a slide, also of those that an S3 event or a sync submits.
 UPLOAD = "upload"
 
 
@@ -58,7 +58,7 @@ def submit_upload(
 ) -> Job:
     """Return the job that publishes the object at `s3://bucket/key` in a session. See `submit`.
 
-    Raises BucketNotAllowedError, SourceError, DestinationError; nothing is stored then.
+    Raises BucketNotAllowedError, SourceError, DestinationError. Nothing is stored then.
     """
     bucket, key = parse_s3_url(source_url)
     if bucket not in source_buckets:
@@ -80,9 +80,10 @@ def submit_arrival(
     queue: Queue,
     clock: Clock,
 ) -> Job:
-    """Return the job for an object that was uploaded to the bucket. Its key names collection and session.
+    """Return the job for an S3 event. The key of the object names collection and session.
 
-    No client waits for a response, so an object that cannot be submitted becomes a failed job. Raises TransientError.
+    An object that cannot be submitted becomes a failed job, because no client receives the error. Raises
+    TransientError.
     """
     collection = session = ""
     try:
@@ -100,7 +101,7 @@ def submit_arrival(
 def _failed_upload(
     event: Arrival, collection: str, session: str, error: SlidehookError, *, jobs: Jobs, clock: Clock
 ) -> Job:
-    """Store an S3 event that cannot be submitted as a failed job. A repeated event returns the same job."""
+    """Return a new failed job for an S3 event that cannot be submitted. A repeated event returns the same job."""
     now = clock.now()
     source = Source(
         bucket=event.bucket,
@@ -126,9 +127,9 @@ def submit_listed(
     queue: Queue,
     clock: Clock,
 ) -> Job:
-    """Return the job for an object that a sync has found, with the destination and options of the sync.
+    """Return the job for an object of a sync, with the destination and options of the sync.
 
-    A sync without a destination submits the object as an S3 event does. Raises SlidehookError as `submit_upload`.
+    If the sync has no destination, the object is submitted as by an S3 event. Raises the errors of `submit_upload`.
     """
     if sync.place is None:
         event = Arrival(
@@ -164,21 +165,23 @@ def submit(
     queue: Queue,
     clock: Clock,
 ) -> Job:
-    """Return the job for this call, queued if it is new or has to run again; `force` lets it run again when readers see
-    what it made. The current tiles stay published until the new ones are complete. `callback_url` receives a callback
-    at its end.
+    """Return the job of this source, destination and options. It is queued if it is new or has to run again.
 
-    Raises NoSuchSourceError, EmptySourceError, NotTiffError, TooManySubscribersError; nothing is left behind then.
+    `force` runs a published job again. The current tiles stay published until the new ones are complete.
+    `callback_url` receives a callback when the job ends. Safe to retry. Raises NoSuchSourceError, EmptySourceError,
+    NotTiffError, TooManySubscribersError. Nothing is stored then.
     """
     source, now = _pinned(bucket, key, slides, clock)
     job = new_job(hook, source, destination, options, now=now)
     return enqueue(job, force=force, callback_url=callback_url, jobs=jobs, archive=archive, queue=queue)
 
 
-def follow(job: Job, *, slides: Slides, jobs: Jobs, archive: Archive, queue: Queue, clock: Clock) -> Job | None:
-    """Submit what has taken the place of the bytes that `job` is pinned to, with the same destination and options.
+def submit_newer_version(
+    job: Job, *, slides: Slides, jobs: Jobs, archive: Archive, queue: Queue, clock: Clock
+) -> Job | None:
+    """Submit the current version of the object of `job`, with the same destination and options. Return its job.
 
-    None if it is gone, or no slide. Where the old bytes are back, it is `job` that is returned.
+    None if the object does not exist or is not a slide. If the object has its former content again, `job` is returned.
     """
     source = job.source
     try:
@@ -200,71 +203,74 @@ def retry(
     queue: Queue,
     clock: Clock,
 ) -> Job:
-    """Begin the next attempt of an ended job, and return it. It does only what is missing.
+    """Start the next attempt of an ended job, and return the job. Tiles that are already staged are reused.
 
-    Raises NotFoundError, NotRetryableError (it is running, readers see what it made, or the object has other bytes by
-    now), and what a submit raises.
+    Raises NotFoundError if the job does not exist; NotRetryableError if it is running, published or a verification, or
+    if its object has changed; and the errors of `submit_upload`.
     """
     job = require_found(job_id, jobs.get(job_id))
     if job.is_live:
-        raise NotRetryableError(f"job {job.id} is {job.state}", hint="Nothing to do: it is on its way.")
+        raise NotRetryableError(f"job {job.id} is {job.state}", hint="Wait until the job has ended.")
     if job.verifies is not None:
         hint = f'Verify the slide again: call the hook verify with {{"job": "{job.verifies.job}"}}.'
-        raise NotRetryableError(f"job {job.id} is a verification, and has ended", hint=hint)
+        raise NotRetryableError(f"job {job.id} is a verification and cannot be retried", hint=hint)
     if job.state is State.DONE and archive.shows(job):
-        raise NotRetryableError(f"job {job.id} is done", hint="To do it again all the same, submit it with `force`.")
-    place, pinned = job.destination, job.source
-    if not OBJECT_ID.fullmatch(place.collection) or not OBJECT_ID.fullmatch(place.session):
+        raise NotRetryableError(f"job {job.id} is done", hint="To publish the slide again, submit it with `force`.")
+    destination, pinned = job.destination, job.source
+    if not OBJECT_ID.fullmatch(destination.collection) or not OBJECT_ID.fullmatch(destination.session):
         # A job of an S3 event whose key does not name a destination.
-        raise NotRetryableError(f"{pinned} would be refused again", hint=job.error.hint if job.error else None)
+        advice = job.error.hint if job.error else None
+        raise NotRetryableError(f"the key of {pinned} does not name a destination", hint=advice)
     if pinned.bucket not in source_buckets:
         raise BucketNotAllowedError(f"the bucket {pinned.bucket!r} may not be read")
     source, now = _pinned(pinned.bucket, pinned.key, slides, clock)
     if source.etag != pinned.etag:
-        hint = "Submit the slide again: other bytes are another job."
-        raise NotRetryableError(f"{pinned} has other bytes than when this job was submitted", hint=hint)
-    destination = archive.locate(place.collection, place.session, place.mongo_collection)
-    again = next_attempt(job, source, now=now, destination=destination)
+        hint = "Submit the slide again. Its new content is a new job."
+        raise NotRetryableError(f"{pinned} has changed since this job was submitted", hint=hint)
+    located = archive.locate(destination.collection, destination.session, destination.mongo_collection)
+    again = next_attempt(job, source, now=now, destination=located)
     if jobs.move(job, again):
         queue.send([step_message(again, "plan")])
     return require_found(job_id, jobs.get(job_id))
 
 
 def _pinned(bucket: str, key: str, slides: Slides, clock: Clock) -> tuple[Source, float]:
-    """Return an object that begins like a TIFF, and an instant at which it stood as it was pinned.
+    """Return an object with a TIFF header, and an instant at which it was the current version.
 
-    The instants of two versions are in the order in which they were written, in any order of their callers: S3
-    reports dates in whole seconds, and does not order its events. Raises AwsUnavailableError if the object is
-    overwritten all the time.
+    The instants of two versions have the order in which the versions were written. The dates of S3 cannot order them,
+    because they are in whole seconds, and S3 events are not ordered. Raises AwsUnavailableError if the object is
+    overwritten repeatedly.
     """
     source, first_bytes = slides.pin(bucket, key, first_bytes=MAGIC_BYTES)
-    for _ in range(MOST_LOOKS):
+    for _ in range(MAX_READS):
         require_tiff(source, first_bytes)
         now = clock.now()
-        before = source
+        previous = source
         source, first_bytes = slides.pin(bucket, key, first_bytes=MAGIC_BYTES)
-        if source == before:
+        if source == previous:
             return source, now
-    raise AwsUnavailableError(f"{source} is overwritten faster than it can be looked at")
+    raise AwsUnavailableError(f"{source} was overwritten during each attempt to read it")
 
 
-MOST_LOOKS = 4
+# Reads of an object or a job that changes concurrently.
+MAX_READS = 4
 
 
 def require_tiff(source: Source, first_bytes: bytes) -> None:
+    """Raise NotTiffError unless the object begins with a TIFF header."""
     if not looks_like_tiff(first_bytes):
-        problem: SlideError = NotTiffError(f"{source} does not begin like a TIFF", pointer="/source")
+        problem: SlideError = NotTiffError(f"{source} does not begin with a TIFF header", pointer="/source")
         raise problem
 
 
 def enqueue(
     job: Job, *, force: bool = False, callback_url: str | None = None, jobs: Jobs, archive: Archive, queue: Queue
 ) -> Job:
-    """Store the job, or wake the one that is stored, and send its first message. `callback_url` becomes one of its
-    subscribers; if it has ended and does not run again, it receives the outcome as well.
+    """Store the job, or start the next attempt of the stored one if it has to run again. Send its first message.
 
-    The item is written first, the message second: a crash between the two leaves a queued job, which `rescue` sends.
-    Raises TooManySubscribersError, before anything is begun.
+    `callback_url` is added to its subscribers. If the job has ended and does not run again, the URL receives the
+    outcome. The job is written before the message is sent. After a crash in between, `rescue` sends the message. Safe
+    to retry. Raises TooManySubscribersError; nothing is written then.
     """
     if callback_url is not None:
         job = replace(job, subscribers=(Subscriber(callback_url, job.attempt),))
@@ -286,17 +292,17 @@ def enqueue(
         if jobs.move(stored, again):
             queue.send([step_message(again, "plan")])
         stored = jobs.get(job.id) or again
-    # Second: who subscribes first would hear of the attempt before.
+    # After the move: an earlier subscription would receive the outcome of the previous attempt.
     return stored if callback_url is None else _subscribed(stored, callback_url, jobs)
 
 
 def _subscribed(job: Job, url: str, jobs: Jobs) -> Job:
-    for _ in range(MOST_LOOKS):
+    for _ in range(MAX_READS):
         if has_subscriber(job, url):
             return job
         jobs.subscribe(job, Subscriber(url, job.attempt))
         job = require_found(job.id, jobs.get(job.id))
-    raise AwsUnavailableError(f"job {job.id} changes faster than it can be subscribed to")
+    raise AwsUnavailableError(f"job {job.id} changed during each attempt to add a subscriber")
 
 
 def _has_to_run_again(job: Job, archive: Archive) -> bool:

@@ -1,7 +1,7 @@
-"""Sync: a bounded piece of a sync's work at a time, until it is through.
+"""Sync: process a sync page by page.
 
-Whoever is killed, or runs out of time, leaves a page that is not done, and the minute timer goes on from there: in a
-new invocation, so that no chain of messages grows with the prefix (AWS stops those after some links).
+If a worker is killed or its time is over, the minute timer continues with the unfinished page. The timer starts a new
+invocation, because Lambda stops recursive chains of messages (AWS Lambda Developer Guide, "recursive loop detection").
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -38,7 +38,7 @@ from chalicelib.ports.queue import Queue
 from chalicelib.ports.slides import Slides
 from chalicelib.ports.syncs import Syncs
 
-# A page of a few hundred requests is done in some seconds, also if all of it has to be submitted.
+# A page takes a few hundred requests and some seconds, if all of its objects are submitted.
 PAGE = 100
 RESERVE_SECONDS = 20.0
 
@@ -46,7 +46,10 @@ Submit = Callable[[Sync, Source], Job]
 
 
 def begin(sync: Sync, *, source_buckets: Collection[str], syncs: Syncs, queue: Queue) -> Sync:
-    """Return the sync, running: begun now, or the run that is at it. Raises BucketNotAllowedError."""
+    """Start a sync, or a new run of an ended one. Return the running sync. Safe to retry.
+
+    Raises BucketNotAllowedError.
+    """
     if sync.bucket not in source_buckets:
         raise BucketNotAllowedError(f"the bucket {sync.bucket!r} may not be read", pointer="/prefix")
     stored = syncs.create(sync)
@@ -54,7 +57,7 @@ def begin(sync: Sync, *, source_buckets: Collection[str], syncs: Syncs, queue: Q
         again = next_run(stored, now=sync.submitted_at)
         stored = again if syncs.move(stored, again) else syncs.get(sync.id) or again
     if stored.is_live:
-        # Without this message it begins with the next minute.
+        # The message starts the sync at once; without it, the timer would.
         queue.send([Message(step="sync", job=stored.id, attempt=stored.run, group=stored.group)])
     return stored
 
@@ -62,42 +65,44 @@ def begin(sync: Sync, *, source_buckets: Collection[str], syncs: Syncs, queue: Q
 def begin_scheduled(
     bucket: str, *, every_seconds: float, source_buckets: Collection[str], syncs: Syncs, queue: Queue, clock: Clock
 ) -> None:
-    """Start the sync of a whole bucket, whose keys name the destinations, if it is due."""
+    """Start the sync of a whole bucket if it is due. The keys of the objects name their destinations."""
     sync = new_sync(bucket, "", None, Options(), now=clock.now())
     if is_due(syncs.get(sync.id), every_seconds=every_seconds, now=clock.now()):
         begin(sync, source_buckets={*source_buckets, bucket}, syncs=syncs, queue=queue)
 
 
 def is_due(sync: Sync | None, *, every_seconds: float, now: float) -> bool:
-    """Tell whether a sync that runs on a schedule is to begin."""
+    """Return whether a scheduled sync has to start."""
     return sync is None or (not sync.is_live and now - sync.submitted_at >= every_seconds)
 
 
 def work(
     sync: Sync, submit: Submit, *, slides: Slides, jobs: Jobs, archive: Archive, syncs: Syncs, clock: Clock
 ) -> None:
-    """Bring a sync forward, page by page, as far as there is time. Another worker may process the same sync: the first
-    that ends a page first goes on with the next, and submitting twice is submitting once."""
-    shown = _Shown(archive)
+    """Process the pages of a sync until RESERVE_SECONDS remain.
+
+    Safe to run concurrently: the first worker that ends a page continues, and a submission is idempotent.
+    """
+    shown = _ShownSlides(archive)
     while sync.is_live and clock.remaining_seconds() > RESERVE_SECONDS:
         page = _Page(sync, submit, slides, jobs, archive, clock, shown)
-        after = page.missing() if sync.is_listed else page.listed()
+        after = page.find_missing() if sync.is_listed else page.compare_listed()
         syncs.put_page(sync, tuple(page.entries))
         if not syncs.move(sync, after):
             return
         sync = after
 
 
-class _Shown:
-    """What readers of the sessions see, one session at a time: keys come session by session, and one may hold 100 000
-    slides, which are not read again for each page. What is published meanwhile it does not know."""
+class _ShownSlides:
+    """Caches the published slides of one session, because keys are sorted by session, and a session can have 100 000
+    slides. Slides that are published later are not in the cache."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._session, self._slides = "", dict[str, str]()
 
     def of(self, session: str) -> Mapping[str, str]:
-        """Return the slides that are shown, each with its job; none for a session that does not exist."""
+        """Return the published slides of a session, with the job of each. {} if the session does not exist."""
         if session != self._session:
             try:
                 self._slides = dict(sorted(self._archive.shown_slides(session).items()))
@@ -108,23 +113,30 @@ class _Shown:
 
 
 class _Page:
-    """One page of a sync's report in the making."""
+    """Builds one page of the report of a sync."""
 
     def __init__(
-        self, sync: Sync, submit: Submit, slides: Slides, jobs: Jobs, archive: Archive, clock: Clock, shown: _Shown
+        self,
+        sync: Sync,
+        submit: Submit,
+        slides: Slides,
+        jobs: Jobs,
+        archive: Archive,
+        clock: Clock,
+        shown: _ShownSlides,
     ) -> None:
         self._sync, self._submit = sync, submit
         self._slides, self._jobs, self._archive, self._clock = slides, jobs, archive, clock
         self._shown = shown
         self.entries: list[Entry] = []
 
-    def listed(self) -> Sync:
-        """Look at the next objects of the listing; return the sync after them."""
+    def compare_listed(self) -> Sync:
+        """Compare the next objects of the listing with their jobs. Return the sync after them."""
         sync = self._sync
         try:
             found = self._slides.list(sync.bucket, sync.prefix, cursor=sync.cursor, limit=PAGE)
         except NoSuchSourceError as error:
-            # A missing bucket ends the sync. It does not mean that all slides are missing.
+            # A missing bucket ends the sync. Its slides are not reported as missing.
             self.entries.append(Entry(key=sync.prefix, outcome="failed", code=error.code, message=str(error)))
             return advanced(sync, tuple(self.entries), now=self._clock.now(), **self._end_if(ends=True))
         sessions = dict.fromkeys(sync.sessions)
@@ -152,14 +164,14 @@ class _Page:
         shown = self._shown_job(place_of(self._sync, source.key).session, source.slide)
         outcome = outcome_of(source, job, shown)
         if outcome != "present" and job is not None and job.state is State.DONE and self._archive.shows(job):
-            outcome, shown = "present", job  # published since it was looked at what is shown
+            outcome, shown = "present", job  # published after `shown` was read
         if outcome is None:
             return self._submitted(source, replaces=shown is not None)
         error = job.error if job is not None and outcome == "failed" else None
         return _entry(source.key, outcome, shown if outcome == "present" else job, error)
 
     def _submitted(self, source: Source, *, replaces: bool) -> Entry:
-        """Submit an object. One that is refused does not keep the others."""
+        """Submit an object and return its entry. An object that is refused does not stop the sync."""
         try:
             job = self._submit(self._sync, source)
         except TransientError:
@@ -174,8 +186,8 @@ class _Page:
         job_id = self._shown.of(session).get(slide)
         return self._jobs.get(job_id) if job_id else None
 
-    def missing(self) -> Sync:
-        """Look for the objects of the next slides that readers see in one session; return the sync after them."""
+    def find_missing(self) -> Sync:
+        """Find published slides of a session whose objects do not exist. Return the sync after them."""
         sync = self._sync
         session = sync.sessions[sync.session]
         slides = self._shown.of(session)
@@ -184,11 +196,11 @@ class _Page:
             if job is not None and self._is_missing(job):
                 self.entries.append(_entry(job.source.key, "missing", job, None))
         if sync.view + PAGE < len(slides):
-            where = {"view": sync.view + PAGE}
+            position = {"view": sync.view + PAGE}
         else:
-            where = {"session": sync.session + 1, "view": 0}
-        ends = where.get("session", 0) == len(sync.sessions)
-        return advanced(sync, tuple(self.entries), now=self._clock.now(), **where, **self._end_if(ends=ends))
+            position = {"session": sync.session + 1, "view": 0}
+        ends = position.get("session", 0) == len(sync.sessions)
+        return advanced(sync, tuple(self.entries), now=self._clock.now(), **position, **self._end_if(ends=ends))
 
     def _is_missing(self, job: Job) -> bool:
         source = job.source

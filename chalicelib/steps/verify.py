@@ -1,6 +1,6 @@
-"""Verify: what a verification's chunks have found becomes its findings, and the repair of the slide.
+"""Verify: collect the findings of the chunks of a verification, and repair the slide.
 
-Everything is read before the slide is found to be still the same: what is said is said of one generation.
+The step reads all data first and then checks that the slide is unchanged, so that the findings are of one generation.
 """
 
 from chalicelib.core.errors import NotVerifiableError
@@ -15,23 +15,23 @@ from chalicelib.ports.queue import Queue
 
 
 def verification(job_id: str, *, repair: bool, jobs: Jobs, archive: Archive, clock: Clock) -> Job:
-    """Return the job that verifies what the upload `job_id` published, yet to be queued.
+    """Return a new job that verifies the slide of the upload `job_id`. It is not stored or queued.
 
-    Raises NotFoundError, NotVerifiableError if readers do not see what it made.
+    Raises NotFoundError if the upload does not exist, NotVerifiableError if its slide is not published.
     """
     upload = require_found(job_id, jobs.get(job_id))
     if upload.verifies is not None:
-        raise NotVerifiableError(f"job {upload.id} is a verification itself, of job {upload.verifies.job}")
+        raise NotVerifiableError(f"job {upload.id} is a verification of job {upload.verifies.job}")
     if not _is_shown(upload, archive):
-        raise NotVerifiableError(f"job {upload.id} is {upload.state}, and readers do not see its tiles")
+        raise NotVerifiableError(f"job {upload.id} is {upload.state} and its slide is not published")
     return new_verification(upload, repair=repair, now=clock.now())
 
 
 def finish_verification(job: Job, *, jobs: Jobs, archive: Archive, queue: Queue, clock: Clock) -> None:
-    """Bring a verification whose chunks are all done to `done`, with its findings; let the upload run again if they ask
-    for it. `superseded` if the slide was replaced meanwhile.
+    """Finish a verification: the job becomes `done` with its findings, or `superseded` if the slide was replaced.
 
-    Harmless to repeat: the findings are kept before anything is repaired.
+    If the job repairs and the slide has faults, the next attempt of the upload starts. Safe to retry, because the
+    findings are stored before the repair.
     """
     target = job.verifies
     assert target is not None
@@ -42,16 +42,16 @@ def finish_verification(job: Job, *, jobs: Jobs, archive: Archive, queue: Queue,
             _supersede(job, jobs, clock)
             return
         bad_tiles = tuple(bad for record in jobs.chunk_records(job) for bad in record.bad_tiles)
-        begun = finishing(job, bad_tiles=bad_tiles, findings=findings, now=clock.now())
-        if not jobs.move(job, begun):
+        started = finishing(job, bad_tiles=bad_tiles, findings=findings, now=clock.now())
+        if not jobs.move(job, started):
             return
-        job = begun
+        job = started
     if job.state is not State.FINISHING:
         return
     findings = job.findings or Findings()
     if target.repair and not findings.are_clean:
         upload = jobs.get(target.job)
-        # The slide is already being published again, or was replaced.
+        # Not if the upload already runs again, or if the slide was replaced.
         if upload is not None and _is_still_shown(target, upload, archive):
             _repair(upload, jobs, queue, clock)
     jobs.move(job, verified(job, findings, now=clock.now()))
@@ -68,8 +68,8 @@ def _is_shown(upload: Job, archive: Archive) -> bool:
 def _supersede(job: Job, jobs: Jobs, clock: Clock) -> None:
     newer = Problem(
         code="newer_generation",
-        message="the slide was replaced or taken away while it was verified",
-        hint="Verify it again.",
+        message="the slide was replaced or removed during the verification",
+        hint="Verify the slide again.",
     )
     jobs.move(job, superseded(job, newer, now=clock.now(), cleanup_at=clock.now()))
 

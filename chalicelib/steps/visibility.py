@@ -1,6 +1,6 @@
-"""Visibility: what a caller whose token is limited to some collections may see and name.
+"""Visibility: checks for callers whose token is limited to collections.
 
-Something that is not visible is reported in the same words as something that does not exist.
+The error for a thing that is not visible is the same as for a thing that does not exist.
 """
 
 from chalicelib.core.errors import (
@@ -50,14 +50,14 @@ def require_visible_destination(caller: Caller, collection: str, session: str | 
 def require_readable_source(caller: Caller, url: str, *, pointer: str) -> None:
     """Raise SourceNotAllowedError for an object or prefix that a limited caller may not read.
 
-    A published slide shows its source, so submitting it is reading it.
+    To submit an object is to read it, because the published slide shows its content.
     """
     if not caller.reads(*parse_prefix(url)):
-        raise SourceNotAllowedError(f"{url} belongs to none of the token's collections", pointer=pointer)
+        raise SourceNotAllowedError(f"{url} does not belong to a collection of the token", pointer=pointer)
 
 
 def require_replaceable_image(caller: Caller, image_store: str, image: str, *, archive: Archive) -> None:
-    """Raise NoSuchImageError unless every collection that shows the image is one that a limited caller may see."""
+    """Raise NoSuchImageError unless a limited caller may see all collections that show the image."""
     if not caller.is_limited:
         return
     collections = archive.collections_of(image_store, image)

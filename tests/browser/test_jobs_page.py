@@ -433,7 +433,7 @@ def test_a_slide_that_would_be_refused_says_why(signed: Visit, system: LocalSyst
     page.get_by_role("button", name="Inspect").click()
     item = page.get_by_role("article", name="no slide.svs")
     expect(item.get_by_role("alert")).to_contain_text("Cannot be published: ")
-    expect(item.get_by_role("alert")).to_contain_text("does not begin like a TIFF")
+    expect(item.get_by_role("alert")).to_contain_text("does not begin with a TIFF header")
     assert item.get_by_role("button", name="Publish").count() == 0
 
 

@@ -59,7 +59,7 @@ def test_upload_with_missing_parts_can_continue(world: World, call: Call) -> Non
             send_part(world, call, upload, data)
         refused = call("POST", "/uploads/complete", named(upload, size_bytes=len(SLIDE)))
         assert (refused.status_code, refused.json_body["code"]) == (409, "parts_missing")
-        assert refused.json_body["detail"] == "of the upload's 1 parts 1 are missing: 1"
+        assert refused.json_body["detail"] == "1 of 1 parts are missing: 1"
     send_part(world, call, upload)
     assert call("POST", "/uploads/complete", named(upload, size_bytes=len(SLIDE))).status_code == 200
 
@@ -68,7 +68,7 @@ def test_error_lists_first_missing_parts(call: Call) -> None:
     size = 12 * PART_BYTES
     upload = start_upload(call, size_bytes=size)
     recorded = call("POST", "/uploads/complete", named(upload, size_bytes=size)).json_body["detail"]
-    assert recorded == "of the upload's 12 parts 12 are missing: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and more"
+    assert recorded == "12 of 12 parts are missing: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and more"
 
 
 def test_aborted_upload_is_gone(world: World, call: Call) -> None:

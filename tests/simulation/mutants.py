@@ -105,19 +105,19 @@ def a_stored_tile_is_a_failure() -> AbstractContextManager[Any]:
 
 
 def a_chunk_is_marked_before_it_is_stored() -> AbstractContextManager[Any]:
-    real = tiling._work_through
+    real = tiling._process
 
     class Later:
         """Stores nothing yet: the worker dies between the mark and the tiles."""
 
         def write(self, *_: Any) -> None: ...
 
-    def work_through(hand: Any) -> None:
+    def process(hand: Any) -> None:
         if hand.chunk.number == 0:
             hand.archive = Later()
         real(hand)
 
-    return patch.object(tiling, "_work_through", work_through)
+    return patch.object(tiling, "_process", process)
 
 
 def a_rename_is_not_looked_for() -> AbstractContextManager[Any]:
@@ -193,7 +193,7 @@ def a_message_that_comes_again_is_not_forwarded() -> AbstractContextManager[Any]
     @contextmanager
     def both() -> Iterator[None]:
         with (
-            patch.object(tiling, "_forward", lambda *_: None),
+            patch.object(tiling, "_send_next_stage", lambda *_: None),
             patch.object(rescue, "LIVE", frozenset({State.QUEUED, State.PLANNING, State.FINISHING})),
         ):
             yield
@@ -248,7 +248,7 @@ def delivery_ids_are_drawn() -> AbstractContextManager[Any]:
 
 
 def outcomes_are_announced_without_an_outbox() -> AbstractContextManager[Any]:
-    return patch.object(memory.MemoryJobs, "_leave_notice", lambda *_: None)
+    return patch.object(memory.MemoryJobs, "_store_notification", lambda *_: None)
 
 
 def _with_references(mutant: Mutant) -> Mutant:

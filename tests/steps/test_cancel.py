@@ -104,7 +104,7 @@ def test_cancel_gives_up_after_repeated_conflicts() -> None:
     world = world_with()
     job = world.submit()
     jobs: Any = ConflictingJobs(world.jobs)
-    with pytest.raises(NotCancellableError, match="moves too fast"):
+    with pytest.raises(NotCancellableError, match="changed its state"):
         cancel(job.id, jobs=jobs, archive=world.archive, clock=world.clock)
 
 

@@ -66,7 +66,7 @@ def test_constantly_overwritten_object_raises_and_creates_no_job() -> None:
     def put() -> None:
         world.memory_slides.put(BUCKET, "slide.svs", (SLIDE, OTHER)[next(turns) % 2], at=world.clock.now())
 
-    with pytest.raises(AwsUnavailableError, match="overwritten faster"):
+    with pytest.raises(AwsUnavailableError, match="overwritten during each attempt"):
         submit_with(world, ChangingSlides(world, *[put] * 20))
     assert world.memory_jobs.list(state=None, session=None, cursor=None, limit=10).jobs == ()
 

@@ -1,7 +1,7 @@
-"""Tile: bring one chunk of a slide from S3 to MongoDB.
+"""Tile: read one chunk of a slide from S3 and store its tiles in MongoDB.
 
-Reading, splicing and inserting run on a few threads, a window of the source each, so that neither the database nor the
-network waits for the other, and memory is bounded by the windows.
+Several threads read, complete and insert, each one window of the source at a time. Network and database work
+concurrently, and the windows limit the memory.
 """
 
 from typing import Any, get_args
@@ -38,43 +38,43 @@ def tile(
     queue: Queue,
     clock: Clock,
 ) -> None:
-    """Store the tiles of chunk `number` and mark it done; send what has become ready by it.
+    """Store the tiles of chunk `number`, mark it as done, and send the messages of chunks that have become ready.
 
-    `threads` read and write at once, `cores` of them decode and encode.
-    Safe to retry and to run concurrently: the same bytes have the same ids. Raises SourceError if
-    the object is not what was pinned, CorruptTileError for a damaged tile if the job is not to survive one,
+    `threads` is the number of threads that read and write, `cores` the number of threads that decode and encode. Safe
+    to retry and to run concurrently, because the id of a tile is derived from its content. Raises SourceError if the
+    object has changed since it was pinned, CorruptTileError for a damaged tile with the option `on_bad_tile=fail`,
     OutOfTimeError, TileConflictError, PlanExpiredError.
     """
     if job.state is not State.TILING:
         return
     plan = load_plan(work.get(plan_key(job, job.plan_digest or "")))
     if number in job.chunks_done:
-        # It came again: the one who did it may have died before the next messages were sent.
-        _forward(job, plan, number, queue)
+        # A repeated message: the worker may have stopped before it sent the next messages.
+        _send_next_stage(job, plan, number, queue)
         return
-    begun_at = clock.now()
+    started_at = clock.now()
     context = ChunkContext(job, plan, plan.chunks[number], threads, cores, slides, archive, work, clock)
-    _work_through(context)
-    # Only after the database acknowledged every tile the chunk is marked: a crash in between repeats the tiles.
+    _process(context)
+    # The chunk is marked as done after MongoDB has acknowledged all tiles. A crash in between repeats the chunk.
     record = ChunkRecord(
         number=number,
-        tiles=len(context.ids),
+        tiles=len(context.tile_ids),
         source_bytes=context.chunk.source_bytes,
-        digest=digest_sum(context.ids),
+        digest=digest_sum(context.tile_ids),
         ended_at=(ended_at := clock.now()),
-        seconds=ended_at - begun_at,
-        tiles_bad=len(context.bad),
+        seconds=ended_at - started_at,
+        tiles_bad=len(context.bad_tiles),
         skipped=tuple(context.skipped) if any(context.skipped) else (),
-        bad_tiles=tuple(sorted(context.bad, key=lambda bad: (bad.level, bad.row, bad.column))[:MAX_BAD_TILES]),
+        bad_tiles=tuple(sorted(context.bad_tiles, key=lambda bad: (bad.level, bad.row, bad.column))[:MAX_BAD_TILES]),
         **_faults(context),
     )
     after = jobs.finish_chunk(job, record)
     if after is not None:
-        _forward(after, plan, number, queue)
+        _send_next_stage(after, plan, number, queue)
 
 
 def _faults(context: ChunkContext) -> dict[str, Any]:
-    """What the record of a verification's chunk says more."""
+    """Return the additional fields of the chunk record of a verification."""
     if not context.faults:
         return {}
     kinds = [found.fault for found in context.faults]
@@ -85,11 +85,11 @@ def _faults(context: ChunkContext) -> dict[str, Any]:
     }
 
 
-def _work_through(context: ChunkContext) -> None:
+def _process(context: ChunkContext) -> None:
     if context.chunk.kind == "copy":
         copy(context)
         return
-    # Codecs and numpy are paid for by those who decode only.
+    # Imported here, because workers that copy do not need codecs and numpy.
     if context.chunk.kind == "crop":
         from chalicelib.steps.tile.crop import crop
 
@@ -100,8 +100,8 @@ def _work_through(context: ChunkContext) -> None:
         make(context)
 
 
-def _forward(job: Job, plan: Plan, number: int, queue: Queue) -> None:
-    """Send the next stage, or `finish`, if chunk `number` was the last one of its stage."""
+def _send_next_stage(job: Job, plan: Plan, number: int, queue: Queue) -> None:
+    """Send the messages of the next stage, or of `finish`, if chunk `number` was the last one of its stage."""
     ready = plan.ready(job.chunks_done)
     if not ready or ready[0].stage > plan.chunks[number].stage:
         queue.send(messages_for(job, plan))

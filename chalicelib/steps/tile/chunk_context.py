@@ -1,4 +1,4 @@
-"""What every kind of chunk needs: to read its part of the source, to name and store tiles, to note damaged ones."""
+"""The context of a chunk: reads its windows, names and stores its tiles, and records damaged ones."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,84 +25,91 @@ from chalicelib.ports.work import Work
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Batches are bounded by bytes: MongoDB takes 48 MB a message, and a batch is held three times while it is sent. Two of
-# them take a window's tiles, each of which has the tables now that it shared before.
+# The size of an insert. MongoDB accepts messages of 48 MB, and a batch is in memory three times while it is sent. Two
+# batches hold the tiles of a window, which become larger because each receives the shared tables.
 BATCH_BYTES = WINDOW_BYTES * 5 // 8
-# What storing the tiles in hand and saying so may take: work is not begun with less time left.
+# Enough time to store the current tiles and to mark the chunk as done. With less, the chunk stops.
 RESERVE_SECONDS = 5.0
 
 
 @dataclass(slots=True)
 class ChunkContext:
-    """A chunk and all that is needed to work on it, and what has become of it so far: the `ids` of the stored tiles,
-    the damaged ones, and how many were left out by level. Its lists may be added to on any thread.
+    """A chunk, the ports and settings to process it, and its results. Any thread may append to the results.
 
-    A job that verifies works the same way through the same plan; only that its tiles are compared with what another
-    job has stored (`faults`), and not stored.
+    The chunks of a verification have the same plan. Their tiles are compared with the stored ones instead of stored.
     """
 
     job: Job
     plan: Plan
     chunk: Chunk
+    # Threads that read and write.
     threads: int
+    # Threads that decode and encode.
     cores: int
     slides: Slides
     archive: Archive
     work: Work
     clock: Clock
-    ids: list[bytes] = field(default_factory=list)
-    bad: list[BadTile] = field(default_factory=list)
+    # The ids of the stored (or compared) tiles.
+    tile_ids: list[bytes] = field(default_factory=list)
+    bad_tiles: list[BadTile] = field(default_factory=list)
+    # The number of skipped tiles by level.
     skipped: list[int] = field(default_factory=list)
+    # The faults that a verification has found.
     faults: list[TileFault] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.skipped = [0] * len(self.plan.levels)
 
     def level(self, number: int) -> PlannedLevel:
+        """Return a level of the plan."""
         return self.plan.levels[number]
 
     def storage(self, number: int) -> Storage:
+        """Return the encoding of a level that the file contains."""
         storage = self.plan.levels[number].storage
         assert storage is not None
         return storage
 
     def records(self) -> Iterator[TileRecord]:
+        """Yield the records of the chunk: the stored tiles or strips with their positions in the file."""
         start, stop = self.chunk.first * RECORD.size, self.chunk.last * RECORD.size
         if start == stop:
             return iter(())
         return unpack_records(self.work.get(records_key(self.job, self.job.plan_digest or ""), start, stop))
 
     def windows(self) -> tuple[list[Window], list[tuple[TileRecord, str]]]:
-        """Return the windows of the source that the chunk reads, and what cannot be read of it, with the reason."""
-        whole, unreadable = [], []
+        """Return the windows of the source that the chunk reads, and the unreadable records with the reason of each."""
+        readable, unreadable = [], []
         end = self.job.source.size_bytes
         most = MAX_TILE_BYTES if self.chunk.kind == "copy" else MAX_SEGMENT_BYTES
         for record in self.records():
             if record.offset + record.size_bytes > end:
-                unreadable.append((record, f"it lies behind the file's end at byte {end}"))
+                unreadable.append((record, f"it extends past the end of the file at byte {end}"))
             elif record.size_bytes > most:
-                unreadable.append((record, f"it is stored in {record.size_bytes} bytes; at most {most} are taken"))
+                unreadable.append((record, f"it has {record.size_bytes} bytes; at most {most} are supported"))
             else:
-                whole.append(record)
-        return list(windows(whole)), unreadable
+                readable.append(record)
+        return list(windows(readable)), unreadable
 
     def read(self, window: Window) -> memoryview:
-        """Return the bytes of a window."""
+        """Return the bytes of a window. Raises SourceError, OutOfTimeError."""
         self.check_time()
         return memoryview(self.slides.read(self.job.source, window.start, window.stop))
 
-    def named(self, level: int, column: int, row: int, jpeg: bytes) -> Tile:
+    def tile(self, level: int, column: int, row: int, jpeg: bytes) -> Tile:
+        """Return the tile document of a JPEG."""
         name = name_of(level, column, row, self.plan.depth)
         return Tile(name, self.plan.depth - level, jpeg, tile_id(name, jpeg))
 
     def write(self, tiles: Sequence[Tile]) -> None:
-        """Store tiles (or compare them with those that are), and remember that it is done."""
+        """Store tiles, or compare them with the stored ones if the job is a verification. Record their ids."""
         for batch in _batches(tiles):
             if self.job.verifies is None:
                 self.archive.write(self.job, self.job.generation, batch)
             else:
                 self._compare(batch, self.job.verifies.image)
-            self.ids += [tile.id for tile in batch]
+            self.tile_ids += [tile.id for tile in batch]
 
     def _compare(self, tiles: Sequence[Tile], image: str) -> None:
         self.check_time()
@@ -123,27 +130,29 @@ class ChunkContext:
                     )
                 )
 
-    def note_bad(self, record: TileRecord, reason: str) -> None:
-        """Keep where a damaged piece lies. Raises CorruptTileError if the job is not to survive one."""
-        place = f"tile ({record.column}, {record.row}) of level {record.level}"
+    def record_bad_tile(self, record: TileRecord, reason: str) -> None:
+        """Record a damaged tile or strip. Raises CorruptTileError with the option `on_bad_tile=fail`."""
         if self.job.options.on_bad_tile == "fail":
-            raise CorruptTileError(f"{place}, at byte {record.offset}, is damaged: {reason}")
-        self.bad.append(
+            tile = f"tile ({record.column}, {record.row}) of level {record.level}"
+            raise CorruptTileError(f"{tile}, at byte {record.offset}, is damaged: {reason}")
+        self.bad_tiles.append(
             BadTile(level=record.level, column=record.column, row=record.row, offset=record.offset, reason=reason)
         )
 
-    def stand_in(self, level: int, column: int, row: int) -> list[Tile]:
-        """Return what is stored in place of a damaged tile, as the job's options say: a white one, or none."""
+    def replacement_tiles(self, level: int, column: int, row: int) -> list[Tile]:
+        """Return the replacement of a damaged tile: a white tile, or [] with the option `on_bad_tile=skip`."""
         if self.job.options.on_bad_tile == "skip":
             self.skipped[level] += 1
             return []
-        return [self.named(level, column, row, self.plan.blank)]
+        return [self.tile(level, column, row, self.plan.blank)]
 
-    def spread(
+    def run_parallel(
         self, function: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None
     ) -> list[Result]:
-        """Return the function's results, in order, computed on so many threads, or the chunk's (on this one, if it is
-        one)."""
+        """Return the results of a function for all items, in order. None: as many threads as the chunk has.
+
+        One thread is the calling thread. The first error cancels the remaining items.
+        """
         threads = threads or self.threads
         if threads <= 1:
             return [function(item) for item in items]
@@ -152,22 +161,23 @@ class ChunkContext:
             try:
                 return [future.result() for future in futures]
             finally:
-                # The first error ends the chunk: what has not begun is not begun any more.
+                # After the first error, the remaining items are not started.
                 for future in futures:
                     future.cancel()
 
     def check_time(self) -> None:
+        """Raise OutOfTimeError if less than RESERVE_SECONDS remain."""
         if self.clock.remaining_seconds() < RESERVE_SECONDS:
             raise OutOfTimeError(f"chunk {self.chunk.number} was not finished within the time of one invocation")
 
 
-# Nearly all of a name is that of the tile a few levels above, which many tiles share.
+# The names of tiles below the same tile begin with its name, which is cached.
 SHARED_LEVELS = 4
 SHARED_MASK = (1 << SHARED_LEVELS) - 1
 
 
 def name_of(level: int, column: int, row: int, levels: int) -> str:
-    """Return what `tile_name` returns, put together of two parts that are kept."""
+    """Return the name of a tile, as `core.geometry.tile_name`, from two cached parts."""
     above = level + SHARED_LEVELS
     if level < 0 or above >= levels:
         return tile_name(level, column, row, levels=levels)

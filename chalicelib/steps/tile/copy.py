@@ -1,4 +1,4 @@
-"""A chunk of stored tiles that are passed through: read in windows, completed, stored. No codec, no numpy."""
+"""A `copy` chunk: copies stored JPEG tiles without decoding. Uses no codec and no numpy."""
 
 from threading import Lock
 
@@ -11,49 +11,50 @@ from chalicelib.steps.tile.chunk_context import ChunkContext
 
 
 def copy(context: ChunkContext) -> None:
-    """Store the chunk's tiles as they are in the file, each a JPEG file of its own."""
-    found, unreadable = context.windows()
-    lost: list[Tile] = []
+    """Copy the tiles of a chunk. Each becomes a complete JPEG file with the scan data of the source."""
+    windows, unreadable = context.windows()
+    replacements: list[Tile] = []
     for record, reason in unreadable:
-        lost += _stand_in(context, record, reason)
-    context.write(lost)
+        replacements += _replace_bad_tile(context, record, reason)
+    context.write(replacements)
     window_copy = _WindowCopy(context)
-    context.spread(window_copy.copy, found)
+    context.run_parallel(window_copy.copy, windows)
 
 
 class _WindowCopy:
-    """Copies windows on several threads, so that reading, completing and inserting go on side by side."""
+    """Copies windows on several threads, so that reading, completing and inserting run concurrently."""
 
     def __init__(self, context: ChunkContext) -> None:
-        self._hand = context
+        self._context = context
         self._splicers = {
             level.level: Splicer(level.storage.prefix, (level.storage.tile_width_px, level.storage.tile_height_px))
             for level in context.plan.levels
             if level.storage is not None
         }
-        # One thread completes tiles while the others wait for the network. Each tile's hash lets go of the interpreter:
-        # with two at it they would pass it to and fro for every tile, which takes longer than the work.
-        self._completing = Lock()
+        # One thread completes tiles while the others wait for the network. Hashing a tile releases the GIL, and with
+        # two threads the switches for each tile take longer than the hashing.
+        self._completion_lock = Lock()
 
     def copy(self, window: Window) -> None:
-        # The window itself is gone before its tiles are sent: a thread holds the bytes twice, not three times.
-        self._hand.write(self._completed(window))
+        """Read a window, complete its tiles and store them."""
+        # The bytes of the window are freed before the insert, so that a thread holds them twice and not three times.
+        self._context.write(self._completed(window))
 
     def _completed(self, window: Window) -> list[Tile]:
-        stored = self._hand.read(window)
+        stored = self._context.read(window)
         tiles: list[Tile] = []
-        with self._completing:
+        with self._completion_lock:
             for record in window.records:
                 start = record.offset - window.start
                 try:
                     jpeg = self._splicers[record.level].complete(stored[start : start + record.size_bytes])
                 except CorruptTileError as error:
-                    tiles += _stand_in(self._hand, record, str(error))
+                    tiles += _replace_bad_tile(self._context, record, str(error))
                 else:
-                    tiles.append(self._hand.named(record.level, record.column, record.row, jpeg))
+                    tiles.append(self._context.tile(record.level, record.column, record.row, jpeg))
         return tiles
 
 
-def _stand_in(context: ChunkContext, record: TileRecord, reason: str) -> list[Tile]:
-    context.note_bad(record, reason)
-    return context.stand_in(record.level, record.column, record.row)
+def _replace_bad_tile(context: ChunkContext, record: TileRecord, reason: str) -> list[Tile]:
+    context.record_bad_tile(record, reason)
+    return context.replacement_tiles(record.level, record.column, record.row)

@@ -1,4 +1,5 @@
-"""A chunk of stored JPEG tiles that are larger than the published ones, by a whole factor: cut without decoding."""
+"""A `crop` chunk: cuts larger stored JPEG tiles into published tiles without decoding. The stored size is a multiple of
+the published size."""
 
 from collections.abc import Iterator
 
@@ -15,39 +16,40 @@ TileRequest = tuple[int, int, Region]
 
 
 def crop(context: ChunkContext) -> None:
-    """Store the pieces of the chunk's tiles that lie inside their level."""
+    """Cut the stored tiles of a chunk and store the published tiles. Parts outside of the level are omitted."""
 
     def cut_window(window: Window) -> None:
         view = context.read(window)
         for record in window.records:
             start = record.offset - window.start
-            context.write(_pieces(context, record, view[start : start + record.size_bytes]))
+            context.write(_cut(context, record, view[start : start + record.size_bytes]))
 
-    found, unreadable = context.windows()
+    windows, unreadable = context.windows()
     for record, reason in unreadable:
-        context.write(_lost(context, record, reason))
-    context.spread(cut_window, found)
+        context.write(_replace_bad_tile(context, record, reason))
+    context.run_parallel(cut_window, windows)
 
 
-def _pieces(context: ChunkContext, record: TileRecord, stored: memoryview) -> list[Tile]:
+def _cut(context: ChunkContext, record: TileRecord, stored: memoryview) -> list[Tile]:
+    """Return the published tiles that are cut from a stored tile."""
     context.check_time()
     storage = context.storage(record.level)
-    places = list(_places(context, record))
+    requests = list(_requests(context, record))
     try:
         whole = Splicer(storage.prefix, (storage.tile_width_px, storage.tile_height_px)).complete(stored)
-        parts = cut_jpeg(whole, [region for _, _, region in places])
-        # The library writes colour markers of its own.
-        own = Splicer(colour_prefix(whole))
-        jpegs = [own.complete(part) for part in parts]
+        parts = cut_jpeg(whole, [region for _, _, region in requests])
+        # The library writes its own color markers. They are replaced by those of the source.
+        splicer = Splicer(colour_prefix(whole))
+        jpegs = [splicer.complete(part) for part in parts]
     except CorruptTileError as error:
-        return _lost(context, record, str(error))
+        return _replace_bad_tile(context, record, str(error))
     return [
-        context.named(record.level, column, row, jpeg) for (column, row, _), jpeg in zip(places, jpegs, strict=True)
+        context.tile(record.level, column, row, jpeg) for (column, row, _), jpeg in zip(requests, jpegs, strict=True)
     ]
 
 
-def _places(context: ChunkContext, record: TileRecord) -> Iterator[TileRequest]:
-    """Yield (column, row, region of the stored tile) of the published tiles that are cut from it."""
+def _requests(context: ChunkContext, record: TileRecord) -> Iterator[TileRequest]:
+    """Yield (column, row, region of the stored tile) of the published tiles that are cut from a stored tile."""
     storage, size, grid = context.storage(record.level), context.plan.tile_size_px, context.plan.grid(record.level)
     across, down = storage.tile_width_px // size, storage.tile_height_px // size
     for y in range(down):
@@ -57,6 +59,10 @@ def _places(context: ChunkContext, record: TileRecord) -> Iterator[TileRequest]:
                 yield column, row, (x * size, y * size, size, size)
 
 
-def _lost(context: ChunkContext, record: TileRecord, reason: str) -> list[Tile]:
-    context.note_bad(record, reason)
-    return [tile for column, row, _ in _places(context, record) for tile in context.stand_in(record.level, column, row)]
+def _replace_bad_tile(context: ChunkContext, record: TileRecord, reason: str) -> list[Tile]:
+    context.record_bad_tile(record, reason)
+    return [
+        tile
+        for column, row, _ in _requests(context, record)
+        for tile in context.replacement_tiles(record.level, column, row)
+    ]

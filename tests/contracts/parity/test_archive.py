@@ -306,7 +306,7 @@ class ArchivesAlike(Alike[ArchiveBench]):
             [archive.has_tile(STORE, image, tile_of(job, "t.jpg").id) for job in self._jobs.values()],
             archive.image(STORE, image),
             archive.collections_of(STORE, image),
-            [archive.machine(STORE, image, name) for name in ("icc", "label", "macro")],
+            [archive.associated_image(STORE, image, name) for name in ("icc", "label", "macro")],
         )
 
 

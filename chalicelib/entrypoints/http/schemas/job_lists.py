@@ -84,4 +84,4 @@ class RedriveResult(Document):
 def redrive_result(found: Redriven) -> dict[str, object]:
     """Return a `RedriveResult` as JSON."""
     refused = [{"id": job.id, "code": why.code, "message": why.message, "hint": why.hint} for job, why in found.refused]
-    return {"retried": [job.id for job in found.again], "refused": refused, "next": found.cursor}
+    return {"retried": [job.id for job in found.retried], "refused": refused, "next": found.cursor}
