@@ -79,7 +79,7 @@ def _check_bad_tiles(job: Job, records: Sequence[ChunkRecord]) -> None:
     if bad > max(1, BAD_TILE_SHARE * job.tiles_total):
         first = job.bad_tiles[0]
         raise TooManyBadTilesError(
-            f"{bad} of {job.tiles_total} tiles are damaged; at most {BAD_TILE_SHARE:.0%} may be. The first is"
+            f"{bad} of {job.tiles_total} tiles are damaged, more than {BAD_TILE_SHARE:.0%}. The first is"
             f" ({first.column}, {first.row}) of level {first.level} at byte {first.offset}: {first.reason}"
         )
 

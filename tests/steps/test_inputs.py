@@ -266,7 +266,7 @@ def test_tiles_beyond_end_of_file_are_white() -> None:
             end = tiff.pages[0].dataoffsets[-1]
         world, job = published(data[: end + 10], **options)
         assert job.tiles_bad == 1
-        assert "behind the file's end" in job.bad_tiles[0].reason
+        assert "past the end of the file" in job.bad_tiles[0].reason
         assert assembled(world.tiles(job), job, 0)[400:, 660:].min() > 250
 
 
