@@ -91,8 +91,8 @@ class EventRecordingJobs:
     ) -> JobPage:
         return self._jobs.list(state=state, session=session, cursor=cursor, limit=limit, only=only)
 
-    def count(self, state: State, *, most: int) -> int:
-        return self._jobs.count(state, most=most)
+    def count(self, state: State, *, limit: int) -> int:
+        return self._jobs.count(state, limit=limit)
 
     def silent(self, state: State, *, before: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
         return self._jobs.silent(state, before=before, limit=limit, after=after)

@@ -144,7 +144,7 @@ class S3Uploads:
         with translate_transient_errors(f"the upload {key}"):
             return self._client.create_multipart_upload(Bucket=self._bucket, Key=key)["UploadId"]
 
-    def addresses(self, key: str, upload_id: str, numbers: Sequence[int]) -> Mapping[int, str]:
+    def presigned_urls(self, key: str, upload_id: str, numbers: Sequence[int]) -> Mapping[int, str]:
         part = {"Bucket": self._bucket, "Key": key, "UploadId": upload_id}
         return {
             number: self._signer.generate_presigned_url(

@@ -41,8 +41,8 @@ class JobQueues:
         for _ in range(TRIES):
             entries: Any = list(waiting.values())
             with translate_transient_errors(f"{len(entries)} messages to {queue_url}"):
-                answer = self._client.send_message_batch(QueueUrl=queue_url, Entries=entries)
-            failed = answer.get("Failed", [])
+                response = self._client.send_message_batch(QueueUrl=queue_url, Entries=entries)
+            failed = response.get("Failed", [])
             if not failed:
                 return
             for failure in failed:

@@ -19,11 +19,11 @@ class TtlCache(Generic[Value]):
         self._seconds_now = seconds_now
         self._entries: dict[Hashable, tuple[float, Value]] = {}
 
-    def get(self, key: Hashable, load: Callable[[], Value | None], *, most_seconds_old: float) -> Value | None:
-        """Return the cached value if it is younger than `most_seconds_old` seconds, else the result of `load`."""
+    def get(self, key: Hashable, load: Callable[[], Value | None], *, max_age_seconds: float) -> Value | None:
+        """Return the cached value if it is younger than `max_age_seconds` seconds, else the result of `load`."""
         now = self._seconds_now()
         loaded_at, cached = self._entries.get(key, (now, None))
-        if cached is not None and now - loaded_at < most_seconds_old:
+        if cached is not None and now - loaded_at < max_age_seconds:
             return cached
         value = load()
         if value is None:

@@ -194,16 +194,16 @@ class Archive(Protocol):
     def has_tile(self, image_store: str, image: str, tile: bytes) -> bool:
         """Return whether an image has the tile with this id (core.ids.tile_id). Reads an index, not the tile."""
 
-    def image_of(self, view: str, *, most_seconds_old: float = 0.0) -> tuple[str, str] | None:
+    def image_of(self, view: str, *, max_age_seconds: float = 0.0) -> tuple[str, str] | None:
         """Return (image store, image) of a view, None if the view does not exist.
 
-        The result may be cached for up to `most_seconds_old` seconds.
+        The result may be cached for up to `max_age_seconds` seconds.
         """
 
-    def image(self, image_store: str, image: str, *, most_seconds_old: float = 0.0) -> PublishedImage | None:
+    def image(self, image_store: str, image: str, *, max_age_seconds: float = 0.0) -> PublishedImage | None:
         """Return an image, None if it does not exist or has no size.
 
-        The result may be cached for up to `most_seconds_old` seconds.
+        The result may be cached for up to `max_age_seconds` seconds.
         """
 
     def staged_tile(self, job: Job, name: str) -> bytes | None:

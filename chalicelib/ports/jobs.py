@@ -89,8 +89,8 @@ class Jobs(Protocol):
         InvalidRequestError for an invalid cursor.
         """
 
-    def count(self, state: State, *, most: int) -> int:
-        """Return the number of jobs in this state, at most `most`. Eventually consistent."""
+    def count(self, state: State, *, limit: int) -> int:
+        """Return the number of jobs in this state, at most `limit`. Eventually consistent."""
 
     def silent(self, state: State, *, before: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
         """Return a page of the jobs of this state whose `updated_at` is before the instant, the earliest first.

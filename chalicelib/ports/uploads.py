@@ -12,7 +12,7 @@ class Uploads(Protocol):
     def begin(self, key: str) -> str:
         """Create a multipart upload of the object `key`. Return its id."""
 
-    def addresses(self, key: str, upload_id: str, numbers: Sequence[int]) -> Mapping[int, str]:
+    def presigned_urls(self, key: str, upload_id: str, numbers: Sequence[int]) -> Mapping[int, str]:
         """Return a presigned URL for each part by number. The URLs are valid for an hour."""
 
     def parts(self, key: str, upload_id: str) -> tuple[Part, ...]:

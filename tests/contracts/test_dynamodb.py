@@ -168,7 +168,7 @@ EVERY_CALL: dict[str, Callable[[JobTable], Any]] = {
     "count_rescue": lambda jobs: jobs.count_rescue(a_job(), now=1.0),
     "schedule_cleanup": lambda jobs: jobs.schedule_cleanup("0" * 32, 1.0),
     "list": lambda jobs: jobs.list(state=None, session=None, cursor=None, limit=5),
-    "count": lambda jobs: jobs.count(State.DONE, most=5),
+    "count": lambda jobs: jobs.count(State.DONE, limit=5),
     "silent": lambda jobs: jobs.silent(State.TILING, before=1.0, limit=5),
     "subscribe": lambda jobs: jobs.subscribe(a_job(), Subscriber("https://example.org/", 1)),
     "pending_notifications": lambda jobs: jobs.pending_notifications(before=1.0, limit=5),
@@ -277,4 +277,4 @@ def test_a_count_goes_on_where_the_table_broke_off(dynamodb: Any, jobs: JobTable
     dynamodb.meta.events.register(
         "provide-client-params.dynamodb.Query", lambda params, **_: {**params, "Limit": min(2, params["Limit"])}
     )
-    assert [jobs.count(State.QUEUED, most=most) for most in (3, 7, 9)] == [3, 7, 7]
+    assert [jobs.count(State.QUEUED, limit=most) for most in (3, 7, 9)] == [3, 7, 7]

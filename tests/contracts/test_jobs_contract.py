@@ -612,11 +612,11 @@ def test_a_listing_goes_on_also_within_other_bounds(jobs: Jobs, states: frozense
 
 def test_jobs_are_counted_up_to_a_bound(jobs: Jobs) -> None:
     _ten_jobs(jobs)
-    assert [jobs.count(State.DONE, most=most) for most in (1, 4, 5, 6, 100)] == [1, 4, 5, 5, 5]
-    assert jobs.count(State.FAILED, most=3) == 0
+    assert [jobs.count(State.DONE, limit=most) for most in (1, 4, 5, 6, 100)] == [1, 4, 5, 5, 5]
+    assert jobs.count(State.FAILED, limit=3) == 0
     job = a_job("4.svs", session=OTHER_SESSION, now=1700000004.0)
     jobs.move(job, replace(job, state=State.FAILED, updated_at=1700000100.0))
-    assert (jobs.count(State.QUEUED, most=100), jobs.count(State.FAILED, most=100)) == (4, 1)
+    assert (jobs.count(State.QUEUED, limit=100), jobs.count(State.FAILED, limit=100)) == (4, 1)
 
 
 def test_the_longest_silent_jobs_of_a_state_come_first(jobs: Jobs) -> None:

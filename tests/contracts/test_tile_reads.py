@@ -112,10 +112,10 @@ def test_that_a_tile_is_there_is_told_by_the_index_alone(reader: Reader) -> None
 
 
 def test_a_slide_is_looked_up_once_for_the_tiles_of_a_moment(reader: Reader) -> None:
-    def look(most_seconds_old: float) -> None:
-        place = reader.archive.image_of(reader.view, most_seconds_old=most_seconds_old)
+    def look(max_age_seconds: float) -> None:
+        place = reader.archive.image_of(reader.view, max_age_seconds=max_age_seconds)
         assert place == (STORE, reader.job.image)
-        assert reader.archive.image(*place, most_seconds_old=most_seconds_old) is not None
+        assert reader.archive.image(*place, max_age_seconds=max_age_seconds) is not None
 
     once = [("find", "views"), ("find", "images")]
     assert reader.commands(lambda: look(5.0)) == [("find", "views"), ("find", "databases"), ("find", "images")]
@@ -128,10 +128,10 @@ def test_a_slide_is_looked_up_once_for_the_tiles_of_a_moment(reader: Reader) -> 
 
 
 def test_what_is_gone_is_not_remembered(reader: Reader) -> None:
-    reader.archive.image_of(reader.view, most_seconds_old=5.0)
+    reader.archive.image_of(reader.view, max_age_seconds=5.0)
     reader.bench.archive.remove_views(SESSION, [reader.view])
     assert reader.archive.image_of(reader.view) is None
-    assert reader.archive.image_of(reader.view, most_seconds_old=5.0) is None
+    assert reader.archive.image_of(reader.view, max_age_seconds=5.0) is None
 
 
 def test_only_so_many_answers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +144,7 @@ def test_only_so_many_answers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
     answers = TtlCache[int](lambda: 0.0)
     for number in (1, 2, 2, 1, 3, 1):
-        assert answers.get(number, lambda number=number: ask(number), most_seconds_old=1.0) == number
+        assert answers.get(number, lambda number=number: ask(number), max_age_seconds=1.0) == number
     assert asked == [1, 2, 3, 1]
 
 

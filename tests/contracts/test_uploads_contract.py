@@ -41,7 +41,7 @@ def bench(request: pytest.FixtureRequest) -> Bench:
 
 def begun(bench: Bench) -> str:
     upload_id = bench.uploads.begin(KEY)
-    addresses = bench.uploads.addresses(KEY, upload_id, [1, 2])
+    addresses = bench.uploads.presigned_urls(KEY, upload_id, [1, 2])
     bench.put(addresses[2], LAST)
     bench.put(addresses[1], FIRST)
     return upload_id
@@ -60,7 +60,7 @@ def test_parts_sent_to_their_addresses_become_an_object(bench: Bench) -> None:
 
 def test_a_part_sent_again_is_there_once(bench: Bench) -> None:
     upload_id = begun(bench)
-    bench.put(bench.uploads.addresses(KEY, upload_id, [2])[2], b"other")
+    bench.put(bench.uploads.presigned_urls(KEY, upload_id, [2])[2], b"other")
     assert [part.size_bytes for part in bench.uploads.parts(KEY, upload_id)] == [len(FIRST), len(b"other")]
 
 

@@ -61,14 +61,14 @@ class JobListings(Table):
         reached = {reader.listing: reader.position for reader in readers if reader.position is not None}
         return JobPage(jobs=tuple(found), cursor=dump_cursor(reached))
 
-    def count(self, state: State, *, most: int) -> int:
+    def count(self, state: State, *, limit: int) -> int:
         request = {"TableName": self._table, "Select": "COUNT", **index_query("counted", state.value)}
         counted, start = 0, None
-        while counted < most:
+        while counted < limit:
             if start is not None:
                 request["ExclusiveStartKey"] = start
             with translate_transient_errors(f"the number of jobs in state {state}"):
-                response = self._client.query(**request, Limit=most - counted)
+                response = self._client.query(**request, Limit=limit - counted)
             counted += response["Count"]
             start = response.get("LastEvaluatedKey")
             if start is None:

@@ -165,8 +165,8 @@ class MemoryJobs:
         starts = {listing: just_before(page[-1][1]) for listing in listings}
         return JobPage(jobs=jobs, cursor=dump_cursor({**starts, **positions, **dict(page)}))
 
-    def count(self, state: State, *, most: int) -> int:
-        return min(most, sum(job.state is state for job in self._all()))
+    def count(self, state: State, *, limit: int) -> int:
+        return min(limit, sum(job.state is state for job in self._all()))
 
     def silent(self, state: State, *, before: float, limit: int, after: Job | None = None) -> tuple[Job, ...]:
         start = (after.updated_at, after.id) if after is not None else (float("-inf"), "")

@@ -35,7 +35,7 @@ class MemoryTileReader(MemoryDatabases):
         self,
         view: str,
         *,
-        most_seconds_old: float = 0.0,  # noqa: ARG002 - nothing is cached
+        max_age_seconds: float = 0.0,  # noqa: ARG002 - nothing is cached
     ) -> tuple[str, str] | None:
         found = self.views.get(view)
         return None if found is None else (found.image_store, found.image)
@@ -45,7 +45,7 @@ class MemoryTileReader(MemoryDatabases):
         image_store: str,
         image: str,
         *,
-        most_seconds_old: float = 0.0,  # noqa: ARG002 - nothing is cached
+        max_age_seconds: float = 0.0,  # noqa: ARG002 - nothing is cached
     ) -> PublishedImage | None:
         found = self.images.get((self._stores.get(image_store, ""), image))
         if found is None or found.facts is None:

@@ -22,12 +22,12 @@ class MemoryUploads:
         self._open[key, upload_id] = {}
         return upload_id
 
-    def addresses(self, key: str, upload_id: str, numbers: Sequence[int]) -> Mapping[int, str]:
+    def presigned_urls(self, key: str, upload_id: str, numbers: Sequence[int]) -> Mapping[int, str]:
         return {number: f"memory://{self._bucket}/{key}?{upload_id}#{number}" for number in numbers}
 
-    def put(self, address: str, data: bytes) -> None:
+    def put(self, presigned_url: str, data: bytes) -> None:
         """Upload a part to its presigned URL, as a browser does."""
-        path, _, number = address.rpartition("#")
+        path, _, number = presigned_url.rpartition("#")
         url, _, upload_id = path.rpartition("?")
         self._parts(url.removeprefix(f"memory://{self._bucket}/"), upload_id)[int(number)] = data
 

@@ -71,7 +71,7 @@ class MongoConnection:
             store = self._admin.databases.find_one({"_id": ObjectId(image_store)}, {"dbname": 1})
             return (store or {}).get("dbname") or None
 
-        name = self._databases.get(image_store, load, most_seconds_old=STORE_SECONDS)
+        name = self._databases.get(image_store, load, max_age_seconds=STORE_SECONDS)
         return None if name is None else self._client[name]
 
     def _store_databases(self, job: Job | None = None) -> "list[Database[dict[str, Any]]]":

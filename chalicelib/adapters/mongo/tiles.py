@@ -27,7 +27,7 @@ class MongoTileReader(MongoConnection):
             database = self._database_of(image_store)
             return database is not None and database[image].find_one(query, {"_id": 1}, hint="_id_") is not None
 
-    def image_of(self, view: str, *, most_seconds_old: float = 0.0) -> tuple[str, str] | None:
+    def image_of(self, view: str, *, max_age_seconds: float = 0.0) -> tuple[str, str] | None:
         def load() -> tuple[str, str] | None:
             found = self._admin.views.find_one({"_id": ObjectId(view)}, {"ViewerRecords": 1}) or {}
             records: Sequence[Document] = found.get("ViewerRecords") or ({},)
@@ -36,9 +36,9 @@ class MongoTileReader(MongoConnection):
             return (str(store), str(image)) if are_ids else None
 
         with translate_transient_errors(f"view {view}"):
-            return self._views.get(view, load, most_seconds_old=most_seconds_old)
+            return self._views.get(view, load, max_age_seconds=max_age_seconds)
 
-    def image(self, image_store: str, image: str, *, most_seconds_old: float = 0.0) -> PublishedImage | None:
+    def image(self, image_store: str, image: str, *, max_age_seconds: float = 0.0) -> PublishedImage | None:
         def load() -> PublishedImage | None:
             database = self._database_of(image_store)
             large = {"slidehook.icc": 0, "slidehook.associated": 0}
@@ -46,7 +46,7 @@ class MongoTileReader(MongoConnection):
             return published_image(found or {})
 
         with translate_transient_errors(f"image {image}"):
-            return self._images.get((image_store, image), load, most_seconds_old=most_seconds_old)
+            return self._images.get((image_store, image), load, max_age_seconds=max_age_seconds)
 
     def associated_image(self, image_store: str, image: str, name: str) -> bytes | None:
         field = "icc" if name == "icc" else f"associated.{name}"

@@ -205,7 +205,7 @@ class JobsAlike(Alike[Jobs]):
         self.both(lambda jobs: jobs.due_for_cleanup(now=1e9, limit=9))
         for state in State:
             self.both(lambda jobs, state=state: jobs.silent(state, before=1e9, limit=9))
-            self.both(lambda jobs, state=state: jobs.count(state, most=2))
+            self.both(lambda jobs, state=state: jobs.count(state, limit=2))
         for session in SESSIONS[:2]:
             self.both(lambda jobs, session=session: jobs.list(state=None, session=session, cursor=None, limit=9))
 

@@ -149,11 +149,11 @@ class ListingsAlike(Alike[Jobs]):
 
     @rule(state=states, most=st.integers(0, 5))
     def count(self, state: State, most: int) -> None:
-        self.both(lambda jobs: jobs.count(state, most=most))
+        self.both(lambda jobs: jobs.count(state, limit=most))
 
     def teardown(self) -> None:
         for state in State:
-            self.count(state=state, most=99)
+            self.count(state=state, limit=99)
         for session in (None, *SESSIONS):
             self.all_pages(wanted=Wanted(None, session, JobFilter()), limit=3)
 

@@ -104,7 +104,7 @@ def list_jobs(call: Call, *, query: ListQuery) -> Response:
 
 
 def count_jobs(call: Call) -> Response:
-    counts = {state.value: call.services.jobs.count(state, most=MAX_COUNT + 1) for state in State}
+    counts = {state.value: call.services.jobs.count(state, limit=MAX_COUNT + 1) for state in State}
     body = {state: {"count": min(found, MAX_COUNT), "is_exact": found <= MAX_COUNT} for state, found in counts.items()}
     return json_response({"counts": body}, headers=NO_STORE)
 

@@ -79,7 +79,7 @@ def show_slide(call: Call, slide: str) -> Response:
 
 def show_slide_tile(call: Call, slide: str, level: str, tile: str) -> Response:
     """Return a tile by Slidehook's levels or, below `_files`, by those of DZI."""
-    shown = _shown(call, slide.removesuffix(DZI_TILES), most_seconds_old=TILE_SECONDS)
+    shown = _shown(call, slide.removesuffix(DZI_TILES), max_age_seconds=TILE_SECONDS)
     number = dzi_tile if slide.endswith(DZI_TILES) else slidehook_tile
     with _or_not_found():
         requested = number(shown.shape, level, tile)
@@ -101,7 +101,7 @@ def show_info(call: Call, slide: str) -> Response:
 
 def show_region(call: Call, slide: str, region: str, size: str, rotation: str, picture: str) -> Response:
     """Return a tile, or the full slide at a size that info.json lists."""
-    shown = _shown(call, slide, most_seconds_old=TILE_SECONDS)
+    shown = _shown(call, slide, max_age_seconds=TILE_SECONDS)
     if (rotation, picture) != ("0", "default.jpg"):
         raise BadAddressError(f"{rotation:.20}/{picture:.40} is not supported, only 0/default.jpg")
     try:
@@ -121,14 +121,14 @@ def _address(text: str) -> Address:
     return found
 
 
-def _shown(call: Call, text: str, *, most_seconds_old: float = 0.0) -> Shown:
+def _shown(call: Call, text: str, *, max_age_seconds: float = 0.0) -> Shown:
     """Return the slide at an address, if the caller may see it. Raises NotFoundError."""
     archive = call.services.archive
     address = _address(text)
     place: tuple[str, str] | None = address.image_store, address.image
     if address.view is not None:
-        place = archive.image_of(address.view, most_seconds_old=most_seconds_old)
-    published = archive.image(*place, most_seconds_old=most_seconds_old) if place else None
+        place = archive.image_of(address.view, max_age_seconds=max_age_seconds)
+    published = archive.image(*place, max_age_seconds=max_age_seconds) if place else None
     if place is None or published is None or not is_visible_image(call.caller, call.services, *place):
         raise NotFoundError(f"there is no slide {address}")
     if address.mark not in (None, mark_of(published.claim)):

@@ -36,10 +36,10 @@ def list_parts(call: Call, *, body: PartsParameters) -> Response:
     _require_visible(call, body)
     uploads = call.services.uploads
     stored = uploads.parts(body.key, body.upload_id)
-    addresses = uploads.addresses(body.key, body.upload_id, body.numbers)
+    urls = uploads.presigned_urls(body.key, body.upload_id, body.numbers)
     document = {
         "stored": [{"number": part.number, "size_bytes": part.size_bytes} for part in stored],
-        "addresses": [{"number": number, "url": url} for number, url in sorted(addresses.items())],
+        "addresses": [{"number": number, "url": url} for number, url in sorted(urls.items())],
     }
     return json_response(document, headers=NO_STORE)
 
