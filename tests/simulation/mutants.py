@@ -13,6 +13,7 @@ from unittest.mock import patch
 from chalicelib.adapters import memory
 from chalicelib.core.ids import object_id
 from chalicelib.core.jobs import deliveries as callback
+from chalicelib.core.jobs import model
 from chalicelib.core.jobs import transitions as moves
 from chalicelib.core.jobs.model import ChunkRecord, Job, State
 from chalicelib.core.jobs.source import Source
@@ -31,7 +32,7 @@ Mutant = Callable[[], AbstractContextManager[Any]]
 
 def ids_are_drawn() -> AbstractContextManager[Any]:
     numbers = itertools.count()
-    return patch.object(moves, "job_id", lambda *_: f"{next(numbers):032x}")
+    return patch.object(model, "job_id", lambda *_: f"{next(numbers):032x}")
 
 
 def done_is_a_counter() -> AbstractContextManager[Any]:

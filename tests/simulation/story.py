@@ -728,7 +728,7 @@ class Story:
     def _is_at_rest(self) -> bool:
         stored = self.memory_jobs._jobs.values()
         pending = any(each.state == "pending" for each in self.memory_deliveries._deliveries.values())
-        busy = self.machine.actors or self.machine.letters or self.memory_jobs._notices or pending
+        busy = self.machine.actors or self.machine.letters or self.memory_jobs._notifications or pending
         return not busy and all(not job.is_live and job.cleanup_at is None for job in stored)
 
     def _unrest(self) -> str:
@@ -739,7 +739,7 @@ class Story:
             if job.is_live or job.cleanup_at is not None
         ]
         pending = [each.id for each in self.memory_deliveries._deliveries.values() if each.state == "pending"]
-        pending_notifications = list(self.memory_jobs._notices)
+        pending_notifications = list(self.memory_jobs._notifications)
         busy = f"{len(self.machine.letters)} messages, {len(self.machine.actors)} at work"
         return f"{busy}, jobs {jobs}, deliveries {pending}, pending_notifications {pending_notifications}"
 

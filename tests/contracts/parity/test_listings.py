@@ -153,7 +153,7 @@ class ListingsAlike(Alike[Jobs]):
 
     def teardown(self) -> None:
         for state in State:
-            self.count(state=state, limit=99)
+            self.count(state=state, most=99)
         for session in (None, *SESSIONS):
             self.all_pages(wanted=Wanted(None, session, JobFilter()), limit=3)
 
