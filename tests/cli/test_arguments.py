@@ -21,8 +21,8 @@ def test_help_names_every_option_and_exit_code(run):
     ("wrong", "recorded"),
     [
         (["-s", "e1"], "'e1' is not an ObjectId of 24 hexadecimal digits"),
-        (["-s", "z" * 24], "is no ObjectId"),
-        (["-m", "1"], "is no ObjectId"),
+        (["-s", "z" * 24], "is not an ObjectId"),
+        (["-m", "1"], "is not an ObjectId"),
         (["-t", "0"], "'0' must be a multiple of 16 from 64 to 4096 pixels"),
         (["-t", "-1"], "must be a multiple of 16"),
         (["-t", "100000"], "must be a multiple of 16"),
@@ -49,7 +49,7 @@ def test_a_wrong_collection_is_told(run, slide, service: Service):
     ended = run("-i", slide(), "-s", SESSION, collection="c1")
 
     assert ended.code == 2
-    assert "-c/--collection: 'c1' is no ObjectId" in ended.err
+    assert "-c/--collection: 'c1' is not an ObjectId" in ended.err
     assert service.calls == []
 
 
@@ -58,7 +58,7 @@ def test_an_input_that_does_not_exist_is_told(run, service: Service, missing):
     ended = run("-i", missing, "-s", SESSION)
 
     assert ended.code == 2
-    assert f"there is no file or folder '{missing}'" in ended.err
+    assert f"the file or folder '{missing}' does not exist" in ended.err
     assert service.calls == []
 
 

@@ -221,7 +221,7 @@ def test_a_session_of_another_collection_is_told(run, slide, service: Service, o
 def test_a_session_is_emptied_only_after_a_yes(run_slide, service: Service):
     unasked = run_slide("--recreate-session")
     assert unasked.code == 2
-    assert "--recreate-session needs --yes" in unasked.err
+    assert "--recreate-session requires --yes" in unasked.err
     assert service.writes() == []
 
     agreed = run_slide("--recreate-session", "--yes")
@@ -263,7 +263,7 @@ def test_a_service_that_is_not_there_is_told(run_slide, service: Service, monkey
     ended = run_slide("--api", "http://127.0.0.1:9")
 
     assert ended.code == 3
-    assert "http://127.0.0.1:9 does not answer ([Errno 111] Connection refused)" in ended.err
+    assert "http://127.0.0.1:9 does not respond ([Errno 111] Connection refused)" in ended.err
 
 
 def test_a_token_that_is_refused_is_told_and_never_shown(run_slide, service: Service):
@@ -357,7 +357,7 @@ def test_a_service_that_keeps_failing_is_told(run_slide, service: Service, monke
     ended = run_slide()
 
     assert ended.code == 3
-    assert "the service answered 503: MongoDB does not answer (service_failed). Wait." in ended.err
+    assert "the service responded with status 503: MongoDB does not answer (service_failed). Wait." in ended.err
 
 
 def test_a_service_that_is_away_while_a_job_is_followed_is_waited_for(run_slide, service: Service, monkeypatch):
@@ -417,7 +417,7 @@ def test_a_token_on_an_open_line_is_warned_of(run_slide, service: Service, monke
     ended = run_slide("--api", "http://0.0.0.0:9")
 
     assert ended.code == 3
-    assert "the token travels unencrypted" in ended.err
+    assert "the token is sent unencrypted" in ended.err
 
 
 def test_the_collection_of_the_session_may_be_the_other_one(run, slide, service: Service):

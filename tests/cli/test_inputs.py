@@ -218,7 +218,7 @@ def test_a_member_that_would_fill_the_disk_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(inputs_module, "HARMLESS_BYTES", 1_000_000)
 
     with (
-        pytest.raises(SlideFailure, match="would grow more than 100 times"),
+        pytest.raises(SlideFailure, match="would expand more than 100 times"),
         opened(find_inputs(str(path), convertible=False), "a.svs"),
     ):
         pass
@@ -230,7 +230,7 @@ def test_a_member_for_which_there_is_no_room_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=9))
 
     with (
-        pytest.raises(SlideFailure, match=r"no room to unpack a\.svs"),
+        pytest.raises(SlideFailure, match=r"not enough disk space to extract a\.svs"),
         opened(find_inputs(str(path), convertible=False), "a.svs"),
     ):
         pass
@@ -267,7 +267,7 @@ def test_an_archive_of_too_many_files_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(inputs_module, "MAX_ZIP_MEMBERS", 2)
     path = zipped(tmp_path / "many.zip", [(f"{number}.svs", b"") for number in range(3)])
 
-    with pytest.raises(UsageError, match="holds 3 files; at most 2 are taken"):
+    with pytest.raises(UsageError, match="holds 3 files; the limit is 2"):
         find_inputs(str(path), convertible=False)
 
 
@@ -300,7 +300,7 @@ def test_the_key_keeps_the_folders_of_a_member():
     assert key_of("/../a/./c.svs", "c.svs", "COL", "SES") == "direct/COL/SES/a/c.svs"
 
 
-@pytest.mark.parametrize(("name", "recorded"), [("x" * 1100 + ".svs", "too long"), ("bad\udcff.svs", "no UTF-8")])
+@pytest.mark.parametrize(("name", "recorded"), [("x" * 1100 + ".svs", "too long"), ("bad\udcff.svs", "not UTF-8")])
 def test_a_name_that_no_key_can_hold_is_refused(name, recorded):
     with pytest.raises(SlideFailure, match=recorded):
         key_of(name, name, COLLECTION, SESSION)

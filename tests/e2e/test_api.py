@@ -18,7 +18,7 @@ HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
 OBJECT_ID, JOB_ID = "[0-9a-fA-F]{24}", "[0-9a-f]{32}"
 # All checks are on. What a call names may be missing, or in the way: then it is refused, in a way that is documented.
 SETTINGS = """
-request-timeout = {patience}
+request-timeout = {timeout_seconds}
 
 [generation]
 deterministic = true
@@ -77,7 +77,7 @@ def only_sessions_of_others(system: LocalSystem) -> Iterator[None]:
 def test_schemathesis_finds_nothing(system: LocalSystem, tmp_path: Path, examples: int, stateful: int) -> None:
     settings = tmp_path / "schemathesis.toml"
     settings.write_text(
-        SETTINGS.format(translate_transient_errors=TIMEOUT_SECONDS, examples=examples, stateful=stateful),
+        SETTINGS.format(timeout_seconds=TIMEOUT_SECONDS, examples=examples, stateful=stateful),
         encoding="utf-8",
     )
     stack = system.stack
