@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from bson import ObjectId
 from pymongo import MongoClient
+from pymongo.collection import Collection
+from pymongo.errors import DuplicateKeyError
 
 from chalicelib.adapters.mongo import contents, generations
 from chalicelib.adapters.mongo.archive import MongoArchive
@@ -15,7 +17,7 @@ from chalicelib.core.ids import digest_sum
 from chalicelib.core.jobs.verification import Stored
 from infra.local.seed import index_catalogue
 from tests.contracts.archives import MongoBench
-from tests.contracts.samples import COLLECTION, NAMED_IMAGE, SESSION, STORE, a_job, a_tile, facts_of
+from tests.contracts.samples import COLLECTION, NAMED_IMAGE, SESSION, STORE, a_job, a_source, a_tile, facts_of
 
 
 @pytest.fixture
@@ -173,3 +175,36 @@ def test_whose_an_image_is_is_answered_from_indexes_however_many_views_there_are
     bench.admin.command("profile", 0)
     (asked,) = bench.admin["system.profile"].find({"command.aggregate": "views"})
     assert (asked["planSummary"], asked["docsExamined"]) == ("IXSCAN { ViewerRecords.Image: 1 }", 2)
+
+
+@pytest.mark.parametrize("mongo_collection", [None, NAMED_IMAGE])
+def test_publish_wins_over_an_older_one_inserted_at_the_same_time(
+    bench: MongoBench, mongo_collection: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older, newer = (
+        a_job(
+            source=a_source(etag=f'"{number}"', at=500.0 + number),
+            database=bench.database,
+            now=1000.0 + number,
+            mongo_collection=mongo_collection,
+        )
+        for number in range(2)
+    )
+    for job in (older, newer):
+        bench.archive.stage(job)
+        bench.archive.write(job, job.generation, [a_tile("t.jpg", job.source.etag.encode())])
+    upsert, raced = Collection.find_one_and_update, []
+
+    def lose_the_insert(self: Any, *arguments: Any, **options: Any) -> Any:
+        """The first upsert finds no document, and its insert meets that of the older publication."""
+        if not raced:
+            raced.append(self.name)
+            assert bench.archive.publish(older, facts_of(older), now=2000.0).won
+            raise DuplicateKeyError("E11000 duplicate key error")
+        return upsert(self, *arguments, **options)
+
+    monkeypatch.setattr(Collection, "find_one_and_update", lose_the_insert)
+    result = bench.archive.publish(newer, facts_of(newer), now=2001.0)
+    assert raced == ["views" if mongo_collection is None else "images"]
+    assert result.won
+    assert [bench.archive.shows(job) for job in (older, newer)] == [False, True]

@@ -1,10 +1,11 @@
 """Publication of a generation by one atomic update of a view."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bson import ObjectId
 from pymongo import ReturnDocument
+from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
@@ -149,15 +150,7 @@ class MongoPublisher(MongoGenerations):
                 }
             }
         ]
-        try:
-            return database.images.find_one_and_update(
-                {"_id": ObjectId(job.image), "$or": not_later},
-                update,
-                upsert=True,
-                return_document=ReturnDocument.AFTER,
-            )
-        except DuplicateKeyError:
-            return None
+        return _update_or_insert(database.images, {"_id": ObjectId(job.image), "$or": not_later}, update)
 
     def _switch(
         self, job: Job, facts: ImageFacts, candidates: Sequence[Document]
@@ -197,13 +190,10 @@ class MongoPublisher(MongoGenerations):
                 {"slidehook.slide": {"$ne": job.source.slide}, "slidehook.submitted_at": {"$lte": job.submitted_at}},
             ]
         }
-        try:
-            after = self._admin.views.find_one_and_update(
-                {"_id": view_id, **not_newer}, update, upsert=True, return_document=ReturnDocument.AFTER
-            )
-        except DuplicateKeyError:  # the view exists and is newer
+        after = _update_or_insert(self._admin.views, {"_id": view_id, **not_newer}, update)
+        if after is None:  # the view exists and is newer
             return PublishResult(won=False, view=str(view_id)), ()
-        trace = slidehook_of(after or {})
+        trace = slidehook_of(after)
         replaced_jobs = tuple(sorted(set(trace.get("replaced") or ()) - {job.id}))
         return PublishResult(won=True, view=str(view_id), replaced=replaced_jobs), trace.get("takes_out") or ()
 
@@ -222,3 +212,20 @@ class MongoPublisher(MongoGenerations):
             {"_id": ObjectId(job.destination.session), "views": {"$ne": ObjectId(view)}},
             {"$push": {"views": {"$each": [ObjectId(view)], "$position": 0}}},
         )
+
+
+def _update_or_insert(
+    collection: "Collection[dict[str, Any]]", condition: Mapping[str, Any], update: Sequence[Mapping[str, Any]]
+) -> Document | None:
+    """Update the document of `condition`, or insert it if its `_id` does not exist. Return the document, None if it
+    exists and does not match.
+
+    A concurrent insert of the same `_id` also raises DuplicateKeyError: the server does not retry an upsert with such
+    a filter (MongoDB manual, "Upsert with Duplicate Values"). The second try finds that document and compares it.
+    """
+    for _ in range(2):
+        try:
+            return collection.find_one_and_update(condition, update, upsert=True, return_document=ReturnDocument.AFTER)
+        except DuplicateKeyError:
+            continue
+    return None
